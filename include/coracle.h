@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* Coracle: Go's goroutines, channels and net for C. This header includes every public header and nothing else. */
+#ifndef CORACLE_H
+#define CORACLE_H
+
+#include <coracle/addr.h>
+#include <coracle/blocking.h>
+#include <coracle/chan.h>
+#include <coracle/error.h>
+#include <coracle/group.h>
+#include <coracle/io.h>
+#include <coracle/lines.h>
+#include <coracle/net.h>
+#include <coracle/sync.h>
+#include <coracle/task.h>
+#include <coracle/time.h>
+
+#endif

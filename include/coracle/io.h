@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Helpers on top of connections: formatted writes, borrowed buffers, in-memory pipes, descriptors that are not sockets.
+ */
+#ifndef CORACLE_IO_H
+#define CORACLE_IO_H
+
+#include <coracle/net.h>
+#include <stdarg.h>
+
+COR_BEGIN
+
+/*
+ * Formats as printf does and writes the text in one piece.
+ * Returns: the number of bytes, or an error of cor_write; -ENOMEM; -EINVAL for a bad format.
+ * Parks: until the write deadline. Threads: tasks only. Owns: borrows all until return.
+ * Go: fmt.Fprintf(conn, ...).
+ */
+COR_API COR_CHECK ssize_t cor_printf(cor_conn *conn, const char *format, ...) COR_PRINTF(2, 3);
+
+/* Bytes read into a buffer of the library's; give it back with cor_buffer_free. */
+typedef struct cor_buffer {
+    unsigned char *data;
+    size_t size; /* bytes at data */
+} cor_buffer;
+
+/*
+ * Waits for data without a buffer, then reads up to 16 KiB into one that the library lends. An idle connection so costs
+ * no buffer, and busy ones share a few that stay in the cache.
+ * Returns: the count (also in out->size), 0 at end of stream, or an error of cor_read; -ENOMEM. Only with a count > 0
+ * is there a buffer to free. Parks: until the read deadline. Threads: tasks only. Owns: returns owned (*out).
+ * Go: none (asked for in golang/go#15735).
+ */
+COR_API COR_CHECK ssize_t cor_read_buffer(cor_conn *conn, cor_buffer *out);
+
+/*
+ * Gives a buffer of cor_read_buffer back and clears *buffer. Accepts an empty or NULL one.
+ * Parks: never. Threads: any task. Owns: takes the buffer.
+ */
+COR_API void cor_buffer_free(cor_buffer *buffer);
+
+/*
+ * Copies from `source` to `target` until end of stream. Both may be the same connection: that is an echo server.
+ * Returns: the bytes copied, or the first error. Parks: until a deadline of either. Threads: tasks only.
+ * Owns: borrows both until return; closes neither. Go: io.Copy.
+ */
+COR_API COR_CHECK int64_t cor_copy(cor_conn *target, cor_conn *source);
+
+/*
+ * Reads and drops what arrives until end of stream, an error, `max_bytes` or `deadline` (absolute, 0 for none). Called
+ * after cor_close_write and before cor_close, it keeps the kernel from resetting the connection over unread input,
+ * which could destroy a reply that is still under way.
+ * Returns: the bytes dropped (0 or more), also after an error. Parks: until deadline. Threads: tasks only.
+ * Go: none; the usual half-close idiom.
+ */
+COR_API int64_t cor_drain(cor_conn *conn, int64_t max_bytes, int64_t deadline);
+
+/*
+ * Makes two connected in-memory connections: what is written on one is read on the other. Synchronous and unbuffered: a
+ * write returns when readers have taken all of it (of nothing: at once). Deadlines and close work as on sockets; once the
+ * other end is closed reads return 0 and writes COR_EPIPE_CLOSED; there is no half-close; both addresses read "pipe".
+ * Returns: 0, -ENOMEM, COR_ENOT_TASK. Parks: never. Threads: tasks only. Owns: returns owned (both).
+ * Go: net.Pipe.
+ */
+COR_API COR_CHECK int cor_pipe(cor_conn **a, cor_conn **b);
+
+/*
+ * Makes a connection of an open descriptor: a terminal, a pipe, a file, a socket. Its flags are not changed (a shared
+ * terminal stays blocking); cor_close closes the descriptor, so pass a dup if you need it further. Writing to a pipe that
+ * nobody reads raises SIGPIPE as write(2) does, unless the program ignores it.
+ * Returns: 0 and *out, -EBADF and other errnos, COR_ENOT_TASK. Parks: never. Threads: tasks only.
+ * Owns: takes `fd` on success; returns owned. Go: os.NewFile, net.FileConn.
+ */
+COR_API COR_CHECK int cor_open_fd(cor_conn **out, int fd);
+
+COR_END
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading lines of bounded length from a connection, one buffer per connection, none while it is idle. */
+#ifndef CORACLE_LINES_H
+#define CORACLE_LINES_H
+
+#include <coracle/net.h>
+
+COR_BEGIN
+
+/* A line reader; the fields are private. Use by one task at a time. */
+typedef struct cor_lines {
+    cor_conn *conn;
+    char *buf;       /* NULL while nothing is buffered */
+    size_t capacity; /* bytes allocated */
+    size_t start;    /* first unread byte */
+    size_t end;      /* one past the last byte read */
+    size_t max_line; /* longest line accepted, without its LF */
+    bool skipping;   /* the rest of an over-long line is being dropped */
+    bool ended;      /* end of stream was seen */
+    bool partial;    /* the line given last had no LF */
+} cor_lines;
+
+/*
+ * Makes a reader of `conn` for lines of at most `max_line_bytes` (1 .. 1 GiB), not counting the LF.
+ * Returns: the reader, by value; it holds no memory yet. Parks: never. Threads: any thread.
+ * Owns: keeps `conn` without owning it; end with cor_lines_free.
+ * Go: bufio.NewReader, but once per connection.
+ */
+COR_API cor_lines cor_lines_of(cor_conn *conn, size_t max_line_bytes);
+
+/*
+ * Gives the next line without its LF (a CR before it stays), NUL-terminated; NULs inside stay, so use *length. What
+ * follows the last LF is given as a last line (cor_lines.partial is then true). Text stays valid until the next call.
+ * A line that is too long is dropped up to its LF, and the next call goes on behind it.
+ * Returns: 1 with a line, 0 at end of stream, COR_ETOO_LONG, -ENOMEM, or an error of cor_read.
+ * Parks: until the read deadline. Threads: tasks only, one at a time. Owns: returns borrowed (*line). `length` may be
+ * NULL.
+ * Go: (*bufio.Reader).ReadString('\n').
+ */
+COR_API COR_CHECK int cor_lines_next(cor_lines *lines, char **line, size_t *length);
+
+/*
+ * Frees the buffer; bytes read ahead are lost. Accepts NULL, and a reader that was freed before. The connection stays
+ * open.
+ * Parks: never. Threads: the reader's task.
+ */
+COR_API void cor_lines_free(cor_lines *lines);
+
+COR_END
+
+#endif

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Networking with the semantics of Go's net package: listen, accept, dial, read, write, half-close, deadlines, for the
+ * networks tcp tcp4 tcp6 and unix. Calls look blocking and park only the task.
+ *
+ * Handles. A cor_conn or cor_listener is a checked handle, not memory: after cor_close every call on it, from any task,
+ * returns COR_ECLOSED, also when the close came from another task at the same moment. Closing wakes whoever is parked
+ * in a call on it. So the rule is: close it once you are done, from wherever you are; a second close is an error code,
+ * no crash.
+ *
+ * Sharing. Any number of tasks on any workers may use one connection at once: reads are serialised, writes are
+ * serialised whole, and the two directions are independent.
+ *
+ * Defaults are Go's: TCP_NODELAY, keep-alive after 15 s every 15 s, SO_REUSEADDR on listeners, backlog from somaxconn,
+ * dual-stack wildcard addresses for "tcp". SIGPIPE is never raised.
+ */
+#ifndef CORACLE_NET_H
+#define CORACLE_NET_H
+
+#include <coracle/error.h>
+#include <coracle/group.h>
+
+COR_BEGIN
+
+typedef struct cor_conn cor_conn;
+typedef struct cor_listener cor_listener;
+
+/*
+ * Listens on `address` ("host:port", ":port", "[v6]:port"; a path or "@abstract" for unix). Port 0 or "" picks one.
+ * Returns: 0 and *out; or a negative code, with *error filled if error is not NULL: COR_EUNKNOWN_NETWORK, the address
+ * errors of coracle/error.h, COR_ENO_SUCH_HOST, -EADDRINUSE, -EACCES, -EMFILE and other errnos; COR_ENOT_TASK.
+ * Parks: never (reads /etc/hosts and /etc/services at most). Threads: tasks only.
+ * Owns: returns owned; end with cor_listener_close.
+ * Go: net.Listen.
+ */
+COR_API COR_CHECK int cor_listen(cor_listener **out, const char *network, const char *address, cor_error *error);
+
+/*
+ * Waits for the next connection. -ECONNABORTED and -EINTR are retried inside.
+ * Returns: 0 and *out; COR_ECLOSED, COR_ETIMEOUT (listener deadline), COR_ECANCELED, -EMFILE and -ENFILE (temporary:
+ * the connection waits in the backlog; see cor_serve), other errnos.
+ * Parks: until the listener's deadline. Threads: tasks only, any number at once. Owns: returns owned; end with
+ * cor_close.
+ * Go: (net.Listener).Accept.
+ */
+COR_API COR_CHECK int cor_accept(cor_listener *listener, cor_conn **out);
+
+/*
+ * Accepts until the listener is closed and runs `handler(conn, arg)` in a task of its own for each connection, spread
+ * evenly over the workers; a worker held by a computing task delays nobody. On temporary errors (-EMFILE) it pauses 5
+ * ms, doubling up to 1 s, and goes on. With `group` not NULL the handlers run in that group.
+ * Returns: 0 when the listener was closed, COR_ECANCELED, or the error that ended accepting.
+ * Parks: yes. Threads: tasks only. Owns: each handler takes its conn and must close it; `arg` is shared by all.
+ * Go: the loop "for { c, err := l.Accept(); go handle(c) }" with net/http's back-off.
+ */
+COR_API int cor_serve(cor_listener *listener, cor_group *group, void (*handler)(cor_conn *conn, void *arg), void *arg);
+
+/*
+ * Stops listening: waiting accepts return COR_ECLOSED, the descriptor is closed before this returns, a unix socket file
+ * made by cor_listen is removed. Connections already accepted live on.
+ * Returns: 0, COR_ECLOSED if closed before. Parks: until calls in flight have left. Threads: tasks only.
+ * Owns: takes the listener. Go: (net.Listener).Close.
+ */
+COR_API int cor_listener_close(cor_listener *listener);
+
+/*
+ * Sets when waiting for connections ends: absolute, 0 for none; also for accepts that wait now.
+ * Returns: 0, COR_ECLOSED. Parks: never. Threads: tasks only. Go: (*net.TCPListener).SetDeadline.
+ */
+COR_API int cor_listener_set_deadline(cor_listener *listener, int64_t deadline);
+
+/*
+ * Gives the bound address as text, e.g. "127.0.0.1:5000" or "[::]:5000"; "" after close. COR_ADDR_TEXT bytes suffice.
+ * Returns: `text`. Parks: never. Threads: tasks only. Go: Addr().String().
+ */
+COR_API char *cor_listener_addr(cor_listener *listener, char *text, size_t size);
+
+/*
+ * Connects to `address` (for tcp: names of /etc/hosts, literals, "" or wildcard hosts mean this host).
+ * `deadline` is absolute, 0 for none.
+ * Returns: 0 and *out; or a negative code, with *error filled if error is not NULL: -ECONNREFUSED, COR_ETIMEOUT,
+ * COR_ECANCELED, COR_EMISSING_ADDRESS, the address errors, COR_ENO_SUCH_HOST, other errnos; COR_ENOT_TASK.
+ * Parks: until deadline. Threads: tasks only. Owns: returns owned; end with cor_close.
+ * Go: (*net.Dialer).Dial with a Deadline.
+ */
+COR_API COR_CHECK int cor_dial_until(cor_conn **out, const char *network, const char *address, int64_t deadline,
+                                     cor_error *error);
+
+/*
+ * Connects without a deadline of its own (the kernel gives up after about two minutes).
+ * Returns, Parks, Threads, Owns: as cor_dial_until. Go: net.Dial.
+ */
+COR_API COR_CHECK int cor_dial(cor_conn **out, const char *network, const char *address, cor_error *error);
+
+/*
+ * Reads what is there, at least one byte, at most `size_bytes`. Size 0 returns 0 at once.
+ * Returns: the count, 0 at end of stream, COR_ECLOSED, COR_ETIMEOUT, COR_ECANCELED, -ECONNRESET and other errnos.
+ * Parks: until the read deadline. Threads: tasks only; concurrent reads take turns. Owns: borrows `buf` until return.
+ * Go: (net.Conn).Read.
+ */
+COR_API COR_CHECK ssize_t cor_read(cor_conn *conn, void *buf, size_t size_bytes);
+
+/*
+ * Waits until a read would not park (data, end of stream or an error is there) without needing a buffer: an idle
+ * connection that waits here holds no buffer memory.
+ * Returns: 0, COR_ECLOSED, COR_ETIMEOUT, COR_ECANCELED. Parks: until the read deadline. Threads: tasks only.
+ * Go: none (asked for in golang/go#15735).
+ */
+COR_API COR_CHECK int cor_wait_readable(cor_conn *conn);
+
+/*
+ * Writes all of `buf`, in one piece as seen by other writers of this connection.
+ * Returns: `size_bytes`, or COR_ECLOSED, COR_ETIMEOUT, COR_ECANCELED, -EPIPE, -ECONNRESET, other errnos; the count
+ * written before the error is lost (see cor_write_counted). Parks: until the write deadline. Threads: tasks only;
+ * concurrent writes take turns.
+ * Owns: borrows `buf` until return.
+ * Go: (net.Conn).Write.
+ */
+COR_API COR_CHECK ssize_t cor_write(cor_conn *conn, const void *buf, size_t size_bytes);
+
+/*
+ * Writes as cor_write does and also tells in *written how many bytes the kernel took before an error.
+ * Returns: 0, or the error of cor_write. Parks, Threads, Owns: as cor_write. Go: both results of (net.Conn).Write.
+ */
+COR_API COR_CHECK int cor_write_counted(cor_conn *conn, const void *buf, size_t size_bytes, size_t *written);
+
+/*
+ * Closes: calls waiting on the connection return COR_ECLOSED; the descriptor is closed before this returns. Data
+ * already written is still delivered by the kernel. NULL is accepted and does nothing.
+ * Returns: 0, COR_ECLOSED if closed before. Parks: until calls in flight have left. Threads: tasks only.
+ * Owns: takes the connection. Go: (net.Conn).Close.
+ */
+COR_API int cor_close(cor_conn *conn);
+
+/*
+ * Half-close: no more writes from here, the peer reads end of stream. Reading goes on.
+ * Returns: 0, COR_ECLOSED, -ENOTCONN after the peer has gone. Parks: never. Threads: tasks only.
+ * Go: (*net.TCPConn).CloseWrite.
+ */
+COR_API int cor_close_write(cor_conn *conn);
+
+/*
+ * Half-close of the other direction: own reads return 0 from now on. Writing goes on.
+ * Returns: 0, COR_ECLOSED, -ENOTCONN. Parks: never. Threads: tasks only. Go: (*net.TCPConn).CloseRead.
+ */
+COR_API int cor_close_read(cor_conn *conn);
+
+/*
+ * Sets the absolute time after which reads and writes return COR_ETIMEOUT, 0 for none; also for calls parked now. It
+ * stays until changed. A passed deadline wins over data that is ready, and the data stays.
+ * Returns: 0, COR_ECLOSED. Parks: never. Threads: tasks only, concurrently with anything. Go: (net.Conn).SetDeadline.
+ */
+COR_API int cor_set_deadline(cor_conn *conn, int64_t deadline);
+
+/*
+ * Sets the read deadline only.
+ * Returns: 0, COR_ECLOSED. Parks: never. Threads: tasks only. Go: (net.Conn).SetReadDeadline.
+ */
+COR_API int cor_set_read_deadline(cor_conn *conn, int64_t deadline);
+
+/*
+ * Sets the write deadline only.
+ * Returns: 0, COR_ECLOSED. Parks: never. Threads: tasks only. Go: (net.Conn).SetWriteDeadline.
+ */
+COR_API int cor_set_write_deadline(cor_conn *conn, int64_t deadline);
+
+/*
+ * Gives the local address as text, "127.0.0.1:5000"; "@" for an unnamed unix socket, "" after close.
+ * Returns: `text`, NUL-terminated, cut at `size`; COR_ADDR_TEXT bytes suffice. Parks: never. Threads: tasks only.
+ * Go: LocalAddr().String().
+ */
+COR_API char *cor_local_addr(cor_conn *conn, char *text, size_t size);
+
+/*
+ * Gives the peer's address as text, also after the peer has reset the connection; "" after close.
+ * Returns: `text`. Parks: never. Threads: tasks only. Go: RemoteAddr().String().
+ */
+COR_API char *cor_remote_addr(cor_conn *conn, char *text, size_t size);
+
+/*
+ * Fills *error for a failed `op` ("read", "write", "close") that returned `code`, so that it prints as Go prints it:
+ * "read tcp 127.0.0.1:5000->127.0.0.1:45324: read: connection reset by peer". Code 0 prints "EOF". Call it before
+ * cor_close.
+ * Returns: nothing. Parks: never. Threads: tasks only. Owns: borrows all until return.
+ */
+COR_API void cor_conn_error(cor_conn *conn, const char *op, int code, cor_error *error);
+
+/*
+ * Switches sending of small segments without delay on (the default) or off. Does nothing on a unix connection.
+ * Returns: 0, COR_ECLOSED, -errno. Parks: never. Threads: tasks only. Go: (*net.TCPConn).SetNoDelay.
+ */
+COR_API int cor_set_no_delay(cor_conn *conn, bool on);
+
+/*
+ * Sets what close does with unsent data: < 0 sends it in the background (default), 0 drops it and resets the
+ * connection, > 0 seconds to try.
+ * Returns: 0, COR_ECLOSED, -errno. Parks: never. Threads: tasks only. Go: (*net.TCPConn).SetLinger.
+ */
+COR_API int cor_set_linger(cor_conn *conn, int seconds);
+
+COR_END
+
+#endif

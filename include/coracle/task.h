@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tasks: light threads, one per connection, on one worker thread per core. A task runs until it parks (in a call whose
+ * docstring says so), yields or returns; it is never pre-empted. Once it has run it stays on its worker for life, so
+ * errno and thread-local variables behave as in ordinary code.
+ */
+#ifndef CORACLE_TASK_H
+#define CORACLE_TASK_H
+
+#include <coracle/base.h>
+
+COR_BEGIN
+
+/* Options of cor_run; all-zero means all defaults. */
+typedef struct cor_options {
+    int workers;             /* worker threads, 1..256; 0: COR_WORKERS from the environment, else the usable cores */
+    const char *poller;      /* "epoll" or "auto"; NULL: COR_POLLER from the environment, else "auto" */
+    size_t stack_size_bytes; /* usable stack of a task; 0: 64 KiB; rounded up to pages, 16 KiB .. 8 MiB */
+    int blocking_threads;    /* limit of cor_blocking's pool, 1..1024; 0: 16 */
+    bool no_sigquit_dump;    /* leave SIGQUIT alone (default: it prints all tasks on stderr, and the program goes on) */
+    bool no_overflow_report; /* leave SIGSEGV alone (default: a stack overflow names its task, then the program dies) */
+    bool foreign_wakeups;    /* threads of yours will use cor_go_foreign: being idle for ever is no deadlock */
+    uint64_t seed;           /* of the scheduler's random choices; 0: from the kernel */
+} cor_options;
+
+/* Attributes of one task for cor_go_with; all-zero means all defaults. */
+typedef struct cor_task_options {
+    const char *name; /* shown in dumps; keeps: must outlive the task. NULL: its function and spawn site are shown */
+    size_t stack_size_bytes; /* 0: cor_options.stack_size_bytes; else as there */
+} cor_task_options;
+
+/*
+ * Runs `main_task(arg)` as the first task, with the calling thread as first worker, and returns when it has returned.
+ * Tasks that still exist then are abandoned where they are parked (Go does the same); connections still open are
+ * closed. One cor_run at a time per process; it may be called again after it has returned. `options` may be NULL.
+ * Returns: main_task's value; COR_EDEADLOCK if no task can ever run again (reported on stderr with a dump of all
+ * tasks); COR_EBUSY_RUNTIME; -EINVAL for a bad option; -ENOMEM -EMFILE or another -errno if the workers could not be
+ * set up.
+ * Parks: no, it stops the calling thread. Threads: an ordinary thread, not a task.
+ * Owns: borrows `options` and `arg` until return.
+ * Go: the run-time's start of main.main.
+ */
+COR_API int cor_run(int (*main_task)(void *arg), void *arg, const cor_options *options);
+
+/*
+ * Starts a task that calls `task(arg)`. It is queued, never run at once; an idle worker may take it.
+ * Returns: 0, or -ENOMEM (no stack could be mapped), COR_ENOT_TASK. On failure nothing was started and `arg` is yours.
+ * Parks: never. Threads: tasks only (elsewhere use cor_go_foreign).
+ * Owns: `arg` is handed to the task untouched.
+ * Go: the go statement.
+ */
+COR_API COR_CHECK int cor_go(void (*task)(void *arg), void *arg);
+
+/*
+ * Starts a task as cor_go does, with a name or a stack size of its own.
+ * Returns: 0, -EINVAL for a bad stack size, -ENOMEM, COR_ENOT_TASK. Parks: never. Threads: tasks only.
+ * Owns: borrows `options` until return, keeps options->name.
+ */
+COR_API COR_CHECK int cor_go_with(const cor_task_options *options, void (*task)(void *arg), void *arg);
+
+/*
+ * Starts a task from a thread that the library does not know (a GUI, a driver's callback thread): the one way in. From
+ * the task everything can be reached: send to a channel, unlock, close. Set cor_options.foreign_wakeups when you use
+ * it.
+ * Returns: 0, -ENOMEM, or COR_ENOT_TASK if no cor_run is active (or it is ending).
+ * Parks: never. Threads: any thread, tasks too; not a signal handler.
+ */
+COR_API COR_CHECK int cor_go_foreign(void (*task)(void *arg), void *arg);
+
+/*
+ * Lets other runnable tasks of this worker run, then goes on. Also a point where I/O is polled.
+ * Returns: nothing. Parks: yes, without a wait. Threads: tasks only, elsewhere it does nothing.
+ * Go: runtime.Gosched.
+ */
+COR_API void cor_yield(void);
+
+/*
+ * Gives the number of the calling task, unique for the life of the process; 0 outside a task.
+ * Returns: the number. Parks: never. Threads: any thread.
+ */
+COR_API uint64_t cor_task_id(void);
+
+/* What cor_runtime_stats tells. */
+typedef struct cor_runtime_stats {
+    int workers;          /* worker threads */
+    uint64_t tasks;       /* tasks alive now, queued ones included */
+    uint64_t spawned;     /* tasks started since cor_run */
+    uint64_t connections; /* connections and listeners open now */
+} cor_runtime_stats;
+
+/*
+ * Reads counters of the running cor_run; a snapshot, not a consistent cut.
+ * Returns: 0, or COR_ENOT_TASK. Parks: never. Threads: tasks only.
+ * Owns: borrows `out` until return.
+ */
+COR_API int cor_stats(cor_runtime_stats *out);
+
+/*
+ * Tells which worker runs the calling task: 0 .. workers-1, or -1 outside a task.
+ * Returns: the worker's number. Parks: never. Threads: any thread.
+ */
+COR_API int cor_worker_id(void);
+
+/*
+ * Writes a dump of all tasks to the descriptor `fd`: number, name or function and spawn site, state, what it waits for,
+ * for how long, and a backtrace. SIGQUIT does the same on stderr.
+ * Returns: 0, or COR_ENOT_TASK. Parks: never, but the calling thread stops until all workers have printed.
+ * Threads: tasks only. Owns: borrows `fd` until return.
+ * Go: the dump on SIGQUIT, runtime/pprof's goroutine profile.
+ */
+COR_API int cor_dump(int fd);
+
+/*
+ * Turns a signal (1 .. 63) into something a task can wait for: from now on it no longer has its default effect but is
+ * kept until cor_signal_wait takes it. Its earlier action comes back when cor_run returns.
+ * Returns: 0, -EINVAL for a signal that cannot be caught, COR_ENOT_TASK. Parks: never. Threads: tasks only.
+ * Go: signal.Notify.
+ */
+COR_API int cor_signal_catch(int signal_number);
+
+/*
+ * Parks until a caught signal has arrived and takes it; the lowest number first. One task at a time may wait.
+ * `deadline` is absolute, 0 for none.
+ * Returns: the signal's number, COR_ETIMEOUT, COR_ECANCELED, -EBUSY if another task waits already, COR_ENOT_TASK.
+ * Parks: until deadline. Threads: tasks only.
+ * Go: receiving from a signal.Notify channel.
+ */
+COR_API int cor_signal_wait(int64_t deadline);
+
+/*
+ * Names the library's version, e.g. "0.1.0".
+ * Returns: a static text. Parks: never. Threads: any thread. Owns: returns borrowed.
+ */
+COR_API const char *cor_version(void);
+
+/*
+ * Names the poller that cor_run would choose (or has chosen) and why, e.g. "epoll (the only one built in)".
+ * Returns: a static text. Parks: never. Threads: any thread. Owns: returns borrowed.
+ */
+COR_API const char *cor_poller_info(void);
+
+COR_END
+
+#endif
