@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* THE clock: the only place that reads one. Tests put a clock of their own behind it before cor_run. */
+#ifndef CORI_BASE_CLOCK_H
+#define CORI_BASE_CLOCK_H
+
+#include <stdint.h>
+
+/* Reads the monotonic clock, ns, always > 0. Any thread; async-signal-safe. */
+int64_t cori_clock_now(void);
+
+/* Replaces the clock by `now(arg)` until called with NULL. Only while no cor_run is active. */
+void cori_clock_set(int64_t (*now)(void *arg), void *arg);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* Every limit of the library: name, unit, value and the reason for it. */
+#ifndef CORI_BASE_LIMITS_H
+#define CORI_BASE_LIMITS_H
+
+/* Worker threads of one cor_run: more than any machine this is built for; keeps COR_WORKERS=999999 from eating all memory. */
+#define CORI_WORKERS_MAX 256
+/* Usable stack of a task, bytes. 64 KiB holds printf, json-c and a TLS handshake; untouched pages cost nothing. */
+#define CORI_STACK_DEFAULT_BYTES (64 * 1024)
+#define CORI_STACK_MIN_BYTES (16 * 1024)
+#define CORI_STACK_MAX_BYTES (8 * 1024 * 1024)
+/* Guard below each stack, bytes: wider than any frame that is not probed page by page (-fstack-clash-protection). */
+#define CORI_STACK_GUARD_BYTES (64 * 1024)
+/* Finished stacks a worker keeps with their pages, for the next spawn; beyond it the pages go back to the kernel. */
+#define CORI_STACK_HOT_MAX 256
+/* Task switches before the worker looks at I/O, timers and other threads again. */
+#define CORI_ROUND_SWITCHES 256
+/* Operations that a task may finish without parking before it has to let others run. */
+#define CORI_OPS_BUDGET 128
+/* Events taken from the kernel at once. */
+#define CORI_POLL_EVENTS 256
+/* How long a queued task that never ran must have waited before an idle worker takes it from its worker, ns. */
+#define CORI_STEAL_AGE_NS 1000000
+/* Difference in live tasks from which a new task is started on the worker with fewer. */
+#define CORI_BALANCE_STEP 2
+/* Threads for cor_blocking unless the options say otherwise, and their upper limit. */
+#define CORI_BLOCKING_DEFAULT 16
+#define CORI_BLOCKING_MAX 1024
+/* Open connections and listeners of a process; the kernel's descriptor limit is reached first. */
+#define CORI_HANDLES_PER_CHUNK 256
+#define CORI_HANDLE_CHUNKS_MAX 16384
+/* Largest channel element, bytes (Go's limit) and most cases of one select. */
+#define CORI_CHAN_ELEM_MAX 65536
+#define CORI_SELECT_MAX 64
+/* Back-off of cor_serve after a temporary accept error, ns: net/http's figures. */
+#define CORI_ACCEPT_PAUSE_MIN_NS 5000000
+#define CORI_ACCEPT_PAUSE_MAX_NS 1000000000
+/* Size of the buffers that cor_read_buffer lends, bytes, and how many a worker keeps. */
+#define CORI_BUFFER_BYTES 16384
+#define CORI_BUFFERS_KEPT 16
+/* Backlog when /proc/sys/net/core/somaxconn cannot be read. */
+#define CORI_BACKLOG_DEFAULT 128
+/* Keep-alive of TCP connections, s (Go's defaults). */
+#define CORI_KEEPALIVE_S 15
+/* First allocation of a line reader, bytes. */
+#define CORI_LINES_FIRST_BYTES 4096
+/* Frames shown per task in a dump. */
+#define CORI_BACKTRACE_FRAMES 32
+
+#endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/* The system calls behind sys.h. EINTR is retried everywhere but in connect and close, where the kernel has acted already. */
+#include "base/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+int (*cori_sys_fault)(enum cori_sys_call call);
+
+/* Runs `call` until it is not interrupted; gives its result or -errno, or what the fault hook wants. */
+#define RETRY(name, type, call)                                                                                        \
+    do {                                                                                                               \
+        for (;;) {                                                                                                     \
+            int fault = cori_sys_faulted(name);                                                                        \
+            if (fault != 0 && fault != -EINTR) {                                                                       \
+                return fault;                                                                                          \
+            }                                                                                                          \
+            type result = (call);                                                                                      \
+            if (result >= 0) {                                                                                         \
+                return result;                                                                                         \
+            }                                                                                                          \
+            if (errno != EINTR) {                                                                                      \
+                return -errno;                                                                                         \
+            }                                                                                                          \
+        }                                                                                                              \
+    } while (0)
+
+int cori_sys_socket(int family, int type, int protocol)
+{
+    RETRY(CORI_SYS_SOCKET, int, socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
+}
+
+int cori_sys_bind(int fd, const struct sockaddr *addr, socklen_t len)
+{
+    RETRY(CORI_SYS_BIND, int, bind(fd, addr, len));
+}
+
+int cori_sys_listen(int fd, int backlog)
+{
+    RETRY(CORI_SYS_LISTEN, int, listen(fd, backlog));
+}
+
+int cori_sys_accept(int fd, struct sockaddr *addr, socklen_t *len)
+{
+    RETRY(CORI_SYS_ACCEPT, int, accept4(fd, addr, len, SOCK_CLOEXEC | SOCK_NONBLOCK));
+}
+
+int cori_sys_connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+    int fault = cori_sys_faulted(CORI_SYS_CONNECT);
+    if (fault != 0) {
+        return fault;
+    }
+    return connect(fd, addr, len) == 0 ? 0 : -errno;
+}
+
+ssize_t cori_sys_recv(int fd, void *buf, size_t size)
+{
+    RETRY(CORI_SYS_RECV, ssize_t, recv(fd, buf, size, MSG_DONTWAIT));
+}
+
+ssize_t cori_sys_send(int fd, const void *buf, size_t size)
+{
+    RETRY(CORI_SYS_SEND, ssize_t, send(fd, buf, size, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
+ssize_t cori_sys_read(int fd, void *buf, size_t size)
+{
+    RETRY(CORI_SYS_READ, ssize_t, read(fd, buf, size));
+}
+
+ssize_t cori_sys_write(int fd, const void *buf, size_t size)
+{
+    RETRY(CORI_SYS_WRITE, ssize_t, write(fd, buf, size));
+}
+
+int cori_sys_shutdown(int fd, int how)
+{
+    RETRY(CORI_SYS_SHUTDOWN, int, shutdown(fd, how));
+}
+
+int cori_sys_setsockopt(int fd, int level, int option, int value)
+{
+    RETRY(CORI_SYS_SETSOCKOPT, int, setsockopt(fd, level, option, &value, sizeof(value)));
+}
+
+int cori_sys_setlinger(int fd, int seconds)
+{
+    struct linger linger = {.l_onoff = seconds >= 0, .l_linger = seconds >= 0 ? seconds : 0};
+    RETRY(CORI_SYS_SETSOCKOPT, int, setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)));
+}
+
+int cori_sys_getsockopt(int fd, int level, int option, int *value)
+{
+    socklen_t len = sizeof(*value);
+    RETRY(CORI_SYS_GETSOCKOPT, int, getsockopt(fd, level, option, value, &len));
+}
+
+int cori_sys_getsockname(int fd, struct sockaddr *addr, socklen_t *len)
+{
+    RETRY(CORI_SYS_GETSOCKNAME, int, getsockname(fd, addr, len));
+}
+
+int cori_sys_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
+{
+    RETRY(CORI_SYS_GETSOCKNAME, int, getpeername(fd, addr, len));
+}
+
+int cori_sys_dup(int fd)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    return copy >= 0 ? copy : -errno;
+}
+
+void cori_sys_close(int fd)
+{
+    (void)close(fd);
+}
+
+bool cori_sys_ready(int fd, bool for_write)
+{
+    struct pollfd query = {.fd = fd, .events = for_write ? POLLOUT : POLLIN};
+    return poll(&query, 1, 0) != 0;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * THE system calls on descriptors: each returns the result or -errno, retries EINTR where Go does, and can be made to
+ * fail by a test. Nothing else in the library calls the kernel about sockets; epoll itself lives in poll/.
+ */
+#ifndef CORI_BASE_SYS_H
+#define CORI_BASE_SYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+/* The calls by name, for fault injection. */
+enum cori_sys_call {
+    CORI_SYS_SOCKET,
+    CORI_SYS_BIND,
+    CORI_SYS_LISTEN,
+    CORI_SYS_ACCEPT,
+    CORI_SYS_CONNECT,
+    CORI_SYS_RECV,
+    CORI_SYS_SEND,
+    CORI_SYS_READ,
+    CORI_SYS_WRITE,
+    CORI_SYS_SHUTDOWN,
+    CORI_SYS_SETSOCKOPT,
+    CORI_SYS_GETSOCKOPT,
+    CORI_SYS_GETSOCKNAME,
+    CORI_SYS_EPOLL_CTL,
+    CORI_SYS_EPOLL_WAIT,
+    CORI_SYS_MMAP,
+};
+
+/*
+ * Test hook: called before each call; a negative result is returned in its place, 0 lets it happen. NULL: off. Set only
+ * while no cor_run is active.
+ */
+extern int (*cori_sys_fault)(enum cori_sys_call call);
+
+/* Asks the hook; 0 to go on. */
+static inline int cori_sys_faulted(enum cori_sys_call call)
+{
+    return __builtin_expect(cori_sys_fault != NULL, 0) ? cori_sys_fault(call) : 0;
+}
+
+int cori_sys_socket(int family, int type, int protocol); /* always CLOEXEC and NONBLOCK */
+int cori_sys_bind(int fd, const struct sockaddr *addr, socklen_t len);
+int cori_sys_listen(int fd, int backlog);
+int cori_sys_accept(int fd, struct sockaddr *addr, socklen_t *len); /* CLOEXEC and NONBLOCK */
+int cori_sys_connect(int fd, const struct sockaddr *addr, socklen_t len); /* no EINTR retry: see dial.c */
+ssize_t cori_sys_recv(int fd, void *buf, size_t size);
+ssize_t cori_sys_send(int fd, const void *buf, size_t size); /* MSG_NOSIGNAL */
+ssize_t cori_sys_read(int fd, void *buf, size_t size);
+ssize_t cori_sys_write(int fd, const void *buf, size_t size);
+int cori_sys_shutdown(int fd, int how);
+int cori_sys_setsockopt(int fd, int level, int option, int value);
+int cori_sys_setlinger(int fd, int seconds); /* < 0: off */
+int cori_sys_getsockopt(int fd, int level, int option, int *value);
+int cori_sys_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
+int cori_sys_getpeername(int fd, struct sockaddr *addr, socklen_t *len);
+int cori_sys_dup(int fd); /* CLOEXEC */
+void cori_sys_close(int fd);
+/* Tells without waiting whether read(2) (or write(2)) on a blocking descriptor would return at once. */
+bool cori_sys_ready(int fd, bool for_write);
+
+#endif
