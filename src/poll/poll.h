@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How to wait for the kernel: THE seam between the scheduler, the descriptors and a kernel interface (epoll; io_uring and
+ * the tests' fake one fit the same shape). A poller belongs to one worker. It knows no tasks: what waits is a word.
+ *
+ * The object is the pollfd, one per open descriptor, in memory that stays mapped while the poller lives (a late event may
+ * still be looked at after the descriptor was closed; `generation` tells). Each direction has one wait word:
+ *
+ *      CORI_IDLE (0)   nothing known, nobody waits
+ *      CORI_READY (1)  the kernel said: try again
+ *      a waiter        an address (even, > 1) whose owner parks until the word changes
+ *
+ * Who moves it:  0 -> waiter      the task that waits, by compare-and-swap (fails if READY came first: it tries again)
+ *                any -> READY     the poller, by exchange, when the kernel reports the direction; it wakes the waiter it got
+ *                READY -> 0       the task that is about to try, by exchange, BEFORE the system call
+ *                waiter -> 0      the waiter itself when it gives up (deadline, cancel)
+ *
+ * No lost wake-up: events are edge-triggered, so one comes after every change. A try consumes READY first; data that arrives
+ * later, during or after the try, makes a new edge and so a new READY, which the compare-and-swap then meets. A try that
+ * ends "drained" (EAGAIN, or fewer bytes than asked for on a stream) may therefore leave the word 0 and need not probe.
+ * Spurious READYs are harmless: they cost one try.
+ *
+ * Contract of a backend, besides the comments below: `add` reports the state at that moment as a first event. `wait` is
+ * called by the owning worker only. `kick` makes the current or the next `wait` return early; any thread, also a signal handler.
+ */
+#ifndef CORI_POLL_POLL_H
+#define CORI_POLL_POLL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+enum { CORI_READ = 0, CORI_WRITE = 1 };
+#define CORI_IDLE ((uintptr_t)0)
+#define CORI_READY ((uintptr_t)1)
+
+typedef struct cori_poller cori_poller;
+
+typedef struct cori_pollfd {
+    uintptr_t wait[2];    /* the wait words; atomic */
+    cori_poller *poller;  /* where it is registered, NULL: nowhere yet; atomic, set once per descriptor */
+    int fd;
+    uint16_t generation;  /* changes each time the object is used for a new descriptor; atomic */
+    uint8_t sticky;       /* reads must always be tried: the peer has closed, an error, urgent data; atomic */
+    uint8_t always_ready; /* the kernel cannot poll it (a regular file): never wait */
+} cori_pollfd;
+
+/* One event: `pollfd` became ready in the directions of `mask` (bit CORI_READ, bit CORI_WRITE). */
+typedef struct cori_event {
+    cori_pollfd *pollfd;
+    unsigned mask;
+} cori_event;
+
+typedef struct cori_poll_ops {
+    const char *name;
+    /* Makes a poller. 0 or -errno; -ENOSYS, -EPERM, -EINVAL mean "not available here". */
+    int (*open)(cori_poller **out);
+    void (*close)(cori_poller *poller);
+    /* Registers both directions, once for the life of the descriptor. 0, or -errno: then it cannot be waited for. */
+    int (*add)(cori_poller *poller, cori_pollfd *pollfd);
+    /* Ends the registration; called before the descriptor is closed, by any thread. */
+    void (*remove)(cori_poller *poller, cori_pollfd *pollfd);
+    /* Waits up to timeout_ns (0: not at all, < 0: for ever) and gives at most `max` events; their number. */
+    int (*wait)(cori_poller *poller, int64_t timeout_ns, cori_event *events, int max);
+    void (*kick)(cori_poller *poller);
+    /* Tries to receive, or to accept, on a registered or unregistered descriptor: the count or descriptor, or -errno. */
+    ssize_t (*receive)(cori_poller *poller, cori_pollfd *pollfd, void *buf, size_t size);
+    int (*accept)(cori_poller *poller, cori_pollfd *pollfd, struct sockaddr *addr, socklen_t *len);
+} cori_poll_ops;
+
+/* What every backend's object begins with. */
+struct cori_poller {
+    const cori_poll_ops *ops;
+};
+
+/* Starts using the object for `fd`: nobody waits, the first read is tried. */
+void cori_pollfd_open(cori_pollfd *pollfd, int fd);
+
+/* Marks a direction ready; gives the waiter that must be woken, or NULL. Any thread. */
+static inline void *cori_pollfd_ready(cori_pollfd *pollfd, int direction)
+{
+    if (__atomic_load_n(&pollfd->wait[direction], __ATOMIC_ACQUIRE) == CORI_READY) {
+        return NULL;
+    }
+    uintptr_t old = __atomic_exchange_n(&pollfd->wait[direction], CORI_READY, __ATOMIC_SEQ_CST);
+    return old > CORI_READY ? (void *)old : NULL;
+}
+
+extern const cori_poll_ops cori_poll_epoll;
+
+/*
+ * Chooses the backend: `name` ("epoll", "auto", NULL for $COR_POLLER, else auto). NULL for a name that does not exist.
+ * A test's backend set by cori_poll_override comes before everything.
+ */
+const cori_poll_ops *cori_poll_pick(const char *name);
+void cori_poll_override(const cori_poll_ops *ops);
+
+#endif
