@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cor_blocking's pool: a queue of jobs (each on its caller's stack) and up to cor_options.blocking_threads threads, started on
+ * demand, ended with cor_run. The caller stays parked until `done`; the pool thread's last touch of the job is that store
+ * (it has read the task before). Signals are blocked in pool threads: they belong to the workers.
+ */
+#include "sched/park.h"
+
+#include <coracle/blocking.h>
+#include <errno.h>
+#include <signal.h>
+
+typedef struct job {
+    int (*fn)(void *arg);
+    void *arg;
+    int result;
+    uint32_t done; /* atomic */
+    cori_task *task;
+    struct job *next;
+} job;
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t work, gone;
+    job *head, *tail;     /* guard: lock, like all below */
+    int threads, idle, queued;
+    bool stop;
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER, .gone = PTHREAD_COND_INITIALIZER};
+
+static void finish(job *done)
+{
+    cori_task *task = done->task;
+    done->result = done->fn(done->arg);
+    __atomic_store_n(&done->done, 1, __ATOMIC_SEQ_CST);
+    cori_wake(task);
+}
+
+static void *pool_main(void *unused)
+{
+    (void)unused;
+    (void)pthread_mutex_lock(&pool.lock);
+    while (!pool.stop || pool.head != NULL) {
+        job *next = pool.head;
+        if (next == NULL) {
+            pool.idle++;
+            (void)pthread_cond_wait(&pool.work, &pool.lock);
+            pool.idle--;
+            continue;
+        }
+        pool.head = next->next;
+        pool.queued--;
+        (void)pthread_mutex_unlock(&pool.lock);
+        finish(next);
+        (void)pthread_mutex_lock(&pool.lock);
+    }
+    pool.threads--;
+    (void)pthread_cond_broadcast(&pool.gone);
+    (void)pthread_mutex_unlock(&pool.lock);
+    return NULL;
+}
+
+/* Starts one more pool thread; guard: pool.lock. */
+static int add_thread(void)
+{
+    pthread_t thread;
+    sigset_t all, before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(&thread, NULL, pool_main, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc == 0) {
+        (void)pthread_detach(thread);
+        pool.threads++;
+    }
+    return rc == 0 ? 0 : -EAGAIN;
+}
+
+static int submit(job *new_job)
+{
+    int rc = 0;
+    (void)pthread_mutex_lock(&pool.lock);
+    if (pool.queued >= pool.idle && pool.threads < cori_rt.blocking_threads) {
+        rc = add_thread();
+    }
+    if (pool.threads > 0) {
+        rc = 0;
+        if (pool.head == NULL) {
+            pool.head = new_job;
+        } else {
+            pool.tail->next = new_job;
+        }
+        pool.tail = new_job;
+        pool.queued++;
+        (void)pthread_cond_signal(&pool.work);
+    }
+    (void)pthread_mutex_unlock(&pool.lock);
+    return rc;
+}
+
+int cor_blocking(int (*fn)(void *arg), void *arg)
+{
+    cori_task *self = cori_self();
+    if (self == NULL) {
+        return COR_ENOT_TASK;
+    }
+    job own = {.fn = fn, .arg = arg, .task = self};
+    int rc = submit(&own);
+    if (rc < 0) {
+        return rc;
+    }
+    cori_worker *worker = self->worker;
+    __atomic_store_n(&worker->external, worker->external + 1, __ATOMIC_RELAXED);
+    while (__atomic_load_n(&own.done, __ATOMIC_SEQ_CST) == 0) {
+        cori_park_plain(self, 0, "blocking call");
+    }
+    __atomic_store_n(&worker->external, worker->external - 1, __ATOMIC_RELAXED);
+    return own.result;
+}
+
+void cori_blocking_end(void)
+{
+    (void)pthread_mutex_lock(&pool.lock);
+    pool.stop = true;
+    (void)pthread_cond_broadcast(&pool.work);
+    while (pool.threads > 0) {
+        (void)pthread_cond_wait(&pool.gone, &pool.lock);
+    }
+    pool.stop = false;
+    (void)pthread_mutex_unlock(&pool.lock);
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The dump of all tasks. Each worker's tasks are printed by that worker's own thread, inside a signal handler: tasks are
+ * pinned, so while the handler runs none of them can, and their saved contexts hold still, even when the worker is stuck
+ * in a computing task. The workers print one after the other: SIGQUIT (or cor_dump) signals worker 0 with SIGURG, which
+ * prints and signals the next. `active` is 1 from the first to the last.
+ *
+ * What the handler walks (the list of live tasks, the fresh queue) may be in the middle of a change by the interrupted
+ * code; both are linked so that following `next` is safe at every instruction. Fresh tasks may be moved by other workers
+ * meanwhile, so their queue is printed under its lock if that is free, else only counted.
+ */
+#include "sched/text.h"
+#include "sched/worker.h"
+
+#include "base/clock.h"
+#include "base/lock.h"
+
+#include <coracle/error.h>
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+static struct {
+    uint32_t active; /* atomic */
+    int fd;
+    int stage; /* worker that prints */
+} dump;
+static struct sigaction earlier_quit, earlier_chain;
+
+/* Where a suspended context saved its return address and frame pointer: see ctx_<cpu>.S. */
+#if defined(__x86_64__)
+enum { SAVED_FRAME = 5, SAVED_RETURN = 6 };
+#define CONTEXT_PC(context) ((uintptr_t)(context)->uc_mcontext.gregs[REG_RIP])
+#define CONTEXT_FRAME(context) ((uintptr_t)(context)->uc_mcontext.gregs[REG_RBP])
+#else
+enum { SAVED_FRAME = 10, SAVED_RETURN = 11 };
+#define CONTEXT_PC(context) ((uintptr_t)(context)->uc_mcontext.pc)
+#define CONTEXT_FRAME(context) ((uintptr_t)(context)->uc_mcontext.regs[29])
+#endif
+
+/* Follows frame pointers as long as they stay inside the task's stack and grow. */
+__attribute__((no_sanitize("address", "thread"))) static void print_frames(cori_text *text, const cori_task *task,
+                                                                           uintptr_t pc, uintptr_t frame)
+{
+    for (int i = 0; i < CORI_BACKTRACE_FRAMES && pc != 0; i++) {
+        cori_text_add(text, "    ");
+        cori_text_symbol(text, (const void *)pc);
+        cori_text_end(text);
+        if (frame < (uintptr_t)task->stack.low || frame > (uintptr_t)task - 16 || frame % sizeof(void *) != 0) {
+            return;
+        }
+        const uintptr_t *words = (const uintptr_t *)frame;
+        if (words[0] != 0 && words[0] <= frame) {
+            return;
+        }
+        frame = words[0];
+        pc = words[1];
+    }
+}
+
+static void print_head(cori_text *text, const cori_task *task, const char *state, int worker, int64_t age_ns)
+{
+    cori_text_add(text, "task ");
+    cori_text_number(text, task->id);
+    cori_text_add(text, " [");
+    cori_text_add(text, state);
+    if (age_ns >= 0) {
+        cori_text_add(text, ", ");
+        cori_text_number(text, (uint64_t)age_ns / 1000000);
+        cori_text_add(text, " ms");
+    }
+    cori_text_add(text, ", worker ");
+    cori_text_number(text, (uint64_t)worker);
+    cori_text_add(text, "]: ");
+    if (task->name != NULL) {
+        cori_text_add(text, task->name);
+    } else {
+        cori_text_symbol(text, (const void *)(uintptr_t)task->function);
+    }
+    cori_text_end(text);
+    cori_text_add(text, "    spawned at ");
+    cori_text_symbol(text, task->site);
+    cori_text_end(text);
+}
+
+static void print_task(cori_text *text, const cori_worker *worker, const cori_task *task, const ucontext_t *running)
+{
+    if (task == worker->current && running != NULL) {
+        print_head(text, task, "running", worker->id, -1);
+        print_frames(text, task, CONTEXT_PC(running), CONTEXT_FRAME(running));
+        return;
+    }
+    const char *what = task->waiting_for;
+    print_head(text, task, what != NULL ? what : "runnable", worker->id, what != NULL ? cori_clock_now() - task->since : -1);
+    const uintptr_t *saved = task->ctx.sp;
+    if (saved != NULL) {
+        print_frames(text, task, saved[SAVED_RETURN], saved[SAVED_FRAME]);
+    }
+}
+
+static void print_fresh(cori_text *text, cori_worker *worker)
+{
+    if (__atomic_exchange_n(&worker->fresh_lock, 1, __ATOMIC_ACQUIRE) != 0) {
+        cori_text_number(text, __atomic_load_n(&worker->fresh_count, __ATOMIC_RELAXED));
+        cori_text_add(text, " tasks queued on worker ");
+        cori_text_number(text, (uint64_t)worker->id);
+        cori_text_end(text);
+        return;
+    }
+    for (const cori_task *task = worker->fresh.head; task != NULL; task = task->next) {
+        print_head(text, task, "runnable, never ran", worker->id, cori_clock_now() - task->since);
+    }
+    cori_spin_unlock(&worker->fresh_lock);
+}
+
+static void print_worker(int fd, cori_worker *worker, const ucontext_t *running)
+{
+    cori_text text = {.fd = fd};
+    for (const cori_task *task = worker->live_head; task != NULL; task = task->live_next) {
+        print_task(&text, worker, task, running);
+    }
+    print_fresh(&text, worker);
+}
+
+/* On the thread of worker dump.stage: print, then pass on. */
+static void on_chain(int number, siginfo_t *info, void *context)
+{
+    int keep = errno;
+    (void)number;
+    (void)info;
+    if (__atomic_load_n(&dump.active, __ATOMIC_ACQUIRE) != 0) {
+        cori_worker *worker = &cori_rt.workers[dump.stage];
+        if (pthread_equal(worker->thread, pthread_self())) {
+            print_worker(dump.fd, worker, context);
+            if (++dump.stage < cori_rt.worker_count) {
+                (void)pthread_kill(cori_rt.workers[dump.stage].thread, SIGURG);
+            } else {
+                __atomic_store_n(&dump.active, 0, __ATOMIC_RELEASE);
+            }
+        }
+    }
+    errno = keep;
+}
+
+static bool start_dump(int fd, const char *title)
+{
+    uint32_t none = 0;
+    if (!__atomic_compare_exchange_n(&dump.active, &none, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+        return false;
+    }
+    cori_text text = {.fd = fd};
+    cori_text_add(&text, title);
+    cori_text_end(&text);
+    dump.fd = fd;
+    dump.stage = 0;
+    (void)pthread_kill(cori_rt.workers[0].thread, SIGURG);
+    return true;
+}
+
+static void on_quit(int number)
+{
+    int keep = errno;
+    (void)number;
+    (void)start_dump(STDERR_FILENO, "SIGQUIT: all tasks");
+    errno = keep;
+}
+
+static void wait_idle(void)
+{
+    while (__atomic_load_n(&dump.active, __ATOMIC_ACQUIRE) != 0) {
+        (void)sched_yield();
+    }
+}
+
+int cor_dump(int fd)
+{
+    if (cori_self_worker == NULL) {
+        return COR_ENOT_TASK;
+    }
+    while (!start_dump(fd, "all tasks")) {
+        wait_idle();
+    }
+    wait_idle();
+    return 0;
+}
+
+void cori_dump_install(void)
+{
+    struct sigaction chain = {.sa_sigaction = on_chain, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
+    struct sigaction quit = {.sa_handler = on_quit, .sa_flags = SA_RESTART | SA_ONSTACK};
+    (void)sigfillset(&chain.sa_mask);
+    (void)sigfillset(&quit.sa_mask);
+    (void)sigaction(SIGURG, &chain, &earlier_chain);
+    if (!cori_rt.no_sigquit_dump) {
+        (void)sigaction(SIGQUIT, &quit, &earlier_quit);
+    }
+}
+
+void cori_dump_uninstall(void)
+{
+    if (!cori_rt.no_sigquit_dump) {
+        (void)sigaction(SIGQUIT, &earlier_quit, NULL);
+    }
+    wait_idle();
+    (void)sigaction(SIGURG, &earlier_chain, NULL);
+}
+
+void cori_dump_all_stopped(int fd)
+{
+    for (int i = 0; i < cori_rt.worker_count; i++) {
+        print_worker(fd, &cori_rt.workers[i], NULL);
+    }
+}

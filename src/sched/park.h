@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Parking and waking: what every blocking call is made of. The shape of a wait is always the same:
+ *
+ *      publish yourself where the waker will look (under its lock, or by an atomic operation)
+ *      for (;;) {
+ *          if (condition) break;
+ *          rc = cori_interrupted(self, deadline);  if (rc != 0) { withdraw; if (condition) break; return rc; }
+ *          cori_park(self, deadline, "what");
+ *      }
+ *
+ * A park may return for no reason; the loop looks at its condition. See task.h for why no wake-up is lost.
+ */
+#ifndef CORI_SCHED_PARK_H
+#define CORI_SCHED_PARK_H
+
+#include "sched/task.h"
+#include "sched/worker.h"
+
+#include <coracle/error.h>
+
+/* The running task, or NULL outside a task. */
+static inline cori_task *cori_self(void)
+{
+    return cori_self_worker != NULL ? cori_self_worker->current : NULL;
+}
+
+/*
+ * Parks the running task until woken, or until the coarse clock passes `deadline` (0: none) or its group's. `what` is
+ * shown in dumps and must be static.
+ */
+void cori_park(cori_task *self, int64_t deadline, const char *what);
+
+/* As cori_park, but the deadline of the task's group does not end it: for waits that cancellation must not end. */
+void cori_park_plain(cori_task *self, int64_t deadline, const char *what);
+
+/* As cori_park, for something outside the program: counts as alive for deadlock detection. */
+void cori_park_external(cori_task *self, int64_t deadline, const char *what);
+
+/* Makes a task look at its condition again. Any thread; async-signal-safe if `from_signal`. */
+void cori_wake(cori_task *task);
+void cori_wake_from_signal(cori_task *task);
+
+/*
+ * Tells why a wait must end: COR_ECANCELED or COR_ETIMEOUT from the task's group, COR_ETIMEOUT when `deadline` (0: none)
+ * has passed on the worker's clock, or 0.
+ */
+static inline int cori_interrupted(const cori_task *self, int64_t deadline)
+{
+    int64_t now = self->worker->now;
+    if (cori_unlikely(deadline != 0 && deadline <= now)) {
+        return COR_ETIMEOUT;
+    }
+    return cori_unlikely(self->group != NULL) ? cori_group_interrupted(self, now) : 0;
+}
+
+/* Lets others run if this task has done many operations without parking. Call once per operation that succeeded at once. */
+static inline void cori_charge(cori_task *self)
+{
+    if (cori_unlikely(--self->worker->ops_left <= 0)) {
+        cor_yield();
+    }
+}
+
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which worker runs a task that never ran. A spawn queues it on the spawner's own worker (no other thread is disturbed, and
+ * a short-lived child runs where its data is hot). Two rules then spread load:
+ *
+ *   balance  when a worker is about to start a task and has CORI_BALANCE_STEP live tasks more than the least loaded one,
+ *            it hands the task over (once: `placed`). Long-lived tasks, such as connection handlers, so end up even; tasks
+ *            that end at once never move.
+ *   rescue   a fresh task that has waited CORI_STEAL_AGE_NS may be taken by an idle worker. So nothing waits behind a
+ *            computing task while somebody is idle.
+ *
+ * Rescue needs an idle worker that looks. One at a time is the watcher: it sleeps at most CORI_STEAL_AGE_NS while any
+ * fresh queue but its own is not empty. A spawner that sees idle workers and no watcher appoints one and kicks it. Not
+ * lost: the spawner queues the task, then reads `watching`; the retiring watcher clears `watching`, then looks at the
+ * queues again. A watcher that gets something to run resigns first, and appoints another if queues are not empty. So the kicks cost a spawner at most one system call per CORI_STEAL_AGE_NS.
+ */
+#include "sched/worker.h"
+
+#include "base/clock.h"
+#include "base/lock.h"
+
+
+static void fresh_push(cori_worker *worker, cori_task *task)
+{
+    cori_spin_lock(&worker->fresh_lock);
+    task->ticket = __atomic_load_n(&worker->ticket, __ATOMIC_RELAXED);
+    if (worker == cori_self_worker) {
+        __atomic_store_n(&worker->ticket, task->ticket + 1, __ATOMIC_RELAXED);
+    }
+    cori_runq_push(&worker->fresh, task);
+    __atomic_store_n(&worker->fresh_first, worker->fresh.head->ticket, __ATOMIC_RELAXED);
+    worker->placed_count += task->placed;
+    __atomic_store_n(&worker->fresh_count, worker->fresh_count + 1, __ATOMIC_SEQ_CST);
+    cori_spin_unlock(&worker->fresh_lock);
+}
+
+/* Takes the oldest fresh task of `worker`, unless it was queued after `before`. */
+static cori_task *fresh_pop(cori_worker *worker, int64_t before)
+{
+    if (__atomic_load_n(&worker->fresh_count, __ATOMIC_RELAXED) == 0) {
+        return NULL;
+    }
+    cori_spin_lock(&worker->fresh_lock);
+    cori_task *task = worker->fresh.head;
+    if (task != NULL && task->since <= before) {
+        worker->fresh.head = task->next;
+        __atomic_store_n(&worker->fresh_first, task->next != NULL ? task->next->ticket : UINT64_MAX, __ATOMIC_RELAXED);
+        worker->placed_count -= task->placed;
+        __atomic_store_n(&worker->fresh_count, worker->fresh_count - 1, __ATOMIC_RELAXED);
+    } else {
+        task = NULL;
+    }
+    cori_spin_unlock(&worker->fresh_lock);
+    return task;
+}
+
+static void appoint_watcher(void)
+{
+    if (__atomic_exchange_n(&cori_rt.watching, 1, __ATOMIC_SEQ_CST) != 0) {
+        return;
+    }
+    for (int i = 0; i < cori_rt.worker_count; i++) {
+        if (__atomic_load_n(&cori_rt.workers[i].sleeping, __ATOMIC_SEQ_CST) != 0) {
+            cori_worker_kick(&cori_rt.workers[i]);
+            return;
+        }
+    }
+    __atomic_store_n(&cori_rt.watching, 0, __ATOMIC_SEQ_CST); /* nobody sleeps any more: each looks before it does */
+}
+
+void cori_place_fresh(cori_worker *worker, cori_task *task)
+{
+    task->since = worker == cori_self_worker ? worker->now : cori_clock_now();
+    task->placed = cori_rt.worker_count == 1;
+    fresh_push(worker, task);
+    if (worker != cori_self_worker) {
+        cori_worker_kick(worker);
+    }
+    if (cori_rt.worker_count > 1 && __atomic_load_n(&cori_rt.idle, __ATOMIC_SEQ_CST) != 0 &&
+        __atomic_load_n(&cori_rt.watching, __ATOMIC_SEQ_CST) == 0) {
+        appoint_watcher();
+    }
+}
+
+static uint64_t load_of(const cori_worker *worker)
+{
+    return __atomic_load_n(&worker->live, __ATOMIC_RELAXED) + __atomic_load_n(&worker->placed_count, __ATOMIC_RELAXED);
+}
+
+static cori_worker *least_loaded(void)
+{
+    cori_worker *least = &cori_rt.workers[0];
+    uint64_t least_load = load_of(least);
+    for (int i = 1; i < cori_rt.worker_count; i++) {
+        uint64_t load = load_of(&cori_rt.workers[i]);
+        if (load < least_load) {
+            least = &cori_rt.workers[i];
+            least_load = load;
+        }
+    }
+    return least;
+}
+
+cori_task *cori_place_take(cori_worker *worker)
+{
+    for (;;) {
+        cori_task *task = fresh_pop(worker, INT64_MAX);
+        if (task == NULL) {
+            return NULL;
+        }
+        if (!task->placed) {
+            cori_worker *least = least_loaded();
+            if (load_of(worker) >= load_of(least) + CORI_BALANCE_STEP) {
+                task->placed = true;
+                task->since = worker->now;
+                fresh_push(least, task);
+                cori_worker_kick(least);
+                continue;
+            }
+        }
+        task->worker = worker;
+        return task;
+    }
+}
+
+cori_task *cori_place_steal(cori_worker *worker)
+{
+    int count = cori_rt.worker_count;
+    uint32_t first = cori_rand_below(&worker->rand, (uint32_t)count);
+    for (int i = 0; i < count; i++) {
+        cori_worker *victim = &cori_rt.workers[((int)first + i) % count];
+        cori_task *task = victim != worker ? fresh_pop(victim, worker->now - CORI_STEAL_AGE_NS) : NULL;
+        if (task != NULL) {
+            task->placed = true;
+            task->worker = worker;
+            return task;
+        }
+    }
+    return NULL;
+}
+
+static bool others_have_fresh(const cori_worker *worker)
+{
+    for (int i = 0; i < cori_rt.worker_count; i++) {
+        if (&cori_rt.workers[i] != worker &&
+            __atomic_load_n(&cori_rt.workers[i].fresh_count, __ATOMIC_SEQ_CST) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void cori_place_resign(cori_worker *worker)
+{
+    worker->watcher = false;
+    __atomic_store_n(&cori_rt.watching, 0, __ATOMIC_SEQ_CST);
+    if (others_have_fresh(worker)) {
+        appoint_watcher();
+    }
+}
+
+int64_t cori_place_watch(cori_worker *worker)
+{
+    worker->watcher = false;
+    if (!others_have_fresh(worker)) {
+        __atomic_store_n(&cori_rt.watching, 0, __ATOMIC_SEQ_CST);
+        if (!others_have_fresh(worker)) {
+            return -1;
+        }
+    }
+    worker->watcher = true;
+    __atomic_store_n(&cori_rt.watching, 1, __ATOMIC_SEQ_CST);
+    return CORI_STEAL_AGE_NS;
+}

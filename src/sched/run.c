@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cor_run: sets the run-time up, runs worker 0 on the calling thread until main_task has returned or nothing can run any
+ * more, takes everything down. Steps are undone in the opposite order of `setup`; each teardown accepts what was not set up.
+ *
+ * Worker threads wait at `gate` before they end, so that a dump under way can still signal them.
+ */
+#include "base/clock.h"
+#include "base/fatal.h"
+#include "sched/park.h"
+#include "sched/spawn.h"
+#include "sched/text.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef COR_VERSION
+#error "COR_VERSION must be set by the build"
+#endif
+
+void (*cori_run_at_end)(void);
+uint64_t (*cori_run_count_handles)(void);
+static uint32_t running; /* atomic: a cor_run is active */
+
+const char *cor_version(void)
+{
+    return COR_VERSION;
+}
+
+static int usable_cores(void)
+{
+    cpu_set_t set;
+    int count = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+    return count > CORI_WORKERS_MAX ? CORI_WORKERS_MAX : count;
+}
+
+/* Options, else the environment, else the machine. */
+static int choose_workers(const cor_options *options)
+{
+    if (options->workers != 0) {
+        return options->workers;
+    }
+    const char *text = getenv("COR_WORKERS");
+    if (text == NULL || text[0] == '\0') {
+        return usable_cores();
+    }
+    char *end = NULL;
+    long count = strtol(text, &end, 10);
+    return *end == '\0' && count >= 1 && count <= CORI_WORKERS_MAX ? (int)count : -EINVAL;
+}
+
+static size_t stack_class(size_t size_bytes)
+{
+    size_t rounded = CORI_STACK_MIN_BYTES;
+    while (rounded < size_bytes) {
+        rounded *= 2;
+    }
+    return rounded;
+}
+
+static int read_options(const cor_options *options)
+{
+    size_t stack = options->stack_size_bytes != 0 ? options->stack_size_bytes : CORI_STACK_DEFAULT_BYTES;
+    int workers = choose_workers(options);
+    cori_rt.poll_ops = cori_poll_pick(options->poller);
+    if (workers < 1 || workers > CORI_WORKERS_MAX || stack > CORI_STACK_MAX_BYTES || options->blocking_threads < 0 ||
+        options->blocking_threads > CORI_BLOCKING_MAX || cori_rt.poll_ops == NULL) {
+        return -EINVAL;
+    }
+    cori_rt.worker_count = workers;
+    cori_rt.stack_size_bytes = stack_class(stack);
+    cori_rt.blocking_threads = options->blocking_threads != 0 ? options->blocking_threads : CORI_BLOCKING_DEFAULT;
+    cori_rt.foreign_wakeups = options->foreign_wakeups;
+    cori_rt.no_sigquit_dump = options->no_sigquit_dump;
+    cori_rt.no_overflow_report = options->no_overflow_report;
+    return 0;
+}
+
+static int make_workers(uint64_t seed)
+{
+    size_t bytes = (size_t)cori_rt.worker_count * sizeof(cori_worker);
+    cori_worker *workers = aligned_alloc(CORI_CACHE_LINE, bytes);
+    if (workers == NULL) {
+        return -ENOMEM;
+    }
+    memset(workers, 0, bytes);
+    for (int i = 0; i < cori_rt.worker_count; i++) {
+        workers[i].id = i;
+        workers[i].fresh_first = UINT64_MAX;
+        cori_rand_init(&workers[i].rand, seed, (uint64_t)i);
+    }
+    __atomic_store_n(&cori_rt.workers, workers, __ATOMIC_RELEASE);
+    for (int i = 0; i < cori_rt.worker_count; i++) {
+        int rc = cori_rt.poll_ops->open(&workers[i].poller);
+        if (rc < 0) {
+            workers[i].poller = NULL;
+            return rc;
+        }
+    }
+    return 0;
+}
+
+static void free_worker(cori_worker *worker)
+{
+    for (cori_task *task = worker->live_head; task != NULL; task = task->live_next) {
+        cori_ctx_drop(&task->ctx); /* abandoned where it was parked */
+    }
+    for (cori_task *task = worker->fresh.head; task != NULL; task = task->next) {
+        cori_ctx_drop(&task->ctx);
+    }
+    cori_heap_free(&worker->timers);
+    for (unsigned i = 0; i < worker->buffer_count; i++) {
+        free(worker->buffers[i]);
+    }
+    if (worker->poller != NULL) {
+        worker->poller->ops->close(worker->poller);
+    }
+}
+
+static void free_workers(void)
+{
+    cori_worker *workers = cori_rt.workers;
+    if (workers != NULL) {
+        __atomic_store_n(&cori_rt.stop, 1, __ATOMIC_SEQ_CST); /* nobody enters cor_go_foreign any more */
+        while (__atomic_load_n(&cori_foreign_inside, __ATOMIC_SEQ_CST) != 0) {
+            (void)sched_yield();
+        }
+        __atomic_store_n(&cori_rt.workers, NULL, __ATOMIC_SEQ_CST);
+        for (int i = 0; i < cori_rt.worker_count; i++) {
+            free_worker(&workers[i]);
+        }
+        free(workers);
+    }
+    cori_stack_release_all();
+}
+
+static void *worker_thread(void *arg)
+{
+    cori_worker *worker = arg;
+    if (cori_fault_thread_init(worker) == 0) {
+        cori_worker_run(worker);
+    }
+    (void)pthread_mutex_lock(&cori_rt.gate);
+    (void)pthread_mutex_unlock(&cori_rt.gate);
+    cori_fault_thread_end(worker);
+    return NULL;
+}
+
+/* Starts the threads of workers 1..n-1; how many run. */
+static int start_threads(int *rc)
+{
+    int started = 1;
+    cori_rt.workers[0].thread = pthread_self();
+    while (*rc == 0 && started < cori_rt.worker_count) {
+        cori_worker *worker = &cori_rt.workers[started];
+        *rc = -pthread_create(&worker->thread, NULL, worker_thread, worker);
+        started += *rc == 0;
+    }
+    return started;
+}
+
+static void main_entry(void *a, void *b)
+{
+    (void)a;
+    (void)b;
+    cori_rt.main_result = cori_rt.main_task(cori_rt.main_arg);
+    cori_worker_stop_all();
+}
+
+/* Queues the first task on worker 0, which does not run yet. */
+static int spawn_main(void)
+{
+    cori_spawn spawn = {.entry = main_entry, .name = "main", .worker = 0};
+    cori_task scaffold = {.worker = &cori_rt.workers[0]};
+    spawn.site = __builtin_return_address(0);
+    cori_self_worker = &cori_rt.workers[0];
+    cori_self_worker->current = &scaffold; /* spawning is for tasks only */
+    int rc = cori_spawn_task(&spawn, NULL);
+    cori_self_worker->current = NULL;
+    cori_self_worker = NULL;
+    return rc;
+}
+
+static void report_deadlock(void)
+{
+    cori_text text = {.fd = STDERR_FILENO};
+    cori_text_add(&text, "fatal error: all tasks are asleep - deadlock!");
+    cori_text_end(&text);
+    cori_dump_all_stopped(STDERR_FILENO);
+}
+
+static int run(void)
+{
+    int rc = cori_fault_thread_init(&cori_rt.workers[0]);
+    rc = rc == 0 ? spawn_main() : rc;
+    (void)pthread_mutex_lock(&cori_rt.gate);
+    int threads = start_threads(&rc);
+    if (rc == 0) {
+        cori_fault_install();
+        cori_dump_install();
+        cori_worker_run(&cori_rt.workers[0]);
+        cori_signal_uninstall();
+        cori_dump_uninstall();
+        cori_fault_uninstall();
+    } else {
+        cori_worker_stop_all();
+    }
+    (void)pthread_mutex_unlock(&cori_rt.gate);
+    for (int i = 1; i < threads; i++) {
+        (void)pthread_join(cori_rt.workers[i].thread, NULL);
+    }
+    cori_blocking_end();
+    if (__atomic_load_n(&cori_rt.deadlock, __ATOMIC_SEQ_CST) != 0) {
+        report_deadlock();
+        cori_rt.main_result = COR_EDEADLOCK;
+    }
+    if (cori_run_at_end != NULL) {
+        cori_run_at_end();
+    }
+    cori_fault_thread_end(&cori_rt.workers[0]);
+    return rc == 0 ? cori_rt.main_result : rc;
+}
+
+int cor_run(int (*main_task)(void *arg), void *arg, const cor_options *options)
+{
+    static const cor_options defaults;
+    uint32_t idle = 0;
+    if (!__atomic_compare_exchange_n(&running, &idle, 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+        return COR_EBUSY_RUNTIME;
+    }
+    options = options != NULL ? options : &defaults;
+    uint64_t next_id = cori_rt.next_id != 0 ? cori_rt.next_id : 1;
+    cori_rt = (cori_runtime){.next_id = next_id, .main_task = main_task, .main_arg = arg};
+    (void)pthread_mutex_init(&cori_rt.gate, NULL);
+    int rc = read_options(options);
+    if (rc == 0) {
+        rc = make_workers(options->seed != 0 ? options->seed : cori_rand_seed());
+        rc = rc == 0 ? run() : rc;
+        free_workers();
+    }
+    (void)pthread_mutex_destroy(&cori_rt.gate);
+    __atomic_store_n(&running, 0, __ATOMIC_SEQ_CST);
+    return rc;
+}
+
+int cor_stats(cor_runtime_stats *out)
+{
+    if (cori_self_worker == NULL) {
+        return COR_ENOT_TASK;
+    }
+    *out = (cor_runtime_stats){.workers = cori_rt.worker_count};
+    for (int i = 0; i < cori_rt.worker_count; i++) {
+        cori_worker *worker = &cori_rt.workers[i];
+        out->tasks += __atomic_load_n(&worker->live, __ATOMIC_RELAXED);
+        out->tasks += __atomic_load_n(&worker->fresh_count, __ATOMIC_RELAXED);
+        out->spawned += __atomic_load_n(&worker->spawned, __ATOMIC_RELAXED);
+    }
+    out->connections = cori_run_count_handles != NULL ? cori_run_count_handles() : 0;
+    return 0;
+}

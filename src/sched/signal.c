@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Signals for tasks. The handler may run on any thread at any instruction, so it does only what is atomic: it sets the
+ * signal's bit in `pending` and wakes the waiter through the inject list. The waiter publishes itself, then looks at
+ * `pending`; the handler sets the bit, then looks for a waiter: one of them sees the other.
+ */
+#include "sched/park.h"
+
+#include <errno.h>
+#include <signal.h>
+
+enum { SIGNAL_MAX = 63 };
+
+static uint64_t pending;            /* atomic: bit n = signal n+1 arrived and was not taken */
+static cori_task *signal_waiter;    /* atomic */
+static uint64_t caught;             /* signals whose action was replaced; bit as above */
+static struct sigaction earlier[SIGNAL_MAX];
+
+static void on_signal(int number)
+{
+    __atomic_fetch_or(&pending, UINT64_C(1) << (number - 1), __ATOMIC_SEQ_CST);
+    cori_task *task = __atomic_load_n(&signal_waiter, __ATOMIC_SEQ_CST);
+    if (task != NULL) {
+        cori_wake_from_signal(task);
+    }
+}
+
+int cor_signal_catch(int number)
+{
+    if (cori_self() == NULL) {
+        return COR_ENOT_TASK;
+    }
+    if (number < 1 || number > SIGNAL_MAX) {
+        return -EINVAL;
+    }
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART | SA_ONSTACK};
+    (void)sigfillset(&action.sa_mask);
+    struct sigaction before;
+    if (sigaction(number, &action, &before) < 0) {
+        return -errno;
+    }
+    if ((caught & (UINT64_C(1) << (number - 1))) == 0) {
+        earlier[number - 1] = before;
+        caught |= UINT64_C(1) << (number - 1);
+    }
+    return 0;
+}
+
+static int take_pending(void)
+{
+    uint64_t bits = __atomic_load_n(&pending, __ATOMIC_SEQ_CST);
+    if (bits == 0) {
+        return 0;
+    }
+    int index = __builtin_ctzll(bits);
+    __atomic_fetch_and(&pending, ~(UINT64_C(1) << index), __ATOMIC_SEQ_CST);
+    return index + 1;
+}
+
+int cor_signal_wait(int64_t deadline)
+{
+    cori_task *self = cori_self();
+    cori_task *none = NULL;
+    if (self == NULL) {
+        return COR_ENOT_TASK;
+    }
+    if (!__atomic_compare_exchange_n(&signal_waiter, &none, self, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+        return -EBUSY;
+    }
+    int result = take_pending();
+    while (result == 0) {
+        result = cori_interrupted(self, deadline);
+        if (result == 0) {
+            cori_park_external(self, deadline, "signal");
+            result = take_pending();
+        }
+    }
+    __atomic_store_n(&signal_waiter, NULL, __ATOMIC_SEQ_CST);
+    return result;
+}
+
+void cori_signal_uninstall(void)
+{
+    for (int index = 0; index < SIGNAL_MAX; index++) {
+        if ((caught & (UINT64_C(1) << index)) != 0) {
+            (void)sigaction(index + 1, &earlier[index], NULL);
+        }
+    }
+    caught = 0;
+    __atomic_store_n(&pending, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&signal_waiter, NULL, __ATOMIC_SEQ_CST);
+}

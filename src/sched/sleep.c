@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* cor_sleep: a park that nothing but the clock (or the task's group) ends. */
+#include "sched/park.h"
+
+#include <coracle/time.h>
+
+int cor_sleep(int64_t duration_ns)
+{
+    cori_task *self = cori_self();
+    if (self == NULL) {
+        return COR_ENOT_TASK;
+    }
+    int64_t deadline = cor_after(duration_ns);
+    for (;;) {
+        int rc = self->group != NULL ? cori_group_interrupted(self, self->worker->now) : 0;
+        if (rc != 0 || duration_ns <= 0 || deadline <= self->worker->now) {
+            return rc;
+        }
+        cori_park(self, deadline, "sleep");
+    }
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Making tasks and giving their stacks back. A worker keeps up to CORI_STACK_HOT_MAX finished stacks of the default size
+ * with their pages, last in first out: a spawn then touches no kernel and no lock. Others go back to the slab pool cold.
+ */
+#include "sched/spawn.h"
+
+#include "base/limits.h"
+#include "sched/park.h"
+
+#include <errno.h>
+#include <string.h>
+
+uint32_t cori_foreign_inside;
+
+enum { ID_RANGE = 1024, TASK_ALIGN = 64 };
+
+static uint64_t new_id(cori_worker *worker)
+{
+    if (worker == NULL) {
+        return __atomic_fetch_add(&cori_rt.next_id, ID_RANGE, __ATOMIC_RELAXED);
+    }
+    if (worker->next_id == worker->last_id) {
+        worker->next_id = __atomic_fetch_add(&cori_rt.next_id, ID_RANGE, __ATOMIC_RELAXED);
+        worker->last_id = worker->next_id + ID_RANGE;
+    }
+    return worker->next_id++;
+}
+
+/* Takes a stack and puts the task object at its top. `worker` NULL: the caller is a foreign thread. */
+static cori_task *task_alloc(cori_worker *worker, size_t size_bytes, int *rc)
+{
+    if (worker != NULL && worker->hot != NULL && size_bytes == cori_rt.stack_size_bytes) {
+        cori_task *task = worker->hot;
+        worker->hot = task->next;
+        worker->hot_count--;
+        return task;
+    }
+    cori_stack stack;
+    *rc = size_bytes <= CORI_STACK_MAX_BYTES ? cori_stack_take(&stack, size_bytes) : -EINVAL;
+    if (*rc < 0) {
+        return NULL;
+    }
+    uintptr_t top = ((uintptr_t)stack.top - sizeof(cori_task)) & ~(uintptr_t)(TASK_ALIGN - 1);
+    cori_task *task = (cori_task *)top;
+    task->stack = stack;
+    return task;
+}
+
+static cori_task *task_make(cori_worker *worker, const cori_spawn *spawn, int *rc)
+{
+    size_t size_bytes = spawn->stack_size_bytes != 0 ? spawn->stack_size_bytes : cori_rt.stack_size_bytes;
+    cori_task *task = task_alloc(worker, size_bytes, rc);
+    if (task == NULL) {
+        return NULL;
+    }
+    __atomic_store_n(&task->permit, CORI_RUNNING, __ATOMIC_RELAXED);
+    task->placed = false;
+    task->timer.place = 0;
+    task->waiting_for = NULL;
+    task->group = spawn->group;
+    task->entry = spawn->entry;
+    task->arg_a = spawn->arg_a;
+    task->arg_b = spawn->arg_b;
+    task->function = spawn->function;
+    task->name = spawn->name;
+    task->site = spawn->site;
+    task->worker = NULL;
+    task->id = new_id(worker);
+    cori_ctx_make(&task->ctx, task->stack.low, task, cori_task_main, task);
+    return task;
+}
+
+void cori_task_release(cori_worker *worker, cori_task *task)
+{
+    cori_ctx_drop(&task->ctx);
+    size_t size_bytes = (size_t)(task->stack.top - task->stack.low);
+    if (size_bytes == cori_rt.stack_size_bytes && worker->hot_count < CORI_STACK_HOT_MAX) {
+        task->next = worker->hot;
+        worker->hot = task;
+        worker->hot_count++;
+        return;
+    }
+    cori_stack_retire(&task->stack);
+}
+
+int cori_spawn_task(const cori_spawn *spawn, cori_task **out)
+{
+    cori_worker *worker = cori_self_worker;
+    if (worker == NULL || worker->current == NULL) {
+        return COR_ENOT_TASK;
+    }
+    int rc = 0;
+    cori_task *task = task_make(worker, spawn, &rc);
+    if (task == NULL) {
+        return rc;
+    }
+    __atomic_store_n(&worker->spawned, worker->spawned + 1, __ATOMIC_RELAXED);
+    if (out != NULL) {
+        *out = task;
+    }
+    if (spawn->group != NULL) {
+        cori_group_join(spawn->group, task);
+    }
+    if (spawn->worker >= 0) {
+        task->worker = &cori_rt.workers[spawn->worker];
+        task->waiting_for = "start";
+        task->since = worker->now;
+        cori_worker_inject(task);
+    } else {
+        cori_place_fresh(worker, task);
+    }
+    return 0;
+}
+
+/* Entry of tasks started by users: one argument. */
+static void call_function(void *function, void *arg)
+{
+    ((void (*)(void *))(uintptr_t)function)(arg);
+}
+
+static cori_spawn spawn_of(const cor_task_options *options, void (*task)(void *arg), void *arg, const void *site)
+{
+    cori_spawn spawn = {.entry = call_function,
+                        .arg_a = (void *)(uintptr_t)task,
+                        .arg_b = arg,
+                        .function = task,
+                        .site = site,
+                        .worker = -1};
+    if (options != NULL) {
+        spawn.name = options->name;
+        spawn.stack_size_bytes = options->stack_size_bytes;
+    }
+    return spawn;
+}
+
+int cori_spawn_user(cor_group *group, void (*task)(void *arg), void *arg, const void *site)
+{
+    cori_spawn spawn = spawn_of(NULL, task, arg, site);
+    spawn.group = group;
+    return cori_spawn_task(&spawn, NULL);
+}
+
+int cor_go(void (*task)(void *arg), void *arg)
+{
+    return cori_spawn_user(NULL, task, arg, __builtin_return_address(0));
+}
+
+int cor_go_with(const cor_task_options *options, void (*task)(void *arg), void *arg)
+{
+    cori_spawn spawn = spawn_of(options, task, arg, __builtin_return_address(0));
+    return cori_spawn_task(&spawn, NULL);
+}
+
+int cor_go_foreign(void (*task)(void *arg), void *arg)
+{
+    cori_spawn spawn = spawn_of(NULL, task, arg, __builtin_return_address(0));
+    int rc = COR_ENOT_TASK;
+    __atomic_fetch_add(&cori_foreign_inside, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&cori_rt.workers, __ATOMIC_ACQUIRE) != NULL &&
+        __atomic_load_n(&cori_rt.stop, __ATOMIC_SEQ_CST) == 0) {
+        cori_task *made = task_make(NULL, &spawn, &rc);
+        if (made != NULL) {
+            cori_place_fresh(&cori_rt.workers[made->id / ID_RANGE % (uint64_t)cori_rt.worker_count], made);
+            rc = 0;
+        }
+    }
+    __atomic_fetch_sub(&cori_foreign_inside, 1, __ATOMIC_SEQ_CST);
+    return rc;
+}
+
+uint64_t cor_task_id(void)
+{
+    cori_task *self = cori_self();
+    return self != NULL ? self->id : 0;
+}
+
+int cor_worker_id(void)
+{
+    cori_task *self = cori_self();
+    return self != NULL ? self->worker->id : -1;
+}

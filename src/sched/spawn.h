@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* Making tasks, for the library's own use: two arguments, a group, a worker of choice. */
+#ifndef CORI_SCHED_SPAWN_H
+#define CORI_SCHED_SPAWN_H
+
+#include "sched/task.h"
+
+/* What a new task is to be. */
+typedef struct cori_spawn {
+    void (*entry)(void *a, void *b);
+    void *arg_a, *arg_b;
+    void (*function)(void *arg); /* shown in dumps */
+    const char *name;            /* keeps; NULL: none */
+    const void *site;            /* return address of the public call */
+    size_t stack_size_bytes;     /* 0: the default */
+    cor_group *group;            /* joined before the task is queued; NULL: none */
+    int worker;                  /* >= 0: start there, whatever the load; -1: anywhere */
+} cori_spawn;
+
+/* Makes and queues a task. 0, -ENOMEM, -EINVAL (stack size). Tasks only. */
+int cori_spawn_task(const cori_spawn *spawn, cori_task **out);
+
+/* What cor_go does, in a group (NULL: none); `site` is the return address of the public call. */
+int cori_spawn_user(cor_group *group, void (*task)(void *arg), void *arg, const void *site);
+
+/* group.c: makes the new `task` a member; called before it is queued. */
+void cori_group_join(cor_group *group, cori_task *task);
+
+#endif

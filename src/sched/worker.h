@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Workers and the run-time they form. Private to sched/; other folders use park.h and spawn.h.
+ *
+ * Who owns what: everything in cori_worker belongs to its thread, but for the part marked shared. The run queue holds tasks
+ * that have run before and are pinned here. The fresh queue holds tasks that never ran: its lock lets other workers put
+ * tasks in and take old ones out. The inject list is how other threads queue a pinned task: a stack pushed by
+ * compare-and-swap, taken whole by the owner.
+ *
+ * Sleeping without a lost wake-up: the worker sets `sleeping`, then looks once more at inject, fresh and stop; whoever adds
+ * work does so first and then exchanges `sleeping` to 0, kicking the poller if it was 1. Both sides use sequentially
+ * consistent operations, so at least one sees the other.
+ */
+#ifndef CORI_SCHED_WORKER_H
+#define CORI_SCHED_WORKER_H
+
+#include "base/limits.h"
+#include "base/rand.h"
+#include "poll/poll.h"
+#include "sched/task.h"
+
+#include <coracle/task.h>
+#include <pthread.h>
+#include <signal.h>
+
+typedef struct cori_runq {
+    cori_task *head, *tail;
+} cori_runq;
+
+typedef struct cori_worker {
+    cori_task *current;    /* NULL: the scheduler itself runs */
+    cori_runq ready;       /* runnable, pinned here */
+    uint64_t ticket;       /* arrivals so far, in ready and fresh together: the lowest runs first (others read it) */
+    int switches_left;     /* of this round */
+    int ops_left;          /* of the current task's turn: see cori_charge */
+    int64_t now;           /* the clock as of this round */
+    cori_ctx scheduler;    /* the thread's own stack */
+    cori_task *ending;     /* ended, to be released by whoever runs next */
+    cori_task *hot;        /* finished stacks with their pages, last in first out */
+    unsigned hot_count;
+    cori_heap timers;
+    cori_poller *poller;
+    cori_rand rand;
+    int id;
+    bool watcher;          /* this worker is the one that cori_rt.watching speaks of */
+    cori_task *live_head;  /* started tasks, for the dump */
+    void *buffers[CORI_BUFFERS_KEPT]; /* for io/: read buffers not in use */
+    unsigned buffer_count;
+    pthread_t thread;
+    void *signal_stack;
+    stack_t earlier_signal_stack;
+
+    /* Shared: written by the owner, read by others. */
+    _Alignas(CORI_CACHE_LINE) uint64_t live;  /* tasks pinned here */
+    uint64_t external;     /* of these, parked for something outside the program */
+    uint64_t timer_count;  /* timers armed */
+    uint64_t spawned;      /* tasks started by code on this worker */
+    uint64_t naps;         /* returns from the poller: see deadlocked() */
+    uint64_t next_id, last_id; /* task numbers still to hand out (owner only) */
+
+    /* Shared: written by others. */
+    _Alignas(CORI_CACHE_LINE) cori_task *injected; /* atomic */
+    uint32_t sleeping;     /* atomic: 1 while the worker is (about to be) blocked in its poller */
+    uint32_t fresh_lock;
+    uint64_t fresh_first;  /* ticket of the first fresh task, UINT64_MAX: none; atomic; as fresh_count */
+    uint32_t fresh_count;  /* atomic; guard for writing: fresh_lock */
+    uint32_t placed_count; /* of these, put here for balance: they count as load; as fresh_count */
+    cori_runq fresh;       /* guard: fresh_lock */
+} cori_worker;
+
+typedef struct cori_runtime {
+    int worker_count;
+    cori_worker *workers;       /* worker_count of them */
+    const cori_poll_ops *poll_ops;
+    size_t stack_size_bytes;
+    int blocking_threads;
+    bool solo;                  /* one worker: no other thread to share with */
+    bool foreign_wakeups;
+    bool no_sigquit_dump, no_overflow_report;
+    uint32_t stop;              /* atomic: main_task has returned, or deadlock */
+    uint32_t deadlock;          /* atomic */
+    uint32_t idle;              /* atomic: workers that sleep */
+    uint32_t watching;          /* atomic: an idle worker looks after the others' fresh queues */
+    uint64_t next_id;           /* atomic: hands out ranges of task numbers */
+    pthread_mutex_t gate;       /* held by cor_run until worker threads may end */
+    int (*main_task)(void *arg);
+    void *main_arg;
+    int main_result;
+} cori_runtime;
+
+extern cori_runtime cori_rt;
+extern uint32_t cori_foreign_inside; /* atomic: threads inside cor_go_foreign, also while no cor_run is active */
+/* The worker whose thread this is; NULL on other threads. Never changes under a task: tasks are pinned. */
+extern __thread cori_worker *cori_self_worker;
+
+static inline void cori_runq_push(cori_runq *queue, cori_task *task)
+{
+    task->next = NULL;
+    if (queue->head == NULL) {
+        queue->head = task;
+    } else {
+        queue->tail->next = task;
+    }
+    queue->tail = task;
+}
+
+/* Queues a task that is pinned to `worker`, on the worker's own thread. */
+static inline void cori_ready_push(cori_worker *worker, cori_task *task)
+{
+    task->ticket = worker->ticket;
+    __atomic_store_n(&worker->ticket, task->ticket + 1, __ATOMIC_RELAXED);
+    cori_runq_push(&worker->ready, task);
+}
+
+static inline cori_task *cori_runq_pop(cori_runq *queue)
+{
+    cori_task *task = queue->head;
+    if (task != NULL) {
+        queue->head = task->next;
+    }
+    return task;
+}
+
+/* worker.c: the scheduler's loop of one worker, until cori_rt.stop. */
+void cori_worker_run(cori_worker *worker);
+/* Switches away from the running task to whatever comes next; returns when `self` is scheduled again. */
+void cori_worker_next(cori_worker *worker, cori_task *self);
+/* What every task's stack begins with. */
+void cori_task_main(void *task);
+/* Makes sure `worker` notices new work that was made visible before. Any thread; async-signal-safe. */
+void cori_worker_kick(cori_worker *worker);
+/* Tells every worker to stop. */
+void cori_worker_stop_all(void);
+
+/* place.c: which worker runs a task that never ran. */
+void cori_place_fresh(cori_worker *worker, cori_task *task);
+/* Puts any task on its own worker's inject list. Any thread; async-signal-safe. */
+void cori_worker_inject(cori_task *task);
+/* Takes the next fresh task to start here, NULL if there is none (or it was handed to a less loaded worker). */
+cori_task *cori_place_take(cori_worker *worker);
+/* Takes an old fresh task from another worker; NULL if there is none. */
+cori_task *cori_place_steal(cori_worker *worker);
+/* For a worker about to sleep: how long it may (ns, < 0: for ever) so that others' fresh tasks are looked after. */
+int64_t cori_place_watch(cori_worker *worker);
+/* The watcher has found something to run: passes the office on. */
+void cori_place_resign(cori_worker *worker);
+
+/* spawn.c: gives back the stack of a task that has ended and been switched away from. */
+void cori_task_release(cori_worker *worker, cori_task *task);
+
+/* group.c: an ending task leaves its group (which may be gone afterwards). */
+void cori_group_leave(cori_task *task);
+/* COR_ECANCELED or COR_ETIMEOUT when the task's group or one above it was cancelled or is past its deadline at `now`, else 0. */
+int cori_group_interrupted(const cori_task *task, int64_t now);
+/* The earlier of `deadline` (0: none) and the deadlines of the task's groups. */
+int64_t cori_group_deadline(const cori_task *task, int64_t deadline);
+
+/* fault.c, dump.c, signal.c: set up and taken down by run.c. */
+void cori_fault_install(void);
+void cori_fault_uninstall(void);
+int cori_fault_thread_init(cori_worker *worker);
+void cori_fault_thread_end(cori_worker *worker);
+void cori_dump_install(void);
+void cori_dump_uninstall(void);
+void cori_dump_all_stopped(int fd);
+void cori_signal_uninstall(void);
+void cori_blocking_end(void);
+
+/* net/ is above this floor; it sets this so that connections still open at the end of cor_run are closed. */
+extern void (*cori_run_at_end)(void);
+extern uint64_t (*cori_run_count_handles)(void);
+
+#endif
