@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Dialing: candidates in order, the first that connects wins, the error of the first is reported (Go's serial dial).
+ *
+ * A connect is issued without waiting. EINPROGRESS, EALREADY and EINTR mean "wait until writable", then SO_ERROR tells; a 0
+ * there is confirmed with getpeername, because a wake-up can be spurious, and else waited for again.
+ */
+#include "base/clock.h"
+#include "base/sys.h"
+#include "net/kinds.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { SELF_CONNECT_RETRIES = 2 };
+
+/* A dial under way. */
+typedef struct attempt {
+    const cori_network *network;
+    int64_t deadline;
+    cori_sockaddr target;
+    socklen_t target_len;
+    char text[COR_ADDR_TEXT]; /* the target as shown in errors */
+    const char *call;         /* the system call that failed; NULL: none */
+} attempt;
+
+/* Waits until the connect under way on `slot` has ended. 0 or the error. */
+static int await_connected(cori_slot *slot)
+{
+    for (;;) {
+        (void)__atomic_exchange_n(&slot->pollfd.wait[CORI_WRITE], CORI_IDLE, __ATOMIC_SEQ_CST);
+        int error = 0;
+        int rc = cori_sys_getsockopt(slot->pollfd.fd, SOL_SOCKET, SO_ERROR, &error);
+        if (rc < 0 || error != 0) {
+            return rc < 0 ? rc : -error;
+        }
+        cori_sockaddr peer;
+        socklen_t len = sizeof(peer);
+        if (cori_sys_getpeername(slot->pollfd.fd, &peer.any, &len) == 0) {
+            if (peer.any.sa_family != AF_UNIX) {
+                slot->is.peer = cori_addr_of(&peer);
+            }
+            return 0;
+        }
+        rc = cori_fd_wait(slot, CORI_WRITE, "IO wait (connect)");
+        if (rc != 0) {
+            return rc;
+        }
+    }
+}
+
+static int connect_slot(attempt *try, cori_slot *slot)
+{
+    int rc = cori_fd_check(slot, CORI_WRITE);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = cori_sys_connect(slot->pollfd.fd, &try->target.any, try->target_len);
+    if (rc == -EAGAIN && try->network->unix_stream) { /* a full backlog: not something to wait for */
+        try->call = "connect";
+        return rc;
+    }
+    if (rc == 0 || rc == -EINPROGRESS || rc == -EALREADY || rc == -EINTR || rc == -EISCONN) {
+        rc = await_connected(slot);
+    }
+    if (rc < 0 && rc > COR_ECLOSED) {
+        try->call = "connect";
+    }
+    return rc;
+}
+
+/* One connect to one target: the connected slot, unpublished, in *out. */
+static int dial_once(attempt *try, cori_slot **out)
+{
+    bool local = try->network->unix_stream;
+    int fd = cori_sys_socket(try->target.any.sa_family, SOCK_STREAM, 0);
+    if (fd < 0) {
+        try->call = "socket";
+        return fd;
+    }
+    if (!local) {
+        cori_tcp_defaults(fd);
+    }
+    cori_slot *slot = cori_conn_slot(try->network, fd, &try->target, try->target_len);
+    if (slot == NULL) {
+        return -ENOMEM;
+    }
+    slot->deadline[CORI_WRITE] = try->deadline;
+    __atomic_store_n(&slot->state, slot->state & ~UINT64_C(1), __ATOMIC_RELAXED); /* open to ourselves: waits check it */
+    int rc = connect_slot(try, slot);
+    __atomic_store_n(&slot->state, slot->state | 1, __ATOMIC_RELAXED);
+    if (rc < 0) {
+        cori_slot_discard(slot);
+        return rc;
+    }
+    slot->deadline[CORI_WRITE] = 0;
+    *out = slot;
+    return 0;
+}
+
+/* Two ends that are one socket: the kernel's simultaneous open with itself, on a port that nobody listens on. */
+static bool is_self_connect(cori_slot *slot)
+{
+    char local[COR_ADDR_TEXT], remote[COR_ADDR_TEXT];
+    slot->ops->local_text(slot, local, sizeof(local));
+    slot->ops->remote_text(slot, remote, sizeof(remote));
+    return strcmp(local, remote) == 0;
+}
+
+static int dial_target(attempt *try, cori_slot **out)
+{
+    int rc = dial_once(try, out);
+    for (int i = 0; i < SELF_CONNECT_RETRIES && !try->network->unix_stream; i++) {
+        bool self_connect = rc == 0 && is_self_connect(*out);
+        if (!self_connect && rc != -EADDRNOTAVAIL) {
+            break;
+        }
+        if (self_connect) {
+            cori_slot_discard(*out);
+        }
+        rc = dial_once(try, out);
+    }
+    return rc;
+}
+
+static int dial_tcp(attempt *try, const char *address, cori_slot **out, cor_error *error)
+{
+    cori_candidates candidates;
+    int first_rc = cori_resolve(try->network, address, &candidates, error);
+    if (first_rc < 0) {
+        return first_rc;
+    }
+    if (candidates.any) {
+        candidates.list[0] = (cori_addr){.family = try->network->v4 ? AF_INET : AF_INET6, .port = candidates.port};
+        candidates.count = 1;
+    }
+    for (int i = 0; i < candidates.count; i++) {
+        const cori_addr *addr = &candidates.list[i];
+        try->call = NULL;
+        try->target_len = cori_addr_to_sockaddr(addr, addr->family, &try->target);
+        int rc = dial_target(try, out);
+        if (rc == 0) {
+            return 0;
+        }
+        if (i == 0) {
+            first_rc = rc;
+            cori_addr_text(addr, error->address, sizeof(error->address));
+            if (candidates.any) {
+                (void)snprintf(error->address, sizeof(error->address), ":%u", addr->port);
+            }
+            (void)snprintf(error->where, sizeof(error->where), "%s", try->call != NULL ? try->call : "");
+        }
+        if (rc == COR_ETIMEOUT || rc == COR_ECANCELED) {
+            break;
+        }
+    }
+    return first_rc;
+}
+
+static int dial_unix(attempt *try, const char *path, cori_slot **out, cor_error *error)
+{
+    (void)snprintf(error->address, sizeof(error->address), "%s", path);
+    int rc = cori_unix_sockaddr(path, &try->target, &try->target_len);
+    try->call = rc < 0 ? "connect" : NULL;
+    rc = rc < 0 ? rc : dial_target(try, out);
+    if (rc < 0) {
+        (void)snprintf(error->where, sizeof(error->where), "%s", try->call != NULL ? try->call : "");
+    }
+    return rc;
+}
+
+static int dial(attempt *try, const char *address, cori_slot **out, cor_error *error)
+{
+    if (address[0] == '\0') {
+        return COR_EMISSING_ADDRESS;
+    }
+    if (try->deadline != 0 && try->deadline <= cori_clock_now()) {
+        try->deadline = 1; /* past: fails at the first check, whatever the coarse clock says */
+    }
+    return try->network->unix_stream ? dial_unix(try, address, out, error) : dial_tcp(try, address, out, error);
+}
+
+int cor_dial_until(cor_conn **out, const char *network, const char *address, int64_t deadline, cor_error *error)
+{
+    cor_error unused;
+    error = error != NULL ? error : &unused;
+    *error = (cor_error){0};
+    if (cori_self() == NULL) {
+        return cori_error_fill(error, "dial", network, address, COR_ENOT_TASK);
+    }
+    attempt try = {.network = cori_network_find(network), .deadline = deadline};
+    if (try.network == NULL) {
+        (void)snprintf(error->where, sizeof(error->where), "%s", network);
+        return cori_error_fill(error, "dial", network, "", COR_EUNKNOWN_NETWORK);
+    }
+    cori_slot *slot = NULL;
+    int rc = dial(&try, address, &slot, error);
+    if (rc < 0) {
+        char shown[COR_ADDR_TEXT];
+        memcpy(shown, error->address, sizeof(shown));
+        return cori_error_fill(error, "dial", network, shown, rc);
+    }
+    *out = cori_slot_publish(slot);
+    return 0;
+}
+
+int cor_dial(cor_conn **out, const char *network, const char *address, cor_error *error)
+{
+    return cor_dial_until(out, network, address, 0, error);
+}

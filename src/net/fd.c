@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reading, writing, accepting on descriptors. Every call has the same shape (Go's internal/poll has it too): is it closed,
+ * expired or cancelled? may the kernel have something? try; on EAGAIN park; again. See poll.h for the wait words and why no
+ * readiness is lost.
+ *
+ * A descriptor is registered with the poller of the worker whose task first has to wait for it: usually its handler's.
+ *
+ * Deadlines are plain words in the slot. A waiter publishes itself in the wait word, then reads deadline and state; who
+ * moves the deadline or closes writes first and then wakes whom the wait word names. One of them sees the other.
+ */
+#include "net/fd.h"
+
+#include "base/lock.h"
+#include "base/sys.h"
+
+#include <errno.h>
+
+enum { CALL_BYTES_MAX = 1 << 30 }; /* one system call moves at most 1 GiB, as in Go */
+
+void cori_fd_open(cori_slot *slot, int fd)
+{
+    cori_pollfd_open(&slot->pollfd, fd);
+}
+
+int cori_fd_check(const cori_slot *slot, int direction)
+{
+    if (cori_unlikely(cori_slot_closed(slot))) {
+        return COR_ECLOSED;
+    }
+    return cori_interrupted(cori_self(), __atomic_load_n(&slot->deadline[direction], __ATOMIC_SEQ_CST));
+}
+
+/* Registers the descriptor with this worker's poller unless it is registered already. */
+static int attach(cori_slot *slot, cori_worker *worker)
+{
+    int rc = 0;
+    if (cori_likely(__atomic_load_n(&slot->pollfd.poller, __ATOMIC_ACQUIRE) != NULL)) {
+        return 0;
+    }
+    cori_spin_lock(&slot->spin);
+    if (slot->pollfd.poller == NULL && slot->pollfd.always_ready == 0) {
+        rc = worker->poller->ops->add(worker->poller, &slot->pollfd);
+        if (rc == 0) {
+            __atomic_store_n(&slot->pollfd.poller, worker->poller, __ATOMIC_RELEASE);
+        } else if (rc == -EPERM) { /* a regular file: the kernel does not poll it, it never blocks */
+            slot->pollfd.always_ready = 1;
+            rc = 0;
+        }
+    }
+    cori_spin_unlock(&slot->spin);
+    return rc;
+}
+
+int cori_fd_wait(cori_slot *slot, int direction, const char *what)
+{
+    cori_task *self = cori_self();
+    uintptr_t *word = &slot->pollfd.wait[direction];
+    uintptr_t expected = CORI_IDLE;
+    int rc = attach(slot, self->worker);
+    if (rc < 0 || slot->pollfd.always_ready != 0) {
+        return rc;
+    }
+    if (!__atomic_compare_exchange_n(word, &expected, (uintptr_t)self, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+        return 0; /* READY came first */
+    }
+    for (;;) {
+        if (__atomic_load_n(word, __ATOMIC_SEQ_CST) != (uintptr_t)self) {
+            return 0;
+        }
+        rc = cori_fd_check(slot, direction);
+        if (rc != 0) {
+            expected = (uintptr_t)self;
+            (void)__atomic_compare_exchange_n(word, &expected, CORI_IDLE, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+            return rc;
+        }
+        cori_park_external(self, __atomic_load_n(&slot->deadline[direction], __ATOMIC_SEQ_CST), what);
+    }
+}
+
+static void mark_ready(cori_slot *slot, int direction)
+{
+    __atomic_store_n(&slot->pollfd.wait[direction], CORI_READY, __ATOMIC_SEQ_CST);
+}
+
+/* Waits until a read is worth trying, and consumes the sign. Guard: the read lock. */
+static int before_read(cori_slot *slot, const char *what)
+{
+    for (;;) {
+        int rc = cori_fd_check(slot, CORI_READ);
+        if (rc != 0) {
+            return rc;
+        }
+        if (__atomic_load_n(&slot->pollfd.wait[CORI_READ], __ATOMIC_RELAXED) == CORI_READY) {
+            (void)__atomic_exchange_n(&slot->pollfd.wait[CORI_READ], CORI_IDLE, __ATOMIC_SEQ_CST);
+            return 0;
+        }
+        if (__atomic_load_n(&slot->pollfd.sticky, __ATOMIC_ACQUIRE) != 0 || slot->pollfd.always_ready != 0) {
+            return 0;
+        }
+        rc = cori_fd_wait(slot, CORI_READ, what);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+}
+
+ssize_t cori_fd_read(cori_slot *slot, void *buf, size_t size)
+{
+    size = size < CALL_BYTES_MAX ? size : CALL_BYTES_MAX;
+    for (;;) {
+        int rc = before_read(slot, "IO wait (read)");
+        if (rc != 0) {
+            return rc;
+        }
+        ssize_t count = slot->ops->try_read(slot, buf, size);
+        if (count == -EAGAIN) {
+            __atomic_store_n(&slot->pollfd.sticky, 0, __ATOMIC_RELAXED);
+            continue;
+        }
+        if (count <= 0 || (size_t)count == size || !slot->ops->short_read_drains) {
+            mark_ready(slot, CORI_READ);
+        }
+        cori_charge(cori_self());
+        return count;
+    }
+}
+
+int cori_fd_wait_readable(cori_slot *slot)
+{
+    int rc = before_read(slot, "IO wait (readable)");
+    if (rc == 0) {
+        mark_ready(slot, CORI_READ); /* the sign is for the read that follows */
+    }
+    return rc;
+}
+
+int cori_fd_write(cori_slot *slot, const void *buf, size_t size, size_t *written)
+{
+    const char *bytes = buf;
+    *written = 0;
+    do {
+        int rc = cori_fd_check(slot, CORI_WRITE);
+        if (rc != 0) {
+            return rc;
+        }
+        size_t rest = size - *written;
+        ssize_t count = slot->ops->try_write(slot, bytes + *written, rest < CALL_BYTES_MAX ? rest : CALL_BYTES_MAX);
+        if (count >= 0) {
+            *written += (size_t)count;
+        } else if (count != -EAGAIN) {
+            return (int)count;
+        } else if (__atomic_load_n(&slot->pollfd.wait[CORI_WRITE], __ATOMIC_RELAXED) == CORI_READY) {
+            (void)__atomic_exchange_n(&slot->pollfd.wait[CORI_WRITE], CORI_IDLE, __ATOMIC_SEQ_CST); /* then try again */
+        } else {
+            rc = cori_fd_wait(slot, CORI_WRITE, "IO wait (write)");
+            if (rc != 0) {
+                return rc;
+            }
+        }
+    } while (*written < size);
+    cori_charge(cori_self());
+    return 0;
+}
+
+int cori_fd_shutdown(cori_slot *slot, int how)
+{
+    return cori_sys_shutdown(slot->pollfd.fd, how);
+}
+
+void cori_fd_deadline_moved(cori_slot *slot, int direction)
+{
+    uintptr_t waiter = __atomic_load_n(&slot->pollfd.wait[direction], __ATOMIC_SEQ_CST);
+    if (waiter > CORI_READY) {
+        cori_wake((cori_task *)waiter);
+    }
+}
+
+void cori_fd_evict(cori_slot *slot)
+{
+    for (int direction = CORI_READ; direction <= CORI_WRITE; direction++) {
+        void *waiter = cori_pollfd_ready(&slot->pollfd, direction);
+        if (waiter != NULL) {
+            cori_wake(waiter);
+        }
+    }
+}
+
+void cori_fd_close(cori_slot *slot)
+{
+    if (slot->pollfd.poller != NULL) {
+        slot->pollfd.poller->ops->remove(slot->pollfd.poller, &slot->pollfd);
+    }
+    cori_sys_close(slot->pollfd.fd);
+}
+
+int cori_fd_accept(cori_slot *slot, cori_sockaddr *peer, socklen_t *len)
+{
+    for (;;) {
+        int rc = before_read(slot, "IO wait (accept)");
+        if (rc != 0) {
+            return rc;
+        }
+        *len = sizeof(*peer);
+        cori_poller *poller = __atomic_load_n(&slot->pollfd.poller, __ATOMIC_ACQUIRE);
+        int fd = cori_rt.poll_ops->accept(poller, &slot->pollfd, &peer->any, len);
+        if (fd == -EAGAIN) {
+            continue;
+        }
+        mark_ready(slot, CORI_READ); /* more may be waiting */
+        if (fd == -ECONNABORTED || fd == -EPROTO) {
+            continue; /* the client left while it was queued: the next one */
+        }
+        cori_charge(cori_self());
+        return fd;
+    }
+}

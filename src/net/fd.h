@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* Calls on slots that are descriptors: the ONE loop "try, park, try again" that every read, write, accept and connect uses. */
+#ifndef CORI_NET_FD_H
+#define CORI_NET_FD_H
+
+#include "net/handle.h"
+
+/* Makes the slot's descriptor `fd` (owned from now on). */
+void cori_fd_open(cori_slot *slot, int fd);
+
+/* Why a call in `direction` must not go on: COR_ECLOSED, COR_ETIMEOUT, COR_ECANCELED, or 0. */
+int cori_fd_check(const cori_slot *slot, int direction);
+
+/* Parks until the poller reports `direction`; 0 means try again. Others: as cori_fd_check, or -errno of registering. */
+int cori_fd_wait(cori_slot *slot, int direction, const char *what);
+
+/* Entries of cori_conn_ops for descriptor kinds. */
+ssize_t cori_fd_read(cori_slot *slot, void *buf, size_t size);
+int cori_fd_wait_readable(cori_slot *slot);
+int cori_fd_write(cori_slot *slot, const void *buf, size_t size, size_t *written);
+int cori_fd_shutdown(cori_slot *slot, int how);
+void cori_fd_deadline_moved(cori_slot *slot, int direction);
+void cori_fd_evict(cori_slot *slot);
+void cori_fd_close(cori_slot *slot);
+
+/* Waits for the next connection: its descriptor, with the peer's address, or an error. */
+int cori_fd_accept(cori_slot *slot, cori_sockaddr *peer, socklen_t *len);
+
+#endif

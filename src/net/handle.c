@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The slot table behind handle.h: chunks that are never freed (late events and stale handles may look at a slot), a free
+ * list under one lock, and the state word's transitions. A handle is generation << 32 | number << 1 | kind; generations
+ * start at 1, so a handle is never NULL.
+ */
+#include "net/handle.h"
+
+#include "base/fatal.h"
+#include "base/limits.h"
+#include "base/lock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { CLOSED = 1, LOCKS = 6, QUEUE_SHIFT = 3 };
+#define CALL (UINT64_C(1) << 8)
+#define CALLS_MASK (UINT64_C(0xffffff) << 8)
+#define CALLS_MAX UINT64_C(1048575)
+#define NO_SLOT UINT32_MAX
+
+/* A call that waits for the read or write lock; on its task's stack. */
+typedef struct lock_waiter {
+    cori_task *task;
+    enum cori_access access;
+    uint32_t granted; /* atomic; the granter's last touch */
+    struct lock_waiter *next;
+} lock_waiter;
+
+static cori_slot *chunks[CORI_HANDLE_CHUNKS_MAX]; /* atomic; set once each */
+static struct {
+    uint32_t spin;
+    uint32_t chunk_count;
+    uint32_t first_free;
+} table = {.first_free = NO_SLOT};
+static uint64_t open_count; /* atomic */
+
+static cori_slot *slot_by_number(uint32_t number)
+{
+    uint32_t chunk = number / CORI_HANDLES_PER_CHUNK;
+    if (chunk >= CORI_HANDLE_CHUNKS_MAX) {
+        return NULL;
+    }
+    cori_slot *slots = __atomic_load_n(&chunks[chunk], __ATOMIC_ACQUIRE);
+    return slots != NULL ? &slots[number % CORI_HANDLES_PER_CHUNK] : NULL;
+}
+
+/* The slot a handle names, if the handle can be one of `kind`; NULL otherwise. */
+static cori_slot *slot_of(const void *handle, enum cori_kind kind)
+{
+    uint64_t bits = (uint64_t)(uintptr_t)handle;
+    if (bits >> 32 == 0 || (bits & 1) != (uint64_t)kind) {
+        return NULL;
+    }
+    return slot_by_number((uint32_t)bits >> 1);
+}
+
+static uint64_t generation_of(const void *handle)
+{
+    return (uint64_t)(uintptr_t)handle >> 32;
+}
+
+static void close_all_at_end(void)
+{
+    for (uint32_t i = 0; i < table.chunk_count * CORI_HANDLES_PER_CHUNK; i++) {
+        cori_slot *slot = slot_by_number(i);
+        if (slot->in_use) { /* left open, or left while closing, by an abandoned task */
+            slot->ops->destroy(slot);
+            slot->in_use = false;
+            slot->queue = NULL;
+            slot->spin = 0;
+            slot->state = ((slot->state >> 32) + 1) << 32 | CLOSED;
+            slot->next_free = table.first_free;
+            table.first_free = i;
+        }
+    }
+    open_count = 0;
+}
+
+static uint64_t count_open(void)
+{
+    return __atomic_load_n(&open_count, __ATOMIC_RELAXED);
+}
+
+/* Adds a chunk of free slots; guard: table.spin. */
+static bool add_chunk(void)
+{
+    uint32_t chunk = table.chunk_count;
+    if (chunk == CORI_HANDLE_CHUNKS_MAX) {
+        return false;
+    }
+    cori_slot *slots = calloc(CORI_HANDLES_PER_CHUNK, sizeof(*slots));
+    if (slots == NULL) {
+        return false;
+    }
+    for (uint32_t i = CORI_HANDLES_PER_CHUNK; i-- > 0;) {
+        slots[i].number = chunk * CORI_HANDLES_PER_CHUNK + i;
+        slots[i].state = UINT64_C(1) << 32 | CLOSED;
+        slots[i].next_free = table.first_free;
+        table.first_free = slots[i].number;
+    }
+    __atomic_store_n(&chunks[chunk], slots, __ATOMIC_RELEASE);
+    table.chunk_count++;
+    cori_run_at_end = close_all_at_end;
+    cori_run_count_handles = count_open;
+    return true;
+}
+
+cori_slot *cori_slot_new(enum cori_kind kind, const cori_conn_ops *ops)
+{
+    cori_slot *slot = NULL;
+    cori_spin_lock(&table.spin);
+    if (table.first_free != NO_SLOT || add_chunk()) {
+        slot = slot_by_number(table.first_free);
+        table.first_free = slot->next_free;
+    }
+    cori_spin_unlock(&table.spin);
+    if (slot == NULL) {
+        return NULL;
+    }
+    slot->ops = ops;
+    slot->kind = (uint8_t)kind;
+    slot->in_use = true;
+    slot->deadline[CORI_READ] = slot->deadline[CORI_WRITE] = 0;
+    slot->closer = NULL;
+    slot->network = NULL;
+    slot->is.peer = (cori_addr){0};
+    __atomic_fetch_add(&open_count, 1, __ATOMIC_RELAXED);
+    return slot;
+}
+
+void *cori_slot_publish(cori_slot *slot)
+{
+    uint64_t generation = slot->state >> 32;
+    __atomic_store_n(&slot->state, generation << 32, __ATOMIC_RELEASE);
+    return (void *)(uintptr_t)(generation << 32 | (uint64_t)slot->number << 1 | slot->kind);
+}
+
+/* Makes the slot free for a new generation; 0 is left out. */
+static void slot_free(cori_slot *slot)
+{
+    uint64_t generation = ((slot->state >> 32) + 1) & UINT32_MAX;
+    generation = generation == 0 ? 1 : generation;
+    slot->in_use = false;
+    __atomic_store_n(&slot->state, generation << 32 | CLOSED, __ATOMIC_SEQ_CST);
+    __atomic_fetch_sub(&open_count, 1, __ATOMIC_RELAXED);
+    cori_spin_lock(&table.spin);
+    slot->next_free = table.first_free;
+    table.first_free = slot->number;
+    cori_spin_unlock(&table.spin);
+}
+
+void cori_slot_discard(cori_slot *slot)
+{
+    slot->ops->destroy(slot);
+    slot_free(slot);
+}
+
+/* The last call has left a closed slot. */
+static void destroy(cori_slot *slot)
+{
+    cori_task *closer = slot->closer;
+    slot->ops->destroy(slot);
+    slot_free(slot);
+    if (closer != cori_self()) {
+        cori_wake(closer);
+    }
+}
+
+/* Appends `waiter`, or takes the lock for it if that is free by now; guard: slot->spin. True if taken. */
+static bool queue_or_take(cori_slot *slot, lock_waiter *waiter)
+{
+    uint64_t queue_bit = (uint64_t)waiter->access << QUEUE_SHIFT;
+    uint64_t state = __atomic_load_n(&slot->state, __ATOMIC_RELAXED);
+    uint64_t wanted;
+    bool take;
+    do {
+        take = (state & (waiter->access | queue_bit)) == 0;
+        wanted = state | (take ? (uint64_t)waiter->access : queue_bit);
+    } while (!__atomic_compare_exchange_n(&slot->state, &state, wanted, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    if (!take) {
+        lock_waiter **link = &slot->queue;
+        while (*link != NULL) {
+            link = &(*link)->next;
+        }
+        *link = waiter;
+    }
+    return take;
+}
+
+/* Takes `gone` (NULL: the first that wants `access`) out of the queue and keeps the queue bit true; guard: slot->spin. */
+static lock_waiter *unqueue(cori_slot *slot, enum cori_access access, lock_waiter *gone)
+{
+    lock_waiter *found = NULL;
+    bool more = false;
+    lock_waiter **link = &slot->queue;
+    while (*link != NULL) {
+        lock_waiter *waiter = *link;
+        bool match = gone != NULL ? waiter == gone : waiter->access == access;
+        if (match && found == NULL) {
+            found = waiter;
+            *link = waiter->next;
+            continue;
+        }
+        more = more || waiter->access == access;
+        link = &waiter->next;
+    }
+    if (!more) {
+        __atomic_fetch_and(&slot->state, ~((uint64_t)access << QUEUE_SHIFT), __ATOMIC_SEQ_CST);
+    }
+    return found;
+}
+
+/* Waits, inside the call, for the read or write lock. 0, or the reason to give up (then not holding it). */
+static int wait_for_lock(cori_slot *slot, enum cori_access access, cori_task *self)
+{
+    lock_waiter own = {.task = self, .access = access};
+    cori_spin_lock(&slot->spin);
+    bool taken = queue_or_take(slot, &own);
+    cori_spin_unlock(&slot->spin);
+    while (!taken && __atomic_load_n(&own.granted, __ATOMIC_SEQ_CST) == 0) {
+        int rc = cori_slot_closed(slot) ? COR_ECLOSED : cori_interrupted(self, 0);
+        if (rc == 0) {
+            cori_park_external(self, 0, access == CORI_LOCK_READ ? "IO wait (read lock)" : "IO wait (write lock)");
+            continue;
+        }
+        cori_spin_lock(&slot->spin);
+        bool granted = __atomic_load_n(&own.granted, __ATOMIC_SEQ_CST) != 0;
+        if (!granted) {
+            (void)unqueue(slot, access, &own);
+        }
+        cori_spin_unlock(&slot->spin);
+        return granted ? 0 : rc;
+    }
+    return 0;
+}
+
+int cori_slot_enter(const void *handle, enum cori_kind kind, enum cori_access access, cori_slot **out)
+{
+    cori_task *self = cori_self();
+    cori_slot *slot = slot_of(handle, kind);
+    if (self == NULL || slot == NULL) {
+        return self == NULL ? COR_ENOT_TASK : -EINVAL;
+    }
+    uint64_t state = __atomic_load_n(&slot->state, __ATOMIC_ACQUIRE);
+    uint64_t busy = (uint64_t)access | (uint64_t)access << QUEUE_SHIFT;
+    uint64_t wanted;
+    do {
+        if (state >> 32 != generation_of(handle) || (state & CLOSED) != 0) {
+            return COR_ECLOSED;
+        }
+        if (cori_unlikely((state & CALLS_MASK) >= CALLS_MAX * CALL)) {
+            cori_fatal("too many concurrent operations on a single file or socket (max 1048575)");
+        }
+        wanted = (state + CALL) | ((state & busy) == 0 ? (uint64_t)access : 0);
+    } while (!__atomic_compare_exchange_n(&slot->state, &state, wanted, true, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE));
+    *out = slot;
+    if (cori_likely((state & busy) == 0)) {
+        return 0;
+    }
+    int rc = wait_for_lock(slot, access, self);
+    if (rc < 0) {
+        cori_slot_leave(slot, CORI_SHARED);
+    }
+    return rc;
+}
+
+/* Hands the lock to the next in the queue. False if nobody waits any more (then it is still held). */
+static bool hand_over(cori_slot *slot, enum cori_access access)
+{
+    cori_spin_lock(&slot->spin);
+    lock_waiter *next = unqueue(slot, access, NULL);
+    cori_task *task = next != NULL ? next->task : NULL;
+    if (next != NULL) {
+        __atomic_store_n(&next->granted, 1, __ATOMIC_SEQ_CST);
+    }
+    cori_spin_unlock(&slot->spin);
+    if (task != NULL) {
+        cori_wake(task);
+    }
+    return task != NULL;
+}
+
+void cori_slot_leave(cori_slot *slot, enum cori_access access)
+{
+    uint64_t drop = access;
+    uint64_t state = __atomic_load_n(&slot->state, __ATOMIC_RELAXED);
+    uint64_t wanted;
+    do {
+        if (cori_unlikely((state & (drop << QUEUE_SHIFT)) != 0)) {
+            drop = hand_over(slot, access) ? 0 : drop;
+            state = __atomic_load_n(&slot->state, __ATOMIC_RELAXED);
+        }
+        wanted = (state - CALL) & ~drop;
+    } while (!__atomic_compare_exchange_n(&slot->state, &state, wanted, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+    if (cori_unlikely((wanted & CLOSED) != 0 && (wanted & CALLS_MASK) == 0)) {
+        destroy(slot);
+    }
+}
+
+/* Makes the calls that wait for a lock see that the slot is closed. */
+static void wake_queue(cori_slot *slot)
+{
+    cori_spin_lock(&slot->spin);
+    for (lock_waiter *waiter = slot->queue; waiter != NULL; waiter = waiter->next) {
+        cori_wake(waiter->task);
+    }
+    cori_spin_unlock(&slot->spin);
+}
+
+int cori_slot_close(const void *handle, enum cori_kind kind)
+{
+    cori_task *self = cori_self();
+    cori_slot *slot = slot_of(handle, kind);
+    if (self == NULL || slot == NULL) {
+        return self == NULL ? COR_ENOT_TASK : -EINVAL;
+    }
+    uint64_t generation = generation_of(handle);
+    uint64_t state = __atomic_load_n(&slot->state, __ATOMIC_ACQUIRE);
+    do {
+        if (state >> 32 != generation || (state & CLOSED) != 0) {
+            return COR_ECLOSED;
+        }
+    } while (!__atomic_compare_exchange_n(&slot->state, &state, (state | CLOSED) + CALL, true, __ATOMIC_SEQ_CST,
+                                          __ATOMIC_ACQUIRE));
+    slot->closer = self;
+    if ((state & CALLS_MASK) != 0) {
+        slot->ops->evict(slot);
+        wake_queue(slot);
+    }
+    cori_slot_leave(slot, CORI_SHARED);
+    while (__atomic_load_n(&slot->state, __ATOMIC_SEQ_CST) >> 32 == generation) {
+        cori_park_external(self, 0, "close");
+    }
+    return 0;
+}

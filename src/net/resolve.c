@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From "host:port" to endpoints, with Go's rules and words, as far as files answer: literals, /etc/hosts, /etc/services.
+ * Lines are read with stdio: its buffer is on the heap, so a task stack is enough.
+ */
+#include "net/addr.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum { LINE_BYTES = 1024, PORT_LIMIT = 1 << 30 };
+
+/* Services that Go knows even without /etc/services. */
+static const struct {
+    const char *name;
+    int port;
+} known_services[] = {{"domain", 53}, {"ftp", 21},   {"ftps", 990},     {"gopher", 70}, {"http", 80},
+                      {"https", 443}, {"imap2", 143}, {"imap3", 220},   {"imaps", 993}, {"pop3", 110},
+                      {"pop3s", 995}, {"smtp", 25},   {"submissions", 465}, {"ssh", 22},   {"telnet", 23}};
+
+/* Cuts the comment off `line`; gives the next word and moves *rest behind it. */
+static char *next_word(char **rest)
+{
+    char *word = *rest + strspn(*rest, " \t\r\n");
+    size_t length = strcspn(word, " \t\r\n");
+    if (length == 0) {
+        return NULL;
+    }
+    *rest = word + length + (word[length] != '\0');
+    word[length] = '\0';
+    return word;
+}
+
+static bool read_line(FILE *file, char *line)
+{
+    if (fgets(line, LINE_BYTES, file) == NULL) {
+        return false;
+    }
+    line[strcspn(line, "#")] = '\0';
+    return true;
+}
+
+/* The port of a "name 80/tcp alias..." line if it names `service`, else -ENOENT. */
+static int service_line(char *line, const char *service)
+{
+    char *rest = line;
+    char *name = next_word(&rest);
+    char *port = name != NULL ? next_word(&rest) : NULL;
+    char *slash = port != NULL ? strchr(port, '/') : NULL;
+    if (slash == NULL || strcmp(slash, "/tcp") != 0) {
+        return -ENOENT;
+    }
+    for (char *alias = name; alias != NULL; alias = next_word(&rest)) {
+        if (strcasecmp(alias, service) == 0) {
+            return (int)strtol(port, NULL, 10);
+        }
+    }
+    return -ENOENT;
+}
+
+int cori_service_port(const char *service)
+{
+    for (size_t i = 0; i < sizeof(known_services) / sizeof(known_services[0]); i++) {
+        if (strcasecmp(known_services[i].name, service) == 0) {
+            return known_services[i].port;
+        }
+    }
+    char line[LINE_BYTES];
+    int port = -ENOENT;
+    FILE *file = fopen("/etc/services", "re");
+    while (file != NULL && port < 0 && read_line(file, line)) {
+        port = service_line(line, service);
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return port;
+}
+
+static bool same_host(const char *word, const char *name)
+{
+    size_t length = strlen(name);
+    if (length > 1 && name[length - 1] == '.') {
+        length--;
+    }
+    return strncasecmp(word, name, length) == 0 && (word[length] == '\0' || strcmp(word + length, ".") == 0);
+}
+
+int cori_hosts_lookup(const char *name, cori_addr *list, int max)
+{
+    char line[LINE_BYTES];
+    int count = 0;
+    FILE *file = fopen("/etc/hosts", "re");
+    while (file != NULL && count < max && read_line(file, line)) {
+        char *rest = line;
+        char *ip = next_word(&rest);
+        for (char *word = ip != NULL ? next_word(&rest) : NULL; word != NULL; word = next_word(&rest)) {
+            if (same_host(word, name) && cori_addr_parse_ip(ip, &list[count])) {
+                count++;
+                break;
+            }
+        }
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return count;
+}
+
+static void set_where(cor_error *error, const char *before, const char *middle, const char *text)
+{
+    (void)snprintf(error->where, sizeof(error->where), "%s%s%s", before, middle, text);
+}
+
+/* Go's number rule: one sign, digits, saturating; false if it is a name. */
+static bool parse_number(const char *text, int64_t *number)
+{
+    const char *digit = text + (*text == '+' || *text == '-');
+    int64_t value = 0;
+    for (; *digit >= '0' && *digit <= '9'; digit++) {
+        value = value * 10 + (*digit - '0');
+        value = value > PORT_LIMIT ? PORT_LIMIT : value;
+    }
+    *number = *text == '-' ? -value : value;
+    return *digit == '\0';
+}
+
+static int resolve_port(const cori_network *network, const char *text, uint16_t *port, cor_error *error)
+{
+    int64_t number = 0;
+    if (!parse_number(text, &number)) {
+        number = cori_service_port(text);
+        if (number < 0) {
+            char before[24];
+            (void)snprintf(before, sizeof(before), "lookup %s", network->name);
+            set_where(error, before, "/", text);
+            return COR_EUNKNOWN_PORT;
+        }
+    }
+    if (number < 0 || number > 65535) {
+        set_where(error, "address ", "", text);
+        return COR_EINVALID_PORT;
+    }
+    *port = (uint16_t)number;
+    return 0;
+}
+
+static bool allowed(const cori_network *network, const cori_addr *addr)
+{
+    return addr->family == AF_INET ? network->v4 : network->v6;
+}
+
+/* Drops what the network does not allow; a single "::" also stands for 0.0.0.0 (Go issue 18806). */
+static void filter(const cori_network *network, cori_candidates *out)
+{
+    int kept = 0;
+    if (out->count == 1 && out->list[0].family == AF_INET6 && cori_addr_is_wildcard(&out->list[0])) {
+        out->list[out->count++] = (cori_addr){.family = AF_INET};
+    }
+    for (int i = 0; i < out->count; i++) {
+        if (allowed(network, &out->list[i])) {
+            out->list[kept] = out->list[i];
+            out->list[kept++].port = out->port;
+        }
+    }
+    out->count = kept;
+}
+
+int cori_resolve(const cori_network *network, const char *address, cori_candidates *out, cor_error *error)
+{
+    char host[COR_ADDR_TEXT], port[COR_ADDR_TEXT];
+    *out = (cori_candidates){0};
+    if (address[0] == '\0') {
+        out->any = true;
+        return 0;
+    }
+    int rc = cor_split_host_port(address, host, sizeof(host), port, sizeof(port));
+    if (rc < 0) {
+        set_where(error, "address ", "", address);
+        return rc;
+    }
+    rc = resolve_port(network, port, &out->port, error);
+    if (rc < 0) {
+        return rc;
+    }
+    if (host[0] == '\0') {
+        out->any = true;
+        return 0;
+    }
+    out->count = cori_addr_parse_ip(host, &out->list[0]) ? 1 : cori_hosts_lookup(host, out->list, 15);
+    if (out->count == 0) {
+        set_where(error, "lookup ", "", host);
+        return COR_ENO_SUCH_HOST;
+    }
+    filter(network, out);
+    if (out->count == 0) {
+        set_where(error, "address ", "", host);
+        return COR_ENO_SUITABLE_ADDRESS;
+    }
+    return 0;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cor_serve: the accept loop every server needs. One acceptor task per worker, each with a handle of its own on the
+ * listening socket, so that a worker held by a computing task delays no connection: another accepts it. The handlers
+ * are spread by the scheduler's placement (place.c), not by who accepted.
+ */
+#include "base/limits.h"
+#include "net/kinds.h"
+#include "sched/spawn.h"
+
+#include <coracle/time.h>
+#include <errno.h>
+
+/* One cor_serve under way; on its caller's stack. */
+typedef struct service {
+    cor_listener *listener;
+    cor_group *handlers;
+    void (*handler)(cor_conn *conn, void *arg);
+    void *arg;
+    const void *site;
+} service;
+
+/* What a handler's task begins with; the handler is the task's `function`. */
+static void handler_entry(void *conn, void *arg)
+{
+    void (*handler)(cor_conn *, void *) = (void (*)(cor_conn *, void *))(uintptr_t)cori_self()->function;
+    handler(conn, arg);
+}
+
+static int start_handler(const service *of, cor_conn *conn)
+{
+    cori_spawn spawn = {.entry = handler_entry,
+                        .arg_a = conn,
+                        .arg_b = of->arg,
+                        .function = (void (*)(void *))(uintptr_t)of->handler,
+                        .site = of->site,
+                        .group = of->handlers,
+                        .worker = -1};
+    return cori_spawn_task(&spawn, NULL);
+}
+
+/* True for errors after which the next accept can work. */
+static bool is_passing(int code)
+{
+    return cor_is_temporary(code) || code == -ENOMEM || code == -ENOBUFS;
+}
+
+/* Accepts until the listener is closed or the task interrupted. */
+static int accept_loop(const service *of, cor_listener *listener)
+{
+    int64_t pause_ns = 0;
+    for (;;) {
+        cor_conn *conn;
+        int rc = cor_accept(listener, &conn);
+        if (rc == 0) {
+            rc = start_handler(of, conn);
+            if (rc == 0) {
+                pause_ns = 0;
+                continue;
+            }
+            (void)cor_close(conn);
+        }
+        if (rc == COR_ECLOSED) {
+            return 0;
+        }
+        int interrupted = cor_cancelled();
+        if (interrupted != 0 || !is_passing(rc)) {
+            return interrupted != 0 ? interrupted : rc;
+        }
+        pause_ns = pause_ns == 0 ? CORI_ACCEPT_PAUSE_MIN_NS : pause_ns * 2;
+        pause_ns = pause_ns > CORI_ACCEPT_PAUSE_MAX_NS ? CORI_ACCEPT_PAUSE_MAX_NS : pause_ns;
+        (void)cor_sleep(pause_ns);
+    }
+}
+
+static void acceptor_entry(void *serving, void *listener)
+{
+    const service *of = serving;
+    (void)accept_loop(of, listener);
+}
+
+/* Starts an acceptor on each worker but this one; as many as descriptors and memory allow. The clones opened. */
+static int start_acceptors(service *of, cor_group *acceptors, cor_listener **clones)
+{
+    int count = 0;
+    for (int worker = 0; worker < cori_rt.worker_count; worker++) {
+        if (worker == cori_self()->worker->id || cori_listener_clone(of->listener, &clones[count]) < 0) {
+            continue;
+        }
+        cori_spawn spawn = {.entry = acceptor_entry,
+                            .arg_a = of,
+                            .arg_b = clones[count],
+                            .name = "acceptor",
+                            .site = of->site,
+                            .group = acceptors,
+                            .worker = worker};
+        if (cori_spawn_task(&spawn, NULL) < 0) {
+            (void)cori_slot_close(clones[count], CORI_KIND_LISTENER);
+            continue;
+        }
+        count++;
+    }
+    return count;
+}
+
+int cor_serve(cor_listener *listener, cor_group *group, void (*handler)(cor_conn *conn, void *arg), void *arg)
+{
+    service of = {listener, group, handler, arg, __builtin_return_address(0)};
+    cor_listener *clones[CORI_WORKERS_MAX];
+    cor_group acceptors = {0};
+    if (cori_self() == NULL) {
+        return COR_ENOT_TASK;
+    }
+    int count = start_acceptors(&of, &acceptors, clones);
+    int rc = accept_loop(&of, listener);
+    for (int i = 0; i < count; i++) { /* closed already if the listener was */
+        (void)cori_slot_close(clones[i], CORI_KIND_LISTENER);
+    }
+    (void)cor_group_wait(&acceptors, 0);
+    return rc;
+}
