@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Connections on descriptors that are not the library's sockets: terminals, pipes, files, inherited sockets. Their flags stay
+ * as they are (a terminal is shared with other programs), so a descriptor may be blocking: each try asks poll(2) first
+ * and reads or writes only what will not block. A blocking pipe that is "writable" takes PIPE_BUF bytes without
+ * blocking, so that is the most one try writes.
+ */
+#include "base/sys.h"
+#include "net/kinds.h"
+
+#include <coracle/io.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+static ssize_t file_try_read(cori_slot *slot, void *buf, size_t size)
+{
+    if (slot->pollfd.always_ready == 0 && !cori_sys_ready(slot->pollfd.fd, false)) {
+        return -EAGAIN;
+    }
+    return cori_sys_read(slot->pollfd.fd, buf, size);
+}
+
+static ssize_t file_try_write(cori_slot *slot, const void *buf, size_t size)
+{
+    if (slot->pollfd.always_ready == 0 && !cori_sys_ready(slot->pollfd.fd, true)) {
+        return -EAGAIN;
+    }
+    return cori_sys_write(slot->pollfd.fd, buf, size < PIPE_BUF ? size : PIPE_BUF);
+}
+
+static void file_text(cori_slot *slot, char *text, size_t size)
+{
+    (void)snprintf(text, size, "fd %d", slot->pollfd.fd);
+}
+
+static const cori_conn_ops file_ops = {
+    .read = cori_fd_read,
+    .wait_readable = cori_fd_wait_readable,
+    .write = cori_fd_write,
+    .shutdown = cori_fd_shutdown,
+    .deadline_moved = cori_fd_deadline_moved,
+    .evict = cori_fd_evict,
+    .destroy = cori_fd_close,
+    .local_text = file_text,
+    .remote_text = file_text,
+    .try_read = file_try_read,
+    .try_write = file_try_write,
+};
+
+int cor_open_fd(cor_conn **out, int fd)
+{
+    struct stat status;
+    if (cori_self() == NULL) {
+        return COR_ENOT_TASK;
+    }
+    if (fstat(fd, &status) < 0) {
+        return -errno;
+    }
+    cori_slot *slot = cori_slot_new(CORI_KIND_CONN, &file_ops);
+    if (slot == NULL) {
+        return -ENOMEM;
+    }
+    cori_fd_open(slot, fd);
+    slot->pollfd.always_ready = S_ISREG(status.st_mode) || S_ISDIR(status.st_mode);
+    *out = cori_slot_publish(slot);
+    return 0;
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * In-memory connection pairs, synchronous as Go's net.Pipe: a write lends its buffer to the pipe and stays parked until
+ * readers have taken all of it; a read copies straight from that buffer.
+ *
+ * One spin lock per pair guards everything. The lent buffer is touched under it only, so a writer that gives up (deadline,
+ * close) takes the buffer back under the lock and may return. At most one reader and one writer per direction get here: the
+ * slot's locks serialise the others. Waiters publish their task under the lock and look again after each wake.
+ */
+#include "base/lock.h"
+#include "net/handle.h"
+
+#include <coracle/io.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What end `i` writes and the other end reads. */
+typedef struct flow {
+    const char *lent; /* the writer's bytes not yet taken; NULL: no write under way */
+    size_t left;
+    cori_task *reader, *writer; /* parked, or NULL */
+} flow;
+
+typedef struct pair {
+    uint32_t spin;
+    bool closed[2];
+    flow flows[2];
+    struct pair_end {
+        struct pair *pair;
+        int index;
+    } ends[2];
+} pair;
+
+static void wake(cori_task *task)
+{
+    if (task != NULL) {
+        cori_wake(task);
+    }
+}
+
+/* Why a call in `direction` must end without having moved bytes, or 0. Guard: the pair's lock. */
+static int check(cori_slot *slot, int direction)
+{
+    if (cori_slot_closed(slot)) {
+        return COR_ECLOSED;
+    }
+    return cori_interrupted(cori_self(), __atomic_load_n(&slot->deadline[direction], __ATOMIC_SEQ_CST));
+}
+
+/* Parks with the lock released; `place` names the task meanwhile. */
+static void wait_in(cori_slot *slot, pair *of, cori_task **place, int direction, const char *what)
+{
+    cori_task *self = cori_self();
+    *place = self;
+    cori_spin_unlock(&of->spin);
+    cori_park(self, __atomic_load_n(&slot->deadline[direction], __ATOMIC_SEQ_CST), what);
+    cori_spin_lock(&of->spin);
+    *place = NULL;
+}
+
+static size_t take(flow *from, void *buf, size_t size)
+{
+    size_t count = from->left < size ? from->left : size;
+    memcpy(buf, from->lent, count);
+    from->lent += count;
+    from->left -= count;
+    if (from->left == 0) {
+        from->lent = NULL;
+        wake(from->writer);
+    }
+    return count;
+}
+
+/* Waits until the other end writes or closes: 1 (bytes are lent), 0 (end of stream) or an error. Guard: the lock. */
+static int await_bytes(cori_slot *slot, pair *of, int other, const char *what)
+{
+    for (;;) {
+        flow *from = &of->flows[other];
+        if (cori_slot_closed(slot)) {
+            return COR_ECLOSED;
+        }
+        if (of->closed[other]) {
+            return 0;
+        }
+        int rc = check(slot, CORI_READ);
+        if (rc != 0 || from->lent != NULL) {
+            return rc != 0 ? rc : 1;
+        }
+        wait_in(slot, of, &from->reader, CORI_READ, what);
+    }
+}
+
+static ssize_t pipe_read(cori_slot *slot, void *buf, size_t size)
+{
+    struct pair_end *end = slot->is.impl;
+    pair *of = end->pair;
+    cori_spin_lock(&of->spin);
+    ssize_t rc = await_bytes(slot, of, !end->index, "pipe read");
+    if (rc == 1) {
+        rc = (ssize_t)take(&of->flows[!end->index], buf, size);
+    }
+    cori_spin_unlock(&of->spin);
+    return rc;
+}
+
+static int pipe_wait_readable(cori_slot *slot)
+{
+    struct pair_end *end = slot->is.impl;
+    cori_spin_lock(&end->pair->spin);
+    int rc = await_bytes(slot, end->pair, !end->index, "pipe readable");
+    cori_spin_unlock(&end->pair->spin);
+    return rc < 0 ? rc : 0;
+}
+
+static int pipe_write(cori_slot *slot, const void *buf, size_t size, size_t *written)
+{
+    struct pair_end *end = slot->is.impl;
+    pair *of = end->pair;
+    flow *to = &of->flows[end->index];
+    cori_spin_lock(&of->spin);
+    int rc = of->closed[!end->index] ? COR_EPIPE_CLOSED : check(slot, CORI_WRITE);
+    if (rc == 0 && size > 0) {
+        to->lent = buf;
+        to->left = size;
+        wake(to->reader);
+        while (rc == 0 && to->lent != NULL) {
+            wait_in(slot, of, &to->writer, CORI_WRITE, "pipe write");
+            rc = to->lent == NULL ? 0 : of->closed[!end->index] ? COR_EPIPE_CLOSED : check(slot, CORI_WRITE);
+        }
+        *written = size - to->left;
+        to->lent = NULL;
+        to->left = 0;
+    }
+    cori_spin_unlock(&of->spin);
+    return rc;
+}
+
+static int pipe_shutdown(cori_slot *slot, int how)
+{
+    (void)slot;
+    (void)how;
+    return -EOPNOTSUPP; /* Go's pipe has no half-close either */
+}
+
+static void wake_all(pair *of)
+{
+    for (int i = 0; i < 2; i++) {
+        wake(of->flows[i].reader);
+        wake(of->flows[i].writer);
+    }
+}
+
+static void pipe_look_again(cori_slot *slot)
+{
+    struct pair_end *end = slot->is.impl;
+    cori_spin_lock(&end->pair->spin);
+    wake_all(end->pair);
+    cori_spin_unlock(&end->pair->spin);
+}
+
+static void pipe_deadline_moved(cori_slot *slot, int direction)
+{
+    (void)direction;
+    pipe_look_again(slot);
+}
+
+static void pipe_destroy(cori_slot *slot)
+{
+    struct pair_end *end = slot->is.impl;
+    pair *of = end->pair;
+    cori_spin_lock(&of->spin);
+    of->closed[end->index] = true;
+    bool last = of->closed[!end->index];
+    wake_all(of);
+    cori_spin_unlock(&of->spin);
+    if (last) {
+        free(of);
+    }
+}
+
+static void pipe_text(cori_slot *slot, char *text, size_t size)
+{
+    (void)slot;
+    (void)snprintf(text, size, "pipe");
+}
+
+static const cori_conn_ops pipe_ops = {
+    .read = pipe_read,
+    .wait_readable = pipe_wait_readable,
+    .write = pipe_write,
+    .shutdown = pipe_shutdown,
+    .deadline_moved = pipe_deadline_moved,
+    .evict = pipe_look_again,
+    .destroy = pipe_destroy,
+    .local_text = pipe_text,
+    .remote_text = pipe_text,
+};
+
+int cor_pipe(cor_conn **a, cor_conn **b)
+{
+    static const cori_network pipe_network = {.name = "pipe"};
+    if (cori_self() == NULL) {
+        return COR_ENOT_TASK;
+    }
+    pair *of = calloc(1, sizeof(*of));
+    if (of == NULL) {
+        return -ENOMEM;
+    }
+    cori_slot *slots[2] = {NULL, NULL};
+    for (int i = 0; i < 2; i++) {
+        of->ends[i].pair = of;
+        of->ends[i].index = i;
+        slots[i] = cori_slot_new(CORI_KIND_CONN, &pipe_ops);
+        if (slots[i] == NULL) {
+            of->closed[1] = true; /* discarding the first then frees the pair */
+            if (i == 1) {
+                cori_slot_discard(slots[0]);
+            } else {
+                free(of);
+            }
+            return -ENOMEM;
+        }
+        slots[i]->network = &pipe_network;
+        slots[i]->is.impl = &of->ends[i];
+    }
+    *a = cori_slot_publish(slots[0]);
+    *b = cori_slot_publish(slots[1]);
+    return 0;
+}
