@@ -48,11 +48,11 @@ enum {
 
 /* What failed, in the parts of Go's OpError. All texts are NUL-terminated; an empty text is left out when printing. */
 typedef struct cor_error {
-    int code;                    /* the negative code; 0 after a read means end of stream and prints as "EOF" */
-    char op[12];                 /* dial listen accept read write close set */
-    char network[16];            /* as the caller wrote it */
-    char source[COR_ADDR_TEXT];  /* local address */
-    char address[COR_ADDR_TEXT]; /* remote address, or the listener's */
+    int code;                       /* the negative code; 0 after a read means end of stream and prints as "EOF" */
+    char op[12];                    /* dial listen accept read write close set */
+    char network[16];               /* as the caller wrote it */
+    char source[COR_ADDR_TEXT];     /* local address */
+    char address[COR_ADDR_TEXT];    /* remote address, or the listener's */
     char where[COR_ADDR_TEXT + 32]; /* what stands before the cause: "bind", "address -10", "lookup tcp4/12a" */
 } cor_error;
 

@@ -34,8 +34,8 @@ typedef struct cor_group {
 COR_API COR_CHECK int cor_group_go(cor_group *group, void (*task)(void *arg), void *arg);
 
 /*
- * Parks until all tasks of the group have ended. `deadline` is absolute, 0 for none. Cancellation does not end the wait: a
- * cancelled parent has cancelled this group as well, and the wait goes on until its tasks are gone.
+ * Parks until all tasks of the group have ended. `deadline` is absolute, 0 for none. Cancellation does not end the
+ * wait: a cancelled parent has cancelled this group as well, and the wait goes on until its tasks are gone.
  * Returns: 0 when empty, COR_ETIMEOUT. Parks: until deadline. Threads: tasks only, not a task of this group.
  * Go: (*sync.WaitGroup).Wait.
  */

@@ -56,9 +56,10 @@ COR_API COR_CHECK int64_t cor_copy(cor_conn *target, cor_conn *source);
 COR_API int64_t cor_drain(cor_conn *conn, int64_t max_bytes, int64_t deadline);
 
 /*
- * Makes two connected in-memory connections: what is written on one is read on the other. Synchronous and unbuffered: a
- * write returns when readers have taken all of it (of nothing: at once). Deadlines and close work as on sockets; once the
- * other end is closed reads return 0 and writes COR_EPIPE_CLOSED; there is no half-close; both addresses read "pipe".
+ * Makes two connected in-memory connections: what is written on one is read on the other. Synchronous and unbuffered:
+ * a write returns when readers have taken all of it (of nothing: at once). Deadlines and close work as on sockets;
+ * once the other end is closed reads return 0 and writes COR_EPIPE_CLOSED; there is no half-close; both addresses
+ * read "pipe".
  * Returns: 0, -ENOMEM, COR_ENOT_TASK. Parks: never. Threads: tasks only. Owns: returns owned (both).
  * Go: net.Pipe.
  */
@@ -66,8 +67,8 @@ COR_API COR_CHECK int cor_pipe(cor_conn **a, cor_conn **b);
 
 /*
  * Makes a connection of an open descriptor: a terminal, a pipe, a file, a socket. Its flags are not changed (a shared
- * terminal stays blocking); cor_close closes the descriptor, so pass a dup if you need it further. Writing to a pipe that
- * nobody reads raises SIGPIPE as write(2) does, unless the program ignores it.
+ * terminal stays blocking); cor_close closes the descriptor, so pass a dup if you need it further. Writing to a pipe
+ * that nobody reads raises SIGPIPE as write(2) does, unless the program ignores it.
  * Returns: 0 and *out, -EBADF and other errnos, COR_ENOT_TASK. Parks: never. Threads: tasks only.
  * Owns: takes `fd` on success; returns owned. Go: os.NewFile, net.FileConn.
  */

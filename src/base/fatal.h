@@ -5,7 +5,9 @@
 
 #include "base/platform.h"
 
-/* Writes "fatal error: TEXT" to stderr and aborts. For misuse that would otherwise corrupt: unlock of unlocked mutex. */
+/*
+ * Writes "fatal error: TEXT" to stderr and aborts. For misuse that would otherwise corrupt: unlock of unlocked mutex.
+ */
 _Noreturn void cori_fatal(const char *text);
 
 #define cori_assert(condition)                                                                                         \

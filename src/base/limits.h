@@ -3,7 +3,10 @@
 #ifndef CORI_BASE_LIMITS_H
 #define CORI_BASE_LIMITS_H
 
-/* Worker threads of one cor_run: more than any machine this is built for; keeps COR_WORKERS=999999 from eating all memory. */
+/*
+ * Worker threads of one cor_run: more than any machine this is built for; keeps COR_WORKERS=999999 from eating all
+ * memory.
+ */
 #define CORI_WORKERS_MAX 256
 /* Usable stack of a task, bytes. 64 KiB holds printf, json-c and a TLS handshake; untouched pages cost nothing. */
 #define CORI_STACK_DEFAULT_BYTES (64 * 1024)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The system calls behind sys.h. EINTR is retried everywhere but in connect and close, where the kernel has acted already. */
+/*
+ * The system calls behind sys.h. EINTR is retried everywhere but in connect and close, where the kernel has acted
+ * already.
+ */
 #include "base/sys.h"
 
 #include <errno.h>

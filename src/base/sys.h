@@ -46,7 +46,7 @@ static inline int cori_sys_faulted(enum cori_sys_call call)
 int cori_sys_socket(int family, int type, int protocol); /* always CLOEXEC and NONBLOCK */
 int cori_sys_bind(int fd, const struct sockaddr *addr, socklen_t len);
 int cori_sys_listen(int fd, int backlog);
-int cori_sys_accept(int fd, struct sockaddr *addr, socklen_t *len); /* CLOEXEC and NONBLOCK */
+int cori_sys_accept(int fd, struct sockaddr *addr, socklen_t *len);       /* CLOEXEC and NONBLOCK */
 int cori_sys_connect(int fd, const struct sockaddr *addr, socklen_t len); /* no EINTR retry: see dial.c */
 ssize_t cori_sys_recv(int fd, void *buf, size_t size);
 ssize_t cori_sys_send(int fd, const void *buf, size_t size); /* MSG_NOSIGNAL */

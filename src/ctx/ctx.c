@@ -4,7 +4,10 @@
 
 #include <pthread.h>
 
-/* Words that cori_ctx_swap pops, per CPU; entry and argument travel in the first two callee-saved registers it restores. */
+/*
+ * Words that cori_ctx_swap pops, per CPU; entry and argument travel in the first two callee-saved registers it
+ * restores.
+ */
 #if defined(__x86_64__)
 enum { FRAME_WORDS = 7, FRAME_ENTRY = 3, FRAME_ARG = 2, FRAME_RETURN = 6 };
 #elif defined(__aarch64__)

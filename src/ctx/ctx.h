@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How to change stacks. A context is a suspended flow of control: its stack pointer, with the registers that the ABI wants
- * preserved saved on its own stack. The switch itself is in ctx_<cpu>.S; this header adds what the sanitizers must be told.
+ * How to change stacks. A context is a suspended flow of control: its stack pointer, with the registers that the ABI
+ * wants preserved saved on its own stack. The switch itself is in ctx_<cpu>.S; this header adds what the sanitizers
+ * must be told.
  *
  * Not preserved: signal mask (one per worker by rule), floating-point control words (a task that changes the rounding
  * mode must restore it before it parks) and shadow stacks (the object files do not claim to support them).
@@ -37,7 +38,8 @@ void cori_ctx_swap(void **save_sp, void *load_sp);
 void cori_ctx_start(void);
 
 /*
- * Lays down a context on the stack [low, top) that will call `entry(arg)`, which must never return. `top` is aligned to 16.
+ * Lays down a context on the stack [low, top) that will call `entry(arg)`, which must never return. `top` is aligned
+ * to 16.
  */
 void cori_ctx_make(cori_ctx *ctx, void *low, void *top, void (*entry)(void *arg), void *arg);
 
@@ -63,7 +65,10 @@ static inline void cori_ctx_arrived(cori_ctx *self)
     (void)self;
 }
 
-/* Switches from `self` (the running context) to `next`; returns when somebody switches back. `ending`: never comes back. */
+/*
+ * Switches from `self` (the running context) to `next`; returns when somebody switches back. `ending`: never comes
+ * back.
+ */
 static inline void cori_ctx_switch(cori_ctx *self, cori_ctx *next, int ending)
 {
 #if CORI_ASAN

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The slab pool behind stack.h. One list of slabs per size class (powers of two), one lock for all: it is taken once per
- * stack that leaves or enters the kernel's hands, not per task (workers keep hot stacks of their own).
+ * The slab pool behind stack.h. One list of slabs per size class (powers of two), one lock for all: it is taken once
+ * per stack that leaves or enters the kernel's hands, not per task (workers keep hot stacks of their own).
  *
- * Invariants: slabs are only ever added to `all` until release_all, with a release store, so that the signal handler may walk
- * the list without the lock. A slot index is on its slab's free list exactly while nobody has taken it; `guarded` is set
- * for slots whose guard is installed, and stays set (guards survive MADV_DONTNEED).
+ * Invariants: slabs are only ever added to `all` until release_all, with a release store, so that the signal handler
+ * may walk the list without the lock. A slot index is on its slab's free list exactly while nobody has taken it;
+ * `guarded` is set for slots whose guard is installed, and stays set (guards survive MADV_DONTNEED).
  */
 #include "ctx/stack.h"
 
@@ -41,18 +41,18 @@ typedef struct cori_slab {
     unsigned slots;
     unsigned free_count;
     unsigned class;
-    uint64_t guarded;           /* bit per slot */
-    uint8_t free[SLOTS_MAX];    /* the free slots' numbers, a stack */
-    struct cori_slab *next_all; /* every slab, newest first */
+    uint64_t guarded;                        /* bit per slot */
+    uint8_t free[SLOTS_MAX];                 /* the free slots' numbers, a stack */
+    struct cori_slab *next_all;              /* every slab, newest first */
     struct cori_slab *next_open, *prev_open; /* slabs of this class with free slots */
 } cori_slab;
 
 bool cori_stack_force_mprotect;
 
 static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
-static cori_slab *all_slabs;             /* guard: pool_lock for writing; read anywhere */
-static cori_slab *open_slabs[CLASSES];   /* guard: pool_lock */
-static size_t taken_count;               /* guard: pool_lock */
+static cori_slab *all_slabs;           /* guard: pool_lock for writing; read anywhere */
+static cori_slab *open_slabs[CLASSES]; /* guard: pool_lock */
+static size_t taken_count;             /* guard: pool_lock */
 
 static int class_of(size_t size_bytes)
 {

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stacks from slabs. A slab is one mapping of equal slots; a slot is a guard (no access) below usable pages. The pages of
- * a slot are committed by touching them and stay the process's until the slot is retired cold.
+ * Stacks from slabs. A slab is one mapping of equal slots; a slot is a guard (no access) below usable pages. The
+ * pages of a slot are committed by touching them and stay the process's until the slot is retired cold.
  *
  *      slot:  | guard 64 KiB | usable ... growing down <- | top page: first frames, and the owner's object |
  *
- * Mappings are private, not reserved (no overcommit charge) and excluded from huge pages (one touch would commit 2 MiB).
- * The guard is made with MADV_GUARD_INSTALL (Linux 6.13), which needs no mapping of its own; on older kernels with
- * mprotect, where vm.max_map_count limits the process to about 32,000 stacks and taking one fails with -ENOMEM beyond it.
+ * Mappings are private, not reserved (no overcommit charge) and excluded from huge pages (one touch would commit 2
+ * MiB). The guard is made with MADV_GUARD_INSTALL (Linux 6.13), which needs no mapping of its own; on older kernels
+ * with mprotect, where vm.max_map_count limits the process to about 32,000 stacks and taking one fails with -ENOMEM
+ * beyond it.
  *
- * Memory of a slab stays mapped until cori_stack_release_all, whoever owns its slots: a stale pointer into a stack reads an
- * old or zeroed object, never faults. The park/wake protocol relies on that.
+ * Memory of a slab stays mapped until cori_stack_release_all, whoever owns its slots: a stale pointer into a stack
+ * reads an old or zeroed object, never faults. The park/wake protocol relies on that.
  *
  * Threads: all calls are safe from any thread; a free slot belongs to the pool, a taken one to its taker.
  */
@@ -22,14 +23,16 @@
 
 /* A taken slot. */
 typedef struct cori_stack {
-    char *low;                /* lowest usable byte; the guard ends here */
-    char *top;                /* one past the highest usable byte */
-    struct cori_slab *slab;   /* where it goes back to */
-    unsigned index;           /* slot number in its slab */
+    char *low;              /* lowest usable byte; the guard ends here */
+    char *top;              /* one past the highest usable byte */
+    struct cori_slab *slab; /* where it goes back to */
+    unsigned index;         /* slot number in its slab */
     unsigned valgrind_id;
 } cori_stack;
 
-/* Takes a slot of at least `size_bytes` usable (rounded up to a power of two). 0, -ENOMEM, or -EINVAL for a bad size. */
+/*
+ * Takes a slot of at least `size_bytes` usable (rounded up to a power of two). 0, -ENOMEM, or -EINVAL for a bad size.
+ */
 int cori_stack_take(cori_stack *out, size_t size_bytes);
 
 /* Gives a slot back; its pages go back to the kernel. */

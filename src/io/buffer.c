@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Borrowed read buffers. A task waits for data without a buffer and takes one only when there is something to read, so at
- * any time about as many buffers exist as tasks are between read and write. Each worker keeps a few, last in first out: the one
- * used last is still in the cache.
+ * Borrowed read buffers. A task waits for data without a buffer and takes one only when there is something to read,
+ * so at any time about as many buffers exist as tasks are between read and write. Each worker keeps a few, last in
+ * first out: the one used last is still in the cache.
  */
 #include "base/limits.h"
 #include "sched/park.h"

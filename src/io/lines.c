@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bounded line reader. One buffer per connection: [start, end) holds what was read and not yet given out. It grows by
- * doubling up to the longest line allowed, and is freed when nothing is buffered and the task is about to wait, so an idle
- * connection holds none.
+ * The bounded line reader. One buffer per connection: [start, end) holds what was read and not yet given out. It
+ * grows by doubling up to the longest line allowed, and is freed when nothing is buffered and the task is about to
+ * wait, so an idle connection holds none.
  *
  * A line longer than max_line is reported once (COR_ETOO_LONG) and dropped up to its LF (`skipping`).
  */

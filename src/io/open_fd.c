@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connections on descriptors that are not the library's sockets: terminals, pipes, files, inherited sockets. Their flags stay
- * as they are (a terminal is shared with other programs), so a descriptor may be blocking: each try asks poll(2) first
- * and reads or writes only what will not block. A blocking pipe that is "writable" takes PIPE_BUF bytes without
- * blocking, so that is the most one try writes.
+ * Connections on descriptors that are not the library's sockets: terminals, pipes, files, inherited sockets. Their
+ * flags stay as they are (a terminal is shared with other programs), so a descriptor may be blocking: each try asks
+ * poll(2) first and reads or writes only what will not block. A blocking pipe that is "writable" takes PIPE_BUF bytes
+ * without blocking, so that is the most one try writes.
  */
 #include "base/sys.h"
 #include "net/kinds.h"

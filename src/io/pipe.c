@@ -3,9 +3,10 @@
  * In-memory connection pairs, synchronous as Go's net.Pipe: a write lends its buffer to the pipe and stays parked until
  * readers have taken all of it; a read copies straight from that buffer.
  *
- * One spin lock per pair guards everything. The lent buffer is touched under it only, so a writer that gives up (deadline,
- * close) takes the buffer back under the lock and may return. At most one reader and one writer per direction get here: the
- * slot's locks serialise the others. Waiters publish their task under the lock and look again after each wake.
+ * One spin lock per pair guards everything. The lent buffer is touched under it only, so a writer that gives up
+ * (deadline, close) takes the buffer back under the lock and may return. At most one reader and one writer per
+ * direction get here: the slot's locks serialise the others. Waiters publish their task under the lock and look again
+ * after each wake.
  */
 #include "base/lock.h"
 #include "net/handle.h"

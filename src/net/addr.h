@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Socket addresses in the compact form that connections keep (an idle connection stores its peer's), and the way from texts
- * to candidates: network name, host:port, service names, the hosts file.
+ * Socket addresses in the compact form that connections keep (an idle connection stores its peer's), and the way from
+ * texts to candidates: network name, host:port, service names, the hosts file.
  */
 #ifndef CORI_NET_ADDR_H
 #define CORI_NET_ADDR_H
@@ -62,8 +62,8 @@ typedef struct cori_candidates {
 } cori_candidates;
 
 /*
- * Resolves an address text for `network`. On failure the negative code, with error->where set to what stands before the cause
- * ("address -10", "lookup tcp4/12a", "lookup nohost"). Reads files, never the network.
+ * Resolves an address text for `network`. On failure the negative code, with error->where set to what stands before
+ * the cause ("address -10", "lookup tcp4/12a", "lookup nohost"). Reads files, never the network.
  */
 int cori_resolve(const cori_network *network, const char *address, cori_candidates *out, cor_error *error);
 

@@ -80,8 +80,8 @@ int cor_close_read(cor_conn *conn)
 }
 
 /*
- * Stores a deadline and makes parked calls look at it. One that is past by the real clock is stored as "long past": calls
- * compare with their worker's coarse clock, which may be a little behind. Far ones need no look at the clock.
+ * Stores a deadline and makes parked calls look at it. One that is past by the real clock is stored as "long past":
+ * calls compare with their worker's coarse clock, which may be a little behind. Far ones need no look at the clock.
  */
 static void move_deadline(cori_slot *slot, int direction, int64_t deadline)
 {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Unix stream connections: what is theirs beside fd.c. A short read does not mean drained: it can end at passed rights. */
+/*
+ * Unix stream connections: what is theirs beside fd.c. A short read does not mean drained: it can end at passed
+ * rights.
+ */
 #include "base/sys.h"
 #include "net/kinds.h"
 

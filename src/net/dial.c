@@ -2,8 +2,8 @@
 /*
  * Dialing: candidates in order, the first that connects wins, the error of the first is reported (Go's serial dial).
  *
- * A connect is issued without waiting. EINPROGRESS, EALREADY and EINTR mean "wait until writable", then SO_ERROR tells; a 0
- * there is confirmed with getpeername, because a wake-up can be spurious, and else waited for again.
+ * A connect is issued without waiting. EINPROGRESS, EALREADY and EINTR mean "wait until writable", then SO_ERROR
+ * tells; a 0 there is confirmed with getpeername, because a wake-up can be spurious, and else waited for again.
  */
 #include "base/clock.h"
 #include "base/sys.h"
@@ -87,7 +87,8 @@ static int dial_once(attempt *try, cori_slot **out)
         return -ENOMEM;
     }
     slot->deadline[CORI_WRITE] = try->deadline;
-    __atomic_store_n(&slot->state, slot->state & ~UINT64_C(1), __ATOMIC_RELAXED); /* open to ourselves: waits check it */
+    __atomic_store_n(&slot->state, slot->state & ~UINT64_C(1),
+                     __ATOMIC_RELAXED); /* open to ourselves: waits check it */
     int rc = connect_slot(try, slot);
     __atomic_store_n(&slot->state, slot->state | 1, __ATOMIC_RELAXED);
     if (rc < 0) {

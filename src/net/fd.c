@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading, writing, accepting on descriptors. Every call has the same shape (Go's internal/poll has it too): is it closed,
- * expired or cancelled? may the kernel have something? try; on EAGAIN park; again. See poll.h for the wait words and why no
- * readiness is lost.
+ * Reading, writing, accepting on descriptors. Every call has the same shape (Go's internal/poll has it too): is it
+ * closed, expired or cancelled? may the kernel have something? try; on EAGAIN park; again. See poll.h for the wait
+ * words and why no readiness is lost.
  *
  * A descriptor is registered with the poller of the worker whose task first has to wait for it: usually its handler's.
  *

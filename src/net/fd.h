@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Calls on slots that are descriptors: the ONE loop "try, park, try again" that every read, write, accept and connect uses. */
+/*
+ * Calls on slots that are descriptors: the ONE loop "try, park, try again" that every read, write, accept and connect
+ * uses.
+ */
 #ifndef CORI_NET_FD_H
 #define CORI_NET_FD_H
 

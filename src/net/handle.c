@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The slot table behind handle.h: chunks that are never freed (late events and stale handles may look at a slot), a free
- * list under one lock, and the state word's transitions. A handle is generation << 32 | number << 1 | kind; generations
- * start at 1, so a handle is never NULL.
+ * The slot table behind handle.h: chunks that are never freed (late events and stale handles may look at a slot), a
+ * free list under one lock, and the state word's transitions. A handle is generation << 32 | number << 1 | kind;
+ * generations start at 1, so a handle is never NULL.
  */
 #include "net/handle.h"
 
@@ -188,7 +188,10 @@ static bool queue_or_take(cori_slot *slot, lock_waiter *waiter)
     return take;
 }
 
-/* Takes `gone` (NULL: the first that wants `access`) out of the queue and keeps the queue bit true; guard: slot->spin. */
+/*
+ * Takes `gone` (NULL: the first that wants `access`) out of the queue and keeps the queue bit true; guard:
+ * slot->spin.
+ */
 static lock_waiter *unqueue(cori_slot *slot, enum cori_access access, lock_waiter *gone)
 {
     lock_waiter *found = NULL;

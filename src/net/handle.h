@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Handles: what a cor_conn or cor_listener pointer really is. The pointer's value is not an address but a slot number and
- * the slot's generation; each call checks them. A slot is reused with a new generation only after its last call has left, so
- * a handle that was closed, even by another task a moment ago, is an error and never somebody else's connection.
+ * Handles: what a cor_conn or cor_listener pointer really is. The pointer's value is not an address but a slot number
+ * and the slot's generation; each call checks them. A slot is reused with a new generation only after its last call
+ * has left, so a handle that was closed, even by another task a moment ago, is an error and never somebody else's
+ * connection.
  *
  * A slot's state word, changed by compare-and-swap only:
  *
  *      | generation (32) | calls inside (24) | 0 0 | write queue | read queue | 0 | write lock | read lock | closed |
  *
- *      enter   generation right and not closed: calls + 1, with the read or the write lock if asked for and free
+ *      enter   generation right and not closed: calls + 1, with the read or write lock if asked for and free
  *      leave   calls - 1, lock handed to the next in the queue or freed; the last one out of a closed slot destroys
- *      close   sets `closed` (new calls fail from then on), wakes everybody parked inside, leaves, waits for destruction
+ *      close   sets `closed` (new calls fail from then on), wakes all parked inside, leaves, waits for destruction
  *
- * The last one out runs the kind's `destroy` (which closes the descriptor), then raises the generation, then wakes the
- * closer, which therefore returns only when the descriptor is closed. Nobody can reach a descriptor number that was reused.
+ * The last one out runs the kind's `destroy` (which closes the descriptor), then raises the generation, then wakes
+ * the closer, which therefore returns only when the descriptor is closed. Nobody can reach a descriptor number that
+ * was reused.
  *
- * A second reader (or writer) waits in the slot's lock queue, first come first served. The queue bits are changed under the
- * queue's spin lock together with the queue, so a leaver that sees no bit knows that nobody waits.
+ * A second reader (or writer) waits in the slot's lock queue, first come first served. The queue bits are changed
+ * under the queue's spin lock together with the queue, so a leaver that sees no bit knows that nobody waits.
  */
 #ifndef CORI_NET_HANDLE_H
 #define CORI_NET_HANDLE_H
@@ -30,25 +32,27 @@
 enum cori_kind { CORI_KIND_CONN = 0, CORI_KIND_LISTENER = 1 };
 enum cori_access { CORI_SHARED = 0, CORI_LOCK_READ = 2, CORI_LOCK_WRITE = 4 };
 
-/* Slots keep an address in union with what other kinds need, so that 10,000 idle connections cost 10,000 small slots. */
+/*
+ * Slots keep an address in union with what other kinds need, so that 10,000 idle connections cost 10,000 small slots.
+ */
 typedef struct cori_slot {
-    uint64_t state;                    /* atomic: see above */
-    const struct cori_conn_ops *ops;   /* what it is; set while open */
-    cori_pollfd pollfd;                /* descriptor kinds */
-    int64_t deadline[2];               /* CORI_READ, CORI_WRITE; 0: none; atomic */
-    uint32_t spin;                     /* guards the lock queue, registration and the listener's clones */
-    uint32_t number;                   /* of this slot */
-    struct lock_waiter *queue;         /* calls that wait for the read or write lock, oldest first; guard: spin */
-    cori_task *closer;                 /* parked in close until destroyed */
-    const cori_network *network;       /* static */
+    uint64_t state;                  /* atomic: see above */
+    const struct cori_conn_ops *ops; /* what it is; set while open */
+    cori_pollfd pollfd;              /* descriptor kinds */
+    int64_t deadline[2];             /* CORI_READ, CORI_WRITE; 0: none; atomic */
+    uint32_t spin;                   /* guards the lock queue, registration and the listener's clones */
+    uint32_t number;                 /* of this slot */
+    struct lock_waiter *queue;       /* calls that wait for the read or write lock, oldest first; guard: spin */
+    cori_task *closer;               /* parked in close until destroyed */
+    const cori_network *network;     /* static */
     union {
-        cori_addr peer;                /* tcp */
-        char *path;                    /* unix: the peer's address text, owned; NULL: unnamed */
-        void *impl;                    /* pipe, listener: what else they need; owned */
+        cori_addr peer; /* tcp */
+        char *path;     /* unix: the peer's address text, owned; NULL: unnamed */
+        void *impl;     /* pipe, listener: what else they need; owned */
     } is;
-    uint32_t next_free;                /* guard: the table's lock */
-    uint8_t kind;                      /* enum cori_kind */
-    bool in_use;                       /* from new to destroyed */
+    uint32_t next_free; /* guard: the table's lock */
+    uint8_t kind;       /* enum cori_kind */
+    bool in_use;        /* from new to destroyed */
 } cori_slot;
 
 /* One kind of thing a handle can be. Calls get the slot entered, with the lock their access needs. */

@@ -15,7 +15,10 @@ extern const cori_conn_ops cori_listener_ops;
 /* Makes a connection slot around a connected `fd` (taken in every case); NULL: no memory. Unpublished. */
 cori_slot *cori_conn_slot(const cori_network *network, int fd, const cori_sockaddr *peer, socklen_t peer_len);
 
-/* Sets Go's defaults on a TCP socket: no delay, keep-alive 15 s / 15 s. Accepted sockets inherit them from the listener. */
+/*
+ * Sets Go's defaults on a TCP socket: no delay, keep-alive 15 s / 15 s. Accepted sockets inherit them from the
+ * listener.
+ */
 void cori_tcp_defaults(int fd);
 
 /* Address text of the socket's local end. */
@@ -27,7 +30,10 @@ ssize_t cori_socket_send(cori_slot *slot, const void *buf, size_t size);
 /* Fills *error but for its `where`; error may be NULL. Gives `code` back. */
 int cori_error_fill(cor_error *error, const char *op, const char *network, const char *address, int code);
 
-/* listener.c: a second handle on the same listening socket, closed together with the first; for accepting on another worker. */
+/*
+ * listener.c: a second handle on the same listening socket, closed together with the first; for accepting on another
+ * worker.
+ */
 int cori_listener_clone(cor_listener *listener, cor_listener **out);
 
 #endif

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Listening: choosing the socket for an address text as Go does (dual-stack wildcard, backlog from somaxconn), accepting,
- * and closing.
+ * Listening: choosing the socket for an address text as Go does (dual-stack wildcard, backlog from somaxconn),
+ * accepting, and closing.
  *
- * A listener may have clones: handles of their own on dup'ed descriptors, through which cor_serve accepts on the other
- * workers. The first handle's `extra` lists them; cor_listener_close takes the list (and refuses later additions by setting
- * `closing`), closes the first handle, then the clones, so that the port is free when it returns.
+ * A listener may have clones: handles of their own on dup'ed descriptors, through which cor_serve accepts on the
+ * other workers. The first handle's `extra` lists them; cor_listener_close takes the list (and refuses later
+ * additions by setting `closing`), closes the first handle, then the clones, so that the port is free when it
+ * returns.
  */
 #include "base/limits.h"
 #include "base/lock.h"

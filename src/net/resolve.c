@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From "host:port" to endpoints, with Go's rules and words, as far as files answer: literals, /etc/hosts, /etc/services.
- * Lines are read with stdio: its buffer is on the heap, so a task stack is enough.
+ * From "host:port" to endpoints, with Go's rules and words, as far as files answer: literals, /etc/hosts,
+ * /etc/services. Lines are read with stdio: its buffer is on the heap, so a task stack is enough.
  */
 #include "net/addr.h"
 
@@ -17,9 +17,9 @@ enum { LINE_BYTES = 1024, PORT_LIMIT = 1 << 30 };
 static const struct {
     const char *name;
     int port;
-} known_services[] = {{"domain", 53}, {"ftp", 21},   {"ftps", 990},     {"gopher", 70}, {"http", 80},
-                      {"https", 443}, {"imap2", 143}, {"imap3", 220},   {"imaps", 993}, {"pop3", 110},
-                      {"pop3s", 995}, {"smtp", 25},   {"submissions", 465}, {"ssh", 22},   {"telnet", 23}};
+} known_services[] = {{"domain", 53}, {"ftp", 21},    {"ftps", 990},        {"gopher", 70}, {"http", 80},
+                      {"https", 443}, {"imap2", 143}, {"imap3", 220},       {"imaps", 993}, {"pop3", 110},
+                      {"pop3s", 995}, {"smtp", 25},   {"submissions", 465}, {"ssh", 22},    {"telnet", 23}};
 
 /* Cuts the comment off `line`; gives the next word and moves *rest behind it. */
 static char *next_word(char **rest)

@@ -1,27 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How to wait for the kernel: THE seam between the scheduler, the descriptors and a kernel interface (epoll; io_uring and
- * the tests' fake one fit the same shape). A poller belongs to one worker. It knows no tasks: what waits is a word.
+ * How to wait for the kernel: THE seam between the scheduler, the descriptors and a kernel interface (epoll; io_uring
+ * and the tests' fake one fit the same shape). A poller belongs to one worker. It knows no tasks: what waits is a
+ * word.
  *
- * The object is the pollfd, one per open descriptor, in memory that stays mapped while the poller lives (a late event may
- * still be looked at after the descriptor was closed; `generation` tells). Each direction has one wait word:
+ * The object is the pollfd, one per open descriptor, in memory that stays mapped while the poller lives (a late event
+ * may still be looked at after the descriptor was closed; `generation` tells). Each direction has one wait word:
  *
  *      CORI_IDLE (0)   nothing known, nobody waits
  *      CORI_READY (1)  the kernel said: try again
  *      a waiter        an address (even, > 1) whose owner parks until the word changes
  *
  * Who moves it:  0 -> waiter      the task that waits, by compare-and-swap (fails if READY came first: it tries again)
- *                any -> READY     the poller, by exchange, when the kernel reports the direction; it wakes the waiter it got
+ *                any -> READY     the poller, by exchange, when the kernel reports the direction; it wakes that waiter
  *                READY -> 0       the task that is about to try, by exchange, BEFORE the system call
  *                waiter -> 0      the waiter itself when it gives up (deadline, cancel)
  *
- * No lost wake-up: events are edge-triggered, so one comes after every change. A try consumes READY first; data that arrives
- * later, during or after the try, makes a new edge and so a new READY, which the compare-and-swap then meets. A try that
- * ends "drained" (EAGAIN, or fewer bytes than asked for on a stream) may therefore leave the word 0 and need not probe.
- * Spurious READYs are harmless: they cost one try.
+ * No lost wake-up: events are edge-triggered, so one comes after every change. A try consumes READY first; data that
+ * arrives later, during or after the try, makes a new edge and so a new READY, which the compare-and-swap then meets.
+ * A try that ends "drained" (EAGAIN, or fewer bytes than asked for on a stream) may therefore leave the word 0 and
+ * need not probe. Spurious READYs are harmless: they cost one try.
  *
- * Contract of a backend, besides the comments below: `add` reports the state at that moment as a first event. `wait` is
- * called by the owning worker only. `kick` makes the current or the next `wait` return early; any thread, also a signal handler.
+ * Contract of a backend, besides the comments below: `add` reports the state at that moment as a first event. `wait`
+ * is called by the owning worker only. `kick` makes the current or the next `wait` return early; any thread, also a
+ * signal handler.
  */
 #ifndef CORI_POLL_POLL_H
 #define CORI_POLL_POLL_H
@@ -39,8 +41,8 @@ enum { CORI_READ = 0, CORI_WRITE = 1 };
 typedef struct cori_poller cori_poller;
 
 typedef struct cori_pollfd {
-    uintptr_t wait[2];    /* the wait words; atomic */
-    cori_poller *poller;  /* where it is registered, NULL: nowhere yet; atomic, set once per descriptor */
+    uintptr_t wait[2];   /* the wait words; atomic */
+    cori_poller *poller; /* where it is registered, NULL: nowhere yet; atomic, set once per descriptor */
     int fd;
     uint16_t generation;  /* changes each time the object is used for a new descriptor; atomic */
     uint8_t sticky;       /* reads must always be tried: the peer has closed, an error, urgent data; atomic */
@@ -65,7 +67,9 @@ typedef struct cori_poll_ops {
     /* Waits up to timeout_ns (0: not at all, < 0: for ever) and gives at most `max` events; their number. */
     int (*wait)(cori_poller *poller, int64_t timeout_ns, cori_event *events, int max);
     void (*kick)(cori_poller *poller);
-    /* Tries to receive, or to accept, on a registered or unregistered descriptor: the count or descriptor, or -errno. */
+    /*
+     * Tries to receive, or to accept, on a registered or unregistered descriptor: the count or descriptor, or -errno.
+     */
     ssize_t (*receive)(cori_poller *poller, cori_pollfd *pollfd, void *buf, size_t size);
     int (*accept)(cori_poller *poller, cori_pollfd *pollfd, struct sockaddr *addr, socklen_t *len);
 } cori_poll_ops;

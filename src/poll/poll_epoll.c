@@ -8,9 +8,9 @@
  * EPOLLRDHUP, EPOLLHUP, EPOLLERR and EPOLLPRI make reads sticky: "fewer bytes than asked for" then no longer means
  * drained (end of stream, an error or the bytes behind urgent data can follow without another edge).
  */
+#include "poll/poll.h"
 #include "base/limits.h"
 #include "base/sys.h"
-#include "poll/poll.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -121,7 +121,8 @@ static int poll_epoll_wait(cori_poller *base, int64_t timeout_ns, cori_event *ev
         uint64_t tag = poller->fetched[i].data.u64;
         uint32_t bits = poller->fetched[i].events;
         cori_pollfd *pollfd = (cori_pollfd *)(uintptr_t)(tag & ((UINT64_C(1) << POINTER_BITS) - 1));
-        if (pollfd == NULL || __atomic_load_n(&pollfd->generation, __ATOMIC_ACQUIRE) != (uint16_t)(tag >> POINTER_BITS)) {
+        if (pollfd == NULL ||
+            __atomic_load_n(&pollfd->generation, __ATOMIC_ACQUIRE) != (uint16_t)(tag >> POINTER_BITS)) {
             continue;
         }
         if ((bits & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cor_blocking's pool: a queue of jobs (each on its caller's stack) and up to cor_options.blocking_threads threads, started on
- * demand, ended with cor_run. The caller stays parked until `done`; the pool thread's last touch of the job is that store
- * (it has read the task before). Signals are blocked in pool threads: they belong to the workers.
+ * cor_blocking's pool: a queue of jobs (each on its caller's stack) and up to cor_options.blocking_threads threads,
+ * started on demand, ended with cor_run. The caller stays parked until `done`; the pool thread's last touch of the
+ * job is that store (it has read the task before). Signals are blocked in pool threads: they belong to the workers.
  */
 #include "sched/park.h"
 
@@ -22,7 +22,7 @@ typedef struct job {
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t work, gone;
-    job *head, *tail;     /* guard: lock, like all below */
+    job *head, *tail; /* guard: lock, like all below */
     int threads, idle, queued;
     bool stop;
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER, .gone = PTHREAD_COND_INITIALIZER};

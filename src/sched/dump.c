@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The dump of all tasks. Each worker's tasks are printed by that worker's own thread, inside a signal handler: tasks are
- * pinned, so while the handler runs none of them can, and their saved contexts hold still, even when the worker is stuck
- * in a computing task. The workers print one after the other: SIGQUIT (or cor_dump) signals worker 0 with SIGURG, which
- * prints and signals the next. `active` is 1 from the first to the last.
+ * The dump of all tasks. Each worker's tasks are printed by that worker's own thread, inside a signal handler: tasks
+ * are pinned, so while the handler runs none of them can, and their saved contexts hold still, even when the worker
+ * is stuck in a computing task. The workers print one after the other: SIGQUIT (or cor_dump) signals worker 0 with
+ * SIGURG, which prints and signals the next. `active` is 1 from the first to the last.
  *
- * What the handler walks (the list of live tasks, the fresh queue) may be in the middle of a change by the interrupted
- * code; both are linked so that following `next` is safe at every instruction. Fresh tasks may be moved by other workers
- * meanwhile, so their queue is printed under its lock if that is free, else only counted.
+ * What the handler walks (the list of live tasks, the fresh queue) may be in the middle of a change by the
+ * interrupted code; both are linked so that following `next` is safe at every instruction. Fresh tasks may be moved
+ * by other workers meanwhile, so their queue is printed under its lock if that is free, else only counted.
  */
 #include "sched/text.h"
 #include "sched/worker.h"
@@ -93,7 +93,8 @@ static void print_task(cori_text *text, const cori_worker *worker, const cori_ta
         return;
     }
     const char *what = task->waiting_for;
-    print_head(text, task, what != NULL ? what : "runnable", worker->id, what != NULL ? cori_clock_now() - task->since : -1);
+    print_head(text, task, what != NULL ? what : "runnable", worker->id,
+               what != NULL ? cori_clock_now() - task->since : -1);
     const uintptr_t *saved = task->ctx.sp;
     if (saved != NULL) {
         print_frames(text, task, saved[SAVED_RETURN], saved[SAVED_FRAME]);

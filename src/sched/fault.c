@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The report of a stack overflow. The guard below each stack turns it into SIGSEGV; the handler runs on an alternate stack
- * (one per worker), names the task if the address lies in a guard, and lets the program die of the fault as it would have.
+ * The report of a stack overflow. The guard below each stack turns it into SIGSEGV; the handler runs on an alternate
+ * stack (one per worker), names the task if the address lies in a guard, and lets the program die of the fault as it
+ * would have.
  */
 #include "sched/text.h"
 #include "sched/worker.h"

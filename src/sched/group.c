@@ -2,13 +2,13 @@
 /*
  * Groups: membership, cancellation, deadlines. Here and not in sync/, because every park asks its task's group.
  *
- * A group's spin lock guards its member list, its list of children, its count and its waiters. Order: a parent before its
- * children. `cancelled` and `deadline` are also read without the lock, by members: they are set first, then the members
- * are woken, and a wake makes a member look again (task.h), so none sleeps past either.
+ * A group's spin lock guards its member list, its list of children, its count and its waiters. Order: a parent before
+ * its children. `cancelled` and `deadline` are also read without the lock, by members: they are set first, then the
+ * members are woken, and a wake makes a member look again (task.h), so none sleeps past either.
  *
- * Lifetimes. A group is its creator's memory. It is linked to a parent (the group of the task that first starts something
- * in it) until its waiter has seen it empty. A task touches its groups only while it is a member; leaving, its last touch is
- * the unlock, and the waiter takes the lock once before it returns.
+ * Lifetimes. A group is its creator's memory. It is linked to a parent (the group of the task that first starts
+ * something in it) until its waiter has seen it empty. A task touches its groups only while it is a member; leaving,
+ * its last touch is the unlock, and the waiter takes the lock once before it returns.
  */
 #include "base/lock.h"
 #include "sched/park.h"

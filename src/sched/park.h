@@ -42,8 +42,8 @@ void cori_wake(cori_task *task);
 void cori_wake_from_signal(cori_task *task);
 
 /*
- * Tells why a wait must end: COR_ECANCELED or COR_ETIMEOUT from the task's group, COR_ETIMEOUT when `deadline` (0: none)
- * has passed on the worker's clock, or 0.
+ * Tells why a wait must end: COR_ECANCELED or COR_ETIMEOUT from the task's group, COR_ETIMEOUT when `deadline` (0:
+ * none) has passed on the worker's clock, or 0.
  */
 static inline int cori_interrupted(const cori_task *self, int64_t deadline)
 {
@@ -54,7 +54,10 @@ static inline int cori_interrupted(const cori_task *self, int64_t deadline)
     return cori_unlikely(self->group != NULL) ? cori_group_interrupted(self, now) : 0;
 }
 
-/* Lets others run if this task has done many operations without parking. Call once per operation that succeeded at once. */
+/*
+ * Lets others run if this task has done many operations without parking. Call once per operation that succeeded at
+ * once.
+ */
 static inline void cori_charge(cori_task *self)
 {
     if (cori_unlikely(--self->worker->ops_left <= 0)) {

@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which worker runs a task that never ran. A spawn queues it on the spawner's own worker (no other thread is disturbed, and
- * a short-lived child runs where its data is hot). Two rules then spread load:
+ * Which worker runs a task that never ran. A spawn queues it on the spawner's own worker (no other thread is
+ * disturbed, and a short-lived child runs where its data is hot). Two rules then spread load:
  *
- *   balance  when a worker is about to start a task and has CORI_BALANCE_STEP live tasks more than the least loaded one,
- *            it hands the task over (once: `placed`). Long-lived tasks, such as connection handlers, so end up even; tasks
- *            that end at once never move.
+ *   balance  when a worker is about to start a task and has CORI_BALANCE_STEP live tasks more than the least loaded
+ *            one, it hands the task over (once: `placed`). Long-lived tasks, such as connection handlers, so end up
+ *            even; tasks that end at once never move.
  *   rescue   a fresh task that has waited CORI_STEAL_AGE_NS may be taken by an idle worker. So nothing waits behind a
  *            computing task while somebody is idle.
  *
- * Rescue needs an idle worker that looks. One at a time is the watcher: it sleeps at most CORI_STEAL_AGE_NS while any
- * fresh queue but its own is not empty. A spawner that sees idle workers and no watcher appoints one and kicks it. Not
- * lost: the spawner queues the task, then reads `watching`; the retiring watcher clears `watching`, then looks at the
- * queues again. A watcher that gets something to run resigns first, and appoints another if queues are not empty. So the kicks cost a spawner at most one system call per CORI_STEAL_AGE_NS.
+ * Rescue needs an idle worker that looks. A worker that goes to sleep while another's fresh queue is not empty is a
+ * watcher: it sleeps at most CORI_STEAL_AGE_NS while any
+ * fresh queue but its own is not empty. A spawner that sees idle workers and no watcher appoints one and kicks it.
+ * Not lost: the spawner queues the task, then reads `watching`; the retiring watcher clears `watching`, then looks at
+ * the queues again. A watcher that gets something to run resigns first, and appoints another if queues are not empty.
+ * So the kicks cost a spawner at most one system call per CORI_STEAL_AGE_NS.
  */
 #include "sched/worker.h"
 
 #include "base/clock.h"
 #include "base/lock.h"
-
 
 static void fresh_push(cori_worker *worker, cori_task *task)
 {
@@ -29,7 +30,7 @@ static void fresh_push(cori_worker *worker, cori_task *task)
     }
     cori_runq_push(&worker->fresh, task);
     __atomic_store_n(&worker->fresh_first, worker->fresh.head->ticket, __ATOMIC_RELAXED);
-    worker->placed_count += task->placed;
+    __atomic_store_n(&worker->placed_count, worker->placed_count + task->placed, __ATOMIC_RELAXED);
     __atomic_store_n(&worker->fresh_count, worker->fresh_count + 1, __ATOMIC_SEQ_CST);
     cori_spin_unlock(&worker->fresh_lock);
 }
@@ -45,7 +46,7 @@ static cori_task *fresh_pop(cori_worker *worker, int64_t before)
     if (task != NULL && task->since <= before) {
         worker->fresh.head = task->next;
         __atomic_store_n(&worker->fresh_first, task->next != NULL ? task->next->ticket : UINT64_MAX, __ATOMIC_RELAXED);
-        worker->placed_count -= task->placed;
+        __atomic_store_n(&worker->placed_count, worker->placed_count - task->placed, __ATOMIC_RELAXED);
         __atomic_store_n(&worker->fresh_count, worker->fresh_count - 1, __ATOMIC_RELAXED);
     } else {
         task = NULL;
@@ -142,8 +143,7 @@ cori_task *cori_place_steal(cori_worker *worker)
 static bool others_have_fresh(const cori_worker *worker)
 {
     for (int i = 0; i < cori_rt.worker_count; i++) {
-        if (&cori_rt.workers[i] != worker &&
-            __atomic_load_n(&cori_rt.workers[i].fresh_count, __ATOMIC_SEQ_CST) != 0) {
+        if (&cori_rt.workers[i] != worker && __atomic_load_n(&cori_rt.workers[i].fresh_count, __ATOMIC_SEQ_CST) != 0) {
             return true;
         }
     }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cor_run: sets the run-time up, runs worker 0 on the calling thread until main_task has returned or nothing can run any
- * more, takes everything down. Steps are undone in the opposite order of `setup`; each teardown accepts what was not set up.
+ * cor_run: sets the run-time up, runs worker 0 on the calling thread until main_task has returned or nothing can run
+ * any more, takes everything down. Steps are undone in the opposite order of `setup`; each teardown accepts what was
+ * not set up.
  *
  * Worker threads wait at `gate` before they end, so that a dump under way can still signal them.
  */

@@ -11,9 +11,9 @@
 
 enum { SIGNAL_MAX = 63 };
 
-static uint64_t pending;            /* atomic: bit n = signal n+1 arrived and was not taken */
-static cori_task *signal_waiter;    /* atomic */
-static uint64_t caught;             /* signals whose action was replaced; bit as above */
+static uint64_t pending;         /* atomic: bit n = signal n+1 arrived and was not taken */
+static cori_task *signal_waiter; /* atomic */
+static uint64_t caught;          /* signals whose action was replaced; bit as above */
 static struct sigaction earlier[SIGNAL_MAX];
 
 static void on_signal(int number)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Making tasks and giving their stacks back. A worker keeps up to CORI_STACK_HOT_MAX finished stacks of the default size
- * with their pages, last in first out: a spawn then touches no kernel and no lock. Others go back to the slab pool cold.
+ * Making tasks and giving their stacks back. A worker keeps up to CORI_STACK_HOT_MAX finished stacks of the default
+ * size with their pages, last in first out: a spawn then touches no kernel and no lock. Others go back to the slab
+ * pool cold.
  */
 #include "sched/spawn.h"
 

@@ -9,8 +9,8 @@
  *                                                                       PARKED --> queued
  *                                                                          wake
  *
- * A FRESH task may be moved between workers; from its first instruction on it belongs to one (`worker`), and all fields but
- * `permit` are touched by that worker's thread only.
+ * A FRESH task may be moved between workers; from its first instruction on it belongs to one (`worker`), and all
+ * fields but `permit` are touched by that worker's thread only.
  *
  * Park and wake are a permit, as in a binary semaphore: `permit` is RUNNING, NOTIFIED or PARKED.
  *
@@ -18,13 +18,13 @@
  *      park:  compare-and-swap RUNNING -> PARKED, then switch away; if it fails (NOTIFIED came first) go on at once
  *      both ways of going on: exchange(permit, RUNNING), then look at the condition again
  *
- * Every waiter publishes itself, then loops "condition? interrupted? park". So a wake means "look again" and may come for no
- * reason: late wakes, even for a task that has ended and whose slot has a new owner, do no harm (stack memory stays
- * mapped). No wake-up is lost: the waker changes the condition before its exchange, the task's exchange comes before it
- * reads the condition; whichever exchange is second sees the other's effect.
+ * Every waiter publishes itself, then loops "condition? interrupted? park". So a wake means "look again" and may come
+ * for no reason: late wakes, even for a task that has ended and whose slot has a new owner, do no harm (stack memory
+ * stays mapped). No wake-up is lost: the waker changes the condition before its exchange, the task's exchange comes
+ * before it reads the condition; whichever exchange is second sees the other's effect.
  *
- * There is no window between "parked" and "switched away": only the task's own worker can run it, and that worker is busy
- * switching. Other workers put it on the worker's inject list.
+ * There is no window between "parked" and "switched away": only the task's own worker can run it, and that worker is
+ * busy switching. Other workers put it on the worker's inject list.
  */
 #ifndef CORI_SCHED_TASK_H
 #define CORI_SCHED_TASK_H
@@ -41,20 +41,20 @@ typedef struct cori_task {
     cori_ctx ctx;
     uint32_t permit; /* atomic: the only field that other threads write */
     bool placed;     /* was put on this worker on purpose: not moved on for balance */
-    bool external;   /* parked for something outside the program (I/O, a signal, a thread): no deadlock while it waits */
-    struct cori_task *next;      /* in one of: run queue, inject list, fresh queue, hot stacks */
-    struct cori_worker *worker;  /* where it runs, from its start on */
-    cori_timer timer;            /* armed lazily: may fire early for an old deadline, never late */
-    int64_t deadline;            /* of the current park; 0: none */
-    uint64_t ticket;             /* place in its worker's order of arrival */
-    const char *waiting_for;     /* text for the dump; NULL while runnable */
-    int64_t since;               /* when it parked or was queued, on the worker's coarse clock */
-    cor_group *group;            /* NULL: none */
+    bool external; /* parked for something outside the program (I/O, a signal, a thread): no deadlock while it waits */
+    struct cori_task *next;                    /* in one of: run queue, inject list, fresh queue, hot stacks */
+    struct cori_worker *worker;                /* where it runs, from its start on */
+    cori_timer timer;                          /* armed lazily: may fire early for an old deadline, never late */
+    int64_t deadline;                          /* of the current park; 0: none */
+    uint64_t ticket;                           /* place in its worker's order of arrival */
+    const char *waiting_for;                   /* text for the dump; NULL while runnable */
+    int64_t since;                             /* when it parked or was queued, on the worker's coarse clock */
+    cor_group *group;                          /* NULL: none */
     struct cori_task *group_next, *group_prev; /* guard: the group's spin lock */
     void (*entry)(void *a, void *b);
     void *arg_a, *arg_b;
-    const char *name; /* NULL: unnamed */
-    const void *site; /* return address of the spawning call */
+    const char *name;            /* NULL: unnamed */
+    const void *site;            /* return address of the spawning call */
     void (*function)(void *arg); /* what the user asked to run, for the dump */
     uint64_t id;
     struct cori_task *live_next, *live_prev; /* the worker's list of started tasks */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Text for dumps and crash reports; async-signal-safe but for dladdr, whose lock no code here holds while interrupted. */
+/*
+ * Text for dumps and crash reports; async-signal-safe but for dladdr, whose lock no code here holds while
+ * interrupted.
+ */
 #include "sched/text.h"
 
 #include <dlfcn.h>

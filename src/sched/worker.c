@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The scheduler's loop. A worker works in rounds: take what other threads injected, run up to CORI_ROUND_SWITCHES tasks,
- * read the clock, fire timers, ask the poller (without waiting while anything is runnable). So a busy pair of tasks keeps
- * neither I/O nor timers nor other tasks waiting for longer than a round.
+ * The scheduler's loop. A worker works in rounds: take what other threads injected, run up to CORI_ROUND_SWITCHES
+ * tasks, read the clock, fire timers, ask the poller (without waiting while anything is runnable). So a busy pair of
+ * tasks keeps neither I/O nor timers nor other tasks waiting for longer than a round.
  *
  * Within a round a task that parks switches straight to the next runnable one; the scheduler's own stack runs only
  * between rounds and when there is nothing to run. Tasks run in order of arrival, those that never ran (in the fresh
  * queue) and the others together: each gets a ticket when it is queued, and the lower of the two queues' heads is next.
  *
- * The memory of an ended task is released by whatever context runs next (`ending`): nobody can free the stack it stands on.
+ * The memory of an ended task is released by whatever context runs next (`ending`): nobody can free the stack it
+ * stands on.
  */
 #include "sched/worker.h"
 

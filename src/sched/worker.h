@@ -2,14 +2,14 @@
 /*
  * Workers and the run-time they form. Private to sched/; other folders use park.h and spawn.h.
  *
- * Who owns what: everything in cori_worker belongs to its thread, but for the part marked shared. The run queue holds tasks
- * that have run before and are pinned here. The fresh queue holds tasks that never ran: its lock lets other workers put
- * tasks in and take old ones out. The inject list is how other threads queue a pinned task: a stack pushed by
- * compare-and-swap, taken whole by the owner.
+ * Who owns what: everything in cori_worker belongs to its thread, but for the part marked shared. The run queue holds
+ * tasks that have run before and are pinned here. The fresh queue holds tasks that never ran: its lock lets other
+ * workers put tasks in and take old ones out. The inject list is how other threads queue a pinned task: a stack
+ * pushed by compare-and-swap, taken whole by the owner.
  *
- * Sleeping without a lost wake-up: the worker sets `sleeping`, then looks once more at inject, fresh and stop; whoever adds
- * work does so first and then exchanges `sleeping` to 0, kicking the poller if it was 1. Both sides use sequentially
- * consistent operations, so at least one sees the other.
+ * Sleeping without a lost wake-up: the worker sets `sleeping`, then looks once more at inject, fresh and stop;
+ * whoever adds work does so first and then exchanges `sleeping` to 0, kicking the poller if it was 1. Both sides use
+ * sequentially consistent operations, so at least one sees the other.
  */
 #ifndef CORI_SCHED_WORKER_H
 #define CORI_SCHED_WORKER_H
@@ -28,22 +28,22 @@ typedef struct cori_runq {
 } cori_runq;
 
 typedef struct cori_worker {
-    cori_task *current;    /* NULL: the scheduler itself runs */
-    cori_runq ready;       /* runnable, pinned here */
-    uint64_t ticket;       /* arrivals so far, in ready and fresh together: the lowest runs first (others read it) */
-    int switches_left;     /* of this round */
-    int ops_left;          /* of the current task's turn: see cori_charge */
-    int64_t now;           /* the clock as of this round */
-    cori_ctx scheduler;    /* the thread's own stack */
-    cori_task *ending;     /* ended, to be released by whoever runs next */
-    cori_task *hot;        /* finished stacks with their pages, last in first out */
+    cori_task *current; /* NULL: the scheduler itself runs */
+    cori_runq ready;    /* runnable, pinned here */
+    uint64_t ticket;    /* arrivals so far, in ready and fresh together: the lowest runs first (others read it) */
+    int switches_left;  /* of this round */
+    int ops_left;       /* of the current task's turn: see cori_charge */
+    int64_t now;        /* the clock as of this round */
+    cori_ctx scheduler; /* the thread's own stack */
+    cori_task *ending;  /* ended, to be released by whoever runs next */
+    cori_task *hot;     /* finished stacks with their pages, last in first out */
     unsigned hot_count;
     cori_heap timers;
     cori_poller *poller;
     cori_rand rand;
     int id;
-    bool watcher;          /* this worker is the one that cori_rt.watching speaks of */
-    cori_task *live_head;  /* started tasks, for the dump */
+    bool watcher;                     /* this worker is the one that cori_rt.watching speaks of */
+    cori_task *live_head;             /* started tasks, for the dump */
     void *buffers[CORI_BUFFERS_KEPT]; /* for io/: read buffers not in use */
     unsigned buffer_count;
     pthread_t thread;
@@ -51,16 +51,16 @@ typedef struct cori_worker {
     stack_t earlier_signal_stack;
 
     /* Shared: written by the owner, read by others. */
-    _Alignas(CORI_CACHE_LINE) uint64_t live;  /* tasks pinned here */
-    uint64_t external;     /* of these, parked for something outside the program */
-    uint64_t timer_count;  /* timers armed */
-    uint64_t spawned;      /* tasks started by code on this worker */
-    uint64_t naps;         /* returns from the poller: see deadlocked() */
-    uint64_t next_id, last_id; /* task numbers still to hand out (owner only) */
+    _Alignas(CORI_CACHE_LINE) uint64_t live; /* tasks pinned here */
+    uint64_t external;                       /* of these, parked for something outside the program */
+    uint64_t timer_count;                    /* timers armed */
+    uint64_t spawned;                        /* tasks started by code on this worker */
+    uint64_t naps;                           /* returns from the poller: see deadlocked() */
+    uint64_t next_id, last_id;               /* task numbers still to hand out (owner only) */
 
     /* Shared: written by others. */
     _Alignas(CORI_CACHE_LINE) cori_task *injected; /* atomic */
-    uint32_t sleeping;     /* atomic: 1 while the worker is (about to be) blocked in its poller */
+    uint32_t sleeping; /* atomic: 1 while the worker is (about to be) blocked in its poller */
     uint32_t fresh_lock;
     uint64_t fresh_first;  /* ticket of the first fresh task, UINT64_MAX: none; atomic; as fresh_count */
     uint32_t fresh_count;  /* atomic; guard for writing: fresh_lock */
@@ -70,19 +70,19 @@ typedef struct cori_worker {
 
 typedef struct cori_runtime {
     int worker_count;
-    cori_worker *workers;       /* worker_count of them */
+    cori_worker *workers; /* worker_count of them */
     const cori_poll_ops *poll_ops;
     size_t stack_size_bytes;
     int blocking_threads;
-    bool solo;                  /* one worker: no other thread to share with */
+    bool solo; /* one worker: no other thread to share with */
     bool foreign_wakeups;
     bool no_sigquit_dump, no_overflow_report;
-    uint32_t stop;              /* atomic: main_task has returned, or deadlock */
-    uint32_t deadlock;          /* atomic */
-    uint32_t idle;              /* atomic: workers that sleep */
-    uint32_t watching;          /* atomic: an idle worker looks after the others' fresh queues */
-    uint64_t next_id;           /* atomic: hands out ranges of task numbers */
-    pthread_mutex_t gate;       /* held by cor_run until worker threads may end */
+    uint32_t stop;        /* atomic: main_task has returned, or deadlock */
+    uint32_t deadlock;    /* atomic */
+    uint32_t idle;        /* atomic: workers that sleep */
+    uint32_t watching;    /* atomic: an idle worker looks after the others' fresh queues */
+    uint64_t next_id;     /* atomic: hands out ranges of task numbers */
+    pthread_mutex_t gate; /* held by cor_run until worker threads may end */
     int (*main_task)(void *arg);
     void *main_arg;
     int main_result;
@@ -150,7 +150,10 @@ void cori_task_release(cori_worker *worker, cori_task *task);
 
 /* group.c: an ending task leaves its group (which may be gone afterwards). */
 void cori_group_leave(cori_task *task);
-/* COR_ECANCELED or COR_ETIMEOUT when the task's group or one above it was cancelled or is past its deadline at `now`, else 0. */
+/*
+ * COR_ECANCELED or COR_ETIMEOUT when the task's group or one above it was cancelled or is past its deadline at `now`,
+ * else 0.
+ */
 int cori_group_interrupted(const cori_task *task, int64_t now);
 /* The earlier of `deadline` (0: none) and the deadlines of the task's groups. */
 int64_t cori_group_deadline(const cori_task *task, int64_t deadline);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A 4-ary heap: children of i are 4i+1 .. 4i+4. Four children share a cache line, and the tree is half as deep as a binary one. */
+/*
+ * A 4-ary heap: children of i are 4i+1 .. 4i+4. Four children share a cache line, and the tree is half as deep as a
+ * binary one.
+ */
 #include "timer/heap.h"
 
 #include <errno.h>

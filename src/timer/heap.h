@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The timer structure: a 4-ary min-heap of intrusive nodes by time. Pure: the caller passes the times and does the waiting.
- * Not thread-safe: each worker has its own and only its thread touches it. Insert, remove and change are O(log4 n);
- * the array grows by doubling, so inserting can fail.
+ * The timer structure: a 4-ary min-heap of intrusive nodes by time. Pure: the caller passes the times and does the
+ * waiting. Not thread-safe: each worker has its own and only its thread touches it. Insert, remove and change are
+ * O(log4 n); the array grows by doubling, so inserting can fail.
  */
 #ifndef CORI_TIMER_HEAP_H
 #define CORI_TIMER_HEAP_H
@@ -12,8 +12,8 @@
 #include <stdint.h>
 
 typedef struct cori_timer {
-    int64_t when;  /* ns on the caller's clock */
-    size_t place;  /* index in the heap + 1; 0: not in it */
+    int64_t when; /* ns on the caller's clock */
+    size_t place; /* index in the heap + 1; 0: not in it */
 } cori_timer;
 
 typedef struct cori_heap {

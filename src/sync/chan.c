@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Channels: the operations on one. The invariants stand in chan.h, those of waiting in waitq.h, of claims in select.c.
+ */
+#include "sync/chan.h"
+
+#include "base/limits.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+cor_chan *cor_chan_new(size_t elem_size_bytes, size_t capacity)
+{
+    size_t bytes = 0;
+    if (elem_size_bytes > CORI_CHAN_ELEM_MAX || capacity > PTRDIFF_MAX ||
+        __builtin_mul_overflow(elem_size_bytes, capacity, &bytes) || bytes > PTRDIFF_MAX - sizeof(cor_chan)) {
+        return NULL;
+    }
+    cor_chan *chan = malloc(sizeof(cor_chan) + bytes);
+    if (chan != NULL) {
+        memset(chan, 0, sizeof(*chan));
+        chan->elem_size_bytes = elem_size_bytes;
+        chan->capacity = capacity;
+    }
+    return chan;
+}
+
+void cor_chan_free(cor_chan *chan)
+{
+    free(chan);
+}
+
+size_t cor_chan_len(cor_chan *chan)
+{
+    return chan != NULL ? __atomic_load_n(&chan->count, __ATOMIC_RELAXED) : 0;
+}
+
+size_t cor_chan_cap(const cor_chan *chan)
+{
+    return chan != NULL ? chan->capacity : 0;
+}
+
+/* A word is by far the most common value. */
+static inline void copy_value(void *to, const void *from, size_t size_bytes)
+{
+    if (size_bytes == sizeof(uint64_t)) {
+        memcpy(to, from, sizeof(uint64_t));
+    } else if (size_bytes != 0) {
+        memcpy(to, from, size_bytes);
+    }
+}
+
+static inline char *ring_slot(cor_chan *chan, size_t index)
+{
+    index = index >= chan->capacity ? index - chan->capacity : index;
+    return chan->ring + index * chan->elem_size_bytes;
+}
+
+static inline void set_count(cor_chan *chan, size_t count)
+{
+    __atomic_store_n(&chan->count, count, __ATOMIC_RELAXED);
+}
+
+static inline void ring_put(cor_chan *chan, const void *elem)
+{
+    copy_value(ring_slot(chan, chan->first + chan->count), elem, chan->elem_size_bytes);
+    set_count(chan, chan->count + 1);
+}
+
+static inline void ring_take(cor_chan *chan, void *elem)
+{
+    if (elem != NULL) {
+        copy_value(elem, ring_slot(chan, chan->first), chan->elem_size_bytes);
+    }
+    chan->first = chan->first + 1 == chan->capacity ? 0 : chan->first + 1;
+    set_count(chan, chan->count - 1);
+}
+
+/* False if the waiter is a case of a select of which another case is done. */
+static inline bool claim(cori_chan_waiter *waiter)
+{
+    int32_t undecided = CORI_UNDECIDED;
+    return waiter->winner == NULL || __atomic_compare_exchange_n(waiter->winner, &undecided, waiter->number, false,
+                                                                 __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+/* Takes the longest waiter that can still be served out of the queue; NULL if there is none. */
+static inline cori_chan_waiter *claim_next(cor_waitq *queue)
+{
+    cori_chan_waiter *waiter = NULL;
+    do {
+        waiter = (cori_chan_waiter *)cori_waitq_pop(queue);
+    } while (waiter != NULL && !claim(waiter));
+    return waiter;
+}
+
+/* Drops waiters from the head of the queue that can no longer be served; false if none remains. */
+static bool has_claimable(cor_waitq *queue)
+{
+    for (;;) {
+        cori_chan_waiter *waiter = queue->head;
+        if (waiter == NULL) {
+            return false;
+        }
+        if (waiter->winner == NULL || __atomic_load_n(waiter->winner, __ATOMIC_RELAXED) == CORI_UNDECIDED) {
+            return true;
+        }
+        cori_waitq_remove(queue, &waiter->base);
+    }
+}
+
+bool cori_chan_can_send(cor_chan *chan)
+{
+    return chan->closed || chan->count < chan->capacity || has_claimable(&chan->receivers);
+}
+
+bool cori_chan_can_recv(cor_chan *chan)
+{
+    return chan->closed || chan->count > 0 || has_claimable(&chan->senders);
+}
+
+int cori_chan_send_locked(cor_chan *chan, const void *elem, cori_waiter **partner)
+{
+    if (cori_unlikely(chan->closed)) {
+        return COR_ECHAN_CLOSED;
+    }
+    cori_chan_waiter *receiver = claim_next(&chan->receivers);
+    if (receiver != NULL) {
+        if (receiver->elem != NULL) {
+            copy_value(receiver->elem, elem, chan->elem_size_bytes);
+        }
+        receiver->result = 1;
+        *partner = &receiver->base;
+        return 0;
+    }
+    if (chan->count < chan->capacity) {
+        ring_put(chan, elem);
+        return 0;
+    }
+    return -EAGAIN;
+}
+
+int cori_chan_recv_locked(cor_chan *chan, void *elem, cori_waiter **partner)
+{
+    bool from_ring = chan->count > 0;
+    if (from_ring) {
+        ring_take(chan, elem);
+    }
+    cori_chan_waiter *sender = claim_next(&chan->senders);
+    if (sender != NULL) {
+        if (from_ring) {
+            ring_put(chan, sender->elem);
+        } else if (elem != NULL) {
+            copy_value(elem, sender->elem, chan->elem_size_bytes);
+        }
+        sender->result = 0;
+        *partner = &sender->base;
+        return 1;
+    }
+    if (from_ring) {
+        return 1;
+    }
+    if (chan->closed) {
+        if (elem != NULL && chan->elem_size_bytes != 0) {
+            memset(elem, 0, chan->elem_size_bytes);
+        }
+        return 0;
+    }
+    return -EAGAIN;
+}
+
+int cori_chan_block(int64_t deadline, const char *what)
+{
+    cori_task *self = cori_self();
+    for (;;) {
+        int rc = cori_interrupted(self, deadline);
+        if (rc != 0) {
+            return rc;
+        }
+        cori_park(self, deadline, what);
+    }
+}
+
+/* Queues the caller, gives the channel's lock back and waits. */
+static __attribute__((noinline)) int await_partner(cor_chan *chan, cor_waitq *queue, void *elem, int64_t deadline,
+                                                   const char *what)
+{
+    cori_chan_waiter waiter = {.base.task = cori_self(), .elem = elem};
+    cori_waitq_push(queue, &waiter.base);
+    cori_spin_unlock(&chan->spin);
+    int rc = cori_waiter_await_until(&waiter.base, queue, &chan->spin, deadline, what);
+    return rc == 0 ? waiter.result : rc;
+}
+
+/* Ends an operation that did not wait. */
+static inline int finish(cor_chan *chan, cori_waiter *partner, int rc)
+{
+    cori_spin_unlock(&chan->spin);
+    if (partner != NULL) {
+        cori_waiter_serve(partner);
+    }
+    return rc;
+}
+
+int cor_chan_send(cor_chan *chan, const void *elem, int64_t deadline)
+{
+    cori_task *self = cori_self();
+    if (cori_unlikely(self == NULL)) {
+        return COR_ENOT_TASK;
+    }
+    if (cori_unlikely(chan == NULL)) {
+        return cori_chan_block(deadline, "chan send (nil chan)");
+    }
+    cori_waiter *partner = NULL;
+    cori_spin_lock(&chan->spin);
+    int rc = cori_chan_send_locked(chan, elem, &partner);
+    if (rc == -EAGAIN) {
+        return await_partner(chan, &chan->senders, (void *)(uintptr_t)elem, deadline, "chan send");
+    }
+    rc = finish(chan, partner, rc);
+    cori_charge(self);
+    return rc;
+}
+
+int cor_chan_recv(cor_chan *chan, void *elem, int64_t deadline)
+{
+    cori_task *self = cori_self();
+    if (cori_unlikely(self == NULL)) {
+        return COR_ENOT_TASK;
+    }
+    if (cori_unlikely(chan == NULL)) {
+        return cori_chan_block(deadline, "chan receive (nil chan)");
+    }
+    cori_waiter *partner = NULL;
+    cori_spin_lock(&chan->spin);
+    int rc = cori_chan_recv_locked(chan, elem, &partner);
+    if (rc == -EAGAIN) {
+        return await_partner(chan, &chan->receivers, elem, deadline, "chan receive");
+    }
+    rc = finish(chan, partner, rc);
+    cori_charge(self);
+    return rc;
+}
+
+int cor_chan_try_send(cor_chan *chan, const void *elem)
+{
+    if (cori_self() == NULL) {
+        return COR_ENOT_TASK;
+    }
+    if (chan == NULL) {
+        return -EAGAIN;
+    }
+    cori_waiter *partner = NULL;
+    cori_spin_lock(&chan->spin);
+    int rc = cori_chan_send_locked(chan, elem, &partner);
+    return finish(chan, partner, rc);
+}
+
+int cor_chan_try_recv(cor_chan *chan, void *elem)
+{
+    if (cori_self() == NULL) {
+        return COR_ENOT_TASK;
+    }
+    if (chan == NULL) {
+        return -EAGAIN;
+    }
+    cori_waiter *partner = NULL;
+    cori_spin_lock(&chan->spin);
+    int rc = cori_chan_recv_locked(chan, elem, &partner);
+    return finish(chan, partner, rc);
+}
+
+/* Takes all waiters out that can still be served; gives them as a list, each with its result. */
+static cori_waiter *close_queue(cor_waitq *queue, int result)
+{
+    cori_waiter *first = NULL;
+    cori_waiter **end = &first;
+    for (cori_chan_waiter *waiter = claim_next(queue); waiter != NULL; waiter = claim_next(queue)) {
+        waiter->result = result;
+        waiter->base.next = NULL;
+        *end = &waiter->base;
+        end = &waiter->base.next;
+    }
+    return first;
+}
+
+/* Receivers from a closed channel get the zero value; they wait until they are served, so this needs no lock. */
+static void zero_values(cori_waiter *first, size_t size_bytes)
+{
+    for (cori_waiter *waiter = first; waiter != NULL && size_bytes != 0; waiter = waiter->next) {
+        void *elem = ((cori_chan_waiter *)waiter)->elem;
+        if (elem != NULL) {
+            memset(elem, 0, size_bytes);
+        }
+    }
+}
+
+int cor_chan_close(cor_chan *chan)
+{
+    if (cori_self() == NULL) {
+        return COR_ENOT_TASK;
+    }
+    if (chan == NULL) {
+        return -EINVAL;
+    }
+    cori_spin_lock(&chan->spin);
+    if (chan->closed) {
+        cori_spin_unlock(&chan->spin);
+        return COR_ECHAN_CLOSED;
+    }
+    chan->closed = true;
+    size_t size_bytes = chan->elem_size_bytes;
+    cori_waiter *receivers = close_queue(&chan->receivers, 0);
+    cori_waiter *senders = close_queue(&chan->senders, COR_ECHAN_CLOSED);
+    cori_spin_unlock(&chan->spin);
+    zero_values(receivers, size_bytes);
+    cori_waiter_serve_list(receivers);
+    cori_waiter_serve_list(senders);
+    return 0;
+}

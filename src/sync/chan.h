@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inside of a channel, shared by chan.c (one operation) and select.c (one of several).
+ *
+ * A channel is one allocation: this struct and behind it the ring of `capacity` values. Everything is guarded by
+ * `spin`; a select takes the locks of all its channels, in order of their addresses.
+ *
+ * Outside the lock it always holds: senders wait only while the ring is full (always so if unbuffered), receivers only
+ * while it is empty, and no two waiters could serve each other unless they are cases of the same select. So the order
+ * of values is the order in which sends began: a receiver takes from the ring first, and the slot it frees takes the
+ * value of the longest waiting sender at once.
+ *
+ * A value moves under the lock, straight between the two tasks' memory or to and from the ring; the partner that waited
+ * is told after the unlock (waitq.h says why).
+ */
+#ifndef CORI_SYNC_CHAN_H
+#define CORI_SYNC_CHAN_H
+
+#include "sync/waitq.h"
+
+#include <coracle/chan.h>
+
+struct cor_chan {
+    uint32_t spin;
+    bool closed;
+    size_t elem_size_bytes;
+    size_t capacity;
+    size_t count;      /* values in the ring; atomic for readers without the lock */
+    size_t first;      /* index of the oldest */
+    cor_waitq senders; /* their own `spin` is not used */
+    cor_waitq receivers;
+    _Alignas(16) char ring[];
+};
+
+/* Values of cori_chan_waiter's *winner besides the number of a case. */
+enum { CORI_UNDECIDED = -1, CORI_WITHDRAWN = -2 };
+
+/* One operation that waits: a send or a receive, or one case of a select. */
+typedef struct cori_chan_waiter {
+    cori_waiter base; /* first: the queues hold it */
+    void *elem;       /* the waiting task's value, or room for one (NULL: drop it) */
+    int32_t *winner;  /* select: the number of the case that is done, claimed by compare-and-swap; NULL: a single one */
+    int32_t number;   /* of the case */
+    int result;       /* for the waiting call to return */
+} cori_chan_waiter;
+
+/*
+ * Try the operation under the lock. As the public calls return, -EAGAIN if it would have to wait. The waiter that was
+ * served by it, if any, is stored in *partner: cori_waiter_serve it after the unlock.
+ */
+int cori_chan_send_locked(cor_chan *chan, const void *elem, cori_waiter **partner);
+int cori_chan_recv_locked(cor_chan *chan, void *elem, cori_waiter **partner);
+
+/* Tell under the lock whether the operation need not wait now (a select's claim may still snatch the partner away). */
+bool cori_chan_can_send(cor_chan *chan);
+bool cori_chan_can_recv(cor_chan *chan);
+
+/* Parks for ever, but for deadline and cancellation: what a nil channel does. */
+int cori_chan_block(int64_t deadline, const char *what);
+
+#endif

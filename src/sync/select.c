@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Select: one of several channel operations.
+ *
+ * Under the locks of all its channels (taken in order of their addresses, each once, so selects cannot block each other
+ * in a circle) it does one of the ready cases, chosen at random. If none is ready it puts one node per case into the
+ * queues, before it gives the locks back: no partner can come in between. All nodes share the word `winner`.
+ *
+ * Exactly one case is done: a partner that finds a node takes it out of the queue, under that channel's lock, and must
+ * turn `winner` from UNDECIDED to the node's number before it may use it; only one compare-and-swap can succeed. One
+ * that fails forgets the node and looks at the next. To give up (deadline, cancellation) the select claims `winner`
+ * itself. A select never meets itself: it looks for partners only while none of its nodes is queued.
+ *
+ * Nodes and `winner` lie on this task's stack. A partner that loses touches them under the channel's lock only, and the
+ * select takes every such lock once more before it returns, to take its other nodes out; the partner that wins sets
+ * `done` last. The lock of the channel that won is left alone (unless other cases name it too): its owner may have
+ * freed it.
+ */
+#include "sync/chan.h"
+
+#include "base/limits.h"
+
+#include <errno.h>
+
+/* Cases of a usual select: their nodes take little of the stack. */
+enum { FEW = 4 };
+
+typedef struct selection {
+    cor_case *cases;
+    cori_chan_waiter *nodes; /* one per case */
+    uint8_t *order;          /* the cases that have a channel, by its address */
+    unsigned count;          /* of `order` */
+    int32_t winner;          /* atomic */
+    cori_task *self;
+} selection;
+
+static inline cor_chan *chan_at(const selection *sel, unsigned place)
+{
+    return sel->cases[sel->order[place]].chan;
+}
+
+/* Fills `order`: an insertion sort, for the cases are few. */
+static void sort_cases(selection *sel, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        cor_chan *chan = sel->cases[i].chan;
+        if (chan == NULL) {
+            continue;
+        }
+        unsigned place = sel->count++;
+        while (place > 0 && (uintptr_t)chan_at(sel, place - 1) > (uintptr_t)chan) {
+            sel->order[place] = sel->order[place - 1];
+            place--;
+        }
+        sel->order[place] = (uint8_t)i;
+    }
+}
+
+static void lock_all(const selection *sel)
+{
+    cor_chan *last = NULL;
+    for (unsigned i = 0; i < sel->count; i++) {
+        cor_chan *chan = chan_at(sel, i);
+        if (chan != last) {
+            cori_spin_lock(&chan->spin);
+        }
+        last = chan;
+    }
+}
+
+static void unlock_all(const selection *sel)
+{
+    cor_chan *last = NULL;
+    for (unsigned i = 0; i < sel->count; i++) {
+        cor_chan *chan = chan_at(sel, i);
+        if (chan != last) {
+            cori_spin_unlock(&chan->spin);
+        }
+        last = chan;
+    }
+}
+
+/* The set of cases that need not wait, one bit each. */
+static uint64_t ready_cases(const selection *sel)
+{
+    uint64_t ready = 0;
+    for (unsigned i = 0; i < sel->count; i++) {
+        const cor_case *one = &sel->cases[sel->order[i]];
+        if (one->dir == COR_SEND ? cori_chan_can_send(one->chan) : cori_chan_can_recv(one->chan)) {
+            ready |= UINT64_C(1) << sel->order[i];
+        }
+    }
+    return ready;
+}
+
+/* One member of a set that is not empty, each equally likely. */
+static int choose(selection *sel, uint64_t set)
+{
+    if ((set & (set - 1)) != 0) {
+        uint32_t skip = cori_rand_below(&sel->self->worker->rand, (uint32_t)__builtin_popcountll(set));
+        while (skip-- > 0) {
+            set &= set - 1;
+        }
+    }
+    return __builtin_ctzll(set);
+}
+
+/* Does one ready case under all locks. Its number, or -EAGAIN. */
+static int do_ready(selection *sel, cori_waiter **partner)
+{
+    uint64_t ready = ready_cases(sel);
+    while (ready != 0) {
+        int i = choose(sel, ready);
+        cor_case *one = &sel->cases[i];
+        int rc = one->dir == COR_SEND ? cori_chan_send_locked(one->chan, one->elem, partner)
+                                      : cori_chan_recv_locked(one->chan, one->elem, partner);
+        if (rc != -EAGAIN) {
+            one->result = rc;
+            return i;
+        }
+        ready &= ~(UINT64_C(1) << i); /* another select's partner was claimed elsewhere meanwhile */
+    }
+    return -EAGAIN;
+}
+
+static cor_waitq *queue_of(const cor_case *one)
+{
+    return one->dir == COR_SEND ? &one->chan->senders : &one->chan->receivers;
+}
+
+static void enqueue_all(selection *sel)
+{
+    for (unsigned i = 0; i < sel->count; i++) {
+        int number = sel->order[i];
+        const cor_case *one = &sel->cases[number];
+        cori_chan_waiter *node = &sel->nodes[number];
+        *node = (cori_chan_waiter){.base.task = sel->self, .elem = one->elem, .winner = &sel->winner, .number = number};
+        cori_waitq_push(queue_of(one), &node->base);
+    }
+}
+
+/* Takes the nodes of cases [from, to) of `order`, which name one channel, out of its queues. */
+static void dequeue_some(const selection *sel, unsigned from, unsigned to)
+{
+    cor_chan *chan = chan_at(sel, from);
+    cori_spin_lock(&chan->spin);
+    for (unsigned i = from; i < to; i++) {
+        int number = sel->order[i];
+        cori_waiter *node = &sel->nodes[number].base;
+        if (node->linked) {
+            cori_waitq_remove(queue_of(&sel->cases[number]), node);
+        }
+    }
+    cori_spin_unlock(&chan->spin);
+}
+
+/* Takes all nodes out but that of the case `done` (< 0: all). */
+static void dequeue_others(const selection *sel, int done)
+{
+    unsigned to = 0;
+    for (unsigned from = 0; from < sel->count; from = to) {
+        to = from + 1;
+        while (to < sel->count && chan_at(sel, to) == chan_at(sel, from)) {
+            to++;
+        }
+        if (to - from > 1 || sel->order[from] != done) {
+            dequeue_some(sel, from, to);
+        }
+    }
+}
+
+/* Ends the wait, unless a partner was faster. */
+static bool give_up(selection *sel)
+{
+    int32_t undecided = CORI_UNDECIDED;
+    return __atomic_compare_exchange_n(&sel->winner, &undecided, CORI_WITHDRAWN, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_ACQUIRE);
+}
+
+/* Waits for a partner. The number of the case that is done, or why the wait ended. */
+static int await_winner(selection *sel, int64_t deadline, const char *what)
+{
+    for (;;) {
+        int32_t winner = __atomic_load_n(&sel->winner, __ATOMIC_ACQUIRE);
+        if (winner >= 0) {
+            cori_waiter_await(&sel->nodes[winner].base, what);
+            return winner;
+        }
+        int rc = cori_interrupted(sel->self, deadline);
+        if (rc == 0) {
+            cori_park(sel->self, deadline, what);
+        } else if (give_up(sel)) {
+            return rc;
+        }
+    }
+}
+
+static int wait_for_one(selection *sel, int64_t deadline, const char *what)
+{
+    int rc = await_winner(sel, deadline, what);
+    dequeue_others(sel, rc);
+    if (rc >= 0) {
+        sel->cases[rc].result = sel->nodes[rc].result;
+    }
+    return rc;
+}
+
+/* The whole of a select; `block` false: without waiting. */
+static int run(selection *sel, size_t count, int64_t deadline, bool block)
+{
+    cori_waiter *partner = NULL;
+    sort_cases(sel, count);
+    lock_all(sel);
+    int rc = do_ready(sel, &partner);
+    bool waits = rc == -EAGAIN && block;
+    if (waits) {
+        enqueue_all(sel);
+    }
+    unlock_all(sel);
+    if (waits) {
+        return wait_for_one(sel, deadline, count == 0 ? "select (no cases)" : "select");
+    }
+    if (partner != NULL) {
+        cori_waiter_serve(partner);
+    }
+    if (block) {
+        cori_charge(sel->self);
+    }
+    return rc;
+}
+
+static __attribute__((noinline)) int run_few(cor_case *cases, size_t count, int64_t deadline, bool block)
+{
+    cori_chan_waiter nodes[FEW];
+    uint8_t order[FEW];
+    selection sel = {cases, nodes, order, 0, CORI_UNDECIDED, cori_self()};
+    return run(&sel, count, deadline, block);
+}
+
+static __attribute__((noinline)) int run_many(cor_case *cases, size_t count, int64_t deadline, bool block)
+{
+    cori_chan_waiter nodes[CORI_SELECT_MAX];
+    uint8_t order[CORI_SELECT_MAX];
+    selection sel = {cases, nodes, order, 0, CORI_UNDECIDED, cori_self()};
+    return run(&sel, count, deadline, block);
+}
+
+static int run_any(cor_case *cases, size_t count, int64_t deadline, bool block)
+{
+    if (cori_self() == NULL) {
+        return COR_ENOT_TASK;
+    }
+    if (count > CORI_SELECT_MAX) {
+        return -EINVAL;
+    }
+    return count <= FEW ? run_few(cases, count, deadline, block) : run_many(cases, count, deadline, block);
+}
+
+int cor_select(cor_case *cases, size_t count, int64_t deadline)
+{
+    return run_any(cases, count, deadline, true);
+}
+
+int cor_select_try(cor_case *cases, size_t count)
+{
+    return run_any(cases, count, 0, false);
+}

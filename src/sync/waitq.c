@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* The waiting half of the wait queue: the loops that every wait in this folder goes through. Protocol: see waitq.h. */
+#include "sync/waitq.h"
+
+cori_waiter *cori_waitq_take_all(cor_waitq *queue)
+{
+    cori_waiter *first = queue->head;
+    for (cori_waiter *waiter = first; waiter != NULL; waiter = waiter->next) {
+        waiter->linked = false;
+    }
+    queue->head = NULL;
+    queue->tail = NULL;
+    __atomic_store_n(&queue->count, 0, __ATOMIC_RELAXED);
+    return first;
+}
+
+void cori_waiter_serve_list(cori_waiter *first)
+{
+    while (first != NULL) {
+        cori_waiter *next = first->next;
+        cori_waiter_serve(first);
+        first = next;
+    }
+}
+
+void cori_waiter_await(cori_waiter *waiter, const char *what)
+{
+    while (!cori_waiter_done(waiter)) {
+        cori_park_plain(waiter->task, 0, what);
+    }
+}
+
+/* Takes the node out of the queue; false if a waker was faster. */
+static bool withdraw(cori_waiter *waiter, cor_waitq *queue, uint32_t *lock)
+{
+    cori_spin_lock(lock);
+    bool mine = waiter->linked;
+    if (mine) {
+        cori_waitq_remove(queue, waiter);
+    }
+    cori_spin_unlock(lock);
+    return mine;
+}
+
+int cori_waiter_await_until(cori_waiter *waiter, cor_waitq *queue, uint32_t *lock, int64_t deadline, const char *what)
+{
+    while (!cori_waiter_done(waiter)) {
+        int rc = cori_interrupted(waiter->task, deadline);
+        if (cori_unlikely(rc != 0)) {
+            if (withdraw(waiter, queue, lock)) {
+                return rc;
+            }
+            cori_waiter_await(waiter, what);
+            return 0;
+        }
+        cori_park(waiter->task, deadline, what);
+    }
+    return 0;
+}

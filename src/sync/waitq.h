@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The wait queue: a FIFO of tasks that wait for one object, and what every kind of wait in this folder is made of.
+ *
+ * A node lives on the stack of the task that waits. The links and `linked` are guarded by the lock of the object (for
+ * the types of sync.h the queue's own `spin`, for channels the channel's). Between them, waker and waiter keep to this:
+ *
+ *      waker                                        waiter
+ *      lock; pop the node, fill in results; unlock  lock; push the node; unlock
+ *      read node->task                              park until node->done (load-acquire)
+ *      node->done = 1 (store-release)               interrupted: lock; still linked? unlink it and give up
+ *      wake the task                                             unlinked by a waker? then wait for `done`: served
+ *
+ * `done` is the waker's last touch of the node and comes after its last touch of the object. So when a wait has
+ * returned, both the node's stack frame and the object itself may go: whoever was served may free the object at once.
+ * The one thing that follows is a wake of the task, which is harmless at any time (task.h).
+ *
+ * No wake-up is lost: the node is in the queue before the waiter looks at its condition for the last time, and a waker
+ * that finds the node sets `done` before it wakes.
+ */
+#ifndef CORI_SYNC_WAITQ_H
+#define CORI_SYNC_WAITQ_H
+
+#include "base/lock.h"
+#include "sched/park.h"
+
+#include <coracle/sync.h>
+
+typedef struct cori_waiter {
+    struct cori_waiter *next, *prev; /* guard: the object's lock */
+    cori_task *task;
+    uint32_t done; /* atomic: set by the waker, last */
+    bool linked;   /* guard: the object's lock */
+} cori_waiter;
+
+/* Adds a node at the end. Under the object's lock. */
+static inline void cori_waitq_push(cor_waitq *queue, cori_waiter *waiter)
+{
+    cori_waiter *tail = queue->tail;
+    waiter->next = NULL;
+    waiter->prev = tail;
+    waiter->linked = true;
+    if (tail != NULL) {
+        tail->next = waiter;
+    } else {
+        queue->head = waiter;
+    }
+    queue->tail = waiter;
+    __atomic_store_n(&queue->count, queue->count + 1, __ATOMIC_RELAXED);
+}
+
+/* Takes a node out, wherever it stands. Under the object's lock. */
+static inline void cori_waitq_remove(cor_waitq *queue, cori_waiter *waiter)
+{
+    if (waiter->prev != NULL) {
+        waiter->prev->next = waiter->next;
+    } else {
+        queue->head = waiter->next;
+    }
+    if (waiter->next != NULL) {
+        waiter->next->prev = waiter->prev;
+    } else {
+        queue->tail = waiter->prev;
+    }
+    waiter->linked = false;
+    __atomic_store_n(&queue->count, queue->count - 1, __ATOMIC_RELAXED);
+}
+
+/* Takes the longest waiter out; NULL if there is none. Under the object's lock. */
+static inline cori_waiter *cori_waitq_pop(cor_waitq *queue)
+{
+    cori_waiter *waiter = queue->head;
+    if (waiter != NULL) {
+        cori_waitq_remove(queue, waiter);
+    }
+    return waiter;
+}
+
+/*
+ * Lets the waiter of a popped node go on. The node and the object must not be touched afterwards; best without the
+ * lock.
+ */
+static inline void cori_waiter_serve(cori_waiter *waiter)
+{
+    cori_task *task = waiter->task;
+    __atomic_store_n(&waiter->done, 1, __ATOMIC_RELEASE);
+    cori_wake(task);
+}
+
+static inline bool cori_waiter_done(const cori_waiter *waiter)
+{
+    return __atomic_load_n(&waiter->done, __ATOMIC_ACQUIRE) != 0;
+}
+
+/* Empties the queue; gives its first node, the others follow by `next`. Under the object's lock. */
+cori_waiter *cori_waitq_take_all(cor_waitq *queue);
+
+/* Serves every node of a list that is in no queue any more. Without the lock. */
+void cori_waiter_serve_list(cori_waiter *first);
+
+/* Waits until a pushed node is served, whatever happens: for locks, which cancellation must not end. */
+void cori_waiter_await(cori_waiter *waiter, const char *what);
+
+/*
+ * Waits until a pushed node is served, at most until `deadline` (0: none) or the task is interrupted; then takes the
+ * node out of `queue` under `lock`. 0 when served, else COR_ETIMEOUT or COR_ECANCELED.
+ */
+int cori_waiter_await_until(cori_waiter *waiter, cor_waitq *queue, uint32_t *lock, int64_t deadline, const char *what);
+
+#endif
