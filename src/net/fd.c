@@ -4,7 +4,10 @@
  * closed, expired or cancelled? may the kernel have something? try; on EAGAIN park; again. See poll.h for the wait
  * words and why no readiness is lost.
  *
- * A descriptor is registered with the poller of the worker whose task first has to wait for it: usually its handler's.
+ * A descriptor is registered with the poller of the worker whose task first has to wait for it, usually its handler's,
+ * and follows its reader: when the reading task of another worker has to wait, the registration moves there, so that
+ * events need no second thread and a worker held by a computing task delays only its own readers. Moving loses nothing:
+ * registering reports the state at that moment, and who reports an event does not matter to who waits for it.
  *
  * Deadlines are plain words in the slot. A waiter publishes itself in the wait word, then reads deadline and state; who
  * moves the deadline or closes writes first and then wakes whom the wait word names. One of them sees the other.
@@ -31,22 +34,37 @@ int cori_fd_check(const cori_slot *slot, int direction)
     return cori_interrupted(cori_self(), __atomic_load_n(&slot->deadline[direction], __ATOMIC_SEQ_CST));
 }
 
-/* Registers the descriptor with this worker's poller unless it is registered already. */
-static int attach(cori_slot *slot, cori_worker *worker)
+/* Moves or makes the registration; guard: slot->spin. */
+static int attach_here(cori_slot *slot, cori_poller *here)
 {
+    cori_poller *before = slot->pollfd.poller;
+    if (before != NULL) {
+        before->ops->remove(before, &slot->pollfd);
+        __atomic_store_n(&slot->pollfd.poller, NULL, __ATOMIC_RELEASE);
+    }
+    int rc = here->ops->add(here, &slot->pollfd);
+    if (rc == 0) {
+        __atomic_store_n(&slot->pollfd.poller, here, __ATOMIC_RELEASE);
+    } else if (rc == -EPERM) { /* a regular file: the kernel does not poll it, it never blocks */
+        slot->pollfd.always_ready = 1;
+        rc = 0;
+    }
+    return rc;
+}
+
+/* Makes sure that some worker's poller reports the descriptor; for a reader, its own worker's. */
+static int attach(cori_slot *slot, int direction)
+{
+    cori_poller *here = cori_self_worker->poller;
+    cori_poller *now = __atomic_load_n(&slot->pollfd.poller, __ATOMIC_ACQUIRE);
     int rc = 0;
-    if (cori_likely(__atomic_load_n(&slot->pollfd.poller, __ATOMIC_ACQUIRE) != NULL)) {
+    if (cori_likely(now == here) || (now != NULL && direction == CORI_WRITE)) {
         return 0;
     }
     cori_spin_lock(&slot->spin);
-    if (slot->pollfd.poller == NULL && slot->pollfd.always_ready == 0) {
-        rc = worker->poller->ops->add(worker->poller, &slot->pollfd);
-        if (rc == 0) {
-            __atomic_store_n(&slot->pollfd.poller, worker->poller, __ATOMIC_RELEASE);
-        } else if (rc == -EPERM) { /* a regular file: the kernel does not poll it, it never blocks */
-            slot->pollfd.always_ready = 1;
-            rc = 0;
-        }
+    now = slot->pollfd.poller;
+    if (slot->pollfd.always_ready == 0 && now != here && (now == NULL || direction == CORI_READ)) {
+        rc = attach_here(slot, here);
     }
     cori_spin_unlock(&slot->spin);
     return rc;
@@ -57,7 +75,7 @@ int cori_fd_wait(cori_slot *slot, int direction, const char *what)
     cori_task *self = cori_self();
     uintptr_t *word = &slot->pollfd.wait[direction];
     uintptr_t expected = CORI_IDLE;
-    int rc = attach(slot, self->worker);
+    int rc = attach(slot, direction);
     if (rc < 0 || slot->pollfd.always_ready != 0) {
         return rc;
     }

@@ -42,7 +42,7 @@ typedef struct cori_poller cori_poller;
 
 typedef struct cori_pollfd {
     uintptr_t wait[2];   /* the wait words; atomic */
-    cori_poller *poller; /* where it is registered, NULL: nowhere yet; atomic, set once per descriptor */
+    cori_poller *poller; /* where it is registered, NULL: nowhere; atomic; guard for writing: its owner's lock */
     int fd;
     uint16_t generation;  /* changes each time the object is used for a new descriptor; atomic */
     uint8_t sticky;       /* reads must always be tried: the peer has closed, an error, urgent data; atomic */

@@ -10,11 +10,10 @@
  *            computing task while somebody is idle.
  *
  * Rescue needs an idle worker that looks. A worker that goes to sleep while another's fresh queue is not empty is a
- * watcher: it sleeps at most CORI_STEAL_AGE_NS while any
- * fresh queue but its own is not empty. A spawner that sees idle workers and no watcher appoints one and kicks it.
- * Not lost: the spawner queues the task, then reads `watching`; the retiring watcher clears `watching`, then looks at
- * the queues again. A watcher that gets something to run resigns first, and appoints another if queues are not empty.
- * So the kicks cost a spawner at most one system call per CORI_STEAL_AGE_NS.
+ * watcher: it sleeps at most CORI_STEAL_AGE_NS. A spawner that sees idle workers and no watcher appoints one and kicks
+ * it. Not lost: the spawner queues the task, then reads `watching`; the retiring watcher clears `watching`, then looks
+ * at the queues again. A watcher that gets something to run resigns first, and appoints another if queues are not
+ * empty. So the kicks cost a spawner at most one system call per CORI_STEAL_AGE_NS.
  */
 #include "sched/worker.h"
 

@@ -326,6 +326,8 @@ static void sleep_until_event(cori_worker *worker)
         }
         poll_events(worker, timeout_ns);
         __atomic_fetch_sub(&cori_rt.idle, 1, __ATOMIC_SEQ_CST);
+    } else {
+        __atomic_store_n(&worker->naps, worker->naps + 1, __ATOMIC_SEQ_CST); /* it looked asleep for a moment */
     }
     __atomic_store_n(&worker->sleeping, 0, __ATOMIC_SEQ_CST);
 }
