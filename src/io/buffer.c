@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Borrowed read buffers. A task waits for data without a buffer and takes one only when there is something to read,
- * so at any time about as many buffers exist as tasks are between read and write. Each worker keeps a few, last in
- * first out: the one used last is still in the cache.
+ * Borrowed read buffers. A task that waits for data holds no buffer: it takes one, tries, and gives it back before it
+ * parks. So at any time about as many buffers exist as tasks are between read and write. Each worker keeps a few,
+ * last in first out: the one used last is still in the cache.
  */
 #include "base/limits.h"
-#include "sched/park.h"
+#include "net/handle.h"
 
 #include <coracle/io.h>
 #include <errno.h>
@@ -27,10 +27,10 @@ static void buffer_give(void *buffer)
     }
 }
 
-ssize_t cor_read_buffer(cor_conn *conn, cor_buffer *out)
+/* Waits without a buffer, reads into one. Only with a count > 0 is *data set, and owned by the caller. */
+static ssize_t read_lent(cori_slot *slot, unsigned char **data)
 {
-    *out = (cor_buffer){0};
-    int rc = cor_wait_readable(conn);
+    int rc = slot->ops->wait_readable(slot);
     if (rc < 0) {
         return rc;
     }
@@ -38,13 +38,29 @@ ssize_t cor_read_buffer(cor_conn *conn, cor_buffer *out)
     if (buffer == NULL) {
         return -ENOMEM;
     }
-    ssize_t count = cor_read(conn, buffer, CORI_BUFFER_BYTES);
-    if (count <= 0) {
+    ssize_t count = slot->ops->read_now(slot, buffer, CORI_BUFFER_BYTES);
+    if (count > 0) {
+        *data = buffer;
+    } else {
         buffer_give(buffer);
-        return count;
     }
-    out->data = buffer;
-    out->size = (size_t)count;
+    return count;
+}
+
+ssize_t cor_read_buffer(cor_conn *conn, cor_buffer *out)
+{
+    cori_slot *slot;
+    *out = (cor_buffer){0};
+    int rc = cori_slot_enter(conn, CORI_KIND_CONN, CORI_LOCK_READ, &slot);
+    if (rc < 0) {
+        return rc;
+    }
+    ssize_t count;
+    do { /* a sign without data: wait again, without a buffer */
+        count = read_lent(slot, &out->data);
+    } while (count == -EAGAIN);
+    cori_slot_leave(slot, CORI_LOCK_READ);
+    out->size = count > 0 ? (size_t)count : 0;
     return count;
 }
 

@@ -7,6 +7,7 @@
  * A line longer than max_line is reported once (COR_ETOO_LONG) and dropped up to its LF (`skipping`).
  */
 #include "base/limits.h"
+#include "net/handle.h"
 
 #include <coracle/error.h>
 #include <coracle/lines.h>
@@ -51,21 +52,35 @@ static int make_room(cor_lines *lines)
     return 0;
 }
 
+/* Waits, without a buffer if nothing is buffered, and reads what came; inside a call on the connection. */
+static ssize_t fill_from(cor_lines *lines, cori_slot *slot)
+{
+    ssize_t count;
+    do {
+        if (lines->start == lines->end) {
+            cor_lines_free(lines);
+        }
+        int rc = slot->ops->wait_readable(slot);
+        rc = rc < 0 ? rc : make_room(lines);
+        if (rc < 0) {
+            return rc;
+        }
+        count = slot->ops->read_now(slot, lines->buf + lines->end, lines->capacity - lines->end - 1);
+    } while (count == -EAGAIN);
+    return count;
+}
+
 /* Reads more into the buffer: the count, 0 at end of stream, or an error. */
 static ssize_t fill(cor_lines *lines)
 {
-    if (lines->start == lines->end) {
-        cor_lines_free(lines);
-    }
-    int rc = cor_wait_readable(lines->conn);
-    rc = rc < 0 ? rc : make_room(lines);
+    cori_slot *slot;
+    int rc = cori_slot_enter(lines->conn, CORI_KIND_CONN, CORI_LOCK_READ, &slot);
     if (rc < 0) {
         return rc;
     }
-    ssize_t count = cor_read(lines->conn, lines->buf + lines->end, lines->capacity - lines->end - 1);
-    if (count > 0) {
-        lines->end += (size_t)count;
-    }
+    ssize_t count = fill_from(lines, slot);
+    cori_slot_leave(slot, CORI_LOCK_READ);
+    lines->end += count > 0 ? (size_t)count : 0;
     return count;
 }
 

@@ -16,7 +16,7 @@
 
 static ssize_t file_try_read(cori_slot *slot, void *buf, size_t size)
 {
-    if (slot->pollfd.always_ready == 0 && !cori_sys_ready(slot->pollfd.fd, false)) {
+    if (!cori_fd_never_waits(slot) && !cori_sys_ready(slot->pollfd.fd, false)) {
         return -EAGAIN;
     }
     return cori_sys_read(slot->pollfd.fd, buf, size);
@@ -24,7 +24,7 @@ static ssize_t file_try_read(cori_slot *slot, void *buf, size_t size)
 
 static ssize_t file_try_write(cori_slot *slot, const void *buf, size_t size)
 {
-    if (slot->pollfd.always_ready == 0 && !cori_sys_ready(slot->pollfd.fd, true)) {
+    if (!cori_fd_never_waits(slot) && !cori_sys_ready(slot->pollfd.fd, true)) {
         return -EAGAIN;
     }
     return cori_sys_write(slot->pollfd.fd, buf, size < PIPE_BUF ? size : PIPE_BUF);
@@ -36,8 +36,8 @@ static void file_text(cori_slot *slot, char *text, size_t size)
 }
 
 static const cori_conn_ops file_ops = {
-    .read = cori_fd_read,
     .wait_readable = cori_fd_wait_readable,
+    .read_now = cori_fd_read_now,
     .write = cori_fd_write,
     .shutdown = cori_fd_shutdown,
     .deadline_moved = cori_fd_deadline_moved,
@@ -49,6 +49,21 @@ static const cori_conn_ops file_ops = {
     .try_write = file_try_write,
 };
 
+/* A socket of whatever kind: its calls can be told not to wait, and not to raise SIGPIPE. */
+static const cori_conn_ops socket_ops = {
+    .wait_readable = cori_fd_wait_readable,
+    .read_now = cori_fd_read_now,
+    .write = cori_fd_write,
+    .shutdown = cori_fd_shutdown,
+    .deadline_moved = cori_fd_deadline_moved,
+    .evict = cori_fd_evict,
+    .destroy = cori_fd_close,
+    .local_text = file_text,
+    .remote_text = file_text,
+    .try_read = cori_socket_receive,
+    .try_write = cori_socket_send,
+};
+
 int cor_open_fd(cor_conn **out, int fd)
 {
     struct stat status;
@@ -58,7 +73,7 @@ int cor_open_fd(cor_conn **out, int fd)
     if (fstat(fd, &status) < 0) {
         return -errno;
     }
-    cori_slot *slot = cori_slot_new(CORI_KIND_CONN, &file_ops);
+    cori_slot *slot = cori_slot_new(CORI_KIND_CONN, S_ISSOCK(status.st_mode) ? &socket_ops : &file_ops);
     if (slot == NULL) {
         return -ENOMEM;
     }

@@ -74,45 +74,44 @@ static size_t take(flow *from, void *buf, size_t size)
     return count;
 }
 
-/* Waits until the other end writes or closes: 1 (bytes are lent), 0 (end of stream) or an error. Guard: the lock. */
-static int await_bytes(cori_slot *slot, pair *of, int other, const char *what)
+/* Waits until the other end writes or closes: 0, or why the wait ended. Guard: the lock. */
+static int await_bytes(cori_slot *slot, pair *of, int other)
 {
     for (;;) {
         flow *from = &of->flows[other];
-        if (cori_slot_closed(slot)) {
-            return COR_ECLOSED;
-        }
-        if (of->closed[other]) {
+        if (of->closed[other] && !cori_slot_closed(slot)) {
             return 0;
         }
         int rc = check(slot, CORI_READ);
         if (rc != 0 || from->lent != NULL) {
-            return rc != 0 ? rc : 1;
+            return rc;
         }
-        wait_in(slot, of, &from->reader, CORI_READ, what);
+        wait_in(slot, of, &from->reader, CORI_READ, "pipe read");
     }
-}
-
-static ssize_t pipe_read(cori_slot *slot, void *buf, size_t size)
-{
-    struct pair_end *end = slot->is.impl;
-    pair *of = end->pair;
-    cori_spin_lock(&of->spin);
-    ssize_t rc = await_bytes(slot, of, !end->index, "pipe read");
-    if (rc == 1) {
-        rc = (ssize_t)take(&of->flows[!end->index], buf, size);
-    }
-    cori_spin_unlock(&of->spin);
-    return rc;
 }
 
 static int pipe_wait_readable(cori_slot *slot)
 {
     struct pair_end *end = slot->is.impl;
     cori_spin_lock(&end->pair->spin);
-    int rc = await_bytes(slot, end->pair, !end->index, "pipe readable");
+    int rc = await_bytes(slot, end->pair, !end->index);
     cori_spin_unlock(&end->pair->spin);
-    return rc < 0 ? rc : 0;
+    return rc;
+}
+
+static ssize_t pipe_read_now(cori_slot *slot, void *buf, size_t size)
+{
+    struct pair_end *end = slot->is.impl;
+    pair *of = end->pair;
+    cori_spin_lock(&of->spin);
+    flow *from = &of->flows[!end->index];
+    ssize_t count = of->closed[!end->index] ? 0 : -EAGAIN;
+    if (from->lent != NULL) {
+        count = (ssize_t)take(from, buf, size);
+    }
+    cori_spin_unlock(&of->spin);
+    cori_charge(cori_self());
+    return count;
 }
 
 static int pipe_write(cori_slot *slot, const void *buf, size_t size, size_t *written)
@@ -188,8 +187,8 @@ static void pipe_text(cori_slot *slot, char *text, size_t size)
 }
 
 static const cori_conn_ops pipe_ops = {
-    .read = pipe_read,
     .wait_readable = pipe_wait_readable,
+    .read_now = pipe_read_now,
     .write = pipe_write,
     .shutdown = pipe_shutdown,
     .deadline_moved = pipe_deadline_moved,

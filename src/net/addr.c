@@ -145,6 +145,9 @@ void cori_addr_text(const cori_addr *addr, char *text, size_t size)
     if (inet_ntop(addr->family == AF_INET ? AF_INET : AF_INET6, addr->ip, ip, sizeof(ip)) == NULL) {
         ip[0] = '\0';
     }
+    if (addr->family != AF_INET && strchr(ip, '.') != NULL) { /* libc's "::1.2.3.4": Go writes ::102:304 */
+        (void)snprintf(ip, sizeof(ip), "::%x:%x", addr->ip[12] << 8 | addr->ip[13], addr->ip[14] << 8 | addr->ip[15]);
+    }
     if (addr->family == AF_INET) {
         (void)snprintf(text, size, "%s:%u", ip, addr->port);
         return;

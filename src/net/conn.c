@@ -10,13 +10,15 @@
 
 ssize_t cor_read(cor_conn *conn, void *buf, size_t size_bytes)
 {
+    /* A read of nothing never waits, so it does not wait for its turn either. */
+    enum cori_access access = size_bytes > 0 ? CORI_LOCK_READ : CORI_SHARED;
     cori_slot *slot;
-    int rc = cori_slot_enter(conn, CORI_KIND_CONN, CORI_LOCK_READ, &slot);
+    int rc = cori_slot_enter(conn, CORI_KIND_CONN, access, &slot);
     if (rc < 0) {
         return rc;
     }
-    ssize_t count = size_bytes > 0 ? slot->ops->read(slot, buf, size_bytes) : 0;
-    cori_slot_leave(slot, CORI_LOCK_READ);
+    ssize_t count = size_bytes > 0 ? cori_slot_read(slot, buf, size_bytes) : 0;
+    cori_slot_leave(slot, access);
     return count;
 }
 
@@ -27,7 +29,9 @@ int cor_wait_readable(cor_conn *conn)
     if (rc < 0) {
         return rc;
     }
-    rc = slot->ops->wait_readable(slot);
+    do { /* descriptors: the sign may be an old one */
+        rc = slot->ops->wait_readable(slot);
+    } while (rc == 0 && slot->ops->try_read != NULL && !cori_fd_confirm_readable(slot));
     cori_slot_leave(slot, CORI_LOCK_READ);
     return rc;
 }
@@ -204,6 +208,7 @@ int cor_set_linger(cor_conn *conn, int seconds)
         return rc;
     }
     rc = slot->ops == &cori_tcp_ops ? cori_sys_setlinger(slot->pollfd.fd, seconds) : 0;
+    slot->lingers = slot->ops == &cori_tcp_ops && seconds > 0;
     cori_slot_leave(slot, CORI_SHARED);
     return rc;
 }

@@ -44,8 +44,8 @@ void cori_tcp_defaults(int fd)
 }
 
 const cori_conn_ops cori_tcp_ops = {
-    .read = cori_fd_read,
     .wait_readable = cori_fd_wait_readable,
+    .read_now = cori_fd_read_now,
     .write = cori_fd_write,
     .shutdown = cori_fd_shutdown,
     .deadline_moved = cori_fd_deadline_moved,

@@ -31,8 +31,8 @@ static void unix_destroy(cori_slot *slot)
 }
 
 const cori_conn_ops cori_unix_ops = {
-    .read = cori_fd_read,
     .wait_readable = cori_fd_wait_readable,
+    .read_now = cori_fd_read_now,
     .write = cori_fd_write,
     .shutdown = cori_fd_shutdown,
     .deadline_moved = cori_fd_deadline_moved,

@@ -63,6 +63,7 @@ static int connect_slot(attempt *try, cori_slot *slot)
     }
     if (rc == 0 || rc == -EINPROGRESS || rc == -EALREADY || rc == -EINTR || rc == -EISCONN) {
         rc = await_connected(slot);
+        rc = rc == 0 ? cori_fd_check(slot, CORI_WRITE) : rc; /* cancelled at that very moment: not a success */
     }
     if (rc < 0 && rc > COR_ECLOSED) {
         try->call = "connect";

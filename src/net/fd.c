@@ -17,6 +17,7 @@
 #include "base/lock.h"
 #include "base/sys.h"
 
+#include <coracle/blocking.h>
 #include <errno.h>
 
 enum { CALL_BYTES_MAX = 1 << 30 }; /* one system call moves at most 1 GiB, as in Go */
@@ -34,6 +35,20 @@ int cori_fd_check(const cori_slot *slot, int direction)
     return cori_interrupted(cori_self(), __atomic_load_n(&slot->deadline[direction], __ATOMIC_SEQ_CST));
 }
 
+static void mark_ready(cori_slot *slot, int direction)
+{
+    __atomic_store_n(&slot->pollfd.wait[direction], CORI_READY, __ATOMIC_SEQ_CST);
+}
+
+/* Makes whoever is parked in `direction` look again. The exchange, and not a mere look, orders it after the change. */
+static void wake_waiter(cori_slot *slot, int direction)
+{
+    uintptr_t old = __atomic_exchange_n(&slot->pollfd.wait[direction], CORI_READY, __ATOMIC_SEQ_CST);
+    if (old > CORI_READY) {
+        cori_wake((cori_task *)old);
+    }
+}
+
 /* Moves or makes the registration; guard: slot->spin. */
 static int attach_here(cori_slot *slot, cori_poller *here)
 {
@@ -46,8 +61,11 @@ static int attach_here(cori_slot *slot, cori_poller *here)
     if (rc == 0) {
         __atomic_store_n(&slot->pollfd.poller, here, __ATOMIC_RELEASE);
     } else if (rc == -EPERM) { /* a regular file: the kernel does not poll it, it never blocks */
-        slot->pollfd.always_ready = 1;
+        __atomic_store_n(&slot->pollfd.always_ready, 1, __ATOMIC_RELEASE);
         rc = 0;
+    }
+    if (rc < 0) { /* a writer may be parked on the old registration: it tries again and registers itself */
+        wake_waiter(slot, CORI_WRITE);
     }
     return rc;
 }
@@ -63,7 +81,7 @@ static int attach(cori_slot *slot, int direction)
     }
     cori_spin_lock(&slot->spin);
     now = slot->pollfd.poller;
-    if (slot->pollfd.always_ready == 0 && now != here && (now == NULL || direction == CORI_READ)) {
+    if (!cori_fd_never_waits(slot) && now != here && (now == NULL || direction == CORI_READ)) {
         rc = attach_here(slot, here);
     }
     cori_spin_unlock(&slot->spin);
@@ -76,7 +94,7 @@ int cori_fd_wait(cori_slot *slot, int direction, const char *what)
     uintptr_t *word = &slot->pollfd.wait[direction];
     uintptr_t expected = CORI_IDLE;
     int rc = attach(slot, direction);
-    if (rc < 0 || slot->pollfd.always_ready != 0) {
+    if (rc < 0 || cori_fd_never_waits(slot)) {
         return rc;
     }
     if (!__atomic_compare_exchange_n(word, &expected, (uintptr_t)self, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
@@ -96,25 +114,13 @@ int cori_fd_wait(cori_slot *slot, int direction, const char *what)
     }
 }
 
-static void mark_ready(cori_slot *slot, int direction)
-{
-    __atomic_store_n(&slot->pollfd.wait[direction], CORI_READY, __ATOMIC_SEQ_CST);
-}
-
-/* Waits until a read is worth trying, and consumes the sign. Guard: the read lock. */
-static int before_read(cori_slot *slot, const char *what)
+static int wait_to_read(cori_slot *slot, const char *what)
 {
     for (;;) {
         int rc = cori_fd_check(slot, CORI_READ);
-        if (rc != 0) {
+        if (rc != 0 || __atomic_load_n(&slot->pollfd.wait[CORI_READ], __ATOMIC_RELAXED) == CORI_READY ||
+            __atomic_load_n(&slot->pollfd.sticky, __ATOMIC_ACQUIRE) != 0 || cori_fd_never_waits(slot)) {
             return rc;
-        }
-        if (__atomic_load_n(&slot->pollfd.wait[CORI_READ], __ATOMIC_RELAXED) == CORI_READY) {
-            (void)__atomic_exchange_n(&slot->pollfd.wait[CORI_READ], CORI_IDLE, __ATOMIC_SEQ_CST);
-            return 0;
-        }
-        if (__atomic_load_n(&slot->pollfd.sticky, __ATOMIC_ACQUIRE) != 0 || slot->pollfd.always_ready != 0) {
-            return 0;
         }
         rc = cori_fd_wait(slot, CORI_READ, what);
         if (rc != 0) {
@@ -123,34 +129,59 @@ static int before_read(cori_slot *slot, const char *what)
     }
 }
 
-ssize_t cori_fd_read(cori_slot *slot, void *buf, size_t size)
+int cori_fd_wait_readable(cori_slot *slot)
 {
-    size = size < CALL_BYTES_MAX ? size : CALL_BYTES_MAX;
-    for (;;) {
-        int rc = before_read(slot, "IO wait (read)");
-        if (rc != 0) {
-            return rc;
-        }
-        ssize_t count = slot->ops->try_read(slot, buf, size);
-        if (count == -EAGAIN) {
-            __atomic_store_n(&slot->pollfd.sticky, 0, __ATOMIC_RELAXED);
-            continue;
-        }
-        if (count <= 0 || (size_t)count == size || !slot->ops->short_read_drains) {
-            mark_ready(slot, CORI_READ);
-        }
-        cori_charge(cori_self());
-        return count;
+    return wait_to_read(slot, "IO wait (read)");
+}
+
+/* Consumes the sign that a call is worth trying; before the try, so that a later sign is not lost. */
+static void consume_ready(cori_slot *slot, int direction)
+{
+    if (__atomic_load_n(&slot->pollfd.wait[direction], __ATOMIC_RELAXED) == CORI_READY) {
+        (void)__atomic_exchange_n(&slot->pollfd.wait[direction], CORI_IDLE, __ATOMIC_SEQ_CST);
     }
 }
 
-int cori_fd_wait_readable(cori_slot *slot)
+/* As consume_ready for reads, with the sticky mark; true if that was set. */
+static bool consume_read_signs(cori_slot *slot)
 {
-    int rc = before_read(slot, "IO wait (readable)");
-    if (rc == 0) {
-        mark_ready(slot, CORI_READ); /* the sign is for the read that follows */
+    consume_ready(slot, CORI_READ);
+    return __atomic_load_n(&slot->pollfd.sticky, __ATOMIC_RELAXED) != 0 &&
+           __atomic_exchange_n(&slot->pollfd.sticky, 0, __ATOMIC_SEQ_CST) != 0;
+}
+
+ssize_t cori_fd_read_now(cori_slot *slot, void *buf, size_t size)
+{
+    size = size < CALL_BYTES_MAX ? size : CALL_BYTES_MAX;
+    bool sticky = consume_read_signs(slot);
+    ssize_t count = slot->ops->try_read(slot, buf, size);
+    if (count == -EAGAIN) {
+        return count;
     }
-    return rc;
+    if (sticky) { /* end of stream, an error or more bytes follow, and no event of their own */
+        __atomic_store_n(&slot->pollfd.sticky, 1, __ATOMIC_SEQ_CST);
+    }
+    if (count <= 0 || (size_t)count == size || !slot->ops->short_read_drains) {
+        mark_ready(slot, CORI_READ);
+    }
+    cori_charge(cori_self());
+    return count;
+}
+
+bool cori_fd_confirm_readable(cori_slot *slot)
+{
+    if (cori_fd_never_waits(slot)) {
+        return true;
+    }
+    bool sticky = consume_read_signs(slot);
+    bool ready = cori_sys_ready(slot->pollfd.fd, false);
+    if (ready) {
+        mark_ready(slot, CORI_READ);
+    }
+    if (ready && sticky) {
+        __atomic_store_n(&slot->pollfd.sticky, 1, __ATOMIC_SEQ_CST);
+    }
+    return ready;
 }
 
 int cori_fd_write(cori_slot *slot, const void *buf, size_t size, size_t *written)
@@ -166,10 +197,11 @@ int cori_fd_write(cori_slot *slot, const void *buf, size_t size, size_t *written
         ssize_t count = slot->ops->try_write(slot, bytes + *written, rest < CALL_BYTES_MAX ? rest : CALL_BYTES_MAX);
         if (count >= 0) {
             *written += (size_t)count;
+            cori_charge(cori_self()); /* a peer that keeps up must not make one long write hold the worker */
         } else if (count != -EAGAIN) {
             return (int)count;
         } else if (__atomic_load_n(&slot->pollfd.wait[CORI_WRITE], __ATOMIC_RELAXED) == CORI_READY) {
-            (void)__atomic_exchange_n(&slot->pollfd.wait[CORI_WRITE], CORI_IDLE, __ATOMIC_SEQ_CST); /* then try again */
+            consume_ready(slot, CORI_WRITE); /* then try again */
         } else {
             rc = cori_fd_wait(slot, CORI_WRITE, "IO wait (write)");
             if (rc != 0) {
@@ -177,7 +209,6 @@ int cori_fd_write(cori_slot *slot, const void *buf, size_t size, size_t *written
             }
         }
     } while (*written < size);
-    cori_charge(cori_self());
     return 0;
 }
 
@@ -197,11 +228,14 @@ void cori_fd_deadline_moved(cori_slot *slot, int direction)
 void cori_fd_evict(cori_slot *slot)
 {
     for (int direction = CORI_READ; direction <= CORI_WRITE; direction++) {
-        void *waiter = cori_pollfd_ready(&slot->pollfd, direction);
-        if (waiter != NULL) {
-            cori_wake(waiter);
-        }
+        wake_waiter(slot, direction);
     }
+}
+
+static int close_in_pool(void *fd)
+{
+    cori_sys_close(*(int *)fd);
+    return 0;
 }
 
 void cori_fd_close(cori_slot *slot)
@@ -209,16 +243,20 @@ void cori_fd_close(cori_slot *slot)
     if (slot->pollfd.poller != NULL) {
         slot->pollfd.poller->ops->remove(slot->pollfd.poller, &slot->pollfd);
     }
-    cori_sys_close(slot->pollfd.fd);
+    /* With SO_LINGER set close(2) may stop the thread, also on a non-blocking socket. */
+    if (!slot->lingers || cor_blocking(close_in_pool, &slot->pollfd.fd) < 0) {
+        cori_sys_close(slot->pollfd.fd);
+    }
 }
 
 int cori_fd_accept(cori_slot *slot, cori_sockaddr *peer, socklen_t *len)
 {
     for (;;) {
-        int rc = before_read(slot, "IO wait (accept)");
+        int rc = wait_to_read(slot, "IO wait (accept)");
         if (rc != 0) {
             return rc;
         }
+        (void)consume_read_signs(slot);
         *len = sizeof(*peer);
         cori_poller *poller = __atomic_load_n(&slot->pollfd.poller, __ATOMIC_ACQUIRE);
         int fd = cori_rt.poll_ops->accept(poller, &slot->pollfd, &peer->any, len);

@@ -124,6 +124,7 @@ cori_slot *cori_slot_new(enum cori_kind kind, const cori_conn_ops *ops)
     slot->deadline[CORI_READ] = slot->deadline[CORI_WRITE] = 0;
     slot->closer = NULL;
     slot->network = NULL;
+    slot->lingers = false;
     slot->is.peer = (cori_addr){0};
     __atomic_fetch_add(&open_count, 1, __ATOMIC_RELAXED);
     return slot;
@@ -333,7 +334,7 @@ int cori_slot_close(const void *handle, enum cori_kind kind)
     }
     cori_slot_leave(slot, CORI_SHARED);
     while (__atomic_load_n(&slot->state, __ATOMIC_SEQ_CST) >> 32 == generation) {
-        cori_park_external(self, 0, "close");
+        cori_park_plain(self, 0, "close"); /* not ended by the group's deadline: it would come back at once, and spin */
     }
     return 0;
 }

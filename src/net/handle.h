@@ -28,6 +28,7 @@
 #include "sched/park.h"
 
 #include <coracle/net.h>
+#include <errno.h>
 
 enum cori_kind { CORI_KIND_CONN = 0, CORI_KIND_LISTENER = 1 };
 enum cori_access { CORI_SHARED = 0, CORI_LOCK_READ = 2, CORI_LOCK_WRITE = 4 };
@@ -53,12 +54,13 @@ typedef struct cori_slot {
     uint32_t next_free; /* guard: the table's lock */
     uint8_t kind;       /* enum cori_kind */
     bool in_use;        /* from new to destroyed */
+    bool lingers;       /* close(2) may wait: cor_set_linger(> 0) */
 } cori_slot;
 
 /* One kind of thing a handle can be. Calls get the slot entered, with the lock their access needs. */
 typedef struct cori_conn_ops {
-    ssize_t (*read)(cori_slot *slot, void *buf, size_t size);
-    int (*wait_readable)(cori_slot *slot);
+    int (*wait_readable)(cori_slot *slot);                        /* parks until a read is worth trying */
+    ssize_t (*read_now)(cori_slot *slot, void *buf, size_t size); /* never parks: -EAGAIN if nothing was there */
     int (*write)(cori_slot *slot, const void *buf, size_t size, size_t *written);
     int (*shutdown)(cori_slot *slot, int how);
     void (*deadline_moved)(cori_slot *slot, int direction); /* makes a parked call look at the deadline again */
@@ -85,6 +87,17 @@ int cori_slot_enter(const void *handle, enum cori_kind kind, enum cori_access ac
 void cori_slot_leave(cori_slot *slot, enum cori_access access);
 /* Closes: 0, COR_ECLOSED, -EINVAL, COR_ENOT_TASK. Parks until destroyed. */
 int cori_slot_close(const void *handle, enum cori_kind kind);
+
+/* Reads inside a call that holds the read lock: waits, tries, and waits again when the sign was wrong. */
+static inline ssize_t cori_slot_read(cori_slot *slot, void *buf, size_t size)
+{
+    ssize_t count;
+    do {
+        int rc = slot->ops->wait_readable(slot);
+        count = rc < 0 ? rc : slot->ops->read_now(slot, buf, size);
+    } while (count == -EAGAIN);
+    return count;
+}
 
 /* True once the slot is being closed; for loops inside a call. */
 static inline bool cori_slot_closed(const cori_slot *slot)
