@@ -269,10 +269,10 @@ static bool nothing_can_run(void)
     for (int i = 0; i < cori_rt.worker_count; i++) {
         cori_worker *worker = &cori_rt.workers[i];
         if (__atomic_load_n(&worker->sleeping, __ATOMIC_SEQ_CST) == 0 ||
-            __atomic_load_n(&worker->external, __ATOMIC_RELAXED) != 0 ||
-            __atomic_load_n(&worker->timer_count, __ATOMIC_RELAXED) != 0 ||
-            __atomic_load_n(&worker->injected, __ATOMIC_RELAXED) != NULL ||
-            __atomic_load_n(&worker->fresh_count, __ATOMIC_RELAXED) != 0) {
+            __atomic_load_n(&worker->external, __ATOMIC_SEQ_CST) != 0 ||
+            __atomic_load_n(&worker->timer_count, __ATOMIC_SEQ_CST) != 0 ||
+            __atomic_load_n(&worker->injected, __ATOMIC_SEQ_CST) != NULL ||
+            __atomic_load_n(&worker->fresh_count, __ATOMIC_SEQ_CST) != 0) {
             return false;
         }
     }
@@ -290,12 +290,13 @@ static uint64_t total_naps(void)
 
 /*
  * True when no task of any worker can ever run again. Called by a worker that is about to sleep for ever. A worker that
- * woke while the others were being looked at counts its nap before it changes anything, so the second sum differs.
+ * wakes counts its nap before it changes anything. So if the sum of naps stands still, each worker that the first pass
+ * saw asleep has slept since: after that pass nobody ran, and the second one looks at a state that stands still too.
  */
 static bool deadlocked(void)
 {
     uint64_t naps = total_naps();
-    return nothing_can_run() && total_naps() == naps;
+    return nothing_can_run() && nothing_can_run() && total_naps() == naps;
 }
 
 /* True if there is something to do: never sleep on it. */
