@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+# A thin face over CMake's presets. `make` alone lists what there is.
+# Needs nothing but make and a Debian 12: `deps` installs the rest from the distribution.
+
+MAKEFLAGS += --no-print-directory
+ARGS ?= serve
+JOBS ?= $(shell nproc)
+SECONDS_PER_FUZZER ?= 60
+export CTEST_PARALLEL_LEVEL ?= 2
+export CMAKE_BUILD_PARALLEL_LEVEL ?= $(JOBS)
+
+# What CMake says at length goes to a log; what is off, and errors, stay on the terminal.
+configure = mkdir -p build/$(1) && cmake --preset $(1) >build/$(1)/configure.log
+
+.DEFAULT_GOAL := help
+.PHONY: help deps deps-run deps-test deps-check build run test check bench install package fmt fmt-check tidy style \
+        clean cover aarch64 dev-tests tsan-tests valgrind fuzz
+
+help: ## list the targets
+	@echo "Coracle: Go's goroutines, channels and net for C. Targets:"
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "Variables: ARGS=\"$(ARGS)\" for run, JOBS=$(JOBS), DESTDIR and PREFIX for install."
+
+deps: deps-check ## install every Debian package that a target below needs
+deps-run:
+	@tools/deps.sh run
+deps-test:
+	@tools/deps.sh test
+deps-check:
+	@tools/deps.sh check
+
+build: deps-run ## build the library, the program, examples and benchmarks into build/release
+	@$(call configure,release)
+	@cmake --build --preset release
+
+run: deps-run ## build, then start the six services (make run ARGS="serve echo" runs anything else)
+	@$(call configure,release)
+	@cmake --build --preset release --target coracle_program >build/release/build.log 2>&1 \
+	    || { cat build/release/build.log; exit 1; }
+	@exec build/release/coracle $(ARGS)
+
+test: deps-test ## build and run the fast suite
+	@$(call configure,release)
+	@cmake --build --preset release
+	@ctest --preset release
+
+check: deps-check ## what takes longer: style, sanitizers, valgrind, emulated ARM, fuzzing
+	@$(MAKE) style fmt-check
+	@$(MAKE) dev-tests
+	@$(MAKE) tsan-tests
+	@$(MAKE) valgrind
+	@$(MAKE) aarch64
+	@$(MAKE) fuzz
+	@echo "make check: all passed"
+
+style: ## check the rules of the house (floors, sizes, docstrings, banned calls)
+	@python3 -B tests/tidy/style.py --self-test
+	@python3 -B tests/tidy/style.py --numbers .
+
+dev-tests:
+	@$(call configure,dev)
+	@cmake --build --preset dev
+	@ctest --preset dev
+
+tsan-tests:
+	@$(call configure,tsan)
+	@cmake --build --preset tsan
+	@ctest --preset tsan
+
+valgrind: deps-check ## run the single-worker unit tests under valgrind
+	@$(call configure,release)
+	@cmake --build --preset release
+	@tools/valgrind.sh build/release
+
+aarch64: deps-check ## build for 64-bit ARM and run its self-contained tests under qemu
+	@$(call configure,aarch64)
+	@cmake --build --preset aarch64
+	@ctest --preset aarch64
+
+fuzz: deps-check ## run each fuzz target for SECONDS_PER_FUZZER seconds
+	@tools/fuzz.sh $(SECONDS_PER_FUZZER)
+
+bench: deps-test ## build and run the benchmarks of bench/
+	@$(call configure,release)
+	@cmake --build --preset release
+	@tools/bench.sh build/release/bench
+
+cover: deps-check ## measure line coverage of src/, at least 90 %
+	@$(call configure,cover)
+	@cmake --build --preset cover
+	@find build/cover -name '*.gcda' -delete
+	@ctest --preset cover
+	@gcovr --root . --filter src/ --object-directory build/cover --exclude-unreachable-branches \
+	    --txt --print-summary --fail-under-line 90
+
+install: build ## install below PREFIX (default /usr/local), staged in DESTDIR
+	@cmake --install build/release --prefix $(or $(PREFIX),/usr/local)
+
+package: build ## make a Debian package in build/
+	@cd build && cpack --config release/CPackConfig.cmake
+
+sources = $(wildcard include/*.h include/*/*.h src/*/*.[ch] cmd/*/*.[ch] cmd/*/*/*.[ch] examples/*.c bench/*.[ch] \
+            bench/*/*.c tests/*/*.[ch] tests/unit/*/*.[ch])
+
+fmt: ## lay out all C: clang-format, and comments of 120 columns
+	@command -v clang-format >/dev/null || tools/deps.sh check
+	@clang-format -i $(sources)
+	@python3 -B tools/wrap.py $(sources)
+
+fmt-check:
+	@clang-format --dry-run --Werror $(sources) && echo "clang-format: nothing to change"
+
+tidy: deps-check ## run clang-tidy over src/ and cmd/
+	@$(call configure,clang)
+	@tools/tidy.sh build/clang
+
+clean: ## remove everything built
+	@rm -rf build

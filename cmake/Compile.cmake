@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+# How every C file here is compiled: language, warnings, hardening, sanitizers.
+set(CMAKE_C_STANDARD 17)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_EXTENSIONS ON)
+set(CMAKE_C_VISIBILITY_PRESET hidden)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+include(CheckPIESupported)
+check_pie_supported(LANGUAGES C)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+# Optimised with symbols unless asked otherwise. No NDEBUG: the assertions that stay in are cheap by design.
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE RelWithDebInfo)
+endif()
+set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g")
+set(CMAKE_C_FLAGS_DEBUG "-O1 -g")
+set(CMAKE_ASM_FLAGS_RELWITHDEBINFO "-g")
+set(CMAKE_ASM_FLAGS_DEBUG "-g")
+
+add_compile_definitions(_GNU_SOURCE COR_VERSION="${PROJECT_VERSION}" COR_HAVE_VALGRIND=${COR_HAVE_VALGRIND})
+
+set(COR_C_FLAGS -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat-security
+  # Backtraces of parked tasks walk frame pointers.
+  -fno-omit-frame-pointer -fstack-protector-strong)
+if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
+  # snprintf that cuts is the way texts are bounded here.
+  list(APPEND COR_C_FLAGS -Wno-format-truncation)
+endif()
+if(COR_WERROR)
+  list(APPEND COR_C_FLAGS -Werror)
+endif()
+
+if(COR_SANITIZE)
+  add_compile_options($<$<COMPILE_LANGUAGE:C>:-fsanitize=${COR_SANITIZE}>)
+  add_link_options(-fsanitize=${COR_SANITIZE})
+  if(COR_SANITIZE MATCHES "undefined")
+    add_compile_options($<$<COMPILE_LANGUAGE:C>:-fno-sanitize-recover=undefined>)
+  endif()
+else()
+  # A frame larger than the guard page must not step over it.
+  check_c_compiler_flag(-fstack-clash-protection COR_HAS_STACK_CLASH)
+  if(COR_HAS_STACK_CLASH)
+    list(APPEND COR_C_FLAGS -fstack-clash-protection)
+  endif()
+  if(NOT COR_COVERAGE)
+    list(APPEND COR_C_FLAGS -U_FORTIFY_SOURCE $<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=2>)
+  endif()
+endif()
+if(COR_COVERAGE)
+  # Workers are threads: counters must not lose updates.
+  add_compile_options($<$<COMPILE_LANGUAGE:C>:--coverage> $<$<COMPILE_LANGUAGE:C>:-fprofile-update=atomic>)
+  add_link_options(--coverage)
+  set(CMAKE_C_FLAGS_DEBUG "-O0 -g")
+endif()
+if(COR_FUZZ)
+  if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
+    message(FATAL_ERROR "COR_FUZZ needs clang (libFuzzer): cmake --preset fuzz")
+  endif()
+  add_compile_options($<$<COMPILE_LANGUAGE:C>:-fsanitize=fuzzer-no-link>)
+endif()
+
+add_compile_options("$<$<COMPILE_LANGUAGE:C>:${COR_C_FLAGS}>")
+add_link_options(-Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+# What this machine offers: the CPU, and the optional packages. What is off is said at configure time.
+find_package(PkgConfig QUIET)
+find_package(Threads REQUIRED)
+include(CheckCCompilerFlag)
+
+# COR_CPU names the context switch: src/ctx/ctx_<COR_CPU>.S.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|amd64|AMD64)$")
+  set(COR_CPU x86_64)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+  set(COR_CPU aarch64)
+else()
+  message(FATAL_ERROR "Coracle has no context switch for the CPU '${CMAKE_SYSTEM_PROCESSOR}'; "
+    "it has them for x86_64 and aarch64 (src/ctx/ctx_<cpu>.S).")
+endif()
+
+if(NOT CMAKE_SYSTEM_NAME STREQUAL "Linux")
+  message(FATAL_ERROR "Coracle runs on Linux only, not on ${CMAKE_SYSTEM_NAME}.")
+endif()
+
+# COR_HAVE_JSON 0/1: the broadcast service and its examples.
+set(COR_HAVE_JSON 0)
+if(COR_WITH_JSON AND PkgConfig_FOUND)
+  pkg_check_modules(JSONC QUIET IMPORTED_TARGET json-c)
+  if(JSONC_FOUND)
+    set(COR_HAVE_JSON 1)
+  endif()
+endif()
+if(NOT COR_HAVE_JSON)
+  message(NOTICE "json-c: off or not found; no broadcast service")
+endif()
+
+# COR_HAVE_VALGRIND 0/1: its header, which lets stacks be registered (src/ctx includes it if it is there). The
+# definition is on every command line so that what was compiled before the header came is compiled again.
+find_path(COR_VALGRIND_INCLUDE valgrind/valgrind.h)
+mark_as_advanced(COR_VALGRIND_INCLUDE)
+set(COR_HAVE_VALGRIND 0)
+if(COR_VALGRIND_INCLUDE)
+  set(COR_HAVE_VALGRIND 1)
+endif()
+
+# COR_HAVE_CMOCKA 0/1: unit tests other than selftest_*.c.
+set(COR_HAVE_CMOCKA 0)
+if(COR_BUILD_TESTS AND PkgConfig_FOUND AND NOT CMAKE_CROSSCOMPILING)
+  pkg_check_modules(CMOCKA QUIET IMPORTED_TARGET cmocka)
+  if(CMOCKA_FOUND)
+    set(COR_HAVE_CMOCKA 1)
+  endif()
+endif()
+if(COR_BUILD_TESTS AND NOT COR_HAVE_CMOCKA)
+  message(STATUS "cmocka: not found; only the tests without it")
+endif()
