@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* Splitting addresses of the command line, and turning a bound address into one to dial. */
+#include "address.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+address address_split(const char *text)
+{
+    address result = {.network = "tcp", .text = text};
+    const char *mark = strstr(text, "://");
+    if (mark != NULL) {
+        /* An over-long network is cut: it is unknown either way, and the error shows what is left of it. */
+        snprintf(result.network, sizeof(result.network), "%.*s", (int)(mark - text), text);
+        result.text = mark + 3;
+    }
+    return result;
+}
+
+char *address_to_dial(const char *network, const char *bound, char *text, size_t size)
+{
+    static const char *const wildcards[][2] = {{"0.0.0.0:", "127.0.0.1:"}, {"[::]:", "127.0.0.1:"}};
+    const char *host = "", *rest = bound;
+    for (size_t i = 0; i < sizeof(wildcards) / sizeof(wildcards[0]); i++) {
+        size_t length = strlen(wildcards[i][0]);
+        if (strncmp(bound, wildcards[i][0], length) == 0) {
+            host = strcmp(network, "tcp6") == 0 ? "[::1]:" : wildcards[i][1];
+            rest = bound + length;
+        }
+    }
+    const char *prefix = strncmp(network, "tcp", 3) == 0 ? "" : network;
+    snprintf(text, size, "%s%s%s%s", prefix, *prefix ? "://" : "", host, rest);
+    return text;
+}
+
+char *address_for_nc(const char *network, const char *bound, char *text, size_t size)
+{
+    char target[128];
+    address_to_dial(network, bound, target, sizeof(target));
+    char *colon = strrchr(target, ':');
+    if (strncmp(network, "tcp", 3) != 0 || colon == NULL) {
+        snprintf(text, size, "-U %s", bound);
+    } else {
+        *colon = '\0';
+        bool bracket = target[0] == '[';
+        snprintf(text, size, "%.*s %s", (int)(strlen(target) - (bracket ? 2 : 0)), target + bracket, colon + 1);
+    }
+    return text;
+}

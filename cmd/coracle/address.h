@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* Addresses as the command line takes them: "host:port", ":port", "[::1]:port", or "NETWORK://..." for another network. */
+#ifndef CORACLE_CMD_ADDRESS_H
+#define CORACLE_CMD_ADDRESS_H
+
+#include <stddef.h>
+
+/* One address in the two parts that the library takes. */
+typedef struct address {
+    char network[16];
+    const char *text; /* borrowed: points into what was split */
+} address;
+
+/* Splits; without "NETWORK://" the network is tcp. Nothing is checked: judging the parts is the library's. */
+address address_split(const char *text);
+
+/*
+ * Writes the address a client on this machine would dial to reach a listener bound to `bound` on `network`: a wildcard
+ * becomes the loopback address, a network other than tcp is written in front. Returns `text`.
+ */
+char *address_to_dial(const char *network, const char *bound, char *text, size_t size);
+
+/* Writes the arguments that make nc connect to such a listener: "127.0.0.1 5000", "-U /run/x.sock". Returns `text`. */
+char *address_for_nc(const char *network, const char *bound, char *text, size_t size);
+
+#endif

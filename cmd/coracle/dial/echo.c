@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dial --as echo: sends each line and shows what comes back for it, as many bytes as were sent, in however many pieces they
+ * arrive. The next line is read when the answer is complete, so an answer never appears below the wrong line.
+ */
+#include "dial/dial.h"
+#include "safe.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Lines between the two tasks. */
+typedef struct exchange {
+    cor_chan *sent;     /* size_t: how many bytes of answer to expect; sent before the bytes are */
+    cor_chan *answered; /* nothing in it: the answer is complete; closed when the connection has ended */
+    char *answer;       /* of the line under way, under the receiving task */
+    size_t have, want;
+} exchange;
+
+/* Adds what came to the answer under way; shows it when complete. What nobody asked for is shown as it comes. */
+static bool take_bytes(struct dial *dial, exchange *talk, const unsigned char *bytes, size_t size)
+{
+    while (size > 0) {
+        if (talk->want == 0 && cor_chan_try_recv(talk->sent, &talk->want) == 1) {
+            talk->answer = malloc(talk->want);
+        }
+        if (talk->answer == NULL) {
+            return dial_show(dial, "", bytes, size, "\n", SAFE_KEEP_BACKSLASH);
+        }
+        size_t missing = talk->want - talk->have;
+        size_t taken = size < missing ? size : missing;
+        memcpy(talk->answer + talk->have, bytes, taken);
+        talk->have += taken;
+        bytes += taken;
+        size -= taken;
+        if (talk->have == talk->want) {
+            bool shown = dial_show(dial, "", talk->answer, talk->have, "\n", SAFE_KEEP_BACKSLASH);
+            free(talk->answer);
+            talk->answer = NULL;
+            talk->have = talk->want = 0;
+            if (!shown || cor_chan_send(talk->answered, NULL, 0) < 0) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static void receive(void *arg)
+{
+    struct dial *dial = arg;
+    exchange *talk = dial->state;
+    cor_buffer data;
+    ssize_t count;
+    bool going = true;
+    while (going && (count = cor_read_buffer(dial->conn, &data)) > 0) {
+        going = take_bytes(dial, talk, data.data, data.size);
+        cor_buffer_free(&data);
+    }
+    if (going && !atomic_load(&dial->leaving)) {
+        dial_failed(dial, "recv failed, err: ", "read", (int)count);
+    }
+    free(talk->answer);
+    cor_chan_close(talk->answered);
+    dial_stop_input(dial);
+}
+
+static bool is_quit(const char *line, size_t size)
+{
+    return size == 1 && (*line == 'q' || *line == 'Q');
+}
+
+/* Sends lines and waits for their answers until input or connection end. */
+static void talk_lines(struct dial *dial, exchange *talk)
+{
+    cor_lines lines = dial_lines(dial);
+    char *line;
+    size_t size;
+    while (dial_next_line(dial, &lines, &line, &size) && !is_quit(line, size)) {
+        if (size == 0) {
+            continue; /* nothing to send, so nothing would come back */
+        }
+        if (cor_chan_send(talk->sent, &size, 0) < 0 || !dial_send(dial, line, size) ||
+            cor_chan_recv(talk->answered, NULL, 0) != 1) {
+            break;
+        }
+    }
+    cor_lines_free(&lines);
+}
+
+static void echo_run(struct dial *dial)
+{
+    exchange talk = {.sent = cor_chan_new(sizeof(size_t), 1), .answered = cor_chan_new(0, 1)};
+    dial->state = &talk;
+    if (talk.sent != NULL && talk.answered != NULL && dial_start(dial, receive)) {
+        talk_lines(dial, &talk);
+        dial_leave(dial);
+    }
+    cor_chan_free(talk.sent);
+    cor_chan_free(talk.answered);
+}
+
+const dial_kind echo_kind = {.name = "echo", .address = "127.0.0.1:9999", .failure = "err :  ", .run = echo_run};

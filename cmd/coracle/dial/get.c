@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* dial --as get: sends "GET / " and LF, shows everything that comes as text, made safe, with its lines kept. */
+#include "dial/dial.h"
+#include "safe.h"
+#include "utf8.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char request[] = "GET / \n";
+
+/* The end of a piece that only the next one explains: half a character, or a CR that may belong to an LF. */
+typedef struct rest {
+    char bytes[UTF8_MAX];
+    size_t size;
+} rest;
+
+static bool show_piece(struct dial *dial, rest *held, const cor_buffer *data)
+{
+    size_t size = held->size + data->size;
+    char *text = malloc(size);
+    if (text == NULL) {
+        return false;
+    }
+    memcpy(mempcpy(text, held->bytes, held->size), data->data, data->size);
+    held->size = text[size - 1] == '\r' ? 1 : utf8_unfinished(text, size);
+    size -= held->size;
+    memcpy(held->bytes, text + size, held->size);
+    bool shown = dial_show(dial, "", text, size, "", SAFE_KEEP_LINES | SAFE_KEEP_BACKSLASH);
+    free(text);
+    return shown;
+}
+
+static void get_run(struct dial *dial)
+{
+    if (!dial_send(dial, request, strlen(request))) {
+        return;
+    }
+    rest held = {.size = 0};
+    cor_buffer data;
+    ssize_t count;
+    bool shown = true;
+    while (shown && (count = cor_read_buffer(dial->conn, &data)) > 0) {
+        shown = show_piece(dial, &held, &data);
+        cor_buffer_free(&data);
+    }
+    if (shown) {
+        dial_show(dial, "", held.bytes, held.size, "", 0);
+        if (count < 0) {
+            dial_failed(dial, "", "read", (int)count);
+        }
+    }
+}
+
+const dial_kind get_kind = {.name = "get", .failure = "", .run = get_run};

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Everything `coracle serve` says. What a service shows of its clients goes to stdout, diagnostics go to stderr, one event
+ * per line, both through bounded queues (lineq.h): no call here ever waits. Bytes of peers are always made safe. Any task
+ * or thread may call any of it between log_open and log_close.
+ */
+#ifndef CORACLE_CMD_LOG_H
+#define CORACLE_CMD_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum log_level { LEVEL_DEBUG, LEVEL_INFO, LEVEL_WARN, LEVEL_ERROR, LEVEL_COUNT } log_level;
+typedef enum log_format { FORMAT_LOGFMT, FORMAT_JSON, FORMAT_COUNT } log_format;
+
+extern const char *const log_level_names[LEVEL_COUNT + 1];   /* ends with NULL */
+extern const char *const log_format_names[FORMAT_COUNT + 1]; /* ends with NULL */
+
+typedef struct log_options {
+    log_level level;   /* events below it are not written */
+    log_format format; /* of diagnostics */
+    bool quiet;        /* nothing of the clients on stdout */
+} log_options;
+
+/* Starts both queues. Returns 0 or a negative errno. */
+int log_open(const log_options *options);
+
+/* Writes out what is queued, waiting a short time at most, and stops. */
+void log_close(void);
+
+/* Waits a short time at most until stdout has everything. */
+void log_flush(void);
+
+/* Puts a line on stdout whether quiet or not: what the user needs to find the services. */
+void log_announce(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Puts a plain line on stderr for the person at the terminal; not when quiet. */
+void log_hint(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Tells whether clients' lines are shown: whoever has to work for one asks first. */
+bool log_shows(void);
+
+/* Shows a line of a client on stdout: `before`, the peer's bytes made safe, `after`. */
+void log_show(const char *before, const void *bytes, size_t size, const char *after);
+
+/* Shows a line of a client put together from any number of parts. */
+struct line_part;
+void log_show_parts(const struct line_part *parts, size_t count);
+
+/* Shows a line on stdout about a client; no byte of it may come from the peer unchecked. */
+void log_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* One key=value of an event. */
+typedef struct log_field {
+    const char *key;
+    const char *text; /* NULL: the number counts */
+    int64_t number;
+} log_field;
+
+/* Tells whether events of this level are written. */
+bool log_enabled(log_level level);
+
+/* Writes one event to stderr with the time, the level and the fields. */
+void log_event(log_level level, const char *event, const log_field *fields, size_t count);
+
+/* log_event with the fields written out: LOG(LEVEL_WARN, "refused", {"service", "echo", 0}, {"limit", NULL, 10}). */
+#define LOG(level, event, ...)                                                                                         \
+    log_event(level, event, (const log_field[]){__VA_ARGS__},                                                          \
+              sizeof((const log_field[]){__VA_ARGS__}) / sizeof(log_field))
+
+#endif

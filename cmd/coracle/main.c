@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/* The program `coracle`: finds the command and runs it. */
+#include "command.h"
+#include "exits.h"
+#include "suggest.h"
+
+#include <coracle.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int help_command(int argc, char **argv);
+static void help_help(FILE *to);
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    void (*help)(FILE *to);
+    const char *line;
+} commands[] = {
+    {"serve", serve_command, serve_help, "run ready-made services"},
+    {"dial", dial_command, dial_help, "connect to a service"},
+    {"help", help_command, help_help, "explain a command"},
+};
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+static void print_usage(FILE *to)
+{
+    fprintf(to, "Usage: coracle COMMAND [OPTIONS] [ARGUMENTS]...\n"
+                "Small TCP services and clients on light tasks, one per connection.\n\n"
+                "Commands:\n");
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].line);
+    }
+    fprintf(to, "\nOptions:\n"
+                "  -h, --help      show this text\n"
+                "  -V, --version   show the version and what it was built with\n\n"
+                "'coracle help COMMAND' explains a command. Try 'coracle serve', then in another terminal\n"
+                "'coracle dial --as echo'.\n");
+}
+
+static void help_help(FILE *to)
+{
+    fprintf(to, "Usage: coracle help [COMMAND]\nExplains a command.\n");
+}
+
+static void print_version(void)
+{
+    printf("coracle %s\n", cor_version());
+    printf("poller: %s\n", cor_poller_info());
+    printf("json: %s\n", COR_HAVE_JSON ? "on" : "off (built without json-c: no broadcast service)");
+}
+
+/* Finds a command by name; on failure says so and suggests. Returns its index or COMMAND_COUNT. */
+static size_t find_command(const char *name)
+{
+    suggestion best = {0};
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(commands[i].name, name) == 0) {
+            return i;
+        }
+        suggest_consider(&best, name, strlen(name), commands[i].name);
+    }
+    if (best.word != NULL) {
+        fprintf(stderr, "coracle: unknown command '%s'; did you mean '%s'?\n", name, best.word);
+    } else {
+        fprintf(stderr, "coracle: unknown command '%s'; see 'coracle --help'\n", name);
+    }
+    return COMMAND_COUNT;
+}
+
+static int help_command(int argc, char **argv)
+{
+    if (argc < 2 || argv[1][0] == '-') {
+        print_usage(stdout);
+        return EXIT_OK;
+    }
+    size_t found = find_command(argv[1]);
+    if (found == COMMAND_COUNT) {
+        return EXIT_USAGE;
+    }
+    commands[found].help(stdout);
+    return EXIT_OK;
+}
+
+static bool is_one_of(const char *word, const char *a, const char *b)
+{
+    return strcmp(word, a) == 0 || strcmp(word, b) == 0;
+}
+
+/* Runs what argv asks for and returns the exit code. */
+static int run(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_usage(stderr);
+        return EXIT_USAGE;
+    }
+    if (is_one_of(argv[1], "--help", "-h")) {
+        print_usage(stdout);
+        return EXIT_OK;
+    }
+    if (is_one_of(argv[1], "--version", "-V")) {
+        print_version();
+        return EXIT_OK;
+    }
+    if (argv[1][0] == '-') {
+        suggestion best = {0};
+        suggest_consider(&best, argv[1], strlen(argv[1]), "--help");
+        suggest_consider(&best, argv[1], strlen(argv[1]), "--version");
+        fprintf(stderr, "coracle: unknown option '%s'; %s '%s'%s\n", argv[1], best.word ? "did you mean" : "see",
+                best.word ? best.word : "coracle --help", best.word ? "?" : "");
+        return EXIT_USAGE;
+    }
+    size_t found = find_command(argv[1]);
+    return found == COMMAND_COUNT ? EXIT_USAGE : commands[found].run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+    /* A pipe whose reader has gone is an error of the write, not the end of the program. */
+    signal(SIGPIPE, SIG_IGN);
+    int code = run(argc, argv);
+    if (fflush(stdout) != 0 && code == EXIT_OK) {
+        code = EXIT_FAILED;
+    }
+    return code;
+}

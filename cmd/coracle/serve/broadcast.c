@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The service broadcast: a room where a client sends JSON objects {"message":"..."}, however split or glued, and each is
+ * acknowledged to its sender and told to all others. Who sent it is known from the socket; a "client_ip" in the object is
+ * not believed. Every answer is one line ending in LF, so that answers cannot run together; control characters in a
+ * message are escaped on the way, so that a message cannot pass for another line.
+ */
+#include "serve/room.h"
+#include "serve/scanner.h"
+
+#if COR_HAVE_JSON
+
+#include "safe.h"
+
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ACKNOWLEDGED ": 已经收到信息\n"
+#define SAYS " 地址发送了请求消息："
+
+/* A client of the room while it is being read. */
+struct talker {
+    struct session *session;
+    struct member *member;
+};
+
+static bool tell_invalid(void *arg, const char *reason)
+{
+    struct talker *talker = arg;
+    char line[160];
+    int size = snprintf(line, sizeof(line), "invalid message: %s\n", reason);
+    member_send(talker->member, line, (size_t)size);
+    return true;
+}
+
+__attribute__((noinline)) static void show_message(const struct member *sender, struct json_object *object)
+{
+    size_t size;
+    const char *text =
+        json_object_to_json_string_length(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
+    char before[COR_ADDR_TEXT + 8];
+    snprintf(before, sizeof(before), "%s---->", sender->address);
+    if (text != NULL) {
+        log_show(before, text, size, "");
+    }
+    log_say("connection is connected from  %s", sender->address);
+}
+
+/* Writes "<address> says: <message>" LF; the caller frees it. */
+static char *compose(const struct member *sender, const char *text, size_t size, size_t *total)
+{
+    const int keep = SAFE_KEEP_BACKSLASH | SAFE_KEEP_FORMAT;
+    size_t address_size = strlen(sender->address);
+    *total = address_size + strlen(SAYS) + safe_size(text, size, keep) + 1;
+    char *line = malloc(*total);
+    if (line != NULL) {
+        char *end = mempcpy(line, sender->address, address_size);
+        end = mempcpy(end, SAYS, strlen(SAYS));
+        end = safe_copy(end, text, size, keep);
+        *end = '\n';
+    }
+    return line;
+}
+
+static void say(struct talker *talker, const char *text, size_t size)
+{
+    char own[COR_ADDR_TEXT + sizeof(ACKNOWLEDGED)];
+    int own_size = snprintf(own, sizeof(own), "%s" ACKNOWLEDGED, talker->member->address);
+    size_t total;
+    char *others = compose(talker->member, text, size, &total);
+    if (others == NULL) {
+        tell_invalid(talker, "out of memory");
+        return;
+    }
+    room_say(talker->member, own, (size_t)own_size, others, total);
+    free(others);
+}
+
+static bool take_message(void *arg, struct json_object *object)
+{
+    struct talker *talker = arg;
+    talker->session->heard = true;
+    session_arm_read(talker->session);
+    struct json_object *message;
+    if (!json_object_object_get_ex(object, "message", &message) || !json_object_is_type(message, json_type_string)) {
+        tell_invalid(talker, "no \"message\" text in it");
+    } else if (json_object_get_string_len(message) == 0) {
+        tell_invalid(talker, "\"message\" is empty");
+    } else {
+        if (log_shows()) {
+            show_message(talker->member, object);
+        }
+        say(talker, json_object_get_string(message), (size_t)json_object_get_string_len(message));
+    }
+    return member_cut(talker->member) == NULL;
+}
+
+/* Says, and tells the client where that helps, why reading it has come to an end. */
+__attribute__((noinline)) static void end_talk(struct talker *talker, scanner_result result, int code)
+{
+    struct session *session = talker->session;
+    char text[COR_ERROR_TEXT];
+    const char *cause = member_cut(talker->member);
+    if (cause != NULL || result == SCANNER_STOPPED) {
+        cause = cause != NULL ? cause : "stopped";
+    } else if (result == SCANNER_TOO_LONG) {
+        tell_invalid(talker, "too long");
+        cause = session->reason = "too_long";
+    } else if (result == SCANNER_NO_MEMORY) {
+        cause = session->reason = "no_memory";
+    } else {
+        session_ended(session, "read", code);
+        cause = session_error_text(session, "read", code, text, sizeof(text));
+    }
+    log_say("read client message failed:%s", cause);
+}
+
+/* Reads the client until it is over. Returns whether its outbox is still worth writing out. */
+static bool listen_to(struct talker *talker)
+{
+    static const scanner_events events = {.message = take_message, .invalid = tell_invalid};
+    struct session *session = talker->session;
+    struct scanner scanner = {.max_size = session_options(session)->max_line};
+    scanner_result result = SCANNER_MORE;
+    ssize_t count = 0;
+    session_arm_read(session);
+    while (result == SCANNER_MORE) {
+        cor_buffer data;
+        count = cor_read_buffer(session->conn, &data);
+        if (count <= 0) {
+            break;
+        }
+        session->bytes_in += (uint64_t)count;
+        result = scanner_feed(&scanner, data.data, data.size, &events, talker);
+        cor_buffer_free(&data);
+    }
+    if (count == 0 && scanner_is_inside(&scanner)) {
+        tell_invalid(talker, "unexpected end of data");
+    }
+    scanner_free(&scanner);
+    end_talk(talker, result, (int)count);
+    return count >= 0;
+}
+
+static void broadcast_handle(struct session *session)
+{
+    struct talker talker = {.session = session, .member = room_join(session->service->state, session)};
+    if (talker.member == NULL) {
+        session->reason = "no_memory";
+        return;
+    }
+    bool drain = listen_to(&talker);
+    room_leave(talker.member, session, drain);
+    if (session->reason != NULL && strcmp(session->reason, "too_long") == 0) {
+        session_hang_up(session, session->reason);
+    }
+}
+
+static int broadcast_start(struct service *service)
+{
+    service->state = calloc(1, sizeof(struct room));
+    const char *port = strrchr(service->bound, ':');
+    log_say("listening port:  %s", port != NULL ? port + 1 : service->bound);
+    return service->state == NULL ? -1 : 0;
+}
+
+static void broadcast_stop(struct service *service)
+{
+    free(service->state);
+}
+
+const service_def broadcast_service = {
+    .name = "broadcast",
+    .address = "0.0.0.0:1253",
+    .summary = "a room: JSON messages are told to all others",
+    .dial = "--as broadcast ",
+    .handle = broadcast_handle,
+    .start = broadcast_start,
+    .stop = broadcast_stop,
+};
+
+#endif

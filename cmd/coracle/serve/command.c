@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/* `coracle serve`: its options, its help, and from the command line to a run. */
+#include "command.h"
+
+#include "exits.h"
+#include "options.h"
+#include "serve/serve.h"
+#include "suggest.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+/* Descriptors for anything but sessions: standard streams, listeners, pollers, what libraries open in passing. */
+#define OTHER_DESCRIPTORS 64
+#define KIB ((size_t)1024)
+#define GIB (KIB * KIB * KIB)
+
+static const char *const poller_names[] = {"auto", "epoll", "io_uring", NULL};
+static const char *const slow_policy_names[] = {"cut", "drop-oldest", "drop-newest", "block", NULL};
+
+#define FIELD(name) offsetof(serve_options, name)
+
+static const option_def defs[] = {
+    {"workers", 'w', OPTION_COUNT, FIELD(workers), "N",
+     "worker threads (default: COR_WORKERS, else one per usable core)", NULL, 1, 256},
+    {"poller", 'p', OPTION_CHOICE, FIELD(poller), "NAME", "how to wait for the kernel", poller_names, 0, 0},
+    {"max-conns", 'c', OPTION_COUNT, FIELD(max_conns), "N", "connections at a time (default: what descriptors allow)",
+     NULL, 1, UINT32_MAX},
+    {"max-line", 'l', OPTION_SIZE, FIELD(max_line), "BYTES", "longest line or JSON message (default 64k)", NULL, 16,
+     GIB},
+    {"idle-timeout", 'i', OPTION_DURATION, FIELD(idle_timeout), "D",
+     "end clients that send nothing (whole) for so long (default 0: never)", NULL, 0, 0},
+    {"write-timeout", 0, OPTION_DURATION, FIELD(write_timeout), "D",
+     "end clients that take nothing for so long (default 30s; 0: never)", NULL, 0, 0},
+    {"first-byte-timeout", 0, OPTION_DURATION, FIELD(first_byte_timeout), "D",
+     "end clients that do not begin for so long (default 0: never)", NULL, 0, 0},
+    {"outbox", 0, OPTION_SIZE, FIELD(outbox), "BYTES", "broadcast: what may wait for a slow member (default 256k)",
+     NULL, 4 * KIB, GIB},
+    {"slow-policy", 0, OPTION_CHOICE, FIELD(slow_policy), "P", "broadcast: when the outbox is full", slow_policy_names,
+     0, 0},
+    {"grace", 'g', OPTION_DURATION, FIELD(grace), "D", "time to finish after SIGTERM or SIGINT (default 5s)", NULL, 0,
+     0},
+    {"quiet", 'q', OPTION_FLAG, FIELD(quiet), NULL, "do not show what clients do", NULL, 0, 0},
+    {"reply", 'r', OPTION_TEXT, FIELD(reply), "TEXT", "ack: the answer", NULL, 0, 0},
+    {"log-format", 0, OPTION_CHOICE, FIELD(log_format), "F", "of diagnostics on stderr", log_format_names, 0, 0},
+    {"log-level", 0, OPTION_CHOICE, FIELD(log_level), "L", "least level of diagnostics (default info)", log_level_names,
+     0, 0},
+};
+
+static const option_table table = {"coracle serve", defs, sizeof(defs) / sizeof(defs[0])};
+
+void serve_help(FILE *to)
+{
+    fprintf(to, "Usage: coracle serve [OPTIONS] [SERVICE[=ADDRESS]]...\n"
+                "Runs services; without SERVICE all of them, each on its default address.\n\n"
+                "Services:\n");
+    for (size_t i = 0; service_table[i] != NULL; i++) {
+        const service_def *def = service_table[i];
+        fprintf(to, "  %-10s %-17s %s\n", def->name, def->address, def->summary);
+    }
+    fprintf(to, "\nADDRESS is host:port, :port or [::1]:port, or NETWORK://... with network tcp, tcp4, tcp6 or unix,\n"
+                "as in tcp4://:8001, unix:///run/x.sock, unix://@name. Port 0 picks a free one.\n\n"
+                "Options:\n");
+    options_print(&table, to);
+    fprintf(to, "\nDurations are written 500ms, 2s, 1m30s; sizes 4096, 64k, 1MiB.\n");
+}
+
+/* Finds the service named by the first `size` bytes of `name`; NULL after one line on stderr. */
+static const service_def *find_service(const char *name, size_t size)
+{
+    suggestion best = {0};
+    for (size_t i = 0; service_table[i] != NULL; i++) {
+        const char *candidate = service_table[i]->name;
+        if (strlen(candidate) == size && memcmp(candidate, name, size) == 0) {
+            return service_table[i];
+        }
+        suggest_consider(&best, name, size, candidate);
+    }
+    if (best.word != NULL) {
+        fprintf(stderr, "coracle serve: unknown service '%.*s'; did you mean '%s'?\n", (int)size, name, best.word);
+    } else {
+        fprintf(stderr, "coracle serve: unknown service '%.*s'; see 'coracle serve --help'\n", (int)size, name);
+    }
+    return NULL;
+}
+
+static void add_service(struct serve *serve, const service_def *def, const char *text)
+{
+    serve->services[serve->service_count++] =
+        (struct service){.def = def, .serve = serve, .address = address_split(text)};
+}
+
+/* Fills serve->services from "name" and "name=address" words. Returns an exit code. */
+static int choose_services(struct serve *serve, int count, char **words)
+{
+    size_t all = 0;
+    while (service_table[all] != NULL) {
+        all++;
+    }
+    serve->services = calloc(count > 0 ? (size_t)count : all, sizeof(*serve->services));
+    if (serve->services == NULL) {
+        return EXIT_TRY_AGAIN;
+    }
+    for (size_t i = 0; count == 0 && i < all; i++) {
+        add_service(serve, service_table[i], service_table[i]->address);
+    }
+    for (int i = 0; i < count; i++) {
+        size_t size = strcspn(words[i], "=");
+        const service_def *def = find_service(words[i], size);
+        if (def == NULL) {
+            return EXIT_USAGE;
+        }
+        add_service(serve, def, words[i][size] == '=' ? words[i] + size + 1 : def->address);
+    }
+    return EXIT_OK;
+}
+
+/* Allows as many descriptors as the system lets us have, and as many connections as those carry. */
+static void fit_to_descriptors(serve_options *options)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (options->max_conns == 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > 2 * OTHER_DESCRIPTORS) {
+        options->max_conns = limit.rlim_cur - OTHER_DESCRIPTORS;
+    }
+}
+
+/* Runs the tasks; says what kept them from starting. */
+static int run_tasks(struct serve *serve)
+{
+    const serve_options *options = &serve->options;
+    cor_options runtime = {
+        .workers = (int)options->workers,
+        .poller = options->poller < 0 ? NULL : poller_names[options->poller],
+    };
+    int code = cor_run(serve_main, serve, &runtime);
+    if (code >= 0) {
+        return code;
+    }
+    if (code == -EINVAL && runtime.poller != NULL) {
+        fprintf(stderr, "coracle serve: poller %s cannot be used: %s\n", runtime.poller, cor_poller_info());
+    } else {
+        fprintf(stderr, "coracle serve: cannot start: %s\n", cor_strerror(code));
+    }
+    return exit_code_of(code);
+}
+
+int serve_command(int argc, char **argv)
+{
+    struct serve serve = {.options = {
+                              .poller = -1,
+                              .max_line = 64 * KIB,
+                              .write_timeout = 30 * COR_SECOND,
+                              .outbox = 256 * KIB,
+                              .grace = 5 * COR_SECOND,
+                              .reply = "Sua mensagem foi recebida com sucesso",
+                              .log_level = LEVEL_INFO,
+                          }};
+    int first = options_read(&table, argc, argv, &serve.options);
+    if (first < 0) {
+        if (first == OPTIONS_HELP) {
+            serve_help(stdout);
+        }
+        return first == OPTIONS_HELP ? EXIT_OK : EXIT_USAGE;
+    }
+    int code = choose_services(&serve, argc - first, argv + first);
+    if (code == EXIT_OK) {
+        fit_to_descriptors(&serve.options);
+        const log_options log = {.level = (log_level)serve.options.log_level,
+                                 .format = (log_format)serve.options.log_format,
+                                 .quiet = serve.options.quiet};
+        if (log_open(&log) < 0) {
+            fprintf(stderr, "coracle serve: cannot start: %s\n", cor_strerror(-EAGAIN));
+            code = EXIT_TRY_AGAIN;
+        } else {
+            code = run_tasks(&serve);
+            log_close();
+        }
+    }
+    free(serve.services);
+    return code;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The service random: answers each line with a number from 1 to 100, both included and equally likely, until a line reads
+ * STOP. Lines are trimmed of Unicode white space before the comparison; a last line without LF counts. Each session has a
+ * generator of its own, seeded by the kernel: what one client sees says nothing about another.
+ */
+#include "serve/session.h"
+#include "utf8.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define LOWEST 1
+#define HIGHEST 100
+
+static const char too_long[] = "line too long\n";
+
+/* One step of the splitmix64 generator. */
+static uint64_t next_random(uint64_t *state)
+{
+    uint64_t z = *state += UINT64_C(0x9E3779B97F4A7C15);
+    z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
+    return z ^ z >> 31;
+}
+
+/* A number within LOWEST..HIGHEST. Values of the incomplete last round are refused, or low numbers were likelier. */
+static unsigned pick_number(uint64_t *state)
+{
+    const uint64_t count = HIGHEST - LOWEST + 1;
+    uint64_t value;
+    do {
+        value = next_random(state);
+    } while (value >= UINT64_MAX - UINT64_MAX % count);
+    return (unsigned)(LOWEST + value % count);
+}
+
+static bool is_stop(const char *line, size_t size)
+{
+    utf8_trim(&line, &size);
+    return size == 4 && memcmp(line, "STOP", 4) == 0;
+}
+
+static int answer(struct session *session, uint64_t *state)
+{
+    char text[16];
+    int size = snprintf(text, sizeof(text), "%u\n", pick_number(state));
+    return session_write(session, text, (size_t)size);
+}
+
+/* Answers lines until the session is over; says in *op which call ended it. Returns that call's code, 1 for STOP. */
+static int talk(struct session *session, cor_lines *lines, const char **op)
+{
+    uint64_t state;
+    if (getrandom(&state, sizeof(state), 0) != (ssize_t)sizeof(state)) {
+        state = (uint64_t)cor_now() ^ cor_task_id();
+    }
+    for (;;) {
+        char *line;
+        size_t size;
+        session_arm_read(session);
+        int code = cor_lines_next(lines, &line, &size);
+        *op = "read";
+        if (code <= 0) {
+            return code;
+        }
+        session->heard = true;
+        session->bytes_in += size + !lines->partial;
+        if (is_stop(line, size)) {
+            return 1;
+        }
+        code = answer(session, &state);
+        *op = "write";
+        if (code < 0) {
+            return code;
+        }
+    }
+}
+
+__attribute__((noinline)) static void random_open(struct session *session)
+{
+    char peer[COR_ADDR_TEXT];
+    log_say("Serving %s", cor_remote_addr(session->conn, peer, sizeof(peer)));
+}
+
+__attribute__((noinline)) static void random_error(struct session *session, const char *op, int code)
+{
+    char text[COR_ERROR_TEXT];
+    log_say("%s", session_error_text(session, op, code, text, sizeof(text)));
+}
+
+static void random_handle(struct session *session)
+{
+    if (log_shows()) {
+        random_open(session);
+    }
+    cor_lines lines = cor_lines_of(session->conn, session_options(session)->max_line);
+    const char *op;
+    int code = talk(session, &lines, &op);
+    cor_lines_free(&lines);
+    if (code > 0) {
+        session_hang_up(session, "stop");
+        return;
+    }
+    session_ended(session, op, code);
+    if (log_shows()) {
+        random_error(session, op, code);
+    }
+    if (code == COR_ETOO_LONG && session_write(session, too_long, strlen(too_long)) == 0) {
+        session_hang_up(session, "too_long");
+    }
+}
+
+const service_def random_service = {
+    .name = "random",
+    .address = "tcp4://:8001",
+    .summary = "a random number from 1 to 100 per line until STOP",
+    .dial = "",
+    .handle = random_handle,
+};

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The scanner's step takes bytes in one of three states: between messages (white space is dropped, "{" begins one),
+ * inside one (the tokener takes them), skipping (dropped up to LF). Off when built without json-c.
+ *
+ * json-c's strict mode still lets through control characters in strings, encoded surrogates, single quotes, NaN, "1." and
+ * "-01". So the bytes are looked at before, which also finds where the message ends; the tokener is given none beyond.
+ */
+#include "serve/scanner.h"
+
+#if COR_HAVE_JSON
+
+#include "utf8.h"
+
+#include <json-c/json.h>
+#include <string.h>
+
+#define MAX_DEPTH 32
+#define FLAGS (JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS)
+
+/* One call of scanner_feed. */
+typedef struct feeding {
+    const char *next;
+    size_t left;
+    const scanner_events *events;
+    void *arg;
+    scanner_result result;
+} feeding;
+
+static void advance(feeding *feed, size_t count)
+{
+    feed->next += count;
+    feed->left -= count;
+}
+
+static void leave_message(struct scanner *scanner)
+{
+    json_tokener_free(scanner->tokener);
+    scanner->tokener = NULL;
+    scanner->size = 0;
+}
+
+static void report_invalid(struct scanner *scanner, feeding *feed, const char *reason)
+{
+    if (scanner->tokener != NULL) {
+        leave_message(scanner);
+    }
+    scanner->size = 0;
+    scanner->skipping = true;
+    if (!feed->events->invalid(feed->arg, reason)) {
+        feed->result = SCANNER_STOPPED;
+    }
+}
+
+static void skip_line(struct scanner *scanner, feeding *feed)
+{
+    const char *end = memchr(feed->next, '\n', feed->left);
+    size_t count = end == NULL ? feed->left : (size_t)(end - feed->next) + 1;
+    scanner->size += count;
+    advance(feed, count);
+    if (end != NULL) {
+        scanner->skipping = false;
+        scanner->size = 0;
+    } else if (scanner->size > scanner->max_size) {
+        feed->result = SCANNER_TOO_LONG;
+    }
+}
+
+static void begin_message(struct scanner *scanner, feeding *feed)
+{
+    char first = *feed->next;
+    if (first == ' ' || first == '\t' || first == '\r' || first == '\n') {
+        advance(feed, 1);
+    } else if (first != '{') {
+        report_invalid(scanner, feed, "expected a JSON object");
+    } else {
+        scanner->tokener = json_tokener_new_ex(MAX_DEPTH);
+        if (scanner->tokener == NULL) {
+            feed->result = SCANNER_NO_MEMORY;
+            return;
+        }
+        json_tokener_set_flags(scanner->tokener, FLAGS);
+        scanner->place = (scanner_place){0};
+    }
+}
+
+/* Whether `c` may follow inside a string; tells the place where the string ends. */
+static bool step_in_string(scanner_place *place, unsigned char c)
+{
+    if (c < 0x20) {
+        return false;
+    }
+    if (place->escaped) {
+        place->escaped = false;
+    } else if (c == '\\') {
+        place->escaped = true;
+    } else if (c == '"') {
+        place->in_string = false;
+    }
+    return true;
+}
+
+/* Whether `c` may follow outside strings, as far as the tokener would not notice. */
+static bool step_outside(scanner_place *place, char c)
+{
+    bool digit = c >= '0' && c <= '9';
+    const char *last = place->last;
+    if (c == 'N' || c == 'I' || c == '\'' || (last[0] == '.' && !digit)) {
+        return false;
+    }
+    if (digit && last[0] == '0' && last[1] == '-' && last[2] != 'e' && last[2] != 'E') {
+        return false;
+    }
+    place->in_string = c == '"';
+    place->depth += c == '{' || c == '[';
+    place->depth -= c == '}' || c == ']';
+    place->last[2] = last[1];
+    place->last[1] = last[0];
+    place->last[0] = c;
+    return true;
+}
+
+/* The length of the character at `text` if it may stand there, else 0. */
+static size_t step(scanner_place *place, const char *text, size_t size)
+{
+    uint32_t rune;
+    if (!place->in_string) {
+        return step_outside(place, *text);
+    }
+    return step_in_string(place, (unsigned char)*text) ? utf8_decode(text, size, &rune) : 0;
+}
+
+/*
+ * Counts the bytes up to the end of the message, to the first that cannot be right (*wrong says so), or to `limit`; in the
+ * last case a character may reach beyond it.
+ */
+static size_t look_ahead(scanner_place *place, const char *text, size_t size, size_t limit, bool *wrong)
+{
+    size_t i = 0;
+    *wrong = false;
+    while (i < size && i < limit) {
+        size_t length = step(place, text + i, size - i);
+        *wrong = length == 0;
+        i += length;
+        if (*wrong || place->depth == 0) {
+            break;
+        }
+    }
+    return i;
+}
+
+/* The message under way goes on after `given` bytes that the tokener has taken. */
+static void more_of_message(struct scanner *scanner, feeding *feed, size_t given, bool wrong)
+{
+    scanner->size += given;
+    advance(feed, given);
+    if (wrong) {
+        report_invalid(scanner, feed, "unexpected character");
+    } else if (scanner->size >= scanner->max_size) {
+        feed->result = SCANNER_TOO_LONG;
+    }
+}
+
+static void continue_message(struct scanner *scanner, feeding *feed)
+{
+    size_t room = scanner->max_size - scanner->size;
+    bool wrong;
+    size_t given = look_ahead(&scanner->place, feed->next, feed->left, room, &wrong);
+    struct json_object *object = NULL;
+    enum json_tokener_error error = json_tokener_continue;
+    if (given > 0) {
+        object = json_tokener_parse_ex(scanner->tokener, feed->next, (int)given);
+        error = json_tokener_get_error(scanner->tokener);
+    }
+    if (error == json_tokener_continue) {
+        more_of_message(scanner, feed, given, wrong);
+        return;
+    }
+    advance(feed, json_tokener_get_parse_end(scanner->tokener));
+    if (error != json_tokener_success) {
+        report_invalid(scanner, feed, json_tokener_error_desc(error));
+        return;
+    }
+    leave_message(scanner);
+    if (!feed->events->message(feed->arg, object)) {
+        feed->result = SCANNER_STOPPED;
+    }
+    json_object_put(object);
+}
+
+static void scan(struct scanner *scanner, feeding *feed)
+{
+    while (feed->left > 0 && feed->result == SCANNER_MORE) {
+        if (scanner->skipping) {
+            skip_line(scanner, feed);
+        } else if (scanner->tokener == NULL) {
+            begin_message(scanner, feed);
+        } else {
+            continue_message(scanner, feed);
+        }
+    }
+}
+
+/*
+ * Characters are looked at whole: half a one at the end of a read waits in `held` for its rest.
+ */
+scanner_result scanner_feed(struct scanner *scanner, const void *bytes, size_t size, const scanner_events *events,
+                            void *arg)
+{
+    const char *next = bytes;
+    feeding feed = {.events = events, .arg = arg, .result = SCANNER_MORE};
+    while (scanner->held_size > 0 && size > 0 &&
+           utf8_unfinished(scanner->held, scanner->held_size) == scanner->held_size) {
+        scanner->held[scanner->held_size++] = (unsigned char)*next++;
+        size--;
+    }
+    if (scanner->held_size > 0 && utf8_unfinished(scanner->held, scanner->held_size) != scanner->held_size) {
+        feed.next = (const char *)scanner->held;
+        feed.left = scanner->held_size;
+        scanner->held_size = 0;
+        scan(scanner, &feed);
+    }
+    size_t tail = utf8_unfinished(next, size);
+    feed.next = next;
+    feed.left = size - tail;
+    scan(scanner, &feed);
+    if (feed.result == SCANNER_MORE && tail > 0) {
+        memcpy(scanner->held, next + size - tail, tail);
+        scanner->held_size = tail;
+    }
+    return feed.result;
+}
+
+bool scanner_is_inside(const struct scanner *scanner)
+{
+    return scanner->tokener != NULL;
+}
+
+void scanner_free(struct scanner *scanner)
+{
+    if (scanner->tokener != NULL) {
+        leave_message(scanner);
+    }
+}
+
+#endif

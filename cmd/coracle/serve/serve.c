@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Listens on everything or on nothing, says where, accepts until a signal, lets sessions finish for the time of grace,
+ * then cancels them. Each service accepts in a task of its own; all sessions are in one group.
+ */
+#include "serve/serve.h"
+
+#include "exits.h"
+#include "serve/session.h"
+#include "signals.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* The handles stay: an accept task that has not begun yet must find its own closed, not none. */
+static void close_listeners(struct serve *serve)
+{
+    for (size_t i = 0; i < serve->service_count; i++) {
+        if (serve->services[i].listener != NULL) {
+            cor_listener_close(serve->services[i].listener);
+        }
+    }
+}
+
+/* Listens for all services. Returns an exit code; on failure nothing listens, and stderr says why in Go's words. */
+static int listen_all(struct serve *serve)
+{
+    for (size_t i = 0; i < serve->service_count; i++) {
+        struct service *service = &serve->services[i];
+        cor_error error;
+        int code = cor_listen(&service->listener, service->address.network, service->address.text, &error);
+        if (code < 0) {
+            char text[COR_ERROR_TEXT];
+            fprintf(stderr, "%s\n", cor_error_text(&error, text, sizeof(text)));
+            service->listener = NULL;
+            close_listeners(serve);
+            int exit_code = exit_code_of(code);
+            return exit_code == EXIT_UNREACHABLE ? EXIT_BAD_CONFIG : exit_code;
+        }
+        cor_listener_addr(service->listener, service->bound, sizeof(service->bound));
+    }
+    return EXIT_OK;
+}
+
+/* Tells where the services are, for programs on stdout and for people on stderr, before anybody is accepted. */
+static void announce(struct serve *serve)
+{
+    for (size_t i = 0; i < serve->service_count; i++) {
+        struct service *service = &serve->services[i];
+        log_announce("listening %s %s %s", service->def->name, service->address.network, service->bound);
+    }
+    for (size_t i = 0; i < serve->service_count; i++) {
+        struct service *service = &serve->services[i];
+        char target[COR_ADDR_TEXT + 16], plain[COR_ADDR_TEXT + 16];
+        address_to_dial(service->address.network, service->bound, target, sizeof(target));
+        address_for_nc(service->address.network, service->bound, plain, sizeof(plain));
+        log_hint("try: %s dial %s%s   or: nc %s", program_invocation_name, service->def->dial, target, plain);
+    }
+    log_flush();
+}
+
+/* Ends the program as a signal would when no service can accept any more. */
+static void accept_ended(struct service *service, int code)
+{
+    struct serve *serve = service->serve;
+    int left = atomic_fetch_sub(&serve->accepting, 1) - 1;
+    if (code < 0 && code != COR_ECANCELED) {
+        LOG(LEVEL_ERROR, "accept_failed", {"service", service->def->name, 0}, {"error", cor_strerror(code), 0});
+        atomic_store(&serve->failed, true);
+        if (left == 0 && !atomic_load(&serve->stopping)) {
+            kill(getpid(), SIGTERM);
+        }
+    }
+}
+
+static void accept_task(void *arg)
+{
+    struct service *service = arg;
+    int code = cor_serve(service->listener, &service->serve->sessions, session_main, service);
+    accept_ended(service, code);
+    cor_waitgroup_done(&service->serve->acceptors);
+}
+
+static int start_all(struct serve *serve)
+{
+    for (size_t i = 0; i < serve->service_count; i++) {
+        struct service *service = &serve->services[i];
+        if (service->def->start != NULL && service->def->start(service) < 0) {
+            return -ENOMEM;
+        }
+    }
+    log_flush();
+    atomic_store(&serve->accepting, (int)serve->service_count);
+    for (size_t i = 0; i < serve->service_count; i++) {
+        cor_waitgroup_add(&serve->acceptors, 1);
+        int code = cor_go(accept_task, &serve->services[i]);
+        if (code < 0) {
+            cor_waitgroup_done(&serve->acceptors);
+            return code;
+        }
+    }
+    return 0;
+}
+
+/* Lets sessions finish, then ends them. */
+static void wind_down(struct serve *serve)
+{
+    atomic_store(&serve->stopping, true);
+    close_listeners(serve);
+    cor_waitgroup_wait(&serve->acceptors, 0);
+    int64_t grace = serve->options.grace;
+    if (cor_group_wait(&serve->sessions, cor_after(grace)) == COR_ETIMEOUT) {
+        LOG(LEVEL_INFO, "grace_over", {"open", NULL, (int64_t)atomic_load(&serve->open)});
+        cor_group_cancel(&serve->sessions);
+        cor_group_wait(&serve->sessions, 0);
+    }
+    for (size_t i = 0; i < serve->service_count; i++) {
+        if (serve->services[i].def->stop != NULL) {
+            serve->services[i].def->stop(&serve->services[i]);
+        }
+    }
+    LOG(LEVEL_INFO, "stopped", {"accepted", NULL, (int64_t)atomic_load(&serve->accepted)},
+        {"closed", NULL, (int64_t)atomic_load(&serve->closed)}, {"open", NULL, (int64_t)atomic_load(&serve->open)});
+}
+
+int serve_main(void *arg)
+{
+    struct serve *serve = arg;
+    int exit_code = listen_all(serve);
+    if (exit_code != EXIT_OK) {
+        return exit_code;
+    }
+    int code = signals_catch();
+    if (code < 0) {
+        fprintf(stderr, "coracle serve: signals: %s\n", cor_strerror(code));
+        close_listeners(serve);
+        return EXIT_FAILED;
+    }
+    announce(serve);
+    code = start_all(serve);
+    if (code < 0) {
+        LOG(LEVEL_ERROR, "start_failed", {"error", cor_strerror(code), 0});
+        atomic_store(&serve->failed, true);
+    } else {
+        int signal_number = signals_wait();
+        LOG(LEVEL_INFO, "stopping", {"signal", NULL, signal_number},
+            {"open", NULL, (int64_t)atomic_load(&serve->open)});
+    }
+    signals_end_at_once();
+    wind_down(serve);
+    return atomic_load(&serve->failed) ? EXIT_FAILED : EXIT_OK;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* What a service is, what all services of a `coracle serve` share, and the table of those there are. */
+#ifndef CORACLE_CMD_SERVE_SERVICE_H
+#define CORACLE_CMD_SERVE_SERVICE_H
+
+#include "address.h"
+#include "log.h"
+
+#include <coracle.h>
+#include <stdatomic.h>
+
+struct session;
+struct service;
+
+/* What happens when a member of the broadcast room reads slower than the others talk. */
+typedef enum slow_policy { SLOW_CUT, SLOW_DROP_OLDEST, SLOW_DROP_NEWEST, SLOW_BLOCK } slow_policy;
+
+/* The command line of serve. */
+typedef struct serve_options {
+    uint64_t workers;           /* 0: one per usable core */
+    int poller;                 /* index in serve's poller names; -1: not given */
+    uint64_t max_conns;         /* 0: as many as there are descriptors */
+    size_t max_line;            /* bytes of a line or message */
+    int64_t idle_timeout;       /* ns; 0: none */
+    int64_t write_timeout;      /* ns; 0: none */
+    int64_t first_byte_timeout; /* ns; 0: none */
+    size_t outbox;              /* bytes waiting per member of the room */
+    int slow_policy;            /* a slow_policy */
+    int64_t grace;              /* ns */
+    bool quiet;
+    const char *reply; /* what ack answers */
+    int log_format;    /* a log_format */
+    int log_level;     /* a log_level */
+} serve_options;
+
+/* One run of `coracle serve`. */
+struct serve {
+    serve_options options;
+    struct service *services;
+    size_t service_count;
+    cor_group sessions;            /* all session tasks */
+    cor_waitgroup acceptors;       /* the accept loops */
+    atomic_bool failed;            /* a service had to give up */
+    atomic_bool stopping;          /* listeners are being closed on purpose */
+    atomic_int accepting;          /* services whose accept loop still runs */
+    atomic_uint_fast64_t open;     /* sessions now */
+    atomic_uint_fast64_t accepted; /* connections ever accepted; = closed + open */
+    atomic_uint_fast64_t closed;   /* connections ever closed */
+};
+
+/* A kind of service. */
+typedef struct service_def {
+    const char *name;
+    const char *address; /* default, as on the command line */
+    const char *summary; /* for the help */
+    const char *dial;    /* arguments of `coracle dial` that suit it */
+    /* Talks to one client; returns when the session is over. The caller closes the connection. */
+    void (*handle)(struct session *session);
+    /* Prepares what the sessions share (service.state) and says what the tutorial says at start. NULL: nothing. */
+    int (*start)(struct service *service);
+    /* Undoes start after the last session. NULL: nothing. */
+    void (*stop)(struct service *service);
+} service_def;
+
+/* One service of this run. */
+struct service {
+    const service_def *def;
+    struct serve *serve;
+    address address;           /* as asked for */
+    cor_listener *listener;    /* NULL: not listening */
+    char bound[COR_ADDR_TEXT]; /* where it listens */
+    void *state;               /* the service's own */
+};
+
+extern const service_def *const service_table[]; /* ends with NULL */
+
+extern const service_def ack_service, print_service, greet_service, echo_service, random_service;
+#if COR_HAVE_JSON
+extern const service_def broadcast_service;
+#endif
+
+#endif

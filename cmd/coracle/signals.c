@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* Signals as something tasks wait for. */
+#include "signals.h"
+
+#include "exits.h"
+
+#include <coracle.h>
+#include <signal.h>
+#include <unistd.h>
+
+int signals_catch(void)
+{
+    int code = cor_signal_catch(SIGINT);
+    return code < 0 ? code : cor_signal_catch(SIGTERM);
+}
+
+int signals_wait(void)
+{
+    return cor_signal_wait(0);
+}
+
+static void wait_and_exit(void *arg)
+{
+    (void)arg;
+    int number = cor_signal_wait(0);
+    if (number > 0) {
+        /* At once: what has not been written by now waits for a reader that may never come. */
+        _exit(EXIT_SIGNAL + number);
+    }
+}
+
+void signals_end_at_once(void)
+{
+    if (cor_go(wait_and_exit, NULL) < 0) {
+        /* Without the task a second signal would do nothing: better the default action. */
+        signal(SIGINT, SIG_DFL);
+        signal(SIGTERM, SIG_DFL);
+    }
+}

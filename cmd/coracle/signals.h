@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* What ends `coracle serve`: the first signal asks it to finish, the second ends it at once. */
+#ifndef CORACLE_CMD_SIGNALS_H
+#define CORACLE_CMD_SIGNALS_H
+
+/* Begins to catch SIGINT and SIGTERM. Task only. Returns 0 or a negative code. */
+int signals_catch(void);
+
+/* Waits for the first one. Returns its number, or a negative code. */
+int signals_wait(void);
+
+/* From now on a signal ends the process at once with 128 + its number. */
+void signals_end_at_once(void);
+
+#endif
