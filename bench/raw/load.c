@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Load generator for echo servers: one thread, one epoll, N connections, each with `depth` messages under way at any time.
+ * Every byte that comes back is compared with what was sent; connections that get nothing in the measured window are
+ * counted. With --pid the CPU time that this process (the server) uses in the window is reported per message: on one
+ * machine the rate is limited by the generator too, the server's cost is not.
+ * usage: raw_load [--connections N] [--size BYTES] [--depth N] [--seconds S] [--warmup S] [--pid PID] IPV4:PORT
+ * Prints one line of key=value pairs. Exit 1 if a byte was wrong or a connection was lost.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { BUFFER_BYTES = 65536, PERIOD = 251, EVENTS = 256 };
+/* The histogram: 2^SUB_BITS buckets per power of two, so figures are within 1.6 %. */
+enum { SUB_BITS = 6, SUBS = 1 << SUB_BITS, BUCKETS = (64 - SUB_BITS) * SUBS };
+
+/* One connection. Its streams are the repeated pattern, from a place of its own on. */
+typedef struct client {
+    int fd;
+    bool sticky;       /* the kernel told of an end or an error: read until it shows */
+    uint64_t sent;     /* bytes, as a place in the pattern */
+    uint64_t pending;  /* bytes to send that the kernel has not taken yet */
+    uint64_t received; /* bytes, as a place in the pattern */
+    uint64_t first;    /* where both began */
+    uint64_t done;     /* messages that came back */
+    uint64_t in_window;
+    int64_t *sent_at; /* of message m at m % depth */
+} client;
+
+static struct {
+    uint64_t connections, size, depth;
+    double seconds, warmup;
+    long pid;
+    struct sockaddr_in addr;
+} options = {.connections = 100, .size = 64, .depth = 1, .seconds = 2, .warmup = 0.4};
+
+static client *clients;
+static char pattern[PERIOD + BUFFER_BYTES];
+static char buffer[BUFFER_BYTES];
+static uint64_t histogram[BUCKETS];
+static uint64_t messages;
+static bool measuring;
+static int epoll;
+
+static void fail(const char *what)
+{
+    fprintf(stderr, "raw_load: %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+static int64_t clock_ns(clockid_t clock)
+{
+    struct timespec now;
+    return clock_gettime(clock, &now) == 0 ? (int64_t)now.tv_sec * 1000000000 + now.tv_nsec : 0;
+}
+
+static unsigned bucket_of(uint64_t value)
+{
+    if (value < SUBS) {
+        return (unsigned)value;
+    }
+    unsigned shift = 63 - (unsigned)__builtin_clzll(value) - SUB_BITS;
+    return (shift + 1) * SUBS + (unsigned)(value >> shift) - SUBS;
+}
+
+/* The value in the middle of a bucket. */
+static double value_of(unsigned bucket)
+{
+    if (bucket < SUBS) {
+        return bucket;
+    }
+    unsigned shift = bucket / SUBS - 1;
+    return ((double)(bucket % SUBS + SUBS) + 0.5) * (double)(UINT64_C(1) << shift);
+}
+
+/* The latency, us, that the given part of the messages kept. */
+static double quantile_us(double part)
+{
+    uint64_t rank = (uint64_t)(part * (double)messages);
+    for (unsigned i = 0; i < BUCKETS; i++) {
+        if (rank < histogram[i]) {
+            return value_of(i) / 1000;
+        }
+        rank -= histogram[i];
+    }
+    return 0;
+}
+
+/* Sends what is pending, as much as the kernel takes. */
+static void flush_pending(client *of)
+{
+    while (of->pending > 0) {
+        size_t size = of->pending < BUFFER_BYTES ? of->pending : BUFFER_BYTES;
+        ssize_t sent = send(of->fd, pattern + of->sent % PERIOD, size, MSG_NOSIGNAL);
+        if (sent < 0) {
+            if (errno == EAGAIN) {
+                return;
+            }
+            fail("send");
+        }
+        of->sent += (uint64_t)sent;
+        of->pending -= (uint64_t)sent;
+    }
+}
+
+/* Counts the messages that are complete by now and sends as many new ones. */
+static void count_messages(client *of)
+{
+    uint64_t complete = (of->received - of->first) / options.size;
+    int64_t now = clock_ns(CLOCK_MONOTONIC);
+    for (; of->done < complete; of->done++) {
+        int64_t *sent_at = &of->sent_at[of->done % options.depth];
+        if (measuring) {
+            histogram[bucket_of((uint64_t)(now - *sent_at))]++;
+            messages++;
+            of->in_window++;
+        }
+        *sent_at = now;
+        of->pending += options.size;
+    }
+    flush_pending(of);
+}
+
+static void receive(client *of)
+{
+    ssize_t count;
+    do {
+        count = recv(of->fd, buffer, sizeof(buffer), 0);
+        if (count < 0 && errno == EAGAIN) {
+            return;
+        }
+        if (count <= 0) {
+            errno = count == 0 ? EPIPE : errno;
+            fail("recv");
+        }
+        if (memcmp(buffer, pattern + of->received % PERIOD, (size_t)count) != 0) {
+            fprintf(stderr, "raw_load: connection %td got other bytes than it sent\n", of - clients);
+            exit(1);
+        }
+        of->received += (uint64_t)count;
+        count_messages(of);
+    } while (count == sizeof(buffer) || of->sticky);
+}
+
+static void poll_once(void)
+{
+    struct epoll_event events[EVENTS];
+    int count = epoll_wait(epoll, events, EVENTS, 100);
+    for (int i = 0; i < count; i++) {
+        client *of = events[i].data.ptr;
+        of->sticky = (events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+        if (of->pending > 0) {
+            flush_pending(of);
+        }
+        if ((events[i].events & ~(uint32_t)EPOLLOUT) != 0) {
+            receive(of);
+        }
+    }
+}
+
+static void run_for(double seconds)
+{
+    int64_t end = clock_ns(CLOCK_MONOTONIC) + (int64_t)(seconds * 1e9);
+    while (clock_ns(CLOCK_MONOTONIC) < end) {
+        poll_once();
+    }
+}
+
+static void open_client(client *of, uint64_t number)
+{
+    int on = 1;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = of};
+    of->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (of->fd < 0 || connect(of->fd, (struct sockaddr *)&options.addr, sizeof(options.addr)) < 0) {
+        fail("connect");
+    }
+    if (setsockopt(of->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 ||
+        fcntl(of->fd, F_SETFL, O_NONBLOCK) < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, of->fd, &event) < 0) {
+        fail("connect");
+    }
+    of->first = of->sent = of->received = number * 7;
+    of->sent_at = calloc(options.depth, sizeof(*of->sent_at));
+    if (of->sent_at == NULL) {
+        fail("calloc");
+    }
+}
+
+static void start_all(void)
+{
+    for (uint64_t i = 0; i < options.connections; i++) {
+        open_client(&clients[i], i);
+    }
+    for (uint64_t i = 0; i < options.connections; i++) {
+        for (uint64_t m = 0; m < options.depth; m++) {
+            clients[i].sent_at[m] = clock_ns(CLOCK_MONOTONIC);
+        }
+        clients[i].pending = options.size * options.depth;
+        flush_pending(&clients[i]);
+    }
+}
+
+static uint64_t count_starved(void)
+{
+    uint64_t starved = 0;
+    for (uint64_t i = 0; i < options.connections; i++) {
+        starved += clients[i].in_window == 0;
+    }
+    return starved;
+}
+
+static void measure(clockid_t server)
+{
+    run_for(options.warmup);
+    int64_t start = clock_ns(CLOCK_MONOTONIC), cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID), server_cpu = clock_ns(server);
+    measuring = true;
+    run_for(options.seconds);
+    double took = (double)(clock_ns(CLOCK_MONOTONIC) - start);
+    double used = (double)(clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu);
+    double server_used = (double)(clock_ns(server) - server_cpu);
+    printf("messages=%llu per_s=%.0f p50_us=%.1f p99_us=%.1f starved=%llu client_cpu=%.3f client_us=%.3f",
+           (unsigned long long)messages, (double)messages * 1e9 / took, quantile_us(0.5), quantile_us(0.99),
+           (unsigned long long)count_starved(), used / took, used / 1000 / (double)messages);
+    if (options.pid != 0) {
+        printf(" server_cpu=%.3f server_us=%.4f", server_used / took, server_used / 1000 / (double)messages);
+    }
+    printf("\n");
+}
+
+static void usage(const char *program)
+{
+    fprintf(stderr,
+            "usage: %s [--connections N] [--size BYTES] [--depth N] [--seconds S] [--warmup S] [--pid PID] IPV4:PORT\n",
+            program);
+    exit(2);
+}
+
+static void parse_address(char *program, char *text)
+{
+    char *port = text != NULL ? strrchr(text, ':') : NULL;
+    if (port == NULL) {
+        usage(program);
+    }
+    *port++ = '\0';
+    options.addr = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+    if (inet_pton(AF_INET, text, &options.addr.sin_addr) != 1) {
+        usage(program);
+    }
+}
+
+static void set_option(char *program, int option)
+{
+    uint64_t number = strtoull(optarg != NULL ? optarg : "0", NULL, 10);
+    switch (option) {
+    case 'c':
+        options.connections = number;
+        break;
+    case 's':
+        options.size = number;
+        break;
+    case 'd':
+        options.depth = number;
+        break;
+    case 't':
+        options.seconds = atof(optarg);
+        break;
+    case 'w':
+        options.warmup = atof(optarg);
+        break;
+    case 'p':
+        options.pid = (long)number;
+        break;
+    default:
+        usage(program);
+    }
+}
+
+static void parse(int argc, char **argv)
+{
+    static const struct option known[] = {
+        {"connections", required_argument, NULL, 'c'}, {"size", required_argument, NULL, 's'},
+        {"depth", required_argument, NULL, 'd'},       {"seconds", required_argument, NULL, 't'},
+        {"warmup", required_argument, NULL, 'w'},      {"pid", required_argument, NULL, 'p'},
+        {NULL, 0, NULL, 0},
+    };
+    int option;
+    while ((option = getopt_long(argc, argv, "c:s:d:t:w:p:", known, NULL)) != -1) {
+        set_option(argv[0], option);
+    }
+    parse_address(argv[0], argv[optind]);
+    if (options.connections == 0 || options.size == 0 || options.depth == 0 || options.seconds <= 0) {
+        usage(argv[0]);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    clockid_t server = CLOCK_PROCESS_CPUTIME_ID;
+    struct rlimit files;
+    parse(argc, argv);
+    if (options.pid != 0 && clock_getcpuclockid((pid_t)options.pid, &server) != 0) {
+        errno = ESRCH;
+        fail("--pid");
+    }
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
+    for (size_t i = 0; i < sizeof(pattern); i++) {
+        pattern[i] = (char)(i % PERIOD);
+    }
+    clients = calloc(options.connections, sizeof(*clients));
+    epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (clients == NULL || epoll < 0) {
+        fail("set-up");
+    }
+    start_all();
+    measure(server);
+    return 0;
+}

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+# test: serial
+"""A thousand connections over two workers: the task dump shows that each worker has its half, within 5 %."""
+import re
+import signal
+
+from harness import Case, close_all, main, serve, wait_until
+
+COUNT = 1000
+BATCH = 20
+ATTEMPTS = 3  # a worker's thread that the machine does not let run is relieved of new clients, and that is as it should be
+
+
+class Balance(Case):
+    def test_shares(self):
+        seen = []
+        for _ in range(ATTEMPTS):
+            seen.append(self.measure())
+            print("sessions per worker: %s" % seen[-1])
+            if max(seen[-1].values()) <= COUNT / 2 * 1.05:
+                return
+        self.fail("never even within 5 %%: %s" % seen)
+
+    def measure(self):
+        with serve("echo", workers=2, options=("--quiet", "--log-level", "error")) as server:
+            peers = []
+            for _ in range(COUNT // BATCH):
+                batch = [server.connect() for _ in range(BATCH)]
+                for peer in batch:
+                    peer.send("x")
+                for peer in batch:
+                    self.assertEqual(peer.read(1), b"x")
+                peers += batch
+            server.signal(signal.SIGQUIT)
+            shares = wait_until(lambda: self.shares(server.err), lambda: "a dump of all tasks: " + server.err[-2000:])
+            self.assertEqual(len(shares), 2, shares)
+            close_all(*peers)
+            server.stop()
+            self.assertEqual(server.process.returncode, 0, server.describe())
+            return shares
+
+    @staticmethod
+    def shares(dump):
+        """Counts the tasks that wait in a read per worker once the dump has all of them."""
+        counts = {}
+        for block in re.split(r"\n(?=task )", dump):
+            worker = re.search(r"\bworker (\d+)", block)
+            if worker and "cor_read_buffer" in block:
+                counts[worker.group(1)] = counts.get(worker.group(1), 0) + 1
+        return counts if sum(counts.values()) >= COUNT else None
+
+
+if __name__ == "__main__":
+    main()

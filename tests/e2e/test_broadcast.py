@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: MIT
+# test: serial timeout=300
+"""A room of a hundred with a member that stalls and one that trickles: the other 98 get everything, in order, and the
+server's memory is bounded. COR_E2E_FULL=1 publishes 50 MB to each, otherwise 3 MB.
+"""
+import selectors
+import time
+
+from harness import ACK_ANSWER, FULL, PATIENCE, TOLD, Case, main, need_json, serve
+
+READERS = 98
+TEXT_SIZE = 8000
+BYTES_EACH = 50_000_000 if FULL else 3_000_000
+WINDOW = 8  # messages that may be under way to the slowest of the 98: less than an outbox
+GROWTH_KIB = 32 * 1024
+
+
+def text_of(number):
+    return (b"%08d " % number) + b"abcdefg " * ((TEXT_SIZE - 9) // 8)
+
+
+class Member:
+    """A reader that compares the stream with what it must be."""
+
+    def __init__(self, case, peer, prefix):
+        self.case = case
+        self.peer = peer
+        self.prefix = prefix
+        self.buffer = bytearray()
+        self.got = 0  # messages
+
+    def take(self):
+        data = self.peer.sock.recv(1 << 18)
+        if not data:
+            raise AssertionError("a healthy reader was cut after %d messages" % self.got)
+        self.buffer += data
+        size = len(self.prefix) + len(text_of(0)) + 1
+        while len(self.buffer) >= size:
+            if self.buffer[:size] != self.prefix + text_of(self.got) + b"\n":
+                raise AssertionError("message %d is wrong: %r" % (self.got, bytes(self.buffer[:80])))
+            del self.buffer[:size]
+            self.got += 1
+
+
+class Room(Case):
+    @classmethod
+    def setUpClass(cls):
+        need_json()
+
+    def test_slow_members_among_a_hundred(self):
+        for workers in (1, 2):
+            with self.subTest(workers=workers), \
+                    serve("broadcast", workers=workers, options=("--quiet", "--log-level", "warn")) as server:
+                self.run_room(server, workers)
+                server.stop()
+                self.assertEqual(server.process.returncode, 0, server.describe())
+
+    def enter(self, server, **options):
+        """Connects and waits until the room knows the member: its own message is acknowledged."""
+        peer = server.connect(**options)
+        peer.send(b'{"message":"here"}')
+        self.assertEqual(peer.line(), peer.name.encode() + ACK_ANSWER)
+        return peer
+
+    def run_room(self, server, workers):
+        stalled = self.enter(server, small_buffer=4096)
+        trickle = self.enter(server, small_buffer=4096)
+        talker = self.enter(server)
+        readers = [self.enter(server) for _ in range(READERS)]
+        for index, peer in enumerate(readers):  # what the later ones said on entering
+            for _ in range(READERS - index - 1):
+                peer.line()
+        for _ in range(READERS):
+            talker.line()
+        prefix = talker.name.encode() + TOLD
+        members = [Member(self, peer, prefix) for peer in readers]
+        before = server.private_kib()
+        peak, begin, gaps = self.publish(server, talker, members, trickle, BYTES_EACH // TEXT_SIZE)
+        seconds = time.monotonic() - begin
+        gaps.sort()
+        print("workers %d: %d messages of %d bytes to each of %d readers in %.1f s; one reaches all 98 in %.1f ms "
+              "(median), %.1f ms (p99); server grew by %d KiB at most" % (
+                  workers, BYTES_EACH // TEXT_SIZE, TEXT_SIZE, READERS, seconds, gaps[len(gaps) // 2] * 1000,
+                  gaps[len(gaps) * 99 // 100] * 1000, peak - before))
+        self.assertLess(peak - before, GROWTH_KIB)
+        stalled.gone()  # cut by the default policy: the stream ends
+        for peer in (stalled, trickle, talker, *readers):
+            peer.close()
+
+    def publish(self, server, talker, members, trickle, count):
+        """Publishes `count` messages, never more than WINDOW ahead of the slowest healthy reader; all in one loop."""
+        begin = last_news = last_trickle = time.monotonic()
+        peak, sent, sent_at, gaps = 0, 0, {}, []
+        talker.sock.setblocking(False)
+        trickle.sock.setblocking(False)
+        pending = b""
+        with selectors.DefaultSelector() as selector:
+            for member in members:
+                selector.register(member.peer.sock, selectors.EVENT_READ, member)
+            selector.register(talker.sock, selectors.EVENT_READ, None)
+            done = 0
+            while done < count:
+                while not pending and sent < min(count, done + WINDOW):
+                    pending = b'{"client_ip":"x","message":"' + text_of(sent) + b'"}'
+                    sent_at[sent] = time.monotonic()
+                    sent += 1
+                    pending = self.push(talker.sock, pending)
+                if pending:
+                    pending = self.push(talker.sock, pending)
+                for key, _ in selector.select(0.05):
+                    last_news = time.monotonic()
+                    if key.data is None:
+                        talker.sock.recv(65536)  # acknowledgements
+                    else:
+                        key.data.take()
+                now = time.monotonic()
+                slowest = min(member.got for member in members)
+                while done < slowest:
+                    gaps.append(now - sent_at.pop(done))
+                    done += 1
+                if now - last_trickle > 1:
+                    last_trickle = now
+                    peak = max(peak, server.private_kib())
+                    self.trickle(trickle.sock)
+                self.assertLess(now - last_news, PATIENCE, "stuck at message %d of %d" % (done, count))
+        return max(peak, server.private_kib()), begin, gaps
+
+    @staticmethod
+    def push(sock, data):
+        try:
+            return data[sock.send(data):]
+        except BlockingIOError:
+            return data
+
+    @staticmethod
+    def trickle(sock):
+        try:
+            sock.recv(1024)
+        except (BlockingIOError, ConnectionError):
+            pass
+
+    def test_policies_that_drop_keep_the_member(self):
+        """With drop-oldest and drop-newest a stalled member stays, whole messages are missing, none is cut short."""
+        for policy in ("drop-oldest", "drop-newest"):
+            with self.subTest(policy=policy), \
+                    serve("broadcast", options=("--quiet", "--outbox", "64k", "--slow-policy", policy)) as server:
+                stalled = self.enter(server, small_buffer=4096)
+                talker = self.enter(server)
+                stalled.line()
+                count = 1500
+                for number in range(count):  # 12 MB
+                    talker.send(b'{"message":"' + text_of(number) + b'"}')
+                    self.assertEqual(talker.line(), talker.name.encode() + ACK_ANSWER)
+                numbers = []
+                prefix = talker.name.encode() + TOLD
+                talker.send(b'{"message":"end"}')
+                stalled.sock.settimeout(3)
+                try:
+                    while True:
+                        line = stalled.line()
+                        if line == prefix + b"end\n":
+                            break
+                        number = int(line[len(prefix):len(prefix) + 8])
+                        self.assertEqual(line, prefix + text_of(number) + b"\n")
+                        numbers.append(number)
+                except TimeoutError:
+                    self.assertEqual(policy, "drop-newest")  # the end itself may have been dropped
+                self.assertEqual(numbers, sorted(set(numbers)))
+                self.assertLess(len(numbers), count)
+                self.assertEqual(numbers[0], 0)
+                if policy == "drop-oldest":
+                    self.assertEqual(numbers[-1], count - 1)
+                server.stop()
+                self.assertEqual(server.process.returncode, 0, server.describe())
+
+    def test_policy_block_holds_the_sender(self):
+        """With block nothing is lost: the sender is held until the stalled member reads on."""
+        with serve("broadcast", options=("--quiet", "--outbox", "64k", "--slow-policy", "block")) as server:
+            stalled = self.enter(server, small_buffer=4096)
+            talker = self.enter(server)
+            stalled.line()
+            talker.sock.setblocking(False)
+            stream = b"".join(b'{"message":"' + text_of(number) + b'"}' for number in range(2500))  # 20 MB
+            rest = stream
+            held = time.monotonic()
+            while time.monotonic() - held < 1:
+                before = len(rest)
+                rest = self.push(talker.sock, rest)
+                if len(rest) != before:
+                    held = time.monotonic()
+                    try:
+                        talker.sock.recv(65536)
+                    except BlockingIOError:
+                        pass
+            self.assertTrue(rest, "20 MB were taken although a member does not read")
+            prefix = talker.name.encode() + TOLD
+            for number in range(200):
+                self.assertEqual(stalled.line(), prefix + text_of(number) + b"\n")
+            stalled.close()
+            talker.close()
+
+
+if __name__ == "__main__":
+    main()

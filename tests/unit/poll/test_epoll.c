@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/* What is particular to epoll and to choosing a poller; the common contract is in tests/contract/test_poll.c. */
+/* test: workers=1 */
+/* link: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc */
+#include "support/faults.h"
+#include "support/taskcase.h"
+
+#include "poll/poll.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static void choosing_by_name(void **state)
+{
+    (void)state;
+    assert_int_equal(unsetenv("COR_POLLER"), 0);
+    assert_ptr_equal(cori_poll_pick(NULL), &cori_poll_epoll);
+    assert_ptr_equal(cori_poll_pick("auto"), &cori_poll_epoll);
+    assert_ptr_equal(cori_poll_pick("epoll"), &cori_poll_epoll);
+    assert_null(cori_poll_pick("kqueue"));
+    assert_null(cori_poll_pick("epol"));
+}
+
+static void choosing_by_environment(void **state)
+{
+    (void)state;
+    assert_int_equal(setenv("COR_POLLER", "kqueue", 1), 0);
+    assert_null(cori_poll_pick(NULL));
+    assert_non_null(strstr(cor_poller_info(), "COR_POLLER"));
+    assert_ptr_equal(cori_poll_pick("epoll"), &cori_poll_epoll); /* the option comes before the environment */
+    assert_int_equal(setenv("COR_POLLER", "", 1), 0);
+    assert_ptr_equal(cori_poll_pick(NULL), &cori_poll_epoll);
+    assert_int_equal(setenv("COR_POLLER", "epoll", 1), 0);
+    assert_ptr_equal(cori_poll_pick(NULL), &cori_poll_epoll);
+    assert_int_equal(strncmp(cor_poller_info(), "epoll", 5), 0);
+    assert_int_equal(unsetenv("COR_POLLER"), 0);
+}
+
+static void override_comes_first(void **state)
+{
+    (void)state;
+    static const cori_poll_ops other = {.name = "other"};
+    cori_poll_override(&other);
+    assert_ptr_equal(cori_poll_pick("epoll"), &other);
+    assert_string_equal(cor_poller_info(), "other");
+    cori_poll_override(NULL);
+    assert_ptr_equal(cori_poll_pick("epoll"), &cori_poll_epoll);
+}
+
+/* A regular file cannot be polled: the error says so, and the caller will not wait for it. */
+static void regular_file_cannot_be_added(void **state)
+{
+    (void)state;
+    cori_poller *poller = NULL;
+    cori_pollfd pollfd = {.fd = -1};
+    assert_int_equal(cori_poll_epoll.open(&poller), 0);
+    cori_pollfd_open(&pollfd, open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+    assert_true(pollfd.fd >= 0);
+    assert_int_equal(cori_poll_epoll.add(poller, &pollfd), -EPERM);
+    (void)close(pollfd.fd);
+    assert_int_equal(cori_poll_epoll.add(poller, &pollfd), -EBADF);
+    cori_poll_epoll.close(poller);
+}
+
+static int count_fds(void)
+{
+    int count = 0;
+    for (int fd = 0; fd < 256; fd++) {
+        count += fcntl(fd, F_GETFD) >= 0;
+    }
+    return count;
+}
+
+/* Whatever open cannot get, it gives the reason and leaves nothing behind. */
+static void open_without_memory_or_descriptors(void **state)
+{
+    (void)state;
+    cori_poller *poller = NULL;
+    faults_alloc_set(1);
+    int rc = cori_poll_epoll.open(&poller);
+    assert_true(faults_alloc_hit());
+    assert_int_equal(rc, -ENOMEM);
+    assert_null(poller);
+    struct rlimit before, tight;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    int fds = count_fds();
+    int highest = open("/dev/null", O_RDONLY | O_CLOEXEC); /* the lowest free number */
+    assert_true(highest >= 0);
+    assert_int_equal(close(highest), 0);
+    for (int room = 0; room <= 1; room++) { /* no room for the epoll descriptor, none for the kick's */
+        tight = (struct rlimit){(rlim_t)(highest + room), before.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+        rc = cori_poll_epoll.open(&poller);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        assert_int_equal(rc, -EMFILE);
+        assert_null(poller);
+        assert_int_equal(count_fds(), fds);
+    }
+}
+
+static void injected_faults(void **state)
+{
+    (void)state;
+    cori_poller *poller = NULL;
+    cori_pollfd pollfd = {.fd = -1};
+    cori_event events[4];
+    int ends[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    assert_int_equal(cori_poll_epoll.open(&poller), 0);
+    cori_pollfd_open(&pollfd, ends[0]);
+    faults_set(CORI_SYS_EPOLL_CTL, 1, -ENOSPC);
+    assert_int_equal(cori_poll_epoll.add(poller, &pollfd), -ENOSPC);
+    assert_int_equal(cori_poll_epoll.add(poller, &pollfd), 0);
+    faults_set(CORI_SYS_EPOLL_WAIT, 1, -EINTR);
+    assert_int_equal(cori_poll_epoll.wait(poller, -1, events, 4), 0); /* an interrupted wait has no events */
+    assert_int_equal(cori_poll_epoll.wait(poller, -1, events, 4), 1);
+    faults_clear();
+    cori_poll_epoll.close(poller);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
+/* The wait word: the poller's exchange hands the waiter over exactly once. */
+static void ready_hands_over_the_waiter_once(void **state)
+{
+    (void)state;
+    cori_pollfd pollfd = {.fd = -1};
+    long waiter;
+    cori_pollfd_open(&pollfd, 0);
+    assert_int_equal(pollfd.wait[CORI_READ], CORI_READY); /* the first try is not waited for */
+    assert_int_equal(pollfd.wait[CORI_WRITE], CORI_READY);
+    assert_null(cori_pollfd_ready(&pollfd, CORI_READ));
+    pollfd.wait[CORI_READ] = (uintptr_t)&waiter;
+    assert_ptr_equal(cori_pollfd_ready(&pollfd, CORI_READ), &waiter);
+    assert_null(cori_pollfd_ready(&pollfd, CORI_READ));
+    assert_int_equal(pollfd.wait[CORI_READ], CORI_READY);
+    pollfd.wait[CORI_WRITE] = CORI_IDLE;
+    assert_null(cori_pollfd_ready(&pollfd, CORI_WRITE));
+    assert_int_equal(pollfd.wait[CORI_WRITE], CORI_READY);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(choosing_by_name),
+        cmocka_unit_test(choosing_by_environment),
+        cmocka_unit_test(override_comes_first),
+        cmocka_unit_test(regular_file_cannot_be_added),
+        cmocka_unit_test(open_without_memory_or_descriptors),
+        cmocka_unit_test(injected_faults),
+        cmocka_unit_test(ready_hands_over_the_waiter_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+/* The dump of all tasks: what it shows, by call and by SIGQUIT, also when a worker computes, also under load. */
+#include "support/child.h"
+#include "support/taskcase.h"
+
+#include "sched/park.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static uint32_t ran;     /* atomic */
+static uint32_t release; /* atomic */
+
+static uint32_t load(const uint32_t *word)
+{
+    return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+
+static char dumped[1 << 20];
+
+/* Dumps into `dumped` by way of a file. */
+static void dump_all(void)
+{
+    FILE *file = tmpfile();
+    T_ASSERT(file != NULL);
+    T_CODE(cor_dump(fileno(file)), 0);
+    T_EQ(fseek(file, 0, SEEK_SET), 0);
+    size_t length = fread(dumped, 1, sizeof(dumped) - 1, file);
+    dumped[length] = '\0';
+    (void)fclose(file);
+}
+
+/* The line of the dump that has `needle` in it, cut out. */
+static const char *line_with(const char *needle)
+{
+    static char line[1024];
+    const char *at = strstr(dumped, needle);
+    T_REQUIRE(at != NULL, "\"%s\" is not in the dump:\n%.1500s", needle, dumped);
+    const char *start = at;
+    while (start > dumped && start[-1] != '\n') {
+        start--;
+    }
+    (void)snprintf(line, sizeof(line), "%.*s", (int)strcspn(start, "\n"), start);
+    return line;
+}
+
+static unsigned count_of(const char *needle)
+{
+    unsigned count = 0;
+    for (const char *at = strstr(dumped, needle); at != NULL; at = strstr(at + 1, needle)) {
+        count++;
+    }
+    return count;
+}
+
+static uint64_t sleeper_id; /* atomic */
+static int sleeper_worker;
+
+static void sleep_until_released(void *arg)
+{
+    (void)arg;
+    sleeper_worker = cor_worker_id();
+    __atomic_store_n(&sleeper_id, cor_task_id(), __ATOMIC_RELEASE);
+    while (load(&release) == 0) {
+        T_CODE(cor_sleep(100 * COR_MILLISECOND), 0);
+    }
+    __atomic_add_fetch(&ran, 1, __ATOMIC_ACQ_REL);
+}
+
+static void let_go(uint32_t count)
+{
+    __atomic_store_n(&release, 1, __ATOMIC_RELEASE);
+    T_EVENTUALLY(load(&ran) == count, 10 * COR_SECOND);
+}
+
+TASK_TEST(shows_number_name_state_worker_and_age)
+{
+    char expected[64];
+    cor_task_options named = {.name = "sleepy head"};
+    T_CODE(cor_go_with(&named, sleep_until_released, NULL), 0);
+    T_EVENTUALLY(__atomic_load_n(&sleeper_id, __ATOMIC_ACQUIRE) != 0, 5 * COR_SECOND);
+    T_CODE(cor_sleep(3 * COR_MILLISECOND), 0); /* so that it is parked, for at least this long on a coarse clock */
+    dump_all();
+    const char *line = line_with("sleepy head");
+    (void)snprintf(expected, sizeof(expected), "task %llu [sleep, ", (unsigned long long)sleeper_id);
+    T_CONTAINS(line, expected);
+    (void)snprintf(expected, sizeof(expected), " ms, worker %d]: sleepy head", sleeper_worker);
+    T_CONTAINS(line, expected);
+    (void)snprintf(expected, sizeof(expected), "task %llu [running, worker %d]: main",
+                   (unsigned long long)cor_task_id(), cor_worker_id());
+    T_CONTAINS(line_with("]: main"), expected);
+    T_ASSERT(count_of("spawned at ") >= 2);
+    let_go(1);
+}
+
+static void wait_with_a_name(void *arg)
+{
+    cori_task *self = cori_self();
+    int64_t deadline = cor_after(10 * COR_SECOND);
+    while (load(&release) == 0 && cori_interrupted(self, deadline) == 0) {
+        cori_park_external(self, cor_after(5 * COR_MILLISECOND), arg);
+    }
+    __atomic_add_fetch(&ran, 1, __ATOMIC_ACQ_REL);
+}
+
+TASK_TEST(shows_what_each_waits_for)
+{
+    static const char *const whats[] = {"a thing of beauty", "another thing", "IO wait"};
+    for (int i = 0; i < 3; i++) {
+        T_CODE(cor_go(wait_with_a_name, (void *)(uintptr_t)whats[i]), 0);
+    }
+    int64_t deadline = cor_after(10 * COR_SECOND);
+    bool all = false;
+    while (!all) { /* each is now and then awake for a moment */
+        T_ASSERT(cor_now() < deadline);
+        T_CODE(cor_sleep(COR_MILLISECOND), 0);
+        dump_all();
+        all = strstr(dumped, whats[0]) && strstr(dumped, whats[1]) && strstr(dumped, whats[2]);
+    }
+    let_go(3);
+}
+
+TASK_TEST(shows_every_task)
+{
+    enum { COUNT = 300 };
+    cor_task_options named = {.name = "one of many"};
+    for (int i = 0; i < COUNT; i++) {
+        T_CODE(cor_go_with(&named, sleep_until_released, NULL), 0);
+    }
+    cor_runtime_stats stats;
+    T_CODE(cor_stats(&stats), 0);
+    T_ASSERT(stats.tasks >= COUNT);
+    cor_yield();
+    dump_all();
+    unsigned shown = count_of("]: one of many");
+    /* Tasks on their way between two queues at that moment may be missing, or only counted. */
+    T_REQUIRE(shown >= COUNT * 8 / 10 || strstr(dumped, "tasks queued on worker") != NULL, "%u shown", shown);
+    T_EVENTUALLY((dump_all(), count_of("]: one of many") == COUNT), 10 * COR_SECOND);
+    let_go(COUNT);
+}
+
+static void never_yields(void *arg)
+{
+    (void)arg;
+    __atomic_add_fetch(&ran, 1, __ATOMIC_ACQ_REL);
+    while (load(&release) == 0) {
+        __asm__ volatile("" ::: "memory");
+    }
+    __atomic_add_fetch(&ran, 1, __ATOMIC_ACQ_REL);
+}
+
+static const cor_options two_workers = {.workers = 2};
+
+/* A worker in the grip of a computing task still prints. */
+TASK_TEST_WITH(shows_a_computing_task, &two_workers)
+{
+    cor_task_options named = {.name = "number cruncher"};
+    T_CODE(cor_go_with(&named, never_yields, NULL), 0);
+    int64_t deadline = cor_after(20 * COR_SECOND);
+    while (load(&ran) == 0) { /* without giving up this worker, so that the other one takes it */
+        T_ASSERT(cor_now() < deadline);
+    }
+    dump_all();
+    T_CONTAINS(line_with("number cruncher"), "[running, worker ");
+    let_go(2);
+}
+
+static void dump_a_lot(void *arg)
+{
+    int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    for (int i = 0; i < 50; i++) {
+        T_CODE(cor_dump(fd), 0);
+        cor_yield();
+    }
+    (void)close(fd);
+    __atomic_add_fetch((uint32_t *)arg, 1, __ATOMIC_ACQ_REL);
+}
+
+static void live_shortly(void *arg)
+{
+    cor_yield();
+    (void)arg;
+}
+
+/* Under churn, from several tasks at once, mixed with SIGQUIT: nothing breaks. */
+TASK_TEST(dumps_under_load)
+{
+    static uint32_t done;
+    for (int i = 0; i < 4; i++) {
+        T_CODE(cor_go(dump_a_lot, &done), 0);
+    }
+    while (load(&done) < 4) {
+        for (int i = 0; i < 20; i++) {
+            T_CODE(cor_go(live_shortly, NULL), 0);
+        }
+        cor_yield();
+    }
+}
+
+static int quit_main(void *arg)
+{
+    cor_task_options named = {.name = "the sleeper"};
+    T_CODE(cor_go_with(&named, sleep_until_released, NULL), 0);
+    T_EVENTUALLY(__atomic_load_n(&sleeper_id, __ATOMIC_ACQUIRE) != 0, 5 * COR_SECOND);
+    T_CODE(cor_sleep(COR_MILLISECOND), 0);
+    T_EQ(kill(getpid(), SIGQUIT), 0);
+    T_CODE(cor_sleep(COR_MILLISECOND), 0);
+    let_go(1);
+    T_CODE(cor_dump(STDERR_FILENO), 0); /* waits for a dump that is still under way */
+    return *(int *)arg;
+}
+
+static int run_quit(void *arg)
+{
+    return cor_run(quit_main, arg, NULL);
+}
+
+static void quit_dumps_and_goes_on(void **state)
+{
+    (void)state;
+    static child_result result;
+    int value = 21;
+    assert_true(child_run(run_quit, &value, &result));
+    assert_int_equal(result.exit_status, 21);
+    assert_memory_equal(result.output, "SIGQUIT: all tasks\n", 19);
+    assert_non_null(strstr(result.output, "the sleeper"));
+    assert_non_null(strstr(result.output, "]: main\n"));
+}
+
+static const cor_options no_dump = {.no_sigquit_dump = true};
+
+static int run_quit_off(void *arg)
+{
+    return cor_run(quit_main, arg, &no_dump);
+}
+
+static void quit_can_be_left_alone(void **state)
+{
+    (void)state;
+    static child_result result;
+    int value = 21;
+    assert_true(child_run(run_quit_off, &value, &result));
+    assert_int_equal(result.signal_number, SIGQUIT);
+}
+
+void parked_deep_down(int depth);
+__attribute__((noinline)) void parked_deep_down(int depth)
+{
+    if (depth > 0) {
+        parked_deep_down(depth - 1);
+        __asm__ volatile("" ::: "memory"); /* no tail call: every level keeps its frame */
+        return;
+    }
+    sleep_until_released(NULL);
+}
+
+static void park_deep_down(void *arg)
+{
+    parked_deep_down((int)(intptr_t)arg);
+}
+
+/* The backtrace of a parked task has a line per frame. */
+TASK_TEST(shows_a_backtrace)
+{
+    cor_task_options named = {.name = "in the depths"};
+    T_CODE(cor_go_with(&named, park_deep_down, (void *)(intptr_t)10), 0);
+    T_EVENTUALLY(__atomic_load_n(&sleeper_id, __ATOMIC_ACQUIRE) != 0, 5 * COR_SECOND);
+    T_CODE(cor_sleep(COR_MILLISECOND), 0);
+    dump_all();
+    const char *at = strstr(dumped, "]: in the depths\n");
+    T_ASSERT(at != NULL);
+    int frames = -2; /* the head line and "spawned at" */
+    const char *end = strstr(at, "\ntask ");
+    for (const char *line = at; line != NULL && (end == NULL || line < end); line = strchr(line + 1, '\n')) {
+        frames++;
+    }
+    T_REQUIRE(frames >= 12, "%d frames:\n%.1200s", frames, at);
+    let_go(1);
+}
+
+static void outside_a_task(void **state)
+{
+    (void)state;
+    assert_int_equal(cor_dump(STDERR_FILENO), COR_ENOT_TASK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(shows_number_name_state_worker_and_age),
+        cmocka_unit_test(shows_what_each_waits_for),
+        cmocka_unit_test(shows_every_task),
+        cmocka_unit_test(shows_a_computing_task),
+        cmocka_unit_test(dumps_under_load),
+        cmocka_unit_test(quit_dumps_and_goes_on),
+        cmocka_unit_test(quit_can_be_left_alone),
+        cmocka_unit_test(shows_a_backtrace),
+        cmocka_unit_test(outside_a_task),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

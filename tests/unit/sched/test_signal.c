@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/* Signals as something a task waits for. */
+#include "support/taskcase.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+static uint32_t ran; /* atomic */
+
+static uint32_t runs(void)
+{
+    return __atomic_load_n(&ran, __ATOMIC_ACQUIRE);
+}
+
+TASK_TEST(a_caught_signal_is_kept_until_taken)
+{
+    T_CODE(cor_signal_catch(SIGUSR1), 0);
+    T_EQ(kill(getpid(), SIGUSR1), 0); /* its default would end the process */
+    T_EQ(cor_signal_wait(cor_after(5 * COR_SECOND)), SIGUSR1);
+    T_CODE(cor_signal_wait(cor_after(COR_MILLISECOND)), COR_ETIMEOUT);
+}
+
+TASK_TEST(the_lowest_comes_first)
+{
+    T_CODE(cor_signal_catch(SIGTERM), 0);
+    T_CODE(cor_signal_catch(SIGHUP), 0);
+    T_CODE(cor_signal_catch(SIGUSR2), 0);
+    T_CODE(cor_signal_catch(SIGUSR2), 0);
+    T_EQ(raise(SIGTERM), 0);
+    T_EQ(raise(SIGUSR2), 0);
+    T_EQ(raise(SIGHUP), 0);
+    T_EQ(raise(SIGUSR2), 0);
+    T_EQ(cor_signal_wait(0), SIGHUP);
+    T_EQ(cor_signal_wait(0), SIGUSR2);
+    T_EQ(cor_signal_wait(0), SIGTERM);
+    T_CODE(cor_signal_wait(1), COR_ETIMEOUT); /* equal ones before the wait count once */
+}
+
+static void send_signals(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 200; i++) {
+        uint32_t seen = runs();
+        T_EQ(kill(getpid(), i % 2 == 0 ? SIGUSR1 : SIGUSR2), 0);
+        T_EVENTUALLY(runs() == seen + 1, 10 * COR_SECOND);
+    }
+}
+
+/* One at a time, each while the run-time is most likely asleep. */
+TASK_TEST(a_parked_task_wakes)
+{
+    T_CODE(cor_signal_catch(SIGUSR1), 0);
+    T_CODE(cor_signal_catch(SIGUSR2), 0);
+    T_CODE(cor_go(send_signals, NULL), 0);
+    for (int i = 0; i < 200; i++) {
+        T_EQ(cor_signal_wait(cor_after(20 * COR_SECOND)), i % 2 == 0 ? SIGUSR1 : SIGUSR2);
+        __atomic_add_fetch(&ran, 1, __ATOMIC_ACQ_REL);
+    }
+}
+
+static void *signal_from_outside(void *arg)
+{
+    for (uint32_t i = 0; i < 100; i++) {
+        while (runs() != i) {
+            sched_yield();
+        }
+        (void)kill(getpid(), SIGUSR1); /* may be delivered to this thread, which is no worker */
+    }
+    return arg;
+}
+
+/* With nothing else to do every worker sleeps; the signal may hit any thread. */
+TASK_TEST(any_thread_may_get_the_signal)
+{
+    pthread_t thread;
+    T_CODE(cor_signal_catch(SIGUSR1), 0);
+    T_EQ(pthread_create(&thread, NULL, signal_from_outside, NULL), 0);
+    for (int i = 0; i < 100; i++) {
+        T_EQ(cor_signal_wait(cor_after(20 * COR_SECOND)), SIGUSR1);
+        __atomic_add_fetch(&ran, 1, __ATOMIC_ACQ_REL);
+    }
+    T_EQ(pthread_join(thread, NULL), 0);
+}
+
+static void wait_in_vain(void *arg)
+{
+    __atomic_add_fetch(&ran, 1, __ATOMIC_ACQ_REL);
+    T_CODE(cor_signal_wait(0), COR_ECANCELED);
+    (void)arg;
+}
+
+TASK_TEST(one_waiter_at_a_time_and_cancel)
+{
+    cor_group group = {0};
+    T_CODE(cor_signal_catch(SIGUSR1), 0);
+    T_CODE(cor_group_go(&group, wait_in_vain, NULL), 0);
+    T_EVENTUALLY(runs() == 1, 5 * COR_SECOND);
+    T_CODE(cor_sleep(COR_MILLISECOND), 0);
+    T_CODE(cor_signal_wait(1), -EBUSY);
+    cor_group_cancel(&group);
+    T_CODE(cor_group_wait(&group, 0), 0);
+    T_EQ(raise(SIGUSR1), 0);
+    T_EQ(cor_signal_wait(0), SIGUSR1); /* the place is free again */
+}
+
+TASK_TEST(what_cannot_be_caught)
+{
+    T_CODE(cor_signal_catch(0), -EINVAL);
+    T_CODE(cor_signal_catch(-1), -EINVAL);
+    T_CODE(cor_signal_catch(64), -EINVAL);
+    T_CODE(cor_signal_catch(SIGKILL), -EINVAL);
+    T_CODE(cor_signal_catch(SIGSTOP), -EINVAL);
+    T_CODE(cor_signal_catch(32), -EINVAL); /* the C library's own */
+}
+
+static int catch_some(void *arg)
+{
+    T_CODE(cor_signal_catch(SIGUSR1), 0);
+    T_CODE(cor_signal_catch(SIGPIPE), 0);
+    T_EQ(raise(SIGUSR1), 0); /* never taken */
+    return *(int *)arg;
+}
+
+static int wait_briefly(void *arg)
+{
+    (void)arg;
+    return cor_signal_wait(cor_after(COR_MILLISECOND));
+}
+
+static int earlier_calls;
+
+static void earlier_handler(int number)
+{
+    (void)number;
+    earlier_calls++;
+}
+
+static void actions_come_back_after_the_run(void **state)
+{
+    (void)state;
+    int mark = 5;
+    struct sigaction action = {.sa_handler = earlier_handler}, before, after;
+    assert_int_equal(sigaction(SIGUSR1, &action, &before), 0);
+    assert_int_equal(cor_run(catch_some, &mark, NULL), 5);
+    assert_int_equal(sigaction(SIGUSR1, NULL, &after), 0);
+    assert_ptr_equal(after.sa_handler, earlier_handler);
+    assert_int_equal(raise(SIGUSR1), 0);
+    assert_int_equal(earlier_calls, 1);
+    assert_int_equal(cor_run(wait_briefly, NULL, NULL), COR_ETIMEOUT); /* what was not taken is forgotten */
+    assert_int_equal(sigaction(SIGUSR1, &before, NULL), 0);
+}
+
+static void outside_a_task(void **state)
+{
+    (void)state;
+    assert_int_equal(cor_signal_catch(SIGUSR1), COR_ENOT_TASK);
+    assert_int_equal(cor_signal_wait(1), COR_ENOT_TASK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_caught_signal_is_kept_until_taken),
+        cmocka_unit_test(the_lowest_comes_first),
+        cmocka_unit_test(a_parked_task_wakes),
+        cmocka_unit_test(any_thread_may_get_the_signal),
+        cmocka_unit_test(one_waiter_at_a_time_and_cancel),
+        cmocka_unit_test(what_cannot_be_caught),
+        cmocka_unit_test(actions_come_back_after_the_run),
+        cmocka_unit_test(outside_a_task),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
