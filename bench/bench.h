@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What all micro-benchmarks share: a program is a table of cases. Each case runs as the first task of a cor_run of its own,
- * with one worker unless it says otherwise, is called with a growing number of operations until that takes
+ * What all micro-benchmarks share: a program is a table of cases. Each case runs as the first task of a cor_run of its
+ * own, with one worker unless it says otherwise, is called with a growing number of operations until that takes
  * long enough to be measured, and then for a number of rounds. A line per case is printed:
  *
  *      switch_two_tasks        4.9 ns/op  (min 4.8, median 4.9, max 5.3 of 9 rounds)

@@ -15,7 +15,7 @@ typedef struct link {
 static link link_new(size_t capacity, uint64_t values)
 {
     link new = {cor_chan_new(sizeof(uint64_t), capacity), cor_chan_new(sizeof(uint64_t), capacity), values, NULL};
-    bench_must(new.there != NULL && new.back != NULL ? 0 : -ENOMEM, "cor_chan_new");
+    bench_must(new.there != NULL &&new.back != NULL ? 0 : -ENOMEM, "cor_chan_new");
     return new;
 }
 
@@ -79,8 +79,7 @@ static void ask(link *of)
         bench_must(cor_chan_recv(of->back, &value, 0), "cor_chan_recv");
     }
     (void)cor_chan_close(of->there);
-    while (cor_chan_recv(of->back, &value, 0) != 0) {
-    }
+    while (cor_chan_recv(of->back, &value, 0) != 0) {}
 }
 
 static void round_trip(uint64_t ops)
@@ -135,10 +134,8 @@ static void across(uint64_t ops)
 }
 
 static const bench_case cases[] = {
-    {"chan_unbuffered", unbuffered, 0},
-    {"chan_round_trip", round_trip, 0},
-    {"chan_buffered_128", buffered, 0},
-    {"chan_try_send_try_recv", without_waiting, 0},
+    {"chan_unbuffered", unbuffered, 0},    {"chan_round_trip", round_trip, 0},
+    {"chan_buffered_128", buffered, 0},    {"chan_try_send_try_recv", without_waiting, 0},
     {"chan_round_trip_across", across, 2},
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connections with both ends in one worker: in-memory pipes (no system call) and loopback TCP (both sides' kernel work).
- * One operation is a message there and back; the last cases move 16 KiB one way.
+ * Connections with both ends in one worker: in-memory pipes (no system call) and loopback TCP (both sides' kernel
+ * work). One operation is a message there and back; the last cases move 16 KiB one way.
  */
 #include "ends.h"
 

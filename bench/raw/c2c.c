@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How far apart two CPUs are: the time a cache line needs from one to the other and back, ns, the least of several batches.
- * On a virtual machine it tells when the host has moved the CPUs apart; everything is slower then, and measurements from
- * before and after cannot be compared.
+ * How far apart two CPUs are: the time a cache line needs from one to the other and back, ns, the least of several
+ * batches. On a virtual machine it tells when the host has moved the CPUs apart; everything is slower then, and
+ * measurements from before and after cannot be compared.
  * usage: raw_c2c [CPU CPU]
  */
 #include <pthread.h>
@@ -39,8 +39,7 @@ static void pin(int cpu)
 
 static void wait_for(uint32_t turn)
 {
-    while (__atomic_load_n(&shared.turn, __ATOMIC_ACQUIRE) != turn) {
-    }
+    while (__atomic_load_n(&shared.turn, __ATOMIC_ACQUIRE) != turn) {}
 }
 
 static void *answer(void *arg)

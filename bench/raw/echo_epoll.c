@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The measure: an echo server as one writes it by hand, without any run-time. One thread, one epoll, edge-triggered; one
- * epoll_ctl per connection for its life; one 16 KiB buffer for all; fewer bytes than asked for mean drained, so no read
- * is made only to be told EAGAIN; TCP_NODELAY is inherited from the listener. What the peer does not take is kept, and
- * nothing more is read from it until it has.
+ * The measure: an echo server as one writes it by hand, without any run-time. One thread, one epoll, edge-triggered;
+ * one epoll_ctl per connection for its life; one 16 KiB buffer for all; fewer bytes than asked for mean drained, so no
+ * read is made only to be told EAGAIN; TCP_NODELAY is inherited from the listener. What the peer does not take is kept,
+ * and nothing more is read from it until it has.
  * usage: raw_echo_epoll [PORT]
  */
 #include <arpa/inet.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Load generator for echo servers: one thread, one epoll, N connections, each with `depth` messages under way at any time.
- * Every byte that comes back is compared with what was sent; connections that get nothing in the measured window are
- * counted. With --pid the CPU time that this process (the server) uses in the window is reported per message: on one
- * machine the rate is limited by the generator too, the server's cost is not.
+ * Load generator for echo servers: one thread, one epoll, N connections, each with `depth` messages under way at any
+ * time. Every byte that comes back is compared with what was sent; connections that get nothing in the measured window
+ * are counted. With --pid the CPU time that this process (the server) uses in the window is reported per message: on
+ * one machine the rate is limited by the generator too, the server's cost is not.
  * usage: raw_load [--connections N] [--size BYTES] [--depth N] [--seconds S] [--warmup S] [--pid PID] IPV4:PORT
  * Prints one line of key=value pairs. Exit 1 if a byte was wrong or a connection was lost.
  */
@@ -188,8 +188,8 @@ static void open_client(client *of, uint64_t number)
     if (of->fd < 0 || connect(of->fd, (struct sockaddr *)&options.addr, sizeof(options.addr)) < 0) {
         fail("connect");
     }
-    if (setsockopt(of->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 ||
-        fcntl(of->fd, F_SETFL, O_NONBLOCK) < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, of->fd, &event) < 0) {
+    if (setsockopt(of->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 || fcntl(of->fd, F_SETFL, O_NONBLOCK) < 0 ||
+        epoll_ctl(epoll, EPOLL_CTL_ADD, of->fd, &event) < 0) {
         fail("connect");
     }
     of->first = of->sent = of->received = number * 7;
@@ -291,9 +291,12 @@ static void set_option(char *program, int option)
 static void parse(int argc, char **argv)
 {
     static const struct option known[] = {
-        {"connections", required_argument, NULL, 'c'}, {"size", required_argument, NULL, 's'},
-        {"depth", required_argument, NULL, 'd'},       {"seconds", required_argument, NULL, 't'},
-        {"warmup", required_argument, NULL, 'w'},      {"pid", required_argument, NULL, 'p'},
+        {"connections", required_argument, NULL, 'c'},
+        {"size", required_argument, NULL, 's'},
+        {"depth", required_argument, NULL, 'd'},
+        {"seconds", required_argument, NULL, 't'},
+        {"warmup", required_argument, NULL, 'w'},
+        {"pid", required_argument, NULL, 'p'},
         {NULL, 0, NULL, 0},
     };
     int option;

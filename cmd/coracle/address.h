@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Addresses as the command line takes them: "host:port", ":port", "[::1]:port", or "NETWORK://..." for another network. */
+/*
+ * Addresses as the command line takes them: "host:port", ":port", "[::1]:port", or "NETWORK://..." for another network.
+ */
 #ifndef CORACLE_CMD_ADDRESS_H
 #define CORACLE_CMD_ADDRESS_H
 

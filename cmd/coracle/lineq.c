@@ -17,7 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Above this a buffer's pages go back to the kernel once it is written: bursts are rare, memory is not kept for them. */
+/*
+ * Above this a buffer's pages go back to the kernel once it is written: bursts are rare, memory is not kept for them.
+ */
 #define KEEP_BYTES ((size_t)64 * 1024)
 
 struct lineq {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A bounded queue of whole lines between any number of threads and one descriptor. A thread of its own writes, so that a
- * blocked or full terminal, pipe or disk never stalls whoever has something to say: what finds no room is dropped and
+ * A bounded queue of whole lines between any number of threads and one descriptor. A thread of its own writes, so that
+ * a blocked or full terminal, pipe or disk never stalls whoever has something to say: what finds no room is dropped and
  * counted. Lines never mix. Safe from every thread and task; no call waits for the descriptor, except lineq_flush.
  */
 #ifndef CORACLE_CMD_LINEQ_H
@@ -37,8 +37,8 @@ bool lineq_flush(lineq *queue, int64_t timeout_ns);
 uint64_t lineq_dropped(lineq *queue);
 
 /*
- * Flushes for at most `timeout_ns`, then ends the thread and frees the queue. If the descriptor still blocks, thread and
- * memory are left to the end of the process. NULL is accepted.
+ * Flushes for at most `timeout_ns`, then ends the thread and frees the queue. If the descriptor still blocks, thread
+ * and memory are left to the end of the process. NULL is accepted.
  */
 void lineq_close(lineq *queue, int64_t timeout_ns);
 

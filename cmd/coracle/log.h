@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Everything `coracle serve` says. What a service shows of its clients goes to stdout, diagnostics go to stderr, one event
- * per line, both through bounded queues (lineq.h): no call here ever waits. Bytes of peers are always made safe. Any task
- * or thread may call any of it between log_open and log_close.
+ * Everything `coracle serve` says. What a service shows of its clients goes to stdout, diagnostics go to stderr, one
+ * event per line, both through bounded queues (lineq.h): no call here ever waits. Bytes of peers are always made safe.
+ * Any task or thread may call any of it between log_open and log_close.
  */
 #ifndef CORACLE_CMD_LOG_H
 #define CORACLE_CMD_LOG_H

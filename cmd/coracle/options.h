@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Options of a command as a table: getopt_long reads the command line by it, values are checked and stored by it, and the
- * help text is printed from it, so that the three cannot disagree.
+ * Options of a command as a table: getopt_long reads the command line by it, values are checked and stored by it, and
+ * the help text is printed from it, so that the three cannot disagree.
  */
 #ifndef CORACLE_CMD_OPTIONS_H
 #define CORACLE_CMD_OPTIONS_H

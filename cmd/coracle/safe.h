@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Makes bytes of a peer safe to show. Valid UTF-8 stays as it is, except what could move the cursor, colour, hide or
- * reorder text: control characters (C0, DEL, C1), line and paragraph separators, and all format characters (bidirectional
- * controls, zero-width ones, tags). Those, and every byte that is not valid UTF-8, become \xNN byte by byte; LF, CR and
- * tab become \n, \r, \t. A backslash is doubled, so that the original can be had back exactly.
+ * reorder text: control characters (C0, DEL, C1), line and paragraph separators, and all format characters
+ * (bidirectional controls, zero-width ones, tags). Those, and every byte that is not valid UTF-8, become \xNN byte by
+ * byte; LF, CR and tab become \n, \r, \t. A backslash is doubled, so that the original can be had back exactly.
  */
 #ifndef CORACLE_CMD_SAFE_H
 #define CORACLE_CMD_SAFE_H

@@ -24,6 +24,8 @@
 #define CORI_POLL_EVENTS 256
 /* How long a queued task that never ran must have waited before an idle worker takes it from its worker, ns. */
 #define CORI_STEAL_AGE_NS 1000000
+/* The same for an idle worker that has as many tasks already: it only rescues tasks from behind a computing one, ns. */
+#define CORI_RESCUE_AGE_NS 5000000
 /* Difference in live tasks from which a new task is started on the worker with fewer. */
 #define CORI_BALANCE_STEP 2
 /* Threads for cor_blocking unless the options say otherwise, and their upper limit. */

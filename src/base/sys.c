@@ -122,6 +122,11 @@ void cori_sys_close(int fd)
     (void)close(fd);
 }
 
+bool cori_sys_readable(const void *address)
+{
+    return access(address, F_OK) == 0 || errno != EFAULT; /* the kernel reads a path from there, or cannot */
+}
+
 bool cori_sys_ready(int fd, bool for_write)
 {
     struct pollfd query = {.fd = fd, .events = for_write ? POLLOUT : POLLIN};

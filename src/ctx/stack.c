@@ -122,9 +122,15 @@ static cori_slab *slab_map(unsigned class)
 /* Makes the guard of a slot; 0, or -ENOMEM when the kernel has no mapping left for it. */
 static int guard_install(cori_slab *slab, unsigned index)
 {
+    static int proven; /* guard: pool_lock; 1: MADV_GUARD_INSTALL works, -1: it only says so (emulators do) */
     char *guard = slab->base + index * slab->slot_bytes;
-    if (!cori_stack_force_mprotect && madvise(guard, CORI_STACK_GUARD_BYTES, MADV_GUARD_INSTALL) == 0) {
-        return 0;
+    if (!cori_stack_force_mprotect && proven >= 0 && madvise(guard, CORI_STACK_GUARD_BYTES, MADV_GUARD_INSTALL) == 0) {
+        if (proven == 0) {
+            proven = cori_sys_readable(guard) ? -1 : 1;
+        }
+        if (proven > 0) {
+            return 0;
+        }
     }
     return mprotect(guard, CORI_STACK_GUARD_BYTES, PROT_NONE) == 0 ? 0 : -ENOMEM;
 }

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { LINE_BYTES = 1024, PORT_LIMIT = 1 << 30 };
+enum { LINE_BYTES = 1024, PORT_LIMIT = 1 << 30, HOSTS_MAX = 15 };
 
 /* Services that Go knows even without /etc/services. */
 static const struct {
@@ -190,7 +190,11 @@ int cori_resolve(const cori_network *network, const char *address, cori_candidat
         out->any = true;
         return 0;
     }
-    out->count = cori_addr_parse_ip(host, &out->list[0]) ? 1 : cori_hosts_lookup(host, out->list, 15);
+    out->count = cori_addr_parse_ip(host, &out->list[0]) ? 1 : cori_hosts_lookup(host, out->list, HOSTS_MAX);
+    if (out->count == 0 && same_host("localhost", host)) { /* RFC 6761: also where no hosts file says so */
+        out->list[out->count++] = (cori_addr){.family = AF_INET, .ip = {127, 0, 0, 1}};
+        out->list[out->count++] = (cori_addr){.family = AF_INET6, .ip = {[15] = 1}};
+    }
     if (out->count == 0) {
         set_where(error, "lookup ", "", host);
         return COR_ENO_SUCH_HOST;

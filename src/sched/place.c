@@ -6,8 +6,9 @@
  *   balance  when a worker is about to start a task and has CORI_BALANCE_STEP live tasks more than the least loaded
  *            one, it hands the task over (once: `placed`). Long-lived tasks, such as connection handlers, so end up
  *            even; tasks that end at once never move.
- *   rescue   a fresh task that has waited CORI_STEAL_AGE_NS may be taken by an idle worker. So nothing waits behind a
- *            computing task while somebody is idle.
+ *   rescue   a fresh task that has waited CORI_STEAL_AGE_NS may be taken by an idle worker with fewer tasks; after
+ *            CORI_RESCUE_AGE_NS by any idle worker. So nothing waits behind a computing task while somebody is idle,
+ *            and a worker that merely lost its processor for a moment keeps its share.
  *
  * Rescue needs an idle worker that looks. A worker that goes to sleep while another's fresh queue is not empty is a
  * watcher: it sleeps at most CORI_STEAL_AGE_NS. A spawner that sees idle workers and no watcher appoints one and kicks
@@ -60,12 +61,24 @@ static void appoint_watcher(void)
         return;
     }
     for (int i = 0; i < cori_rt.worker_count; i++) {
-        if (__atomic_load_n(&cori_rt.workers[i].sleeping, __ATOMIC_SEQ_CST) != 0) {
-            cori_worker_kick(&cori_rt.workers[i]);
-            return;
+        cori_worker *worker = &cori_rt.workers[i];
+        if (__atomic_load_n(&worker->sleeping, __ATOMIC_SEQ_CST) != 0) {
+            __atomic_store_n(&worker->appointed, 1, __ATOMIC_SEQ_CST);
+            if (cori_worker_kick(worker)) {
+                return;
+            }
         }
     }
     __atomic_store_n(&cori_rt.watching, 0, __ATOMIC_SEQ_CST); /* nobody sleeps any more: each looks before it does */
+}
+
+/* Sees to it that somebody looks after a fresh queue that has just grown. */
+static void call_watcher(void)
+{
+    if (cori_rt.worker_count > 1 && __atomic_load_n(&cori_rt.idle, __ATOMIC_SEQ_CST) != 0 &&
+        __atomic_load_n(&cori_rt.watching, __ATOMIC_SEQ_CST) == 0) {
+        appoint_watcher();
+    }
 }
 
 void cori_place_fresh(cori_worker *worker, cori_task *task)
@@ -76,10 +89,7 @@ void cori_place_fresh(cori_worker *worker, cori_task *task)
     if (worker != cori_self_worker) {
         cori_worker_kick(worker);
     }
-    if (cori_rt.worker_count > 1 && __atomic_load_n(&cori_rt.idle, __ATOMIC_SEQ_CST) != 0 &&
-        __atomic_load_n(&cori_rt.watching, __ATOMIC_SEQ_CST) == 0) {
-        appoint_watcher();
-    }
+    call_watcher();
 }
 
 static uint64_t load_of(const cori_worker *worker)
@@ -115,6 +125,7 @@ cori_task *cori_place_take(cori_worker *worker)
                 task->since = worker->now;
                 fresh_push(least, task);
                 cori_worker_kick(least);
+                call_watcher(); /* `least` may be computing */
                 continue;
             }
         }
@@ -129,7 +140,13 @@ cori_task *cori_place_steal(cori_worker *worker)
     uint32_t first = cori_rand_below(&worker->rand, (uint32_t)count);
     for (int i = 0; i < count; i++) {
         cori_worker *victim = &cori_rt.workers[((int)first + i) % count];
-        cori_task *task = victim != worker ? fresh_pop(victim, worker->now - CORI_STEAL_AGE_NS) : NULL;
+        if (victim == worker) {
+            continue;
+        }
+        uint64_t victims =
+            __atomic_load_n(&victim->live, __ATOMIC_RELAXED) + __atomic_load_n(&victim->fresh_count, __ATOMIC_RELAXED);
+        bool fair = load_of(worker) < victims;
+        cori_task *task = fresh_pop(victim, worker->now - (fair ? CORI_STEAL_AGE_NS : CORI_RESCUE_AGE_NS));
         if (task != NULL) {
             task->placed = true;
             task->worker = worker;
@@ -152,6 +169,7 @@ static bool others_have_fresh(const cori_worker *worker)
 void cori_place_resign(cori_worker *worker)
 {
     worker->watcher = false;
+    __atomic_store_n(&worker->appointed, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&cori_rt.watching, 0, __ATOMIC_SEQ_CST);
     if (others_have_fresh(worker)) {
         appoint_watcher();
@@ -161,6 +179,7 @@ void cori_place_resign(cori_worker *worker)
 int64_t cori_place_watch(cori_worker *worker)
 {
     worker->watcher = false;
+    __atomic_store_n(&worker->appointed, 0, __ATOMIC_RELAXED);
     if (!others_have_fresh(worker)) {
         __atomic_store_n(&cori_rt.watching, 0, __ATOMIC_SEQ_CST);
         if (!others_have_fresh(worker)) {

@@ -131,12 +131,14 @@ void cori_worker_inject(cori_task *task)
     cori_worker_kick(worker);
 }
 
-void cori_worker_kick(cori_worker *worker)
+bool cori_worker_kick(cori_worker *worker)
 {
-    if (__atomic_load_n(&worker->sleeping, __ATOMIC_SEQ_CST) != 0 &&
-        __atomic_exchange_n(&worker->sleeping, 0, __ATOMIC_SEQ_CST) != 0) {
-        worker->poller->ops->kick(worker->poller);
+    if (__atomic_load_n(&worker->sleeping, __ATOMIC_SEQ_CST) == 0 ||
+        __atomic_exchange_n(&worker->sleeping, 0, __ATOMIC_SEQ_CST) == 0) {
+        return false;
     }
+    worker->poller->ops->kick(worker->poller);
+    return true;
 }
 
 void cori_wake(cori_task *task)
@@ -352,7 +354,7 @@ static void run_round(cori_worker *worker)
         if (next == NULL) {
             return;
         }
-        if (cori_unlikely(worker->watcher)) {
+        if (cori_unlikely(worker->watcher || __atomic_load_n(&worker->appointed, __ATOMIC_RELAXED) != 0)) {
             cori_place_resign(worker);
         }
         switch_to(worker, &worker->scheduler, next, 0);

@@ -64,6 +64,7 @@ typedef struct cori_worker {
     uint32_t fresh_lock;
     uint64_t fresh_first;  /* ticket of the first fresh task, UINT64_MAX: none; atomic; as fresh_count */
     uint32_t fresh_count;  /* atomic; guard for writing: fresh_lock */
+    uint32_t appointed;    /* atomic: woken to be the watcher; see place.c */
     uint32_t placed_count; /* of these, put here for balance: they count as load; as fresh_count */
     cori_runq fresh;       /* guard: fresh_lock */
 } cori_worker;
@@ -127,8 +128,10 @@ void cori_worker_run(cori_worker *worker);
 void cori_worker_next(cori_worker *worker, cori_task *self);
 /* What every task's stack begins with. */
 void cori_task_main(void *task);
-/* Makes sure `worker` notices new work that was made visible before. Any thread; async-signal-safe. */
-void cori_worker_kick(cori_worker *worker);
+/*
+ * Makes sure `worker` notices new work that was made visible before; true if it slept. Any thread; async-signal-safe.
+ */
+bool cori_worker_kick(cori_worker *worker);
 /* Tells every worker to stop. */
 void cori_worker_stop_all(void);
 

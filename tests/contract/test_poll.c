@@ -49,16 +49,14 @@ static void real_end(int fd)
 static void real_fill(int fd)
 {
     static const char zeros[4096];
-    while (write(fd, zeros, sizeof(zeros)) > 0) {
-    }
+    while (write(fd, zeros, sizeof(zeros)) > 0) {}
     assert_int_equal(errno, EAGAIN);
 }
 
 static void real_drain(int fd)
 {
     char buf[65536];
-    while (read(peers[fd], buf, sizeof(buf)) > 0) {
-    }
+    while (read(peers[fd], buf, sizeof(buf)) > 0) {}
 }
 
 static void fake_feed_text(int fd, const char *text)
@@ -388,7 +386,10 @@ static void timeouts_are_kept(void **state)
 }
 
 #define BOTH(name)                                                                                                     \
-    {"epoll: " #name, name, set_up_epoll, tear_down, NULL}, {"fake: " #name, name, set_up_fake, tear_down, NULL}
+    {"epoll: " #name, name, set_up_epoll, tear_down, NULL},                                                            \
+    {                                                                                                                  \
+        "fake: " #name, name, set_up_fake, tear_down, NULL                                                             \
+    }
 
 int main(void)
 {

@@ -8,7 +8,7 @@ import re
 import signal
 
 from harness import (GREETING, REPLY, SOURCE, WORKERS, Case, Listener, closed_port, example, example_server, finish,
-                     main, need_json, text_address)
+                     main, need_json, text_address, wait_until)
 
 
 def each_example(name, *argv):
@@ -169,10 +169,10 @@ class GreetServer(Case):
         with server.connect() as peer:
             peer.read(len(GREETING))
             peer.send(text)
-        server.wait_text("Closed connection", name="err")
-        pieces = re.findall(r"^<(\d+):(.*)> $", server.raw().decode(), re.M)
-        self.assertEqual("".join(body for _, body in pieces), text)
-        self.assertEqual(sum(int(size) for size, _ in pieces), len(text.encode()))
+        def pieces():
+            return re.findall(r"^<(\d+):(.*)> $", server.raw().decode(), re.M)
+        wait_until(lambda: "".join(body for _, body in pieces()) == text, lambda: "%s in %s" % (text, server.out))
+        self.assertEqual(sum(int(size) for size, _ in pieces()), len(text.encode()))
 
     def test_usage(self):
         failed = run_example("greet_server", "localhost")

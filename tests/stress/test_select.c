@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Selects under load: with many peers racing for them each still does exactly one case, and never misses a ready one. */
+/*
+ * Selects under load: with many peers racing for them each still does exactly one case, and never misses a ready one.
+ */
 #include "sched/park.h"
 #include "support/taskcase.h"
 

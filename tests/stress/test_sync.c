@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Locks and their kin under load, across workers: exclusion, generations, objects that end right after their last use. */
+/*
+ * Locks and their kin under load, across workers: exclusion, generations, objects that end right after their last use.
+ */
 #include "sched/park.h"
 #include "support/taskcase.h"
 

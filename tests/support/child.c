@@ -66,8 +66,7 @@ bool child_run(int (*fn)(void *arg), void *arg, child_result *out)
     int status = 0;
     if (child > 0) {
         read_all(ends[0], out);
-        while (waitpid(child, &status, 0) < 0) {
-        }
+        while (waitpid(child, &status, 0) < 0) {}
     }
     (void)close(ends[0]);
     out->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;

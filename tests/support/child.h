@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Runs a function in a process of its own and catches how it ended and what it wrote: for calls that end the program. */
+/*
+ * Runs a function in a process of its own and catches how it ended and what it wrote: for calls that end the program.
+ */
 #ifndef TEST_SUPPORT_CHILD_H
 #define TEST_SUPPORT_CHILD_H
 

@@ -15,7 +15,7 @@
 enum { FDS_MAX = 256, SCRIPT_MAX = 4096, INBOX_BYTES = 65536, CONNS_MAX = 64, PATIENCE_S = 20 };
 
 typedef struct fake_fd {
-    int wire; /* the other end of the socket pair; -1: not a fake descriptor */
+    int wire;            /* the other end of the socket pair; -1: not a fake descriptor */
     cori_pollfd *pollfd; /* NULL: not added */
     uint16_t generation;
     unsigned pending; /* edges not yet reported */
@@ -35,7 +35,7 @@ typedef struct script_item {
 
 static int64_t now_ns;
 static fake_counts counts;
-static fake_fd *fds[FDS_MAX]; /* by descriptor number */
+static fake_fd *fds[FDS_MAX];          /* by descriptor number */
 static script_item script[SCRIPT_MAX]; /* sorted by time */
 static size_t script_count;
 static sem_t kicked;
@@ -218,8 +218,8 @@ static int fake_poll_add(cori_poller *poller, cori_pollfd *pollfd)
         return 0;
     }
     fake_fd *added = fds[pollfd->fd];
-    bool readable = added->head < added->tail || added->ended || added->error != 0 ||
-                    added->conn_head < added->conn_tail;
+    bool readable =
+        added->head < added->tail || added->ended || added->error != 0 || added->conn_head < added->conn_tail;
     added->pollfd = pollfd;
     added->generation = pollfd->generation;
     added->pending = (readable ? 1u << CORI_READ : 0) | (added->writable ? 1u << CORI_WRITE : 0);

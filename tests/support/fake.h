@@ -2,11 +2,12 @@
 /*
  * A fake clock and a fake poller: one worker, no real waiting, the same run for the same seed.
  *
- * Time stands still until the scheduler would sleep; then it jumps to the next timer or the next scripted event. If there
- * is neither, the poller waits for a kick (a foreign thread, a deadlock report) and aborts the test when none comes.
+ * Time stands still until the scheduler would sleep; then it jumps to the next timer or the next scripted event. If
+ * there is neither, the poller waits for a kick (a foreign thread, a deadlock report) and aborts the test when none
+ * comes.
  *
- * A fake descriptor is a real socket, so that any call on it works and what is sent can be read back, but what it receives
- * or accepts, and when it is ready, comes from the script alone.
+ * A fake descriptor is a real socket, so that any call on it works and what is sent can be read back, but what it
+ * receives or accepts, and when it is ready, comes from the script alone.
  */
 #ifndef TEST_SUPPORT_FAKE_H
 #define TEST_SUPPORT_FAKE_H
@@ -25,7 +26,9 @@ typedef struct fake_counts {
     unsigned opens, adds, removes, waits, kicks, jumps;
 } fake_counts;
 
-/* Puts clock and poller in place, the clock at FAKE_START_NS; and takes them away again. Not while cor_run is active. */
+/*
+ * Puts clock and poller in place, the clock at FAKE_START_NS; and takes them away again. Not while cor_run is active.
+ */
 void fake_install(void);
 void fake_uninstall(void);
 /* As fake_install, for the poller alone, with the real clock. */

@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-static unsigned left; /* atomic: allocations until one fails; 0: none will */
+static unsigned left;   /* atomic: allocations until one fails; 0: none will */
 static unsigned failed; /* atomic */
 
 void *__real_malloc(size_t size);

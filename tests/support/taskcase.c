@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The runner behind taskcase.h. The verdict lies in memory shared with the test's process: `claimed` goes to 1 once, by the
- * first failure, whose text is then written by that thread alone; `verdict` is set last.
+ * The runner behind taskcase.h. The verdict lies in memory shared with the test's process: `claimed` goes to 1 once, by
+ * the first failure, whose text is then written by that thread alone; `verdict` is set last.
  */
 #include "support/taskcase.h"
 
@@ -198,8 +198,7 @@ static int run_forked(const test_case *test, const cor_options *options)
         run_in_child(test, options);
         exit(0);
     }
-    while (child > 0 && waitpid(child, &status, 0) < 0) {
-    }
+    while (child > 0 && waitpid(child, &status, 0) < 0) {}
     return child > 0 ? status : -1;
 }
 

@@ -5,10 +5,10 @@
  *      TASK_TEST(sleeps) { T_EQ(cor_sleep(COR_MILLISECOND), 0); }
  *      int main(void) { const struct CMUnitTest tests[] = {cmocka_unit_test(sleeps)}; ... }
  *
- * The body is the main task of a cor_run in a process of its own (workers from COR_WORKERS), so a crash or a hang is one
- * failed test. cmocka's own asserts jump and must not fire on a task's stack; the T_ macros may be used in any task and
- * in functions of any type: the first failure is recorded, cor_run is stopped, the failing task never goes on, and the
- * runner fails the test on its own stack. On a thread that is no task a T_ macro records and goes on.
+ * The body is the main task of a cor_run in a process of its own (workers from COR_WORKERS), so a crash or a hang is
+ * one failed test. cmocka's own asserts jump and must not fire on a task's stack; the T_ macros may be used in any task
+ * and in functions of any type: the first failure is recorded, cor_run is stopped, the failing task never goes on, and
+ * the runner fails the test on its own stack. On a thread that is no task a T_ macro records and goes on.
  *
  * After the body has returned the test still fails if tasks, connections, descriptors or stacks are left over.
  */
@@ -58,8 +58,8 @@
 #define T_CODE(result, code)                                                                                           \
     do {                                                                                                               \
         int t_result = (int)(result), t_code = (int)(code);                                                            \
-        T_REQUIRE(t_result == t_code, "%s is %d (%s), not %d (%s)", #result, t_result, taskcase_text(t_result), t_code,  \
-                  #code);                                                                                              \
+        T_REQUIRE(t_result == t_code, "%s is %d (%s), not %d (%s)", #result, t_result, taskcase_text(t_result),        \
+                  t_code, #code);                                                                                      \
     } while (0)
 
 /* A result code is not negative. */
@@ -84,8 +84,7 @@
     } while (0)
 
 /* Bytes are equal. */
-#define T_MEM(left, right, size)                                                                                       \
-    T_REQUIRE(memcmp((left), (right), (size)) == 0, "%s and %s differ", #left, #right)
+#define T_MEM(left, right, size) T_REQUIRE(memcmp((left), (right), (size)) == 0, "%s and %s differ", #left, #right)
 
 /* Waits (by letting other tasks run) until the condition holds, at most `timeout_ns`. Tasks only. */
 #define T_EVENTUALLY(condition, timeout_ns)                                                                            \

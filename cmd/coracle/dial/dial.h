@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the kinds of client share. A client has one task that reads the terminal and one that reads the connection, so that
- * each is noticed while the other is silent: the server's end wakes the reader of the terminal by closing it, the
+ * What the kinds of client share. A client has one task that reads the terminal and one that reads the connection, so
+ * that each is noticed while the other is silent: the server's end wakes the reader of the terminal by closing it, the
  * terminal's end half-closes the connection and lets the answers under way arrive.
  */
 #ifndef CORACLE_CMD_DIAL_DIAL_H
@@ -61,8 +61,8 @@ bool dial_say(struct dial *dial, const char *line);
 cor_lines dial_lines(struct dial *dial);
 
 /*
- * Gives the next line from standard input without CR and LF at both ends. Returns false at its end, or when the connection
- * has ended.
+ * Gives the next line from standard input without CR and LF at both ends. Returns false at its end, or when the
+ * connection has ended.
  */
 bool dial_next_line(struct dial *dial, cor_lines *lines, char **line, size_t *size);
 

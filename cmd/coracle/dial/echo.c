@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * dial --as echo: sends each line and shows what comes back for it, as many bytes as were sent, in however many pieces they
- * arrive. The next line is read when the answer is complete, so an answer never appears below the wrong line.
+ * dial --as echo: sends each line and shows what comes back for it, as many bytes as were sent, in however many pieces
+ * they arrive. The next line is read when the answer is complete, so an answer never appears below the wrong line.
  */
 #include "dial/dial.h"
 #include "safe.h"

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* dial --as name: asks for a name, then sends each line as "NAME says: LINE" until Q. The server is not expected to answer. */
+/*
+ * dial --as name: asks for a name, then sends each line as "NAME says: LINE" until Q. The server is not expected to
+ * answer.
+ */
 #include "dial/dial.h"
 
 #include <stdlib.h>

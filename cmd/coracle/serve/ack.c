@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The service ack: reads what comes first, shows it, acknowledges it once and hangs up. One read is one message, because
- * the protocol has no framing; what comes later is dropped before closing, so that the reply arrives.
+ * The service ack: reads what comes first, shows it, acknowledges it once and hangs up. One read is one message,
+ * because the protocol has no framing; what comes later is dropped before closing, so that the reply arrives.
  */
 #include "serve/session.h"
 

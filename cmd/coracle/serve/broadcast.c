@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The service broadcast: a room where a client sends JSON objects {"message":"..."}, however split or glued, and each is
- * acknowledged to its sender and told to all others. Who sent it is known from the socket; a "client_ip" in the object is
- * not believed. Every answer is one line ending in LF, so that answers cannot run together; control characters in a
- * message are escaped on the way, so that a message cannot pass for another line.
+ * The service broadcast: a room where a client sends JSON objects {"message":"..."}, however split or glued, and each
+ * is acknowledged to its sender and told to all others. Who sent it is known from the socket; a "client_ip" in the
+ * object is not believed. Every answer is one line ending in LF, so that answers cannot run together; control
+ * characters in a message are escaped on the way, so that a message cannot pass for another line.
  */
 #include "serve/room.h"
 #include "serve/scanner.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The service random: answers each line with a number from 1 to 100, both included and equally likely, until a line reads
- * STOP. Lines are trimmed of Unicode white space before the comparison; a last line without LF counts. Each session has a
- * generator of its own, seeded by the kernel: what one client sees says nothing about another.
+ * The service random: answers each line with a number from 1 to 100, both included and equally likely, until a line
+ * reads STOP. Lines are trimmed of Unicode white space before the comparison; a last line without LF counts. Each
+ * session has a generator of its own, seeded by the kernel: what one client sees says nothing about another.
  */
 #include "serve/session.h"
 #include "utf8.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rooms and outboxes. An outbox holds whole lines only, so dropping the oldest never tears one. A member that is cut hears
- * it by its connection: reading ends and writing times out, which works from any task and leaves its address readable.
+ * Rooms and outboxes. An outbox holds whole lines only, so dropping the oldest never tears one. A member that is cut
+ * hears it by its connection: reading ends and writing times out, which works from any task and leaves its address
+ * readable.
  */
 #include "serve/room.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A room: every member hears what is said in it. What a member has not read yet waits in its outbox, which is bounded and
- * takes memory only while something is in it. A task writes it out, started when something is put in and gone when it is
- * empty, so a member that reads slowly delays no other. All members hear messages in the same order.
+ * A room: every member hears what is said in it. What a member has not read yet waits in its outbox, which is bounded
+ * and takes memory only while something is in it. A task writes it out, started when something is put in and gone when
+ * it is empty, so a member that reads slowly delays no other. All members hear messages in the same order.
  * Lock order: room, then member.
  */
 #ifndef CORACLE_CMD_SERVE_ROOM_H
@@ -49,8 +49,8 @@ void room_say(struct member *sender, const char *own, size_t own_size, const cha
 const char *member_cut(struct member *member);
 
 /*
- * Takes the member out. With `drain` what is in its outbox is written first. Adds its counts to the session's. The member
- * is gone afterwards; the connection is still to be closed.
+ * Takes the member out. With `drain` what is in its outbox is written first. Adds its counts to the session's. The
+ * member is gone afterwards; the connection is still to be closed.
  */
 void room_leave(struct member *member, struct session *session, bool drain);
 

@@ -3,8 +3,9 @@
  * The scanner's step takes bytes in one of three states: between messages (white space is dropped, "{" begins one),
  * inside one (the tokener takes them), skipping (dropped up to LF). Off when built without json-c.
  *
- * json-c's strict mode still lets through control characters in strings, encoded surrogates, single quotes, NaN, "1." and
- * "-01". So the bytes are looked at before, which also finds where the message ends; the tokener is given none beyond.
+ * json-c's strict mode still lets through control characters in strings, encoded surrogates, single quotes, NaN, "1."
+ * and "-01". So the bytes are looked at before, which also finds where the message ends; the tokener is given none
+ * beyond.
  */
 #include "serve/scanner.h"
 
@@ -131,8 +132,8 @@ static size_t step(scanner_place *place, const char *text, size_t size)
 }
 
 /*
- * Counts the bytes up to the end of the message, to the first that cannot be right (*wrong says so), or to `limit`; in the
- * last case a character may reach beyond it.
+ * Counts the bytes up to the end of the message, to the first that cannot be right (*wrong says so), or to `limit`; in
+ * the last case a character may reach beyond it.
  */
 static size_t look_ahead(scanner_place *place, const char *text, size_t size, size_t limit, bool *wrong)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finds JSON objects in a stream, whatever the segmentation: split over any number of reads, glued, with or without white
- * space between them. Reading is json-c's incremental tokener, strict, 32 levels deep at most. After something invalid the
- * stream is taken up again behind the next LF. Between messages a scanner holds no memory.
+ * Finds JSON objects in a stream, whatever the segmentation: split over any number of reads, glued, with or without
+ * white space between them. Reading is json-c's incremental tokener, strict, 32 levels deep at most. After something
+ * invalid the stream is taken up again behind the next LF. Between messages a scanner holds no memory.
  */
 #ifndef CORACLE_CMD_SERVE_SCANNER_H
 #define CORACLE_CMD_SERVE_SCANNER_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One client of a service: the limits it is held to, what it has sent and got, and why it ended. All services read and
- * write through here, so that limits and counts cannot be forgotten. One `closed` event per accepted connection is written,
- * always. A session lives on its task's stack and is used by that task only.
+ * write through here, so that limits and counts cannot be forgotten. One `closed` event per accepted connection is
+ * written, always. A session lives on its task's stack and is used by that task only.
  */
 #ifndef CORACLE_CMD_SERVE_SESSION_H
 #define CORACLE_CMD_SERVE_SESSION_H
@@ -45,8 +45,8 @@ void session_ended(struct session *session, const char *op, int code);
 char *session_error_text(struct session *session, const char *op, int code, char *text, size_t size);
 
 /*
- * Ends the conversation from this side without hurting what was sent: half-close, then drop what still arrives for a short
- * time, because closing over unread input resets the connection and could destroy a reply under way.
+ * Ends the conversation from this side without hurting what was sent: half-close, then drop what still arrives for a
+ * short time, because closing over unread input resets the connection and could destroy a reply under way.
  */
 void session_hang_up(struct session *session, const char *reason);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Shows a stream of a client piece by piece, one line per piece, without cutting characters: a UTF-8 sequence that a piece
- * ends in the middle of is shown whole with the next one.
+ * Shows a stream of a client piece by piece, one line per piece, without cutting characters: a UTF-8 sequence that a
+ * piece ends in the middle of is shown whole with the next one.
  */
 #ifndef CORACLE_CMD_SERVE_SHOW_H
 #define CORACLE_CMD_SERVE_SHOW_H

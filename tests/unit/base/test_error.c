@@ -83,9 +83,9 @@ static void classification(void **state)
         int code;
         bool timeout, temporary;
     } cases[] = {
-        {COR_ETIMEOUT, true, true},  {-EAGAIN, true, true},       {-ETIMEDOUT, true, true}, {-EINTR, false, true},
-        {-EMFILE, false, true},      {-ENFILE, false, true},      {-ECONNRESET, false, false}, {0, false, false},
-        {COR_ECLOSED, false, false}, {COR_ECANCELED, false, false}, {-EPIPE, false, false}, {5, false, false},
+        {COR_ETIMEOUT, true, true},  {-EAGAIN, true, true},         {-ETIMEDOUT, true, true},    {-EINTR, false, true},
+        {-EMFILE, false, true},      {-ENFILE, false, true},        {-ECONNRESET, false, false}, {0, false, false},
+        {COR_ECLOSED, false, false}, {COR_ECANCELED, false, false}, {-EPIPE, false, false},      {5, false, false},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         assert_int_equal(cor_is_timeout(cases[i].code), cases[i].timeout);

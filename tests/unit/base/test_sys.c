@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The system call wrappers: results or -errno, EINTR retried where Go does, descriptors closed on exec, faults injected. */
+/*
+ * The system call wrappers: results or -errno, EINTR retried where Go does, descriptors closed on exec, faults
+ * injected.
+ */
 /* test: workers=1 */
 #include "support/faults.h"
 #include "support/taskcase.h"
@@ -197,12 +200,9 @@ static void injected_interruptions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(failures_are_negative_errno),
-        cmocka_unit_test(descriptors_are_nonblocking_and_closed_on_exec),
-        cmocka_unit_test(accept_and_connect),
-        cmocka_unit_test(receive_never_waits_and_send_never_kills),
-        cmocka_unit_test(interrupted_read_is_retried),
-        cmocka_unit_test(faults_count_down),
+        cmocka_unit_test(failures_are_negative_errno), cmocka_unit_test(descriptors_are_nonblocking_and_closed_on_exec),
+        cmocka_unit_test(accept_and_connect),          cmocka_unit_test(receive_never_waits_and_send_never_kills),
+        cmocka_unit_test(interrupted_read_is_retried), cmocka_unit_test(faults_count_down),
         cmocka_unit_test(injected_interruptions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

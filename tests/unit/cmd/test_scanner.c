@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The JSON stream scanner: any segmentation gives the same messages; limits and invalid input have their defined end. */
+/*
+ * The JSON stream scanner: any segmentation gives the same messages; limits and invalid input have their defined end.
+ */
 /* sources: cmd/coracle/serve/scanner.c cmd/coracle/utf8.c */
 /* test: workers=1 */
 #include <setjmp.h>
@@ -84,8 +86,7 @@ static void test_takes_up_behind_the_next_line(void **state)
           "!expected a JSON object\n!expected a JSON object\n!expected a JSON object\n{\"m\":2}\n");
     check("{\"m\":\"\xFF\"}\n{\"m\":2}", "!unexpected character\n{\"m\":2}\n");
     check("{\"m\":\"\xED\xA0\x80\"}\n{\"m\":2}", "!unexpected character\n{\"m\":2}\n");
-    check("{'m':1}\n{\"m\":1,}\n{\"m\":2}",
-          "!unexpected character\n!unexpected character\n{\"m\":2}\n");
+    check("{'m':1}\n{\"m\":1,}\n{\"m\":2}", "!unexpected character\n!unexpected character\n{\"m\":2}\n");
 }
 
 /* What json-c alone would let through. */

@@ -60,12 +60,11 @@ static __attribute__((noinline)) bool churn(context *self, volatile const long *
                     d == seeds[3] + 4 * ROUNDS && e == seeds[4] + 5 * ROUNDS && f == seeds[5] + 6 * ROUNDS &&
                     g == seeds[6] + 7 * ROUNDS && h == seeds[7] + 8 * ROUNDS && i == seeds[8] + 9 * ROUNDS &&
                     j == seeds[9] + 10 * ROUNDS && k == seeds[10] + 11 * ROUNDS && l == seeds[11] + 12 * ROUNDS;
-    bool doubles = m == fractions[0] + 0.5 * ROUNDS && n == fractions[1] + 1.5 * ROUNDS &&
-                   o == fractions[2] + 2.5 * ROUNDS && p == fractions[3] + 3.5 * ROUNDS &&
-                   q == fractions[4] + 4.5 * ROUNDS && r == fractions[5] + 5.5 * ROUNDS &&
-                   s == fractions[6] + 6.5 * ROUNDS && t == fractions[7] + 7.5 * ROUNDS &&
-                   u == fractions[8] + 8.5 * ROUNDS && v == fractions[9] + 9.5 * ROUNDS &&
-                   w == fractions[10] + 10.5 * ROUNDS && x == fractions[11] + 11.5 * ROUNDS;
+    bool doubles =
+        m == fractions[0] + 0.5 * ROUNDS && n == fractions[1] + 1.5 * ROUNDS && o == fractions[2] + 2.5 * ROUNDS &&
+        p == fractions[3] + 3.5 * ROUNDS && q == fractions[4] + 4.5 * ROUNDS && r == fractions[5] + 5.5 * ROUNDS &&
+        s == fractions[6] + 6.5 * ROUNDS && t == fractions[7] + 7.5 * ROUNDS && u == fractions[8] + 8.5 * ROUNDS &&
+        v == fractions[9] + 9.5 * ROUNDS && w == fractions[10] + 10.5 * ROUNDS && x == fractions[11] + 11.5 * ROUNDS;
     return integers && doubles;
 }
 

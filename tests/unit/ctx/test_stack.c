@@ -38,8 +38,8 @@ static void sizes_round_up_to_powers_of_two(void **state)
     (void)state;
     static const struct {
         size_t asked, given;
-    } cases[] = {{0, 16 * KIB},           {1, 16 * KIB},           {16 * KIB, 16 * KIB},     {16 * KIB + 1, 32 * KIB},
-                 {64 * KIB, 64 * KIB},    {100000, 128 * KIB},     {1024 * KIB, 1024 * KIB}, {8192 * KIB, 8192 * KIB}};
+    } cases[] = {{0, 16 * KIB},        {1, 16 * KIB},       {16 * KIB, 16 * KIB},     {16 * KIB + 1, 32 * KIB},
+                 {64 * KIB, 64 * KIB}, {100000, 128 * KIB}, {1024 * KIB, 1024 * KIB}, {8192 * KIB, 8192 * KIB}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         cori_stack stack;
         assert_int_equal(cori_stack_take(&stack, cases[i].asked), 0);

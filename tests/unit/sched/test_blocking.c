@@ -235,14 +235,10 @@ static void ends_after_the_pool(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gives_the_result),
-        cmocka_unit_test(runs_on_a_thread_of_its_own),
-        cmocka_unit_test(runs_in_parallel),
-        cmocka_unit_test(runs_in_parallel_with_a_thread_left_from_before),
-        cmocka_unit_test(the_pool_is_bounded),
-        cmocka_unit_test(the_worker_does_not_stop),
-        cmocka_unit_test(cannot_be_cancelled),
-        cmocka_unit_test(may_spawn_with_the_foreign_entry),
+        cmocka_unit_test(gives_the_result),    cmocka_unit_test(runs_on_a_thread_of_its_own),
+        cmocka_unit_test(runs_in_parallel),    cmocka_unit_test(runs_in_parallel_with_a_thread_left_from_before),
+        cmocka_unit_test(the_pool_is_bounded), cmocka_unit_test(the_worker_does_not_stop),
+        cmocka_unit_test(cannot_be_cancelled), cmocka_unit_test(may_spawn_with_the_foreign_entry),
         cmocka_unit_test(ends_after_the_pool),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Parking and waking: no wake-up is lost, none is needed twice, deadlines, wakes from other workers and foreign threads. */
+/*
+ * Parking and waking: no wake-up is lost, none is needed twice, deadlines, wakes from other workers and foreign
+ * threads.
+ */
 #include "support/taskcase.h"
 
 #include "sched/park.h"

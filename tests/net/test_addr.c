@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Network names, address texts, ports and names from files: what they mean, and Go's words for what they cannot mean.
+ */
+#include "net/netcase.h"
+
+#include <net/if.h>
+
+/* An error's text, in a buffer that the next call overwrites. */
+static const char *text_of(const cor_error *error)
+{
+    static char text[COR_ERROR_TEXT];
+    return cor_error_text(error, text, sizeof(text));
+}
+
+static void expect_listen_error(const char *network, const char *address, int code, const char *text)
+{
+    cor_listener *listener = NULL;
+    cor_error error;
+    T_CODE(cor_listen(&listener, network, address, &error), code);
+    T_ASSERT(listener == NULL);
+    T_STR(text_of(&error), text);
+}
+
+static void expect_dial_error(const char *network, const char *address, int code, const char *text)
+{
+    cor_conn *conn = NULL;
+    cor_error error;
+    T_CODE(cor_dial(&conn, network, address, &error), code);
+    T_ASSERT(conn == NULL);
+    T_STR(text_of(&error), text);
+}
+
+/* The text of the address that a listener got. */
+static const char *listening_at(const char *network, const char *address)
+{
+    static char text[COR_ADDR_TEXT];
+    cor_listener *listener = NULL;
+    T_CODE(cor_listen(&listener, network, address, NULL), 0);
+    (void)cor_listener_addr(listener, text, sizeof(text));
+    T_CODE(cor_listener_close(listener), 0);
+    return text;
+}
+
+/* N001, N002, N003 */
+TASK_TEST(unknown_networks)
+{
+    static const char *const names[] = {"TCP", "Unix", "tcp:80", "unix:1", "ip::", "ip4::", "ip", "tcp5", "tcp4 "};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        char text[128];
+        (void)snprintf(text, sizeof(text), "listen %s: unknown network %s", names[i], names[i]);
+        expect_listen_error(names[i], "127.0.0.1:0", COR_EUNKNOWN_NETWORK, text);
+        (void)snprintf(text, sizeof(text), "dial %s: unknown network %s", names[i], names[i]);
+        expect_dial_error(names[i], "127.0.0.1:1", COR_EUNKNOWN_NETWORK, text);
+    }
+    expect_listen_error("", ":0", COR_EUNKNOWN_NETWORK, "listen: unknown network ");
+}
+
+/* N005 */
+TASK_TEST(checks_have_an_order)
+{
+    expect_dial_error("foo", "", COR_EUNKNOWN_NETWORK, "dial foo: unknown network foo");
+    expect_dial_error("tcp", "", COR_EMISSING_ADDRESS, "dial tcp: missing address");
+    expect_dial_error("tcp", "nohost.invalid", COR_EMISSING_PORT,
+                      "dial tcp: address nohost.invalid: missing port in address");
+    expect_dial_error("tcp", "nohost.invalid:99999", COR_EINVALID_PORT, "dial tcp: address 99999: invalid port");
+}
+
+typedef struct split_case {
+    const char *text;
+    int code;
+    const char *host, *port;
+} split_case;
+
+static const split_case splits[] = {
+    {"golang.org", COR_EMISSING_PORT, NULL, NULL},
+    {"127.0.0.1", COR_EMISSING_PORT, NULL, NULL},
+    {"[::1]", COR_EMISSING_PORT, NULL, NULL},
+    {"[foo:bar]baz", COR_EMISSING_PORT, NULL, NULL},
+    {"[foo]bar:baz", COR_EMISSING_PORT, NULL, NULL},
+    {"", COR_EMISSING_PORT, NULL, NULL},
+    {"::1", COR_ETOO_MANY_COLONS, NULL, NULL},
+    {"fe80::1%lo0:80", COR_ETOO_MANY_COLONS, NULL, NULL},
+    {"[foo]:[bar]:baz", COR_ETOO_MANY_COLONS, NULL, NULL},
+    {"[foo]:[bar]baz", COR_EUNEXPECTED_OPEN, NULL, NULL},
+    {"foo[bar]:baz", COR_EUNEXPECTED_OPEN, NULL, NULL},
+    {"foo]bar:baz", COR_EUNEXPECTED_CLOSE, NULL, NULL},
+    {"[foo:80", COR_EMISSING_BRACKET, NULL, NULL},
+    {":80", 0, "", "80"},
+    {":", 0, "", ""},
+    {"host:", 0, "host", ""},
+    {"[::1]:", 0, "::1", ""},
+    {"[::1]:80", 0, "::1", "80"},
+    {"[host%zone]:http", 0, "host%zone", "http"},
+    {"host%zone:http", 0, "host%zone", "http"},
+    {"[fe80::1%lo0]:80", 0, "fe80::1%lo0", "80"},
+    {"host:https%foo", 0, "host", "https%foo"},
+    {"[localhost]:http", 0, "localhost", "http"},
+};
+
+/* N010, N011 */
+TASK_TEST(host_and_port_are_split)
+{
+    for (size_t i = 0; i < sizeof(splits) / sizeof(splits[0]); i++) {
+        char host[64] = "untouched", port[64] = "untouched";
+        int rc = cor_split_host_port(splits[i].text, host, sizeof(host), port, sizeof(port));
+        T_REQUIRE(rc == splits[i].code, "\"%s\" gives %d (%s)", splits[i].text, rc, taskcase_text(rc));
+        T_STR(host, rc == 0 ? splits[i].host : "untouched");
+        T_STR(port, rc == 0 ? splits[i].port : "untouched");
+    }
+    char small[4], large[64];
+    T_CODE(cor_split_host_port("host:80", small, sizeof(small), large, sizeof(large)), -ENAMETOOLONG);
+    T_CODE(cor_split_host_port("host:8080", large, sizeof(large), small, sizeof(small)), -ENAMETOOLONG);
+}
+
+/* N012 */
+TASK_TEST(host_and_port_are_joined)
+{
+    static const char *const joins[][3] = {
+        {"localhost", "80", "localhost:80"},     {"::1", "80", "[::1]:80"},   {"", "80", ":80"},
+        {"fe80::1%lo0", "0", "[fe80::1%lo0]:0"}, {"1.2.3.4", "", "1.2.3.4:"}, {"a b", "x", "a b:x"},
+    };
+    char text[64], cut[6];
+    for (size_t i = 0; i < sizeof(joins) / sizeof(joins[0]); i++) {
+        T_STR(cor_join_host_port(joins[i][0], joins[i][1], text, sizeof(text)), joins[i][2]);
+    }
+    T_STR(cor_join_host_port("host", "80", cut, sizeof(cut)), "host:");
+}
+
+/* N013 */
+TASK_TEST(address_errors_have_gos_words)
+{
+    expect_listen_error("tcp4", "127.0.0.1", COR_EMISSING_PORT,
+                        "listen tcp4: address 127.0.0.1: missing port in address");
+    expect_listen_error("tcp", "::1:80", COR_ETOO_MANY_COLONS,
+                        "listen tcp: address ::1:80: too many colons in address");
+    expect_listen_error("tcp", "[::1:80", COR_EMISSING_BRACKET, "listen tcp: address [::1:80: missing ']' in address");
+}
+
+/* N021, N023 */
+TASK_TEST(port_numbers)
+{
+    T_CONTAINS(listening_at("tcp4", "127.0.0.1:"), "127.0.0.1:");
+    T_CONTAINS(listening_at("tcp4", "127.0.0.1:-0"), "127.0.0.1:");
+    T_CONTAINS(listening_at("tcp4", "127.0.0.1:+00000"), "127.0.0.1:");
+    expect_dial_error("tcp", "127.0.0.1:+00001", -ECONNREFUSED, "dial tcp 127.0.0.1:1: connect: connection refused");
+    expect_listen_error("tcp4", "tcp4:-10", COR_EINVALID_PORT, "listen tcp4: address -10: invalid port");
+    expect_listen_error("tcp4", ":-10", COR_EINVALID_PORT, "listen tcp4: address -10: invalid port");
+    expect_listen_error("tcp", ":65536", COR_EINVALID_PORT, "listen tcp: address 65536: invalid port");
+    expect_listen_error("tcp", ":70000", COR_EINVALID_PORT, "listen tcp: address 70000: invalid port");
+    expect_listen_error("tcp", ":99999999999999999999", COR_EINVALID_PORT,
+                        "listen tcp: address 99999999999999999999: invalid port");
+    expect_listen_error("tcp", ":-99999999999999999999", COR_EINVALID_PORT,
+                        "listen tcp: address -99999999999999999999: invalid port");
+}
+
+/* N022, N026 */
+TASK_TEST(other_ports_are_service_names)
+{
+    expect_listen_error("tcp4", ":12a", COR_EUNKNOWN_PORT, "listen tcp4: lookup tcp4/12a: unknown port");
+    expect_listen_error("tcp", ":0x50", COR_EUNKNOWN_PORT, "listen tcp: lookup tcp/0x50: unknown port");
+    expect_listen_error("tcp", ": 80", COR_EUNKNOWN_PORT, "listen tcp: lookup tcp/ 80: unknown port");
+    expect_dial_error("tcp", "127.0.0.1:+80x", COR_EUNKNOWN_PORT, "dial tcp: lookup tcp/+80x: unknown port");
+    expect_dial_error("tcp6", "[::1]:\xc3\xa9", COR_EUNKNOWN_PORT, "dial tcp6: lookup tcp6/\xc3\xa9: unknown port");
+}
+
+/* N025 */
+TASK_TEST(services_known_without_a_file)
+{
+    static const struct {
+        const char *name;
+        int port;
+    } known[] = {{"ftp", 21},    {"ssh", 22},    {"telnet", 23}, {"smtp", 25},   {"gopher", 70},       {"http", 80},
+                 {"pop3", 110},  {"imap2", 143}, {"imap3", 220}, {"https", 443}, {"submissions", 465}, {"ftps", 990},
+                 {"imaps", 993}, {"pop3s", 995}, {"HTTP", 80},   {"Https", 443}};
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        T_EQ(cori_service_port(known[i].name), known[i].port);
+    }
+    T_CODE(cori_service_port("no-such-service"), -ENOENT);
+    T_CODE(cori_service_port(""), -ENOENT);
+}
+
+/* N017, N018, N033 */
+TASK_TEST(families_must_fit_the_network)
+{
+    expect_listen_error("tcp6", "[::ffff:127.0.0.1]:0", COR_ENO_SUITABLE_ADDRESS,
+                        "listen tcp6: address ::ffff:127.0.0.1: no suitable address found");
+    expect_listen_error("tcp6", "127.0.0.1:0", COR_ENO_SUITABLE_ADDRESS,
+                        "listen tcp6: address 127.0.0.1: no suitable address found");
+    expect_listen_error("tcp6", "0.0.0.0:0", COR_ENO_SUITABLE_ADDRESS,
+                        "listen tcp6: address 0.0.0.0: no suitable address found");
+    expect_listen_error("tcp4", "[::1]:0", COR_ENO_SUITABLE_ADDRESS,
+                        "listen tcp4: address ::1: no suitable address found");
+    expect_dial_error("tcp6", "127.0.0.1:1", COR_ENO_SUITABLE_ADDRESS,
+                      "dial tcp6: address 127.0.0.1: no suitable address found");
+    T_CONTAINS(listening_at("tcp4", "[::ffff:127.0.0.1]:0"), "127.0.0.1:");
+    T_ASSERT(strncmp(listening_at("tcp4", "[::]:0"), "0.0.0.0:", 8) == 0);
+}
+
+static void expect_ip(const char *text, const char *printed)
+{
+    cori_addr addr = {0};
+    char shown[COR_ADDR_TEXT], wanted[COR_ADDR_TEXT];
+    bool valid = cori_addr_parse_ip(text, &addr);
+    T_REQUIRE(valid == (printed != NULL), "\"%s\" is %svalid", text, valid ? "" : "in");
+    if (valid) {
+        addr.port = 7;
+        cori_addr_text(&addr, shown, sizeof(shown));
+        T_STR(shown, cor_join_host_port(printed, "7", wanted, sizeof(wanted)));
+    }
+}
+
+/* N035, N036, N037, N038, N032 */
+TASK_TEST(ip_literals)
+{
+    static const char *const invalid[] = {
+        "010.0.0.1", "127.001.002.003", "1.2.3",     "1.2..4",      "127.0.0.256",       "127.0.0.-1",
+        "+1.2.3.4",  "1.2.3.4 ",        "",          "123:",        "1:2:3:4:5:6:7:8:9", "::12345",
+        "g::",       "1::2::3",         "1.2.3.4:5", "::1.2.3.4.5",          "%lo"};
+    for (size_t i = 0; i < sizeof(invalid) / sizeof(invalid[0]); i++) {
+        expect_ip(invalid[i], NULL);
+    }
+    expect_ip("127.0.0.1", "127.0.0.1");
+    expect_ip("0.0.0.0", "0.0.0.0");
+    expect_ip("::ffff:127.0.0.1", "127.0.0.1");
+    expect_ip("::FFFF:7f01:0203", "127.1.2.3");
+    expect_ip("::1.2.3.4", "::102:304");
+    expect_ip("::", "::");
+    expect_ip("::1", "::1");
+    expect_ip("2001:DB8:0:0:0:0:0:1", "2001:db8::1");
+    expect_ip("2001:db8:0:0:1:0:0:0", "2001:db8:0:0:1::");
+    expect_ip("2001:db8:0:1:1:1:1:1", "2001:db8:0:1:1:1:1:1");
+    expect_ip("1:0:0:2:3:0:0:4", "1::2:3:0:0:4");
+    expect_ip("0001:002:03:4:5:6:7:8", "1:2:3:4:5:6:7:8");
+}
+
+/* N019, N020 */
+TASK_TEST(zones)
+{
+    char loopback[IF_NAMESIZE] = "", text[64];
+    if (if_indextoname(1, loopback) == NULL) {
+        T_SKIP("there is no interface number 1");
+    }
+    (void)snprintf(text, sizeof(text), "fe80::1%%%s", loopback);
+    expect_ip(text, text);
+    expect_ip("fe80::1%1", text);
+    cori_addr addr;
+    T_ASSERT(cori_addr_parse_ip("fe80::1%nonexistent", &addr));
+    T_EQ(addr.scope, 0);
+    cor_listener *listener;
+    T_CODE(cor_listen(&listener, "tcp", "[fe80::1%nonexistent]:0", NULL), -EINVAL);
+}
+
+/* N274, N277, N029 */
+TASK_TEST(names_of_the_hosts_file)
+{
+    static const char *const names[] = {"localhost", "LOCALHOST", "localhost."};
+    cori_addr list[8];
+    if (cori_hosts_lookup("localhost", list, 8) == 0) {
+        T_SKIP("the hosts file does not know localhost");
+    }
+    for (size_t i = 0; i < 3; i++) {
+        char address[64];
+        T_ASSERT(cori_hosts_lookup(names[i], list, 8) > 0);
+        (void)snprintf(address, sizeof(address), "%s:0", names[i]);
+        T_ASSERT(strncmp(listening_at("tcp", address), "127.0.0.1:", 10) == 0);
+    }
+    T_EQ(cori_hosts_lookup("localhos", list, 8), 0);
+    T_EQ(cori_hosts_lookup("localhostx", list, 8), 0);
+    expect_dial_error("tcp", "no-such-host.invalid:80", COR_ENO_SUCH_HOST,
+                      "dial tcp: lookup no-such-host.invalid: no such host");
+}
+
+/* Longer than any buffer on the way. */
+TASK_TEST(absurd_lengths_are_errors)
+{
+    static char address[70000];
+    memset(address, 'a', sizeof(address) - 1);
+    cor_listener *listener;
+    cor_conn *conn;
+    cor_error error;
+    T_ASSERT(cor_listen(&listener, "tcp", address, &error) < 0);
+    T_ASSERT(strlen(text_of(&error)) < COR_ERROR_TEXT);
+    address[300] = ':';
+    T_ASSERT(cor_listen(&listener, "tcp", address, &error) < 0);
+    T_ASSERT(cor_dial(&conn, "tcp", address, &error) < 0);
+    T_ASSERT(cor_dial(&conn, "unix", address, &error) < 0);
+    T_ASSERT(cor_dial(&conn, address, ":1", &error) < 0);
+    T_ASSERT(strlen(text_of(&error)) < COR_ERROR_TEXT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(unknown_networks),
+        cmocka_unit_test(checks_have_an_order),
+        cmocka_unit_test(host_and_port_are_split),
+        cmocka_unit_test(host_and_port_are_joined),
+        cmocka_unit_test(address_errors_have_gos_words),
+        cmocka_unit_test(port_numbers),
+        cmocka_unit_test(other_ports_are_service_names),
+        cmocka_unit_test(services_known_without_a_file),
+        cmocka_unit_test(families_must_fit_the_network),
+        cmocka_unit_test(ip_literals),
+        cmocka_unit_test(zones),
+        cmocka_unit_test(names_of_the_hosts_file),
+        cmocka_unit_test(absurd_lengths_are_errors),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
