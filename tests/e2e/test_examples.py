@@ -169,6 +169,7 @@ class GreetServer(Case):
         with server.connect() as peer:
             peer.read(len(GREETING))
             peer.send(text)
+
         def pieces():
             return re.findall(r"^<(\d+):(.*)> $", server.raw().decode(), re.M)
         wait_until(lambda: "".join(body for _, body in pieces()) == text, lambda: "%s in %s" % (text, server.out))
