@@ -5,8 +5,7 @@
 What is compared is the server's CPU time per message. Servers take turns (A B C, A B C, ...), each sample has a fresh
 process, the server has one CPU and the load generator another. Before and after each sample the distance between the
 two CPUs is measured: when it differs, or when other programs used CPU time meanwhile, the sample is taken again.
-Servers
-are compared within a round, and the median of the rounds' ratios is given. README.md says how to read the result.
+Servers are compared within a round, and the median of the rounds' ratios is given. README.md says how to read the result.
 """
 import argparse
 import os
