@@ -7,12 +7,13 @@
 #include <ctype.h>
 #include <errno.h>
 #include <json-c/json.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static cor_conn *server, *input;
-static bool leaving; /* the end of the stream is our own doing */
+static atomic_bool leaving; /* the end of the stream is our own doing; the two tasks may run on two threads */
 
 /* A terminal would obey a peer's control bytes: they are shown as '?'. */
 static void show(char *text, size_t size)

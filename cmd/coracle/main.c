@@ -5,6 +5,7 @@
 #include "suggest.h"
 
 #include <coracle.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,8 +116,25 @@ static int run(int argc, char **argv)
     return found == COMMAND_COUNT ? EXIT_USAGE : commands[found].run(argc - 1, argv + 1);
 }
 
+/*
+ * Standard streams that are closed would be given to the first sockets opened, and output would go to a client. They are
+ * opened the wrong way round instead, so that using one still is an error.
+ */
+static bool hold_standard_streams(void)
+{
+    for (int fd = 0; fd <= 2; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 int main(int argc, char **argv)
 {
+    if (!hold_standard_streams()) {
+        return EXIT_FAILED;
+    }
     /* A pipe whose reader has gone is an error of the write, not the end of the program. */
     signal(SIGPIPE, SIG_IGN);
     int code = run(argc, argv);

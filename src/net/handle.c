@@ -101,8 +101,8 @@ static bool add_chunk(void)
     }
     __atomic_store_n(&chunks[chunk], slots, __ATOMIC_RELEASE);
     table.chunk_count++;
-    cori_run_at_end = close_all_at_end;
-    cori_run_count_handles = count_open;
+    __atomic_store_n(&cori_run_at_end, close_all_at_end, __ATOMIC_RELEASE);
+    __atomic_store_n(&cori_run_count_handles, count_open, __ATOMIC_RELEASE);
     return true;
 }
 

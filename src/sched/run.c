@@ -259,6 +259,7 @@ int cor_stats(cor_runtime_stats *out)
         out->tasks += __atomic_load_n(&worker->fresh_count, __ATOMIC_RELAXED);
         out->spawned += __atomic_load_n(&worker->spawned, __ATOMIC_RELAXED);
     }
-    out->connections = cori_run_count_handles != NULL ? cori_run_count_handles() : 0;
+    uint64_t (*count_handles)(void) = __atomic_load_n(&cori_run_count_handles, __ATOMIC_ACQUIRE);
+    out->connections = count_handles != NULL ? count_handles() : 0;
     return 0;
 }

@@ -16,6 +16,7 @@
  * A free mutex with waiters always has a nudged head: no wake-up is lost. An unlock touches the mutex for the last time
  * before another task can have locked and unlocked it: the next owner may free it.
  */
+#include "base/clock.h"
 #include "base/fatal.h"
 #include "sync/waitq.h"
 
@@ -27,7 +28,7 @@ enum { SPINS = 32 };
 
 typedef struct mutex_waiter {
     cori_waiter base; /* first: the queue holds it */
-    int64_t since;    /* on the coarse clock */
+    int64_t since;    /* when it began to wait; not on the coarse clock, which a busy worker seldom reads */
     bool nudged;      /* guard: the queue's lock; woken to try again and has not tried yet */
 } mutex_waiter;
 
@@ -86,7 +87,7 @@ static __attribute__((noinline)) void lock_slowly(cor_mutex *mutex, cori_task *s
         cori_fatal("sync: lock outside a task");
     }
     spin(mutex);
-    mutex_waiter waiter = {.base.task = self, .since = self->worker->now};
+    mutex_waiter waiter = {.base.task = self, .since = cori_clock_now()};
     cori_spin_lock(&mutex->waiters.spin);
     bool taken = lock_or_announce(mutex);
     if (!taken) {
@@ -118,7 +119,7 @@ bool cor_mutex_trylock(cor_mutex *mutex)
 static bool must_hand_over(const mutex_waiter *waiter)
 {
     const cori_worker *worker = cori_self_worker;
-    return worker == NULL || worker == waiter->base.task->worker || worker->now - waiter->since >= HAND_OVER_NS;
+    return worker == NULL || worker == waiter->base.task->worker || cori_clock_now() - waiter->since >= HAND_OVER_NS;
 }
 
 static __attribute__((noinline)) void unlock_slowly(cor_mutex *mutex, uint32_t state)

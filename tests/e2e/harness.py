@@ -194,6 +194,11 @@ class Program:
     def private_kib(self):
         return self.smaps("Private_Dirty") + self.smaps("Private_Clean")
 
+    def is_sanitized(self):
+        """Whether memory cannot be judged: a sanitizer's shadow reserves terabytes of addresses."""
+        with open("/proc/%d/status" % self.pid, encoding="ascii") as status:
+            return int(re.search(r"VmSize:\s+(\d+) kB", status.read()).group(1)) > 1 << 30
+
     def cpu_seconds(self):
         with open("/proc/%d/stat" % self.pid, encoding="ascii") as stat:
             fields = stat.read().rpartition(")")[2].split()

@@ -82,7 +82,8 @@ class Room(Case):
               "(median), %.1f ms (p99); server grew by %d KiB at most" % (
                   workers, BYTES_EACH // TEXT_SIZE, TEXT_SIZE, READERS, seconds, gaps[len(gaps) // 2] * 1000,
                   gaps[len(gaps) * 99 // 100] * 1000, peak - before))
-        self.assertLess(peak - before, GROWTH_KIB)
+        if not server.is_sanitized():
+            self.assertLess(peak - before, GROWTH_KIB)
         stalled.gone()  # cut by the default policy: the stream ends
         for peer in (stalled, trickle, talker, *readers):
             peer.close()

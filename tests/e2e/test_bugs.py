@@ -325,6 +325,7 @@ class S2(Case):
         """Red if a member that stops reading holds up the others or makes the server's memory grow."""
         stalled = server.connect(small_buffer=4096)
         stalled.send(message("here"))
+        self.assertTrue(stalled.line())
         fast, talker = join(self, server, 2)
         text = "x" * 8000
         expected = told(talker, text)
@@ -333,7 +334,7 @@ class S2(Case):
             talker.send(message(text))
             self.assertEqual(fast.line(), expected)
             self.assertEqual(talker.line(), talker.name.encode() + ACK_ANSWER)
-        self.assertLess(server.private_kib() - before, 8192)
+        self.assertTrue(server.is_sanitized() or server.private_kib() - before < 8192)
         close_all(stalled, fast, talker)
 
     @each_server("broadcast")
@@ -544,7 +545,7 @@ class S4(Case):
             with contextlib.suppress(ConnectionError):
                 for _ in range(64):
                     peer.send(b"x" * (1 << 20))
-            self.assertLess(server.private_kib() - before, 4096)
+            self.assertTrue(server.is_sanitized() or server.private_kib() - before < 4096)
 
     def test_B4_4_predictable_numbers_and_100_never(self):
         """Red if servers started together give one sequence, or 1 or 100 never come."""

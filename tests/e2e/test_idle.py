@@ -17,14 +17,6 @@ def raise_limit():
     return hard
 
 
-def is_plain_build(server):
-    """Whether memory can be judged: sanitizers have shadow memory and bigger frames."""
-    with open("/proc/%d/maps" % server.pid, encoding="utf-8", errors="replace") as maps:
-        text = maps.read()
-    return not any(word in text for word in ("libasan", "libtsan", "libubsan", "asan", "tsan")) \
-        and text.count("\n") < 100000
-
-
 class Idle(Case):
     def open(self, server, count):
         """Connects `count` clients from several addresses, so that ports do not run out."""
@@ -45,7 +37,6 @@ class Idle(Case):
         if count < WANTED:
             print("limit of descriptors: only %d connections" % count)
         with serve("echo", workers=workers, options=("--quiet", "--log-level", "error")) as server:
-            plain = is_plain_build(server)
             with server.connect() as peer:  # what the first connection sets up is not counted
                 peer.send("w")
                 self.assertEqual(peer.read(1), b"w")
@@ -65,7 +56,7 @@ class Idle(Case):
             server.wait_fds(base_fds, seconds=60)
             left = server.private_kib() - base
             print("workers %d: %d KiB more than before once all are closed" % (workers, left))
-            if plain:
+            if not server.is_sanitized():
                 self.assertLessEqual(each, KIB_EACH)
                 self.assertLessEqual(after, KIB_EACH)
                 wait_until(lambda: server.private_kib() - base <= KIB_LEFT,

@@ -9,6 +9,7 @@
 #include "support/taskcase.h"
 
 #include "net/handle.h"
+#include "sched/spawn.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -133,6 +134,21 @@ static inline size_t fill_up(cor_conn *conn)
 static inline void go_in(cor_group *group, void (*task)(void *arg), void *arg)
 {
     T_CODE(cor_group_go(group, task, arg), 0);
+}
+
+static inline void call_task(void *task, void *arg)
+{
+    ((void (*)(void *))(uintptr_t)task)(arg);
+}
+
+/* Starts a task of the group on the worker of this number (of as many as there are). */
+static inline void go_on(int worker, cor_group *group, void (*task)(void *arg), void *arg)
+{
+    cor_runtime_stats stats = {0};
+    T_CODE(cor_stats(&stats), 0);
+    cori_spawn spawn = {.entry = call_task, .arg_a = (void *)(uintptr_t)task, .arg_b = arg, .function = task,
+                        .group = group, .worker = worker % stats.workers};
+    T_CODE(cori_spawn_task(&spawn, NULL), 0);
 }
 
 static inline void wait_for(cor_group *group)

@@ -182,7 +182,7 @@ TASK_TEST(backlog_is_the_kernels_limit)
 }
 
 /* Listens at `first`, then at `second` with the same port. */
-static int second_listen(const char *first_network, const char *first, const char *network, const char *second)
+static int try_second_listen(const char *first_network, const char *first, const char *network, const char *second)
 {
     char at[COR_ADDR_TEXT], address[COR_ADDR_TEXT];
     cor_listener *held = listen_on(first_network, first), *other = NULL;
@@ -196,6 +196,16 @@ static int second_listen(const char *first_network, const char *first, const cha
     return rc;
 }
 
+/* Another program may have the port in one family only, so what ought to work is tried on several ports. */
+static void expect_second_listen(const char *first[2], const char *second[2], int code)
+{
+    int rc = -EADDRINUSE;
+    for (int i = 0; i < 20 && rc == -EADDRINUSE && (i == 0 || code == 0); i++) {
+        rc = try_second_listen(first[0], first[1], second[0], second[1]);
+    }
+    T_CODE(rc, code);
+}
+
 /* N087, N088 */
 TASK_TEST(addresses_that_exclude_each_other)
 {
@@ -207,14 +217,14 @@ TASK_TEST(addresses_that_exclude_each_other)
         for (size_t j = 0; j < 4; j++) {
             char first[64];
             (void)snprintf(first, sizeof(first), "%s:0", wildcards[i]);
-            T_CODE(second_listen("tcp", first, "tcp", wildcards[j]), -EADDRINUSE);
+            expect_second_listen((const char *[]){"tcp", first}, (const char *[]){"tcp", wildcards[j]}, -EADDRINUSE);
         }
     }
-    T_CODE(second_listen("tcp4", "0.0.0.0:0", "tcp6", "[::]"), 0);
-    T_CODE(second_listen("tcp6", "[::]:0", "tcp4", "0.0.0.0"), 0);
-    T_CODE(second_listen("tcp", "127.0.0.1:0", "tcp", "[::1]"), 0);
-    T_CODE(second_listen("tcp", "127.0.0.1:0", "tcp", "127.0.0.1"), -EADDRINUSE);
-    T_CODE(second_listen("tcp6", "[::1]:0", "tcp6", "[::1]"), -EADDRINUSE);
+    expect_second_listen((const char *[]){"tcp4", "0.0.0.0:0"}, (const char *[]){"tcp6", "[::]"}, 0);
+    expect_second_listen((const char *[]){"tcp6", "[::]:0"}, (const char *[]){"tcp4", "0.0.0.0"}, 0);
+    expect_second_listen((const char *[]){"tcp", "127.0.0.1:0"}, (const char *[]){"tcp", "[::1]"}, 0);
+    expect_second_listen((const char *[]){"tcp", "127.0.0.1:0"}, (const char *[]){"tcp", "127.0.0.1"}, -EADDRINUSE);
+    expect_second_listen((const char *[]){"tcp6", "[::1]:0"}, (const char *[]){"tcp6", "[::1]"}, -EADDRINUSE);
 }
 
 static void expect_listen_text(const char *network, const char *address, const char *text)

@@ -3,6 +3,7 @@
  * Locks and their kin under load, across workers: exclusion, generations, objects that end right after their last use.
  */
 #include "sched/park.h"
+#include "sched/spawn.h"
 #include "support/taskcase.h"
 
 #include <stdlib.h>
@@ -51,6 +52,38 @@ TASK_TEST(mutex_excludes)
     T_EQ(counter, 12L * times);
     T_EQ(mutex.state, 0);
     T_EQ(mutex.waiters.count, 0);
+}
+
+static void lock_once(void *a, void *b)
+{
+    (void)a;
+    (void)b;
+    cor_mutex_lock(&mutex);
+    counter++;
+    cor_mutex_unlock(&mutex);
+    cor_waitgroup_done(&tasks);
+}
+
+/* A waiter on another worker that was told to try again, but came too late, is told once more. */
+TASK_TEST(an_overtaken_waiter_is_not_forgotten)
+{
+    cori_spawn spawn = {.entry = lock_once, .worker = cori_rt.worker_count - 1};
+    for (int i = 0; i < 2000; i++) {
+        cor_waitgroup_add(&tasks, 1);
+        cor_mutex_lock(&mutex);
+        T_OK(cori_spawn_task(&spawn, NULL));
+        T_EVENTUALLY(__atomic_load_n(&mutex.waiters.count, __ATOMIC_RELAXED) == 1, 20 * COR_SECOND);
+        for (uint32_t times = roll(4); times > 0; times--) {
+            cor_mutex_unlock(&mutex);
+            cor_mutex_lock(&mutex);
+            for (uint32_t pauses = roll(2000); pauses > 0; pauses--) {
+                cori_pause();
+            }
+        }
+        cor_mutex_unlock(&mutex);
+        T_OK(cor_waitgroup_wait(&tasks, 0));
+    }
+    T_EQ(counter, 2000);
 }
 
 static int32_t active; /* atomic: readers, or a writer as 10000 */
@@ -277,6 +310,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mutex_excludes),
+        cmocka_unit_test(an_overtaken_waiter_is_not_forgotten),
         cmocka_unit_test(rwmutex_excludes),
         cmocka_unit_test(cond_signal_generations),
         cmocka_unit_test(cond_broadcast_generations),

@@ -98,6 +98,14 @@ static bool is_line_end(char c)
     return c == '\r' || c == '\n';
 }
 
+void dial_input_ended(struct dial *dial, int code)
+{
+    if (code < 0 && code != COR_ECLOSED && code != COR_ECANCELED &&
+        atomic_exchange(&dial->exit_code, EXIT_FAILED) == EXIT_OK) {
+        fprintf(stderr, "coracle dial: standard input: %s\n", cor_strerror(code));
+    }
+}
+
 bool dial_next_line(struct dial *dial, cor_lines *lines, char **line, size_t *size)
 {
     int code = dial->in == NULL ? 0 : cor_lines_next(lines, line, size);
@@ -106,6 +114,7 @@ bool dial_next_line(struct dial *dial, cor_lines *lines, char **line, size_t *si
         code = cor_lines_next(lines, line, size);
     }
     if (code <= 0) {
+        dial_input_ended(dial, code);
         return false;
     }
     while (*size > 0 && is_line_end((*line)[*size - 1])) {

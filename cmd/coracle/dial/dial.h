@@ -69,6 +69,9 @@ bool dial_next_line(struct dial *dial, cor_lines *lines, char **line, size_t *si
 /* Writes to the server. Returns false, and notes the failure, if that is not possible. */
 bool dial_send(struct dial *dial, const void *bytes, size_t size);
 
+/* Notes, and says, that standard input could not be read, if `code` is such an error. */
+void dial_input_ended(struct dial *dial, int code);
+
 /* Wakes the reader of standard input for good: there is nobody to send to any more. */
 void dial_stop_input(struct dial *dial);
 

@@ -50,6 +50,9 @@ static void send_input(void *arg)
         sent = send_buffer(dial, &data, &last);
         cor_buffer_free(&data);
     }
+    if (sent) {
+        dial_input_ended(dial, (int)count);
+    }
     if (!sent || dial->options.no_shutdown) {
         return;
     }

@@ -33,7 +33,7 @@ static const option_def defs[] = {
     {"idle-timeout", 'i', OPTION_DURATION, FIELD(idle_timeout), "D",
      "end clients that send nothing (whole) for so long (default 0: never)", NULL, 0, 0},
     {"write-timeout", 0, OPTION_DURATION, FIELD(write_timeout), "D",
-     "end clients that take nothing for so long (default 30s; 0: never)", NULL, 0, 0},
+     "end clients that do not take an answer for so long (default 30s; 0: never)", NULL, 0, 0},
     {"first-byte-timeout", 0, OPTION_DURATION, FIELD(first_byte_timeout), "D",
      "end clients that do not begin for so long (default 0: never)", NULL, 0, 0},
     {"outbox", 0, OPTION_SIZE, FIELD(outbox), "BYTES", "broadcast: what may wait for a slow member (default 256k)",

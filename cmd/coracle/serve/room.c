@@ -19,6 +19,7 @@ struct member *room_join(struct room *room, struct session *session)
     if (new == NULL) {
         return NULL;
     }
+    atomic_init(&new->users, 1);
     new->conn = session->conn;
     new->serve = session->service->serve;
     new->room = room;
@@ -212,6 +213,15 @@ static void write_slice(struct member *member)
     cor_cond_broadcast(&member->changed);
 }
 
+/* Not under the member's lock: another task may still be on its way out of unlocking it. */
+static void let_go(struct member *member)
+{
+    if (atomic_fetch_sub(&member->users, 1) == 1) {
+        free(member->outbox);
+        free(member);
+    }
+}
+
 /* The writing task of a member. */
 static void write_outbox(void *arg)
 {
@@ -222,12 +232,9 @@ static void write_outbox(void *arg)
     }
     free_outbox(member);
     member->writing = false;
-    bool last = member->left;
     cor_cond_broadcast(&member->changed);
     cor_mutex_unlock(&member->lock);
-    if (last) {
-        free(member);
-    }
+    let_go(member);
 }
 
 /* Puts the line in; says whether a writing task must be started for it. */
@@ -240,7 +247,10 @@ static bool put_line(struct member *to, const char *text, size_t size)
     memcpy(to->outbox + to->end, text, size);
     to->end += size;
     bool start = !to->writing;
-    to->writing = true;
+    if (start) {
+        to->writing = true;
+        atomic_fetch_add(&to->users, 1);
+    }
     return start;
 }
 
@@ -250,6 +260,7 @@ void member_send(struct member *to, const char *text, size_t size)
     bool start = to->cut == NULL && make_room(to, size) && put_line(to, text, size);
     if (start && cor_group_go(&to->serve->sessions, write_outbox, to) < 0) {
         to->writing = false;
+        atomic_fetch_sub(&to->users, 1); /* never the last: the member is in the room, so its session is here */
         cut_member(to, "no_memory");
     }
     cor_mutex_unlock(&to->lock);
@@ -299,12 +310,6 @@ void room_leave(struct member *member, struct session *session, bool drain)
         session->reason = member->cut;
     }
     member->left = true;
-    bool last = !member->writing;
-    if (last) {
-        free_outbox(member);
-    }
     cor_mutex_unlock(&member->lock);
-    if (last) {
-        free(member);
-    }
+    let_go(member);
 }

@@ -33,7 +33,8 @@ struct member {
     uint64_t dropped;           /* messages */
     const char *cut;            /* why it is to leave: a reason; NULL: it is not */
     bool writing;               /* its writing task exists */
-    bool left;                  /* its session is over: whoever finds both set last frees it */
+    bool left;                  /* its session is over */
+    atomic_int users;           /* the session and the writing task: whoever lets go last frees it */
 };
 
 /* Makes a member of the session's connection and lets it in. Returns NULL when memory ran out. */

@@ -59,11 +59,11 @@ static void skip_line(struct scanner *scanner, feeding *feed)
     size_t count = end == NULL ? feed->left : (size_t)(end - feed->next) + 1;
     scanner->size += count;
     advance(feed, count);
-    if (end != NULL) {
+    if (scanner->size > scanner->max_size) {
+        feed->result = SCANNER_TOO_LONG;
+    } else if (end != NULL) {
         scanner->skipping = false;
         scanner->size = 0;
-    } else if (scanner->size > scanner->max_size) {
-        feed->result = SCANNER_TOO_LONG;
     }
 }
 
@@ -101,23 +101,54 @@ static bool step_in_string(scanner_place *place, unsigned char c)
     return true;
 }
 
+/* Where in a number the bytes so far are, by the grammar of RFC 8259. */
+enum number { NO_NUMBER, AFTER_MINUS, AFTER_ZERO, IN_WHOLE, AFTER_POINT, IN_FRACTION, AFTER_E, AFTER_E_SIGN, IN_EXPONENT };
+
+/* The state after a byte that is no digit; -1 if it may not stand there. */
+static int step_number_sign(enum number state, char c)
+{
+    switch (state) {
+    case NO_NUMBER:
+        return c == '-' ? AFTER_MINUS : NO_NUMBER;
+    case AFTER_MINUS:
+    case AFTER_POINT:
+    case AFTER_E_SIGN:
+        return -1;
+    case AFTER_E:
+        return c == '+' || c == '-' ? AFTER_E_SIGN : -1;
+    default:
+        break;
+    }
+    if ((c == 'e' || c == 'E') && state != IN_EXPONENT) {
+        return AFTER_E;
+    }
+    if (c == '.' && (state == AFTER_ZERO || state == IN_WHOLE)) {
+        return AFTER_POINT;
+    }
+    return c != '\0' && strchr(",]} \t\r\n", c) != NULL ? NO_NUMBER : -1;
+}
+
+/* The state after a digit; -1 if none may stand there. */
+static int step_number_digit(enum number state, char c)
+{
+    static const int next[] = {IN_WHOLE,    IN_WHOLE,     -1,           IN_WHOLE,    IN_FRACTION,
+                               IN_FRACTION, IN_EXPONENT, IN_EXPONENT, IN_EXPONENT};
+    bool first = state == NO_NUMBER || state == AFTER_MINUS;
+    return first && c == '0' ? AFTER_ZERO : next[state];
+}
+
 /* Whether `c` may follow outside strings, as far as the tokener would not notice. */
 static bool step_outside(scanner_place *place, char c)
 {
     bool digit = c >= '0' && c <= '9';
-    const char *last = place->last;
-    if (c == 'N' || c == 'I' || c == '\'' || (last[0] == '.' && !digit)) {
+    int number = digit ? step_number_digit(place->number, c) : step_number_sign(place->number, c);
+    if (c == 'N' || c == 'I' || c == '\'' || number < 0) {
         return false;
     }
-    if (digit && last[0] == '0' && last[1] == '-' && last[2] != 'e' && last[2] != 'E') {
-        return false;
-    }
+    place->number = (unsigned char)number;
     place->in_string = c == '"';
     place->depth += c == '{' || c == '[';
     place->depth -= c == '}' || c == ']';
-    place->last[2] = last[1];
-    place->last[1] = last[0];
-    place->last[0] = c;
     return true;
 }
 

@@ -15,6 +15,12 @@ static size_t complete_carry(show_carry *carry, const unsigned char *bytes, size
     while (carry->size > 0 && taken < size && utf8_unfinished(carry->bytes, carry->size) == carry->size) {
         carry->bytes[carry->size++] = bytes[taken++];
     }
+    uint32_t rune;
+    if (taken > 0 && utf8_unfinished(carry->bytes, carry->size) != carry->size &&
+        utf8_decode(carry->bytes, carry->size, &rune) == 0) {
+        carry->size--; /* the last byte is none of its bytes: it may begin a character of its own */
+        taken--;
+    }
     return taken;
 }
 

@@ -24,7 +24,7 @@ static void note(uint64_t what)
     steps++;
 }
 
-static uint32_t alive;
+static uint32_t alive, made;
 
 static void wander(void *arg)
 {
@@ -40,7 +40,8 @@ static void wander(void *arg)
             T_CODE(cor_sleep(cori_rand_below(rand, 5000)), 0);
             break;
         default:
-            if (alive < 200) {
+            if (made < 300) {
+                made++;
                 alive++;
                 T_CODE(cor_go(wander, (void *)(uintptr_t)(id * 31 + (uint64_t)i)), 0);
             }
@@ -52,7 +53,7 @@ static void wander(void *arg)
 static int wander_main(void *arg)
 {
     (void)arg;
-    alive = 1;
+    alive = made = 1;
     T_CODE(cor_go(wander, (void *)1), 0);
     while (alive > 0) {
         T_CODE(cor_sleep(COR_SECOND), 0);

@@ -118,6 +118,35 @@ TASK_TEST(is_fair_to_waiters)
     T_OK(cor_waitgroup_wait(&all.tasks, 0));
 }
 
+/* Holds the mutex nearly always, and never lets another task of its worker run. */
+static void hog_busily(void *arg)
+{
+    (void)arg;
+    while (!get(&all.stop)) {
+        cor_mutex_lock(&all.mutex);
+        int64_t until = cor_now() + 50 * COR_MICROSECOND;
+        while (cor_now() < until) {}
+        cor_mutex_unlock(&all.mutex);
+    }
+    cor_waitgroup_done(&all.tasks);
+}
+
+/* N337: a waiter on another worker may be overtaken for a millisecond, not for ever. */
+TASK_TEST(is_fair_across_workers)
+{
+    cor_waitgroup_add(&all.tasks, 1);
+    T_OK(cor_go(hog_busily, NULL));
+    int64_t begin = cor_now();
+    for (int i = 0; i < 20; i++) {
+        cor_mutex_lock(&all.mutex);
+        cor_mutex_unlock(&all.mutex);
+        cor_yield();
+    }
+    T_REQUIRE(cor_now() - begin < SOON, "20 turns took %lld ns", (long long)(cor_now() - begin));
+    __atomic_store_n(&all.stop, 1, __ATOMIC_RELEASE);
+    T_OK(cor_waitgroup_wait(&all.tasks, 0));
+}
+
 static void lock_and_note(void *arg)
 {
     cor_mutex_lock(&all.mutex);
@@ -183,6 +212,7 @@ int main(void)
         cmocka_unit_test(serves_in_order_of_arrival),
         cmocka_unit_test(any_task_may_unlock),
         cmocka_unit_test(is_fair_to_waiters),
+        cmocka_unit_test(is_fair_across_workers),
         cmocka_unit_test(cancellation_does_not_end_a_lock),
         cmocka_unit_test(misuse_is_fatal),
     };

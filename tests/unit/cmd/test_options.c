@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/* The table-driven options: what is stored, where operands begin, and one line of complaint for each mistake. */
+/* sources: cmd/coracle/options.c cmd/coracle/parse.c cmd/coracle/suggest.c */
+/* test: workers=1 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "options.h"
+
+typedef struct values {
+    bool quiet;
+    const char *text;
+    uint64_t count;
+    size_t size;
+    int64_t wait;
+    int colour;
+} values;
+
+static const char *const colours[] = {"red", "green", NULL};
+static const option_def defs[] = {
+    {"quiet", 'q', OPTION_FLAG, offsetof(values, quiet), NULL, "say nothing", NULL, 0, 0},
+    {"text", 't', OPTION_TEXT, offsetof(values, text), "TEXT", "a text", NULL, 0, 0},
+    {"count", 'c', OPTION_COUNT, offsetof(values, count), "N", "a number", NULL, 1, 9},
+    {"size", 0, OPTION_SIZE, offsetof(values, size), "BYTES", "a size", NULL, 16, 1 << 20},
+    {"wait", 0, OPTION_DURATION, offsetof(values, wait), "D", "a duration", NULL, 0, 0},
+    {"colour", 0, OPTION_CHOICE, offsetof(values, colour), "C", "a choice", colours, 0, 0},
+    {"colour-depth", 0, OPTION_COUNT, offsetof(values, count), "N", "begins like another", NULL, 1, 9},
+};
+static const option_table table = {"program verb", defs, sizeof(defs) / sizeof(defs[0])};
+
+/* Reads `words` (NULL-terminated, without the command's name). */
+static int read_words(values *target, const char **words)
+{
+    char *argv[16] = {"verb"};
+    int argc = 1;
+    while (words[argc - 1] != NULL) {
+        argv[argc] = (char *)(uintptr_t)words[argc - 1];
+        argc++;
+    }
+    argv[argc] = NULL;
+    int first = options_read(&table, argc, argv, target);
+    for (int i = 1; first > 0 && i < argc; i++) {
+        words[i - 1] = argv[i];
+    }
+    return first;
+}
+
+#define READ(target, ...) read_words(target, (const char *[]){__VA_ARGS__, NULL})
+
+static void test_values(void **state)
+{
+    values got = {.colour = -1};
+    (void)state;
+    assert_int_equal(READ(&got, "-q", "--text=a b", "-c", "9", "--size", "64k", "--wait=1m30s", "--colour", "green"),
+                     10);
+    assert_true(got.quiet);
+    assert_string_equal(got.text, "a b");
+    assert_int_equal(got.count, 9);
+    assert_int_equal(got.size, 65536);
+    assert_int_equal(got.wait, INT64_C(90000000000));
+    assert_int_equal(got.colour, 1);
+}
+
+static void test_operands(void **state)
+{
+    values got = {0};
+    const char *words[] = {"one", "-q", "two", "--", "-c", NULL};
+    (void)state;
+    assert_int_equal(read_words(&got, words), 3);
+    assert_true(got.quiet);
+    assert_string_equal(words[2], "one");
+    assert_string_equal(words[3], "two");
+    assert_string_equal(words[4], "-c");
+    assert_int_equal(READ(&got, "--qui"), 2); /* an unambiguous beginning is enough */
+}
+
+static void test_help(void **state)
+{
+    values got = {0};
+    (void)state;
+    assert_int_equal(READ(&got, "-q", "--help"), OPTIONS_HELP);
+    assert_int_equal(READ(&got, "-h"), OPTIONS_HELP);
+    char *text = NULL;
+    size_t size;
+    FILE *to = open_memstream(&text, &size);
+    options_print(&table, to);
+    fclose(to);
+    assert_non_null(strstr(text, "  -c, --count N"));
+    assert_non_null(strstr(text, "a choice: red or green\n"));
+    assert_non_null(strstr(text, "  -h, --help"));
+    free(text);
+}
+
+/* What is printed on stderr for the words; they must be refused. */
+static const char *complaint(const char **words)
+{
+    static char text[512];
+    int ends[2];
+    values got = {0}, before = got;
+    int saved = dup(STDERR_FILENO);
+    assert_int_equal(pipe(ends), 0);
+    dup2(ends[1], STDERR_FILENO);
+    close(ends[1]);
+    int first = read_words(&got, words);
+    fflush(stderr);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    ssize_t size = read(ends[0], text, sizeof(text) - 1);
+    close(ends[0]);
+    text[size > 0 ? size : 0] = '\0';
+    assert_int_equal(first, OPTIONS_BAD);
+    assert_memory_equal(&got, &before, sizeof(got));
+    return text;
+}
+
+#define COMPLAINT(...) complaint((const char *[]){__VA_ARGS__, NULL})
+
+static void test_mistakes(void **state)
+{
+    (void)state;
+    assert_string_equal(COMPLAINT("--quite"), "program verb: unknown option '--quite'; did you mean '--quiet'?\n");
+    assert_string_equal(COMPLAINT("--coutn=5"), "program verb: unknown option '--coutn'; did you mean '--count'?\n");
+    assert_string_equal(COMPLAINT("--zzzzzz"), "program verb: unknown option '--zzzzzz'; see 'program verb --help'\n");
+    assert_string_equal(COMPLAINT("-z"), "program verb: unknown option '-z'; see 'program verb --help'\n");
+    assert_string_equal(COMPLAINT("--col=red"), "program verb: option '--col' is ambiguous\n");
+    assert_string_equal(COMPLAINT("--quiet=yes"), "program verb: option '--quiet' takes no value\n");
+    assert_string_equal(COMPLAINT("--count"), "program verb: option '--count' needs a value\n");
+    assert_string_equal(COMPLAINT("-c"), "program verb: option '-c' needs a value\n");
+    assert_string_equal(COMPLAINT("-c0"), "program verb: --count: '0' is not a number from 1 to 9\n");
+    assert_string_equal(COMPLAINT("--colour", "blue"), "program verb: --colour: 'blue' is not red or green\n");
+    assert_string_equal(COMPLAINT("--wait=5"),
+                        "program verb: --wait: '5' is not a duration such as 500ms, 2s or 1m30s\n");
+    assert_string_equal(COMPLAINT("--size=1"),
+                        "program verb: --size: '1' is not a size such as 4096, 64k or 1MiB (16 to 1048576 bytes)\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_operands),
+        cmocka_unit_test(test_help),
+        cmocka_unit_test(test_mistakes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

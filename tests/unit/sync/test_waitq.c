@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The wait queue: its order, and the moment between "taken out by a waker" and "told so", which nothing else can hold.
+ */
+#include "unit/sync/waiting.h"
+
+#include <errno.h>
+
+static cor_waitq queue;
+
+TASK_TEST(is_a_fifo_that_gives_up_any_node)
+{
+    cori_waiter nodes[5] = {0};
+    for (int i = 0; i < 5; i++) {
+        cori_waitq_push(&queue, &nodes[i]);
+    }
+    cori_waitq_remove(&queue, &nodes[2]);
+    cori_waitq_remove(&queue, &nodes[4]);
+    T_EQ(queue.count, 3);
+    T_ASSERT(!nodes[2].linked && !nodes[4].linked && nodes[3].linked);
+    T_ASSERT(cori_waitq_pop(&queue) == &nodes[0]);
+    T_ASSERT(cori_waitq_take_all(&queue) == &nodes[1]);
+    T_ASSERT(nodes[1].next == &nodes[3] && nodes[3].next == NULL);
+    T_ASSERT(!nodes[1].linked && !nodes[3].linked);
+    T_ASSERT(cori_waitq_pop(&queue) == NULL);
+    T_EQ(queue.count, 0);
+    cori_waitq_push(&queue, &nodes[4]);
+    T_ASSERT(queue.head == &nodes[4] && queue.tail == &nodes[4]);
+}
+
+static void wait_in_queue(void *arg)
+{
+    cori_waiter node = {.task = cori_self()};
+    cori_spin_lock(&queue.spin);
+    cori_waitq_push(&queue, &node);
+    cori_spin_unlock(&queue.spin);
+    *(int *)arg = cori_waiter_await_until(&node, &queue, &queue.spin, 0, "test");
+}
+
+/* What a waker has taken out is served, even if its task is cancelled before it is told. */
+TASK_TEST(a_node_taken_out_is_served)
+{
+    cor_group group = {0};
+    int result = 1;
+    T_OK(cor_group_go(&group, wait_in_queue, &result));
+    T_WAITING(&queue, 1);
+    cori_spin_lock(&queue.spin);
+    cori_waiter *node = cori_waitq_pop(&queue);
+    cori_spin_unlock(&queue.spin);
+    cor_group_cancel(&group);
+    T_CODE(cor_group_wait(&group, cor_after(BRIEFLY)), COR_ETIMEOUT);
+    T_EQ(get(&result), 1); /* it may not return: the waker still has its node */
+    cori_waiter_serve(node);
+    T_OK(cor_group_wait(&group, 0));
+    T_EQ(result, 0);
+}
+
+/* One that is still in the queue when it is cancelled leaves it. */
+TASK_TEST(a_node_in_the_queue_is_withdrawn)
+{
+    cor_group group = {0};
+    int result = 1;
+    T_OK(cor_group_go(&group, wait_in_queue, &result));
+    T_WAITING(&queue, 1);
+    cor_group_cancel(&group);
+    T_OK(cor_group_wait(&group, 0));
+    T_CODE(result, COR_ECANCELED);
+    T_ASSERT(queue.head == NULL && queue.tail == NULL && queue.count == 0);
+}
+
+static void select_in_task(void *arg)
+{
+    cor_case *cases = arg;
+    cases[0].result = cor_select(cases, 2, 0);
+}
+
+/* The same for a select: once a partner has claimed it, its cancellation comes too late. */
+TASK_TEST(a_claimed_select_is_served)
+{
+    cor_group group = {0};
+    cor_chan *a = cor_chan_new(0, 0), *b = cor_chan_new(0, 0);
+    cor_case cases[2] = {{COR_RECV, a, NULL, -1}, {COR_RECV, b, NULL, -1}};
+    cori_waiter *partner = NULL;
+    T_OK(cor_group_go(&group, select_in_task, cases));
+    T_WAITING(&a->receivers, 1);
+    cori_spin_lock(&b->spin);
+    T_EQ(cori_chan_send_locked(b, NULL, &partner), 0);
+    cori_spin_unlock(&b->spin);
+    T_ASSERT(partner != NULL);
+    cor_group_cancel(&group);
+    T_CODE(cor_group_wait(&group, cor_after(BRIEFLY)), COR_ETIMEOUT);
+    T_EQ(cor_chan_try_send(a, NULL), -EAGAIN); /* the other case is off, though its node is still queued */
+    cori_waiter_serve(partner);
+    T_OK(cor_group_wait(&group, 0));
+    T_EQ(cases[0].result, 1); /* the number of the case */
+    T_EQ(cases[1].result, 1);
+    cor_chan_free(a);
+    cor_chan_free(b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(is_a_fifo_that_gives_up_any_node),
+        cmocka_unit_test(a_node_taken_out_is_served),
+        cmocka_unit_test(a_node_in_the_queue_is_withdrawn),
+        cmocka_unit_test(a_claimed_select_is_served),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
