@@ -117,7 +117,7 @@ static int run(int argc, char **argv)
 }
 
 /*
- * Standard streams that are closed would be given to the first sockets opened, and output would go to a client. They are
+ * Standard streams that are closed would become the first sockets opened, and output would go to a client. They are
  * opened the wrong way round instead, so that using one still is an error.
  */
 static bool hold_standard_streams(void)

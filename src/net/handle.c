@@ -161,6 +161,7 @@ void cori_slot_discard(cori_slot *slot)
 static void destroy(cori_slot *slot)
 {
     cori_task *closer = slot->closer;
+    slot->in_use = false; /* destroying may park: if this task is abandoned there, nobody must do it again */
     slot->ops->destroy(slot);
     slot_free(slot);
     if (closer != cori_self()) {
