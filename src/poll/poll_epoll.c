@@ -10,6 +10,7 @@
  */
 #include "poll/poll.h"
 #include "base/limits.h"
+#include "base/platform.h"
 #include "base/sys.h"
 
 #include <errno.h>
@@ -64,7 +65,7 @@ static int poll_epoll_open(cori_poller **out)
         return -ENOMEM;
     }
     poller->base.ops = &cori_poll_epoll;
-    poller->coarse = false;
+    poller->coarse = CORI_TSAN != 0; /* TSan runs signal handlers only in calls it knows, and not in epoll_pwait2 */
     poller->kick_fd = -1;
     poller->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     int rc = poller->epoll_fd < 0 ? -errno : epoll_add_kick(poller);

@@ -25,7 +25,7 @@
 static struct {
     uint32_t active; /* atomic */
     int fd;
-    int stage; /* worker that prints */
+    int stage; /* atomic: worker that prints */
 } dump;
 static struct sigaction earlier_quit, earlier_chain;
 
@@ -131,15 +131,15 @@ static void on_chain(int number, siginfo_t *info, void *context)
     int keep = errno;
     (void)number;
     (void)info;
-    if (__atomic_load_n(&dump.active, __ATOMIC_ACQUIRE) != 0) {
-        cori_worker *worker = &cori_rt.workers[dump.stage];
-        if (pthread_equal(worker->thread, pthread_self())) {
-            print_worker(dump.fd, worker, context);
-            if (++dump.stage < cori_rt.worker_count) {
-                (void)pthread_kill(cori_rt.workers[dump.stage].thread, SIGURG);
-            } else {
-                __atomic_store_n(&dump.active, 0, __ATOMIC_RELEASE);
-            }
+    int stage = __atomic_load_n(&dump.stage, __ATOMIC_ACQUIRE);
+    if (__atomic_load_n(&dump.active, __ATOMIC_ACQUIRE) != 0 && stage < cori_rt.worker_count &&
+        pthread_equal(cori_rt.workers[stage].thread, pthread_self())) {
+        print_worker(dump.fd, &cori_rt.workers[stage], context);
+        __atomic_store_n(&dump.stage, stage + 1, __ATOMIC_RELEASE);
+        if (stage + 1 < cori_rt.worker_count) {
+            (void)pthread_kill(cori_rt.workers[stage + 1].thread, SIGURG);
+        } else {
+            __atomic_store_n(&dump.active, 0, __ATOMIC_RELEASE);
         }
     }
     errno = keep;
@@ -155,7 +155,7 @@ static bool start_dump(int fd, const char *title)
     cori_text_add(&text, title);
     cori_text_end(&text);
     dump.fd = fd;
-    dump.stage = 0;
+    __atomic_store_n(&dump.stage, 0, __ATOMIC_RELEASE);
     (void)pthread_kill(cori_rt.workers[0].thread, SIGURG);
     return true;
 }

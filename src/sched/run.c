@@ -125,7 +125,7 @@ static void free_workers(void)
 {
     cori_worker *workers = cori_rt.workers;
     if (workers != NULL) {
-        __atomic_store_n(&cori_rt.stop, 1, __ATOMIC_SEQ_CST); /* nobody enters cor_go_foreign any more */
+        __atomic_store_n(&cori_foreign_open, 0, __ATOMIC_SEQ_CST); /* whoever enters from now on touches nothing */
         while (__atomic_load_n(&cori_foreign_inside, __ATOMIC_SEQ_CST) != 0) {
             (void)sched_yield();
         }
@@ -202,6 +202,7 @@ static int run(void)
     if (rc == 0) {
         cori_fault_install();
         cori_dump_install();
+        __atomic_store_n(&cori_foreign_open, 1, __ATOMIC_SEQ_CST);
         cori_worker_run(&cori_rt.workers[0]);
         cori_signal_uninstall();
         cori_dump_uninstall();

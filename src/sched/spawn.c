@@ -13,6 +13,7 @@
 #include <string.h>
 
 uint32_t cori_foreign_inside;
+uint32_t cori_foreign_open;
 
 enum { ID_RANGE = 1024, TASK_ALIGN = 64 };
 
@@ -158,7 +159,7 @@ int cor_go_foreign(void (*task)(void *arg), void *arg)
     cori_spawn spawn = spawn_of(NULL, task, arg, __builtin_return_address(0));
     int rc = COR_ENOT_TASK;
     __atomic_fetch_add(&cori_foreign_inside, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&cori_rt.workers, __ATOMIC_ACQUIRE) != NULL &&
+    if (__atomic_load_n(&cori_foreign_open, __ATOMIC_SEQ_CST) != 0 &&
         __atomic_load_n(&cori_rt.stop, __ATOMIC_SEQ_CST) == 0) {
         cori_task *made = task_make(NULL, &spawn, &rc);
         if (made != NULL) {

@@ -91,6 +91,7 @@ typedef struct cori_runtime {
 
 extern cori_runtime cori_rt;
 extern uint32_t cori_foreign_inside; /* atomic: threads inside cor_go_foreign, also while no cor_run is active */
+extern uint32_t cori_foreign_open;   /* atomic: cor_go_foreign may look at cori_rt */
 /* The worker whose thread this is; NULL on other threads. Never changes under a task: tasks are pinned. */
 extern __thread cori_worker *cori_self_worker;
 

@@ -31,7 +31,6 @@ class GoClients(Case):
 
     @each_server("broadcast")
     def test_broadcast_client(self, server):
-        need_json()
         address = text_address(server.address())
         with go("broadcast_client", address) as a, go("broadcast_client", address) as b:
             a.send("uno\n")

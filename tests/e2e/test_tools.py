@@ -90,7 +90,6 @@ class Services(Case):
 
     @each_server("broadcast")
     def test_broadcast(self, server):
-        need_json()
         with server.connect() as listener:
             listener.send(b'{"message":"here"}')
             listener.line()

@@ -306,7 +306,7 @@ TASK_TEST_WITH(close_beats_the_deadline, &one_worker)
 /* N164 */
 static void write_slowly(void *arg)
 {
-    for (int i = 0; i < 40; i++) {
+    for (int i = 0; i < 120; i++) {
         T_CODE(cor_sleep(10 * COR_MILLISECOND), 0);
         write_all(arg, "x", 1);
     }
@@ -319,15 +319,15 @@ TASK_TEST(idle_timeout_that_is_extended)
     cor_group writer = {0};
     char byte;
     ssize_t count;
-    int64_t idle_ns = 300 * COR_MILLISECOND * (taskcase_is_slow() ? 10 : 1), start = cor_now();
+    int64_t start = cor_now();
     make_pair(KIND_TCP, &a, &b);
     go_in(&writer, write_slowly, a);
     do {
-        T_CODE(cor_set_read_deadline(b, cor_after(idle_ns)), 0);
+        T_CODE(cor_set_read_deadline(b, cor_after(COR_SECOND)), 0);
         count = cor_read(b, &byte, 1);
     } while (count == 1);
-    T_REQUIRE(count == 0 || cor_now() - start > SOON / 10, "read gave %zd", count);
-    T_ASSERT(cor_now() - start >= 400 * COR_MILLISECOND);
+    T_CODE(count, 0);
+    T_ASSERT(cor_now() - start >= 1200 * COR_MILLISECOND);
     wait_for(&writer);
     T_CODE(cor_close(b), 0);
 }

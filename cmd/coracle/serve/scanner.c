@@ -102,7 +102,17 @@ static bool step_in_string(scanner_place *place, unsigned char c)
 }
 
 /* Where in a number the bytes so far are, by the grammar of RFC 8259. */
-enum number { NO_NUMBER, AFTER_MINUS, AFTER_ZERO, IN_WHOLE, AFTER_POINT, IN_FRACTION, AFTER_E, AFTER_E_SIGN, IN_EXPONENT };
+enum number {
+    NO_NUMBER,
+    AFTER_MINUS,
+    AFTER_ZERO,
+    IN_WHOLE,
+    AFTER_POINT,
+    IN_FRACTION,
+    AFTER_E,
+    AFTER_E_SIGN,
+    IN_EXPONENT
+};
 
 /* The state after a byte that is no digit; -1 if it may not stand there. */
 static int step_number_sign(enum number state, char c)
@@ -131,7 +141,7 @@ static int step_number_sign(enum number state, char c)
 /* The state after a digit; -1 if none may stand there. */
 static int step_number_digit(enum number state, char c)
 {
-    static const int next[] = {IN_WHOLE,    IN_WHOLE,     -1,           IN_WHOLE,    IN_FRACTION,
+    static const int next[] = {IN_WHOLE,    IN_WHOLE,    -1,          IN_WHOLE,   IN_FRACTION,
                                IN_FRACTION, IN_EXPONENT, IN_EXPONENT, IN_EXPONENT};
     bool first = state == NO_NUMBER || state == AFTER_MINUS;
     return first && c == '0' ? AFTER_ZERO : next[state];

@@ -21,7 +21,7 @@ typedef struct scanner_events {
 
 /* Where in the text of a message the scanner is. */
 typedef struct scanner_place {
-    unsigned depth;       /* brackets open */
+    unsigned depth; /* brackets open */
     bool in_string;
     bool escaped;         /* the byte before was a backslash that counts */
     unsigned char number; /* outside strings: where in a number */

@@ -103,7 +103,7 @@ TASK_TEST_WITH(even_shares_when_spawned_in_one_go, &two_workers)
 
 TASK_TEST_WITH(even_shares_on_eight_workers, &eight_workers)
 {
-    expect_even_shares(8, true, 25);
+    expect_even_shares(8, true, 60); /* far more workers than cores: a rough share */
 }
 
 static void be_short(void *arg)
@@ -124,7 +124,7 @@ TASK_TEST_WITH(short_tasks_are_not_sent_around, &two_workers)
     }
     uint32_t here = load(&per_worker[cor_worker_id()]);
     /* When the machine takes the thread away for long enough, the other worker may help out. */
-    T_REQUIRE(here >= 700, "%u of 1000 ran here", here);
+    T_REQUIRE(here >= (taskcase_is_slow() ? 200 : 700), "%u of 1000 ran here", here);
 }
 
 static void compute(void *arg)
