@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The JSON stream scanner. What it finds does not depend on where the stream is cut; without a size limit it is what a
- * plain recursive reader of RFC 8259 finds: that one gets the whole stream at once and shares no grammar with the scanner.
+ * plain recursive reader of RFC 8259 finds, which gets the whole stream at once and shares no grammar with the scanner.
  *
  * Input: a byte with the limit (0: none), a byte with the number of events after which to stop (0: never), cuts,
  * stream.
  */
 /* sources: cmd/coracle/serve/scanner.c cmd/coracle/utf8.c */
+/* test: needs-json */
 #include "input.h"
 #include "serve/scanner.h"
 #include "utf8.h"
 
-#if COR_HAVE_JSON
 #include <json-c/json.h>
 
 enum { NO_LIMIT = 1 << 20, LEVELS = 32, UTF8_CARRY = 4 };
@@ -331,11 +331,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     free(whole.text);
     return 0;
 }
-#else
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    (void)data;
-    (void)size;
-    return 0; /* built without json-c: there is no scanner */
-}
-#endif

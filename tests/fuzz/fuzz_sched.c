@@ -173,8 +173,8 @@ static void model_do(op *of, int chosen)
 {
     const cor_case *one = &of->cases[chosen];
     uint32_t value = 0;
-    int result = one->dir == COR_SEND ? model_send(channel_of(one), of->values[chosen])
-                                      : model_receive(channel_of(one), &value);
+    int result =
+        one->dir == COR_SEND ? model_send(channel_of(one), of->values[chosen]) : model_receive(channel_of(one), &value);
     model_done(of, chosen, result, value);
 }
 

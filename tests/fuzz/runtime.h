@@ -47,8 +47,7 @@ static inline void runtime_start(void)
     CHECK(sem_init(&runtime.ready, 0, 0) == 0 && sem_init(&runtime.done, 0, 0) == 0);
     CHECK(pthread_create(&thread, NULL, runtime_thread, NULL) == 0);
     CHECK(pthread_detach(thread) == 0);
-    while (sem_wait(&runtime.ready) != 0) {
-    }
+    while (sem_wait(&runtime.ready) != 0) {}
 }
 
 static void runtime_task(void *arg)
@@ -64,8 +63,7 @@ static inline void runtime_run(void (*task)(void *arg), void *arg)
     runtime.task = task;
     runtime.arg = arg;
     CHECK(cor_go_foreign(runtime_task, NULL) == 0);
-    while (sem_wait(&runtime.done) != 0) {
-    }
+    while (sem_wait(&runtime.done) != 0) {}
 }
 
 #endif
