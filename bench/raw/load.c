@@ -4,7 +4,12 @@
  * time. Every byte that comes back is compared with what was sent; connections that get nothing in the measured window
  * are counted. With --pid the CPU time that this process (the server) uses in the window is reported per message: on
  * one machine the rate is limited by the generator too, the server's cost is not.
- * usage: raw_load [--connections N] [--size BYTES] [--depth N] [--seconds S] [--warmup S] [--pid PID] IPV4:PORT
+ *
+ * Whoever of server and generator is slower has the messages queue up before it and finds them cold in its caches. So a
+ * server that needs a little more than another can come out a lot worse, if that makes it the slower side. --work makes the
+ * generator spend so many ns more on each message: with it the slower side is the generator for both, and they compare.
+ *
+ * usage: raw_load [--connections N] [--size BYTES] [--depth N] [--seconds S] [--warmup S] [--work NS] [--pid PID] IPV4:PORT
  * Prints one line of key=value pairs. Exit 1 if a byte was wrong or a connection was lost.
  */
 #include <arpa/inet.h>
@@ -44,6 +49,7 @@ typedef struct client {
 static struct {
     uint64_t connections, size, depth;
     double seconds, warmup;
+    int64_t work_ns;
     long pid;
     struct sockaddr_in addr;
 } options = {.connections = 100, .size = 64, .depth = 1, .seconds = 2, .warmup = 0.4};
@@ -117,11 +123,20 @@ static void flush_pending(client *of)
     }
 }
 
+static int64_t work_until(int64_t start, uint64_t count)
+{
+    int64_t now = start;
+    while (now - start < options.work_ns * (int64_t)count) {
+        now = clock_ns(CLOCK_MONOTONIC);
+    }
+    return now;
+}
+
 /* Counts the messages that are complete by now and sends as many new ones. */
 static void count_messages(client *of)
 {
     uint64_t complete = (of->received - of->first) / options.size;
-    int64_t now = clock_ns(CLOCK_MONOTONIC);
+    int64_t now = work_until(clock_ns(CLOCK_MONOTONIC), complete - of->done);
     for (; of->done < complete; of->done++) {
         int64_t *sent_at = &of->sent_at[of->done % options.depth];
         if (measuring) {
@@ -243,7 +258,8 @@ static void measure(clockid_t server)
 static void usage(const char *program)
 {
     fprintf(stderr,
-            "usage: %s [--connections N] [--size BYTES] [--depth N] [--seconds S] [--warmup S] [--pid PID] IPV4:PORT\n",
+            "usage: %s [--connections N] [--size BYTES] [--depth N] [--seconds S] [--warmup S] [--work NS] [--pid PID] "
+            "IPV4:PORT\n",
             program);
     exit(2);
 }
@@ -280,6 +296,9 @@ static void set_option(char *program, int option)
     case 'w':
         options.warmup = atof(optarg);
         break;
+    case 'n':
+        options.work_ns = (int64_t)number;
+        break;
     case 'p':
         options.pid = (long)number;
         break;
@@ -296,11 +315,12 @@ static void parse(int argc, char **argv)
         {"depth", required_argument, NULL, 'd'},
         {"seconds", required_argument, NULL, 't'},
         {"warmup", required_argument, NULL, 'w'},
+        {"work", required_argument, NULL, 'n'},
         {"pid", required_argument, NULL, 'p'},
         {NULL, 0, NULL, 0},
     };
     int option;
-    while ((option = getopt_long(argc, argv, "c:s:d:t:w:p:", known, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "c:s:d:t:w:n:p:", known, NULL)) != -1) {
         set_option(argv[0], option);
     }
     parse_address(argv[0], argv[optind]);

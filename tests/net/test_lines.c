@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/* The line reader: boundaries, odd bytes, lines that are too long, and no buffer while nothing happens (N350 .. N353). */
+#include "net/netcase.h"
+
+#include <coracle/io.h>
+#include <coracle/lines.h>
+
+enum { MAX_LINE = 10000 };
+
+static const conn_kind kinds[] = {KIND_TCP, KIND_UNIX, KIND_PIPE};
+
+/* What a task writes, in pieces of this size, before it closes. */
+typedef struct script {
+    cor_conn *conn;
+    const char *bytes;
+    size_t size, piece;
+} script;
+
+static void play(void *arg)
+{
+    script *of = arg;
+    for (size_t at = 0; at < of->size; at += of->piece) {
+        write_all(of->conn, of->bytes + at, of->size - at < of->piece ? of->size - at : of->piece);
+    }
+    T_CODE(cor_close(of->conn), 0);
+}
+
+/* One result of cor_lines_next; the list ends with code 0. */
+typedef struct expected {
+    int code;
+    const char *text;
+    size_t length;
+    bool partial;
+} expected;
+
+static void expect_next(cor_lines *lines, const expected *want)
+{
+    char *line = NULL;
+    size_t length = 0;
+    T_CODE(cor_lines_next(lines, &line, &length), want->code);
+    if (want->code == 1) {
+        T_EQ(length, want->length);
+        T_MEM(line, want->text, length);
+        T_EQ(line[length], '\0');
+        T_EQ(lines->partial, want->partial);
+    }
+}
+
+/* Plays the bytes in pieces of several sizes over every kind and compares what comes out. */
+static void expect_lines(const char *bytes, size_t size, size_t max_line, const expected *wants)
+{
+    static const size_t pieces[] = {1, 2, 3, 7, 1000, 4096, 1 << 20};
+    for (size_t i = 0; i < 3 * 7; i++) {
+        if (pieces[i % 7] == 1 && size > 1000 && kinds[i / 7] != KIND_PIPE) {
+            continue;
+        }
+        script of = {.bytes = bytes, .size = size, .piece = pieces[i % 7]};
+        cor_group writer = {0};
+        cor_conn *conn;
+        make_pair(kinds[i / 7], &of.conn, &conn);
+        cor_lines lines = cor_lines_of(conn, max_line);
+        go_in(&writer, play, &of);
+        const expected *want = wants;
+        do {
+            expect_next(&lines, want);
+        } while ((want++)->code != 0);
+        expect_next(&lines, want - 1); /* the end stays the end */
+        T_ASSERT(lines.buf == NULL);
+        cor_lines_free(&lines);
+        cor_lines_free(&lines);
+        wait_for(&writer);
+        T_CODE(cor_close(conn), 0);
+    }
+}
+
+#define LINE(text) {1, text, sizeof(text) - 1, false}
+#define LAST(text) {1, text, sizeof(text) - 1, true}
+#define END {0, NULL, 0, false}
+#define TOO_LONG {COR_ETOO_LONG, NULL, 0, false}
+#define EXPECT(max_line, bytes, ...)                                                                                   \
+    expect_lines(bytes, sizeof(bytes) - 1, max_line, (const expected[]){__VA_ARGS__})
+
+/* N351, N352 */
+TASK_TEST(split_and_glued)
+{
+    EXPECT(100, "", END);
+    EXPECT(100, "\n", LINE(""), END);
+    EXPECT(100, "one\ntwo\nthree\n", LINE("one"), LINE("two"), LINE("three"), END);
+    EXPECT(100, "one\n\n\ntwo", LINE("one"), LINE(""), LINE(""), LAST("two"), END);
+    EXPECT(100, "x", LAST("x"), END);
+}
+
+TASK_TEST(odd_bytes)
+{
+    EXPECT(100, "a\r\nb\r\n", LINE("a\r"), LINE("b\r"), END);
+    EXPECT(100, "\r\n\r", LINE("\r"), LAST("\r"), END);
+    EXPECT(100, "a\0b\n\0\n\0", LINE("a\0b"), LINE("\0"), LAST("\0"), END);
+    EXPECT(100, "\xff\xfe\n\x80", LINE("\xff\xfe"), LAST("\x80"), END);
+}
+
+TASK_TEST(too_long)
+{
+    EXPECT(3, "abc\nabcd\nabc\n", LINE("abc"), TOO_LONG, LINE("abc"), END);
+    EXPECT(3, "abcd", TOO_LONG, END);
+    EXPECT(3, "abcdefghijklmnopq\nab\nabcdefghijklm", TOO_LONG, LINE("ab"), TOO_LONG, END);
+    EXPECT(3, "abcd\n\nabcdef\nabc", TOO_LONG, LINE(""), TOO_LONG, LAST("abc"), END);
+    EXPECT(1, "a\nb\ncc\nd\n", LINE("a"), LINE("b"), TOO_LONG, LINE("d"), END);
+}
+
+/* Lines whose lengths lie around the sizes of the buffer and the limit. */
+TASK_TEST(boundaries)
+{
+    static const size_t lengths[] = {4094, 4095, 4096, 4097, 8190, 8191, 8192, 8193, MAX_LINE - 1, MAX_LINE,
+                                     MAX_LINE + 1, MAX_LINE + 2, 3 * MAX_LINE};
+    static char bytes[4 * MAX_LINE];
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        size_t length = lengths[i];
+        memset(bytes, 'z', length);
+        memcpy(bytes + length, "\nend\n", 5);
+        expected line = {length <= MAX_LINE ? 1 : COR_ETOO_LONG, bytes, length, false};
+        expect_lines(bytes, length + 5, MAX_LINE, (const expected[]){line, LINE("end"), END});
+    }
+}
+
+static void wait_for_line(void *arg)
+{
+    cor_lines *lines = arg;
+    char *line;
+    T_CODE(cor_lines_next(lines, &line, NULL), 1);
+    T_STR(line, "hello");
+}
+
+/* On one worker: all that can run has run and waits again. */
+static void let_others_run(void)
+{
+    for (int i = 0; i < 10; i++) {
+        T_CODE(cor_sleep(100 * COR_MICROSECOND), 0);
+    }
+}
+
+static void expect_no_buffer(cor_lines *lines, cor_conn *peer)
+{
+    cor_group reader = {0};
+    go_in(&reader, wait_for_line, lines);
+    let_others_run();
+    T_ASSERT(lines->buf == NULL);
+    write_all(peer, "hel", 3);
+    T_EVENTUALLY(lines->buf != NULL, SOON);
+    write_all(peer, "lo\n", 3);
+    wait_for(&reader);
+}
+
+static const cor_options one_worker = {.workers = 1};
+
+/* An idle connection holds no buffer: before its first line, and between lines. */
+TASK_TEST_WITH(no_buffer_while_idle, &one_worker)
+{
+    for (size_t i = 0; i < 3; i++) {
+        cor_conn *a, *b;
+        make_pair(kinds[i], &a, &b);
+        cor_lines lines = cor_lines_of(b, 100);
+        for (int round = 0; round < 4; round++) {
+            expect_no_buffer(&lines, a);
+        }
+        cor_lines_free(&lines);
+        close_pair(a, b);
+    }
+}
+
+/* Errors of reading come through, and reading can go on behind a timeout in the middle of a line. */
+TASK_TEST(timeout_within_a_line)
+{
+    for (size_t i = 0; i < 2; i++) {
+        cor_conn *a, *b;
+        char *line;
+        size_t length;
+        make_pair(kinds[i], &a, &b);
+        cor_lines lines = cor_lines_of(b, 100);
+        write_all(a, "one\ntw", 6);
+        T_CODE(cor_lines_next(&lines, &line, NULL), 1);
+        T_STR(line, "one");
+        T_CODE(cor_set_read_deadline(b, cor_after(BRIEFLY)), 0);
+        T_CODE(cor_lines_next(&lines, &line, &length), COR_ETIMEOUT);
+        T_CODE(cor_lines_next(&lines, &line, &length), COR_ETIMEOUT);
+        T_CODE(cor_set_read_deadline(b, 0), 0);
+        write_all(a, "o\n", 2);
+        T_CODE(cor_lines_next(&lines, &line, &length), 1);
+        T_STR(line, "two");
+        T_EQ(length, 3);
+        T_CODE(cor_close(a), 0);
+        T_CODE(cor_close(b), 0);
+        T_CODE(cor_lines_next(&lines, &line, &length), COR_ECLOSED);
+        cor_lines_free(&lines);
+    }
+}
+
+TASK_TEST(reset_within_a_line)
+{
+    cor_conn *a, *b;
+    char *line;
+    make_pair(KIND_TCP, &a, &b);
+    cor_lines lines = cor_lines_of(b, 100);
+    write_all(a, "one\ntw", 6);
+    T_CODE(cor_lines_next(&lines, &line, NULL), 1);
+    T_CODE(cor_set_linger(a, 0), 0);
+    T_CODE(cor_close(a), 0);
+    T_CODE(cor_lines_next(&lines, &line, NULL), -ECONNRESET);
+    cor_lines_free(&lines);
+    cor_lines_free(NULL);
+    T_CODE(cor_close(b), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(split_and_glued),
+        cmocka_unit_test(odd_bytes),
+        cmocka_unit_test(too_long),
+        cmocka_unit_test(boundaries),
+        cmocka_unit_test(no_buffer_while_idle),
+        cmocka_unit_test(timeout_within_a_line),
+        cmocka_unit_test(reset_within_a_line),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
