@@ -8,7 +8,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <unistd.h>
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22 /* Linux 5.14; older headers do not have it */
+#endif
 
 int (*cori_sys_fault)(enum cori_sys_call call);
 
@@ -122,9 +127,9 @@ void cori_sys_close(int fd)
     (void)close(fd);
 }
 
-bool cori_sys_readable(const void *address)
+bool cori_sys_readable(void *page, size_t bytes)
 {
-    return access(address, F_OK) == 0 || errno != EFAULT; /* the kernel reads a path from there, or cannot */
+    return madvise(page, bytes, MADV_POPULATE_READ) == 0 || errno != EFAULT;
 }
 
 bool cori_sys_ready(int fd, bool for_write)

@@ -63,7 +63,7 @@ void cori_sys_close(int fd);
 /* Tells without waiting whether read(2) (or write(2)) on a blocking descriptor would return at once. */
 bool cori_sys_ready(int fd, bool for_write);
 
-/* Tells whether memory at `address` can be read, without touching it. */
-bool cori_sys_readable(const void *address);
+/* Tells whether mapped pages can be read, without a fault if they cannot. True where the kernel does not know. */
+bool cori_sys_readable(void *page, size_t bytes);
 
 #endif

@@ -126,7 +126,7 @@ static int guard_install(cori_slab *slab, unsigned index)
     char *guard = slab->base + index * slab->slot_bytes;
     if (!cori_stack_force_mprotect && proven >= 0 && madvise(guard, CORI_STACK_GUARD_BYTES, MADV_GUARD_INSTALL) == 0) {
         if (proven == 0) {
-            proven = cori_sys_readable(guard) ? -1 : 1;
+            proven = cori_sys_readable(guard, CORI_STACK_GUARD_BYTES) ? -1 : 1;
         }
         if (proven > 0) {
             return 0;

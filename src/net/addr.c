@@ -216,7 +216,7 @@ bool cori_addr_parse_ip(const char *text, cori_addr *out)
         return true;
     }
     char *zone = strrchr(copy, '%');
-    if (zone == copy) {
+    if (zone == copy || (zone != NULL && zone[1] == '\0')) {
         return false;
     }
     if (zone != NULL) {

@@ -120,10 +120,10 @@ bool cori_chan_can_recv(cor_chan *chan)
     return chan->closed || chan->count > 0 || has_claimable(&chan->senders);
 }
 
-int cori_chan_send_locked(cor_chan *chan, const void *elem, cori_waiter **partner)
+cori_outcome cori_chan_send_locked(cor_chan *chan, const void *elem)
 {
     if (cori_unlikely(chan->closed)) {
-        return COR_ECHAN_CLOSED;
+        return (cori_outcome){.rc = COR_ECHAN_CLOSED};
     }
     cori_chan_waiter *receiver = claim_next(&chan->receivers);
     if (receiver != NULL) {
@@ -131,43 +131,44 @@ int cori_chan_send_locked(cor_chan *chan, const void *elem, cori_waiter **partne
             copy_value(receiver->elem, elem, chan->elem_size_bytes);
         }
         receiver->result = 1;
-        *partner = &receiver->base;
-        return 0;
+        return (cori_outcome){.rc = 0, .partner = &receiver->base};
     }
     if (chan->count < chan->capacity) {
         ring_put(chan, elem);
-        return 0;
+        return (cori_outcome){.rc = 0};
     }
-    return -EAGAIN;
+    return (cori_outcome){.rc = -EAGAIN};
 }
 
-int cori_chan_recv_locked(cor_chan *chan, void *elem, cori_waiter **partner)
+/* What a receive gives that finds neither a value nor a sender. */
+static cori_outcome recv_nothing(const cor_chan *chan, void *elem)
+{
+    if (!chan->closed) {
+        return (cori_outcome){.rc = -EAGAIN};
+    }
+    if (elem != NULL && chan->elem_size_bytes != 0) {
+        memset(elem, 0, chan->elem_size_bytes);
+    }
+    return (cori_outcome){.rc = 0};
+}
+
+cori_outcome cori_chan_recv_locked(cor_chan *chan, void *elem)
 {
     bool from_ring = chan->count > 0;
     if (from_ring) {
         ring_take(chan, elem);
     }
     cori_chan_waiter *sender = claim_next(&chan->senders);
-    if (sender != NULL) {
-        if (from_ring) {
-            ring_put(chan, sender->elem);
-        } else if (elem != NULL) {
-            copy_value(elem, sender->elem, chan->elem_size_bytes);
-        }
-        sender->result = 0;
-        *partner = &sender->base;
-        return 1;
+    if (sender == NULL) {
+        return from_ring ? (cori_outcome){.rc = 1} : recv_nothing(chan, elem);
     }
     if (from_ring) {
-        return 1;
+        ring_put(chan, sender->elem);
+    } else if (elem != NULL) {
+        copy_value(elem, sender->elem, chan->elem_size_bytes);
     }
-    if (chan->closed) {
-        if (elem != NULL && chan->elem_size_bytes != 0) {
-            memset(elem, 0, chan->elem_size_bytes);
-        }
-        return 0;
-    }
-    return -EAGAIN;
+    sender->result = 0;
+    return (cori_outcome){.rc = 1, .partner = &sender->base};
 }
 
 int cori_chan_block(int64_t deadline, const char *what)
@@ -194,13 +195,13 @@ static __attribute__((noinline)) int await_partner(cor_chan *chan, cor_waitq *qu
 }
 
 /* Ends an operation that did not wait. */
-static inline int finish(cor_chan *chan, cori_waiter *partner, int rc)
+static inline int finish(cor_chan *chan, cori_outcome outcome)
 {
     cori_spin_unlock(&chan->spin);
-    if (partner != NULL) {
-        cori_waiter_serve(partner);
+    if (outcome.partner != NULL) {
+        cori_waiter_serve(outcome.partner);
     }
-    return rc;
+    return outcome.rc;
 }
 
 int cor_chan_send(cor_chan *chan, const void *elem, int64_t deadline)
@@ -212,13 +213,12 @@ int cor_chan_send(cor_chan *chan, const void *elem, int64_t deadline)
     if (cori_unlikely(chan == NULL)) {
         return cori_chan_block(deadline, "chan send (nil chan)");
     }
-    cori_waiter *partner = NULL;
     cori_spin_lock(&chan->spin);
-    int rc = cori_chan_send_locked(chan, elem, &partner);
-    if (rc == -EAGAIN) {
+    cori_outcome outcome = cori_chan_send_locked(chan, elem);
+    if (outcome.rc == -EAGAIN) {
         return await_partner(chan, &chan->senders, (void *)(uintptr_t)elem, deadline, "chan send");
     }
-    rc = finish(chan, partner, rc);
+    int rc = finish(chan, outcome);
     cori_charge(self);
     return rc;
 }
@@ -232,13 +232,12 @@ int cor_chan_recv(cor_chan *chan, void *elem, int64_t deadline)
     if (cori_unlikely(chan == NULL)) {
         return cori_chan_block(deadline, "chan receive (nil chan)");
     }
-    cori_waiter *partner = NULL;
     cori_spin_lock(&chan->spin);
-    int rc = cori_chan_recv_locked(chan, elem, &partner);
-    if (rc == -EAGAIN) {
+    cori_outcome outcome = cori_chan_recv_locked(chan, elem);
+    if (outcome.rc == -EAGAIN) {
         return await_partner(chan, &chan->receivers, elem, deadline, "chan receive");
     }
-    rc = finish(chan, partner, rc);
+    int rc = finish(chan, outcome);
     cori_charge(self);
     return rc;
 }
@@ -251,10 +250,8 @@ int cor_chan_try_send(cor_chan *chan, const void *elem)
     if (chan == NULL) {
         return -EAGAIN;
     }
-    cori_waiter *partner = NULL;
     cori_spin_lock(&chan->spin);
-    int rc = cori_chan_send_locked(chan, elem, &partner);
-    return finish(chan, partner, rc);
+    return finish(chan, cori_chan_send_locked(chan, elem));
 }
 
 int cor_chan_try_recv(cor_chan *chan, void *elem)
@@ -265,10 +262,8 @@ int cor_chan_try_recv(cor_chan *chan, void *elem)
     if (chan == NULL) {
         return -EAGAIN;
     }
-    cori_waiter *partner = NULL;
     cori_spin_lock(&chan->spin);
-    int rc = cori_chan_recv_locked(chan, elem, &partner);
-    return finish(chan, partner, rc);
+    return finish(chan, cori_chan_recv_locked(chan, elem));
 }
 
 /* Takes all waiters out that can still be served; gives them as a list, each with its result. */

@@ -44,12 +44,15 @@ typedef struct cori_chan_waiter {
     int result;       /* for the waiting call to return */
 } cori_chan_waiter;
 
-/*
- * Try the operation under the lock. As the public calls return, -EAGAIN if it would have to wait. The waiter that was
- * served by it, if any, is stored in *partner: cori_waiter_serve it after the unlock.
- */
-int cori_chan_send_locked(cor_chan *chan, const void *elem, cori_waiter **partner);
-int cori_chan_recv_locked(cor_chan *chan, void *elem, cori_waiter **partner);
+/* What trying an operation gave; small enough for two registers. */
+typedef struct cori_outcome {
+    int rc;               /* as the public calls return; -EAGAIN if it would have to wait */
+    cori_waiter *partner; /* who was served by it, NULL: nobody; cori_waiter_serve it after the unlock */
+} cori_outcome;
+
+/* Try the operation, under the lock. */
+cori_outcome cori_chan_send_locked(cor_chan *chan, const void *elem);
+cori_outcome cori_chan_recv_locked(cor_chan *chan, void *elem);
 
 /* Tell under the lock whether the operation need not wait now (a select's claim may still snatch the partner away). */
 bool cori_chan_can_send(cor_chan *chan);

@@ -112,10 +112,11 @@ static int do_ready(selection *sel, cori_waiter **partner)
     while (ready != 0) {
         int i = choose(sel, ready);
         cor_case *one = &sel->cases[i];
-        int rc = one->dir == COR_SEND ? cori_chan_send_locked(one->chan, one->elem, partner)
-                                      : cori_chan_recv_locked(one->chan, one->elem, partner);
-        if (rc != -EAGAIN) {
-            one->result = rc;
+        cori_outcome outcome = one->dir == COR_SEND ? cori_chan_send_locked(one->chan, one->elem)
+                                                    : cori_chan_recv_locked(one->chan, one->elem);
+        if (outcome.rc != -EAGAIN) {
+            one->result = outcome.rc;
+            *partner = outcome.partner;
             return i;
         }
         ready &= ~(UINT64_C(1) << i); /* another select's partner was claimed elsewhere meanwhile */

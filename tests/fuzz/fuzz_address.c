@@ -53,12 +53,20 @@ static void check_parts(const char *text, const char *host, const char *port)
     free(joined);
 }
 
-static void check_split(const char *text, size_t host_size, size_t port_size)
+/* A choice of room for `length` bytes: the small ones are about as much as it takes. */
+static size_t room_for(size_t length, size_t choice)
+{
+    return choice >= 8 ? choice : length + choice < 3 ? 0 : length + choice - 3;
+}
+
+static void check_split(const char *text, size_t host_choice, size_t port_choice)
 {
     size_t size = strlen(text) + 1;
     char *all_host = make_room(size), *all_port = make_room(size);
-    char *host = make_room(host_size), *port = make_room(port_size);
     int all = cor_split_host_port(text, all_host, size, all_port, size);
+    size_t host_size = room_for(all == 0 ? strlen(all_host) : 0, host_choice);
+    size_t port_size = room_for(all == 0 ? strlen(all_port) : 0, port_choice);
+    char *host = make_room(host_size), *port = make_room(port_size);
     int rc = cor_split_host_port(text, host, host_size, port, port_size);
     CHECK(all == 0 || is_split_error(all));
     if (all == 0) {

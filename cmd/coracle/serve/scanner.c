@@ -243,6 +243,26 @@ static void scan(struct scanner *scanner, feeding *feed)
     }
 }
 
+/* Moves bytes into the held character until it is whole or can no longer become one. False: it goes on waiting. */
+static bool complete_held(struct scanner *scanner, const char **next, size_t *size)
+{
+    uint32_t rune;
+    while (*size > 0) {
+        scanner->held[scanner->held_size] = (unsigned char)**next;
+        if (utf8_unfinished(scanner->held, scanner->held_size + 1) <= scanner->held_size &&
+            utf8_decode(scanner->held, scanner->held_size + 1, &rune) == 0) {
+            return true; /* this byte is none of its bytes: it may begin a character of its own */
+        }
+        scanner->held_size++;
+        ++*next;
+        --*size;
+        if (utf8_unfinished(scanner->held, scanner->held_size) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /*
  * Characters are looked at whole: half a one at the end of a read waits in `held` for its rest.
  */
@@ -251,12 +271,7 @@ scanner_result scanner_feed(struct scanner *scanner, const void *bytes, size_t s
 {
     const char *next = bytes;
     feeding feed = {.events = events, .arg = arg, .result = SCANNER_MORE};
-    while (scanner->held_size > 0 && size > 0 &&
-           utf8_unfinished(scanner->held, scanner->held_size) == scanner->held_size) {
-        scanner->held[scanner->held_size++] = (unsigned char)*next++;
-        size--;
-    }
-    if (scanner->held_size > 0 && utf8_unfinished(scanner->held, scanner->held_size) != scanner->held_size) {
+    if (scanner->held_size > 0 && complete_held(scanner, &next, &size)) {
         feed.next = (const char *)scanner->held;
         feed.left = scanner->held_size;
         scanner->held_size = 0;

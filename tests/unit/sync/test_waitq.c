@@ -80,17 +80,17 @@ TASK_TEST(a_claimed_select_is_served)
     cor_group group = {0};
     cor_chan *a = cor_chan_new(0, 0), *b = cor_chan_new(0, 0);
     cor_case cases[2] = {{COR_RECV, a, NULL, -1}, {COR_RECV, b, NULL, -1}};
-    cori_waiter *partner = NULL;
     T_OK(cor_group_go(&group, select_in_task, cases));
     T_WAITING(&a->receivers, 1);
     cori_spin_lock(&b->spin);
-    T_EQ(cori_chan_send_locked(b, NULL, &partner), 0);
+    cori_outcome outcome = cori_chan_send_locked(b, NULL);
     cori_spin_unlock(&b->spin);
-    T_ASSERT(partner != NULL);
+    T_EQ(outcome.rc, 0);
+    T_ASSERT(outcome.partner != NULL);
     cor_group_cancel(&group);
     T_CODE(cor_group_wait(&group, cor_after(BRIEFLY)), COR_ETIMEOUT);
     T_EQ(cor_chan_try_send(a, NULL), -EAGAIN); /* the other case is off, though its node is still queued */
-    cori_waiter_serve(partner);
+    cori_waiter_serve(outcome.partner);
     T_OK(cor_group_wait(&group, 0));
     T_EQ(cases[0].result, 1); /* the number of the case */
     T_EQ(cases[1].result, 1);

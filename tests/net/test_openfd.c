@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/* Connections on descriptors of other kinds: pipes, files, terminals, sockets; their flags stay as they were. */
+#include "net/netcase.h"
+#include "support/child.h"
+
+#include <coracle/io.h>
+#include <fcntl.h>
+#include <pty.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <termios.h>
+
+enum { BYTES = 300000 };
+
+static cor_conn *open_conn(int fd)
+{
+    cor_conn *conn = NULL;
+    T_CODE(cor_open_fd(&conn, fd), 0);
+    return conn;
+}
+
+static void read_waits(void *arg)
+{
+    char byte;
+    T_CODE(cor_read(arg, &byte, 1), COR_ECLOSED);
+}
+
+static void write_much(void *arg)
+{
+    static char zeros[BYTES];
+    write_all(arg, zeros, sizeof(zeros));
+    T_CODE(cor_close(arg), 0);
+}
+
+static void expect_all_read(cor_conn *conn)
+{
+    static char buf[BYTES];
+    read_all(conn, buf, sizeof(buf));
+    T_EQ(cor_read(conn, buf, 1), 0);
+}
+
+/* A blocking pipe: neither side stops the worker, and the flags stay. */
+TASK_TEST(pipe_ends)
+{
+    int fds[2];
+    char byte;
+    cor_group tasks = {0};
+    T_EQ(pipe(fds), 0);
+    cor_conn *in = open_conn(fds[0]), *out = open_conn(fds[1]);
+    T_CODE(cor_set_read_deadline(in, cor_after(BRIEFLY)), 0);
+    T_CODE(cor_read(in, &byte, 1), COR_ETIMEOUT);
+    T_CODE(cor_set_read_deadline(in, 0), 0);
+    T_EQ(fcntl(fds[0], F_GETFL) & O_NONBLOCK, 0);
+    T_EQ(fcntl(fds[1], F_GETFL) & O_NONBLOCK, 0);
+    (void)fill_up(out);
+    T_EQ(fcntl(fds[1], F_GETFL) & O_NONBLOCK, 0);
+    T_CODE(cor_close(in), 0);
+    T_CODE(cor_close(out), 0);
+    T_ASSERT(fcntl(fds[0], F_GETFD) < 0 && fcntl(fds[1], F_GETFD) < 0);
+    T_EQ(pipe(fds), 0);
+    in = open_conn(fds[0]);
+    go_in(&tasks, write_much, open_conn(fds[1]));
+    expect_all_read(in);
+    wait_for(&tasks);
+    T_CODE(cor_close(in), 0);
+}
+
+/* Closing wakes a reader of a pipe whose writer stays open. */
+TASK_TEST(close_wakes_a_pipe_reader)
+{
+    int fds[2];
+    cor_group reader = {0};
+    T_EQ(pipe(fds), 0);
+    cor_conn *in = open_conn(fds[0]);
+    go_on(1, &reader, read_waits, in);
+    T_PARKED(in, CORI_READ);
+    T_CODE(cor_close(in), 0);
+    wait_for(&reader);
+    T_EQ(close(fds[1]), 0);
+}
+
+/* Files never wait; deadlines hold all the same. */
+TASK_TEST(files)
+{
+    FILE *file = tmpfile();
+    char buf[16];
+    T_ASSERT(file != NULL);
+    cor_conn *conn = open_conn(dup(fileno(file)));
+    write_all(conn, "some text", 9);
+    T_EQ(cor_read(conn, buf, sizeof(buf)), 0);
+    T_CODE(cor_wait_readable(conn), 0);
+    T_EQ(lseek(fileno(file), 0, SEEK_SET), 0);
+    T_EQ(cor_read(conn, buf, 4), 4);
+    T_EQ(cor_read(conn, buf, sizeof(buf)), 5);
+    T_MEM(buf, " text", 5);
+    T_CODE(cor_set_deadline(conn, LONG_AGO), 0);
+    T_CODE(cor_read(conn, buf, 1), COR_ETIMEOUT);
+    T_CODE(cor_write(conn, "x", 1), COR_ETIMEOUT);
+    T_CODE(cor_close(conn), 0);
+    T_EQ(fclose(file), 0);
+    conn = open_conn(open("/dev/null", O_RDWR | O_CLOEXEC));
+    write_all(conn, "x", 1);
+    T_EQ(cor_read(conn, buf, sizeof(buf)), 0);
+    T_CODE(cor_wait_readable(conn), 0);
+    T_CODE(cor_close(conn), 0);
+}
+
+/* A terminal: lines go both ways, its end is the end, flags stay. */
+TASK_TEST(terminals)
+{
+    int controller, terminal;
+    char buf[64];
+    struct termios raw;
+    T_EQ(openpty(&controller, &terminal, NULL, NULL, NULL), 0);
+    T_EQ(tcgetattr(terminal, &raw), 0);
+    cfmakeraw(&raw);
+    T_EQ(tcsetattr(terminal, TCSANOW, &raw), 0);
+    cor_conn *far = open_conn(controller), *near = open_conn(terminal);
+    T_CODE(cor_set_read_deadline(near, cor_after(BRIEFLY)), 0);
+    T_CODE(cor_read(near, buf, sizeof(buf)), COR_ETIMEOUT);
+    T_CODE(cor_set_read_deadline(near, 0), 0);
+    write_all(far, "typed\n", 6);
+    read_all(near, buf, 6);
+    T_MEM(buf, "typed\n", 6);
+    write_all(near, "shown", 5);
+    read_all(far, buf, 5);
+    T_MEM(buf, "shown", 5);
+    T_EQ(fcntl(controller, F_GETFL) & O_NONBLOCK, 0);
+    T_EQ(fcntl(terminal, F_GETFL) & O_NONBLOCK, 0);
+    T_CODE(cor_close(far), 0);
+    ssize_t count = cor_read(near, buf, sizeof(buf));
+    T_REQUIRE(count == 0 || count == -EIO, "read gave %zd", count);
+    T_CODE(cor_close(near), 0);
+}
+
+/* Sockets of other making; half-close works, and a peer that is gone raises no signal. */
+TASK_TEST(socket_pairs)
+{
+    int fds[2];
+    char buf[8];
+    cor_group tasks = {0};
+    T_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    cor_conn *a = open_conn(fds[0]), *b = open_conn(fds[1]);
+    T_CODE(cor_set_read_deadline(a, cor_after(BRIEFLY)), 0);
+    T_CODE(cor_read(a, buf, 1), COR_ETIMEOUT);
+    T_EQ(fcntl(fds[0], F_GETFL) & O_NONBLOCK, 0);
+    (void)fill_up(a);
+    T_EQ(fcntl(fds[0], F_GETFL) & O_NONBLOCK, 0);
+    write_all(b, "x", 1);
+    T_CODE(cor_close_write(b), 0);
+    T_CODE(cor_set_read_deadline(a, 0), 0);
+    T_EQ(cor_read(a, buf, sizeof(buf)), 1);
+    T_EQ(cor_read(a, buf, sizeof(buf)), 0);
+    T_CODE(cor_close(b), 0);
+    T_CODE(cor_write(a, "x", 1), -EPIPE);
+    T_CODE(cor_close(a), 0);
+    T_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    b = open_conn(fds[1]);
+    go_in(&tasks, write_much, open_conn(fds[0]));
+    expect_all_read(b);
+    wait_for(&tasks);
+    T_CODE(cor_close(b), 0);
+}
+
+TASK_TEST(bad_descriptors)
+{
+    cor_conn *conn = NULL;
+    T_CODE(cor_open_fd(&conn, -1), -EBADF);
+    T_CODE(cor_open_fd(&conn, 9999), -EBADF);
+    T_ASSERT(conn == NULL);
+}
+
+/* As write(2): a pipe that nobody reads raises SIGPIPE unless the program ignores it. */
+static int write_to_nobody(void *arg)
+{
+    int fds[2];
+    cor_conn *out;
+    (void)arg;
+    if (pipe(fds) < 0 || close(fds[0]) < 0 || cor_open_fd(&out, fds[1]) < 0) {
+        return 1;
+    }
+    return cor_write(out, "x", 1) == -EPIPE ? 0 : 2;
+}
+
+static int run_with_default(void *arg)
+{
+    (void)signal(SIGPIPE, SIG_DFL);
+    return cor_run(write_to_nobody, arg, NULL);
+}
+
+static int run_ignoring(void *arg)
+{
+    (void)signal(SIGPIPE, SIG_IGN);
+    return cor_run(write_to_nobody, arg, NULL);
+}
+
+/* N317 */
+static void pipe_that_nobody_reads(void **state)
+{
+    static child_result result;
+    (void)state;
+    assert_true(child_run(run_with_default, NULL, &result));
+    assert_int_equal(result.signal_number, SIGPIPE);
+    assert_true(child_run(run_ignoring, NULL, &result));
+    assert_int_equal(result.signal_number, 0);
+    assert_int_equal(result.exit_status, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pipe_ends),
+        cmocka_unit_test(close_wakes_a_pipe_reader),
+        cmocka_unit_test(files),
+        cmocka_unit_test(terminals),
+        cmocka_unit_test(socket_pairs),
+        cmocka_unit_test(bad_descriptors),
+        cmocka_unit_test(pipe_that_nobody_reads),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
