@@ -132,7 +132,7 @@ cori_slot *cori_slot_new(enum cori_kind kind, const cori_conn_ops *ops)
 
 void *cori_slot_publish(cori_slot *slot)
 {
-    uint64_t generation = slot->state >> 32;
+    uint64_t generation = __atomic_load_n(&slot->state, __ATOMIC_RELAXED) >> 32;
     __atomic_store_n(&slot->state, generation << 32, __ATOMIC_RELEASE);
     return (void *)(uintptr_t)(generation << 32 | (uint64_t)slot->number << 1 | slot->kind);
 }
@@ -140,7 +140,7 @@ void *cori_slot_publish(cori_slot *slot)
 /* Makes the slot free for a new generation; 0 is left out. */
 static void slot_free(cori_slot *slot)
 {
-    uint64_t generation = ((slot->state >> 32) + 1) & UINT32_MAX;
+    uint64_t generation = ((__atomic_load_n(&slot->state, __ATOMIC_RELAXED) >> 32) + 1) & UINT32_MAX;
     generation = generation == 0 ? 1 : generation;
     slot->in_use = false;
     __atomic_store_n(&slot->state, generation << 32 | CLOSED, __ATOMIC_SEQ_CST);

@@ -120,7 +120,7 @@ static void ping_pong(void *arg)
 TASK_TEST(ping_pong_without_pause)
 {
     cor_group group = {0};
-    rounds_wanted = taskcase_is_slow() ? 2000 : 20000;
+    rounds_wanted = taskcase_scale(20000);
     for (intptr_t i = 0; i < 2 * PAIRS; i++) {
         T_CODE(cor_group_go(&group, ping_pong, (void *)i), 0);
     }
@@ -164,7 +164,7 @@ static void give_for_a_while(void *arg)
 
 TASK_TEST(deadlines_race_with_wakes)
 {
-    uint32_t count = taskcase_is_slow() ? 300 : 1500;
+    uint32_t count = taskcase_scale(1500);
     cor_group group = {0};
     __atomic_store_n(&race_box.owner, cori_self(), __ATOMIC_SEQ_CST);
     T_CODE(cor_group_go(&group, give_for_a_while, &count), 0);
@@ -198,7 +198,7 @@ static void sleep_until_cancelled(void *arg)
 
 TASK_TEST(cancel_races_with_everything)
 {
-    uint32_t rounds = taskcase_is_slow() ? 30 : 200;
+    uint32_t rounds = taskcase_scale(200);
     for (uint32_t round = 0; round < rounds; round++) {
         cor_group group = {0};
         for (int i = 0; i < 20; i++) {

@@ -49,7 +49,7 @@ static void spawn_batch(void *arg)
 
 TASK_TEST(a_storm_from_many_sides)
 {
-    uint32_t wanted = taskcase_is_slow() ? 3000 : STORM_TASKS;
+    uint32_t wanted = taskcase_scale(STORM_TASKS);
     cor_group group = {0};
     for (int i = 0; i < 10; i++) {
         T_CODE(cor_group_go(&group, spawn_batch, &wanted), 0);
@@ -78,7 +78,7 @@ static void grow(void *arg)
 
 TASK_TEST(trees_of_groups)
 {
-    uint32_t rounds = taskcase_is_slow() ? 2 : 10;
+    uint32_t rounds = taskcase_scale(10);
     for (uint32_t round = 1; round <= rounds; round++) {
         grow((void *)(intptr_t)6);
         T_EQ(runs(), round * 1093); /* 1 + 3 + 9 + ... + 729 */
@@ -103,7 +103,7 @@ static const cor_options foreign = {.foreign_wakeups = true};
 TASK_TEST_WITH(foreign_threads_and_tasks_together, &foreign)
 {
     pthread_t threads[FOREIGN_THREADS];
-    foreign_wanted = taskcase_is_slow() ? 2000 : STORM_TASKS;
+    foreign_wanted = taskcase_scale(STORM_TASKS);
     for (int i = 0; i < FOREIGN_THREADS; i++) {
         T_EQ(pthread_create(&threads[i], NULL, spawn_from_outside, NULL), 0);
     }
@@ -127,7 +127,7 @@ static void relay(void *arg)
 
 TASK_TEST(long_chains)
 {
-    intptr_t length = taskcase_is_slow() ? 1000 : 20000;
+    intptr_t length = (intptr_t)taskcase_scale(20000);
     for (int i = 0; i < 8; i++) {
         T_CODE(cor_go(relay, (void *)length), 0);
     }

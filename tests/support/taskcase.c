@@ -46,6 +46,12 @@ bool taskcase_is_slow(void)
     return CORI_ASAN != 0 || CORI_TSAN != 0 || getenv("COR_VALGRIND") != NULL;
 }
 
+uint32_t taskcase_scale(uint32_t count)
+{
+    uint32_t divisor = CORI_TSAN != 0 ? 50 : taskcase_is_slow() ? 10 : 1; /* TSan pays a millisecond for a stack */
+    return count > divisor ? count / divisor : 1;
+}
+
 const char *taskcase_text(int code)
 {
     return code > 0 ? "not an error" : cor_strerror(code);

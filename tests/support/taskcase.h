@@ -106,6 +106,9 @@ void taskcase_leaves_tasks(void);
 /* True under a sanitizer or valgrind, where timings and counts of memory tell nothing. */
 bool taskcase_is_slow(void);
 
+/* A number of repetitions for this build: `count`, or far fewer where everything is slow. */
+uint32_t taskcase_scale(uint32_t count);
+
 /* For the macros. */
 void taskcase_run(const char *name, void (*body)(void), const cor_options *options, const char *file, int line);
 void taskcase_fail(const char *file, int line, const char *format, ...) COR_PRINTF(3, 4);

@@ -253,7 +253,7 @@ static void chain(void *arg)
 TASK_TEST(not_in_a_chain_of_short_timers)
 {
     players[0].task = cori_self();
-    T_CODE(cor_go(chain, (void *)(intptr_t)(taskcase_is_slow() ? 300 : 3000)), 0);
+    T_CODE(cor_go(chain, (void *)(intptr_t)taskcase_scale(3000)), 0);
     while (__atomic_load_n(&released, __ATOMIC_SEQ_CST) == 0) {
         cori_park(cori_self(), 0, "the chain");
     }

@@ -150,7 +150,7 @@ TASK_TEST(late_wakes_are_harmless)
 
 /* Foreign threads. */
 
-enum { FOREIGN_THREADS = 4, FOREIGN_SPAWNS = 500 };
+enum { FOREIGN_THREADS = 4, FOREIGN_SPAWNS = 200 };
 static event all_there = {0};
 
 static void foreign_task(void *arg)

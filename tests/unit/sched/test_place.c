@@ -88,7 +88,7 @@ static void expect_even_shares(uint32_t workers, bool one_by_one, uint32_t perce
         cor_runtime_stats stats;
         T_EVENTUALLY(cor_stats(&stats) == 0 && stats.tasks == 1, 5 * COR_SECOND);
     }
-    T_REQUIRE(best <= percent, "the worst share was always %u %% off or more", best);
+    T_REQUIRE(best <= (taskcase_is_slow() ? 80 : percent), "the worst share was always %u %% off or more", best);
 }
 
 TASK_TEST_WITH(even_shares_on_two_workers, &two_workers)
@@ -124,7 +124,7 @@ TASK_TEST_WITH(short_tasks_are_not_sent_around, &two_workers)
     }
     uint32_t here = load(&per_worker[cor_worker_id()]);
     /* When the machine takes the thread away for long enough, the other worker may help out. */
-    T_REQUIRE(here >= (taskcase_is_slow() ? 200 : 700), "%u of 1000 ran here", here);
+    T_REQUIRE(here >= 700 || taskcase_is_slow(), "%u of 1000 ran here", here);
 }
 
 static void compute(void *arg)

@@ -105,7 +105,8 @@ TASK_TEST(bad_stack_size_is_refused)
     T_EVENTUALLY(runs() == 1, COR_SECOND);
 }
 
-static uint64_t ids[2000];
+enum { MOST_IDS = 3000 };
+static uint64_t ids[MOST_IDS];
 
 static void note_id(void *arg)
 {
@@ -124,15 +125,16 @@ static int compare_ids(const void *a, const void *b)
 
 TASK_TEST(numbers_are_unique_and_constant)
 {
+    uint32_t count = taskcase_scale(MOST_IDS);
     uint64_t own = cor_task_id();
     T_ASSERT(own != 0);
-    for (intptr_t i = 0; i < 2000; i++) {
+    for (intptr_t i = 0; i < (intptr_t)count; i++) {
         T_CODE(cor_go(note_id, (void *)i), 0);
     }
-    T_EVENTUALLY(runs() == 2000, 10 * COR_SECOND);
+    T_EVENTUALLY(runs() == count, 10 * COR_SECOND);
     T_ASSERT(cor_task_id() == own);
-    qsort(ids, 2000, sizeof(ids[0]), compare_ids);
-    for (int i = 0; i < 2000; i++) {
+    qsort(ids, count, sizeof(ids[0]), compare_ids);
+    for (uint32_t i = 0; i < count; i++) {
         T_ASSERT(ids[i] != 0 && ids[i] != own && (i == 0 || ids[i] != ids[i - 1]));
     }
 }
@@ -183,10 +185,10 @@ TASK_TEST(tasks_spawn_tasks)
 
 TASK_TEST(a_hundred_thousand_tasks)
 {
-    uint32_t total = taskcase_is_slow() ? 10000 : 100000;
+    uint32_t total = taskcase_scale(100000);
     for (uint32_t i = 1; i <= total; i++) {
         T_CODE(cor_go(count_me, NULL), 0);
-        if (i % 1000 == 0) {
+        if (i % 1000 == 0 || i == total) {
             T_EVENTUALLY(runs() == i, 20 * COR_SECOND);
         }
     }
@@ -208,7 +210,7 @@ static void wait_at_gate(void *arg)
 
 TASK_TEST(many_tasks_alive_at_once)
 {
-    uint32_t total = taskcase_is_slow() ? 500 : 5000;
+    uint32_t total = taskcase_scale(5000);
     for (uint32_t i = 0; i < total; i++) {
         T_CODE(cor_go(wait_at_gate, NULL), 0);
     }
