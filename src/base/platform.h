@@ -8,6 +8,8 @@
 
 #define cori_likely(x) __builtin_expect(!!(x), 1)
 #define cori_unlikely(x) __builtin_expect(!!(x), 0)
+/* Keeps the rare case out of the function that calls it: its registers and its stack check would be paid every time. */
+#define cori_rare __attribute__((noinline, cold))
 #define CORI_CACHE_LINE 64
 #define cori_container(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 

@@ -17,6 +17,7 @@ enum { CLOSED = 1, LOCKS = 6, QUEUE_SHIFT = 3 };
 #define CALL (UINT64_C(1) << 8)
 #define CALLS_MASK (UINT64_C(0xffffff) << 8)
 #define CALLS_MAX UINT64_C(1048575)
+#define CALLS_MANY (UINT64_C(0xf80000) << 8) /* from here on they are counted with care */
 #define NO_SLOT UINT32_MAX
 
 /* A call that waits for the read or write lock; on its task's stack. */
@@ -158,7 +159,7 @@ void cori_slot_discard(cori_slot *slot)
 }
 
 /* The last call has left a closed slot. */
-static void destroy(cori_slot *slot)
+static cori_rare void destroy(cori_slot *slot)
 {
     cori_task *closer = slot->closer;
     slot->in_use = false; /* destroying may park: if this task is abandoned there, nobody must do it again */
@@ -217,7 +218,7 @@ static lock_waiter *unqueue(cori_slot *slot, enum cori_access access, lock_waite
 }
 
 /* Waits, inside the call, for the read or write lock. 0, or the reason to give up (then not holding it). */
-static int wait_for_lock(cori_slot *slot, enum cori_access access, cori_task *self)
+static cori_rare int wait_for_lock(cori_slot *slot, enum cori_access access, cori_task *self)
 {
     lock_waiter own = {.task = self, .access = access};
     cori_spin_lock(&slot->spin);
@@ -240,7 +241,8 @@ static int wait_for_lock(cori_slot *slot, enum cori_access access, cori_task *se
     return 0;
 }
 
-int cori_slot_enter(const void *handle, enum cori_kind kind, enum cori_access access, cori_slot **out)
+/* Whatever is not the usual case: an error, or a lock to wait for. */
+static cori_rare int enter_slowly(const void *handle, enum cori_kind kind, enum cori_access access, cori_slot **out)
 {
     cori_task *self = cori_self();
     cori_slot *slot = slot_of(handle, kind);
@@ -254,13 +256,13 @@ int cori_slot_enter(const void *handle, enum cori_kind kind, enum cori_access ac
         if (state >> 32 != generation_of(handle) || (state & CLOSED) != 0) {
             return COR_ECLOSED;
         }
-        if (cori_unlikely((state & CALLS_MASK) >= CALLS_MAX * CALL)) {
+        if ((state & CALLS_MASK) >= CALLS_MAX * CALL) {
             cori_fatal("too many concurrent operations on a single file or socket (max 1048575)");
         }
         wanted = (state + CALL) | ((state & busy) == 0 ? (uint64_t)access : 0);
     } while (!__atomic_compare_exchange_n(&slot->state, &state, wanted, true, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE));
     *out = slot;
-    if (cori_likely((state & busy) == 0)) {
+    if ((state & busy) == 0) {
         return 0;
     }
     int rc = wait_for_lock(slot, access, self);
@@ -270,8 +272,24 @@ int cori_slot_enter(const void *handle, enum cori_kind kind, enum cori_access ac
     return rc;
 }
 
+int cori_slot_enter(const void *handle, enum cori_kind kind, enum cori_access access, cori_slot **out)
+{
+    cori_slot *slot = slot_of(handle, kind);
+    if (cori_likely(slot != NULL && cori_self_worker != NULL)) {
+        uint64_t state = __atomic_load_n(&slot->state, __ATOMIC_ACQUIRE);
+        uint64_t busy = CLOSED | CALLS_MANY | (uint64_t)access | (uint64_t)access << QUEUE_SHIFT;
+        if (cori_likely(state >> 32 == generation_of(handle) && (state & busy) == 0) &&
+            __atomic_compare_exchange_n(&slot->state, &state, (state + CALL) | access, false, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED)) {
+            *out = slot;
+            return 0;
+        }
+    }
+    return enter_slowly(handle, kind, access, out);
+}
+
 /* Hands the lock to the next in the queue. False if nobody waits any more (then it is still held). */
-static bool hand_over(cori_slot *slot, enum cori_access access)
+static cori_rare bool hand_over(cori_slot *slot, enum cori_access access)
 {
     cori_spin_lock(&slot->spin);
     lock_waiter *next = unqueue(slot, access, NULL);
