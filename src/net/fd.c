@@ -32,7 +32,7 @@ int cori_fd_check(const cori_slot *slot, int direction)
     if (cori_unlikely(cori_slot_closed(slot))) {
         return COR_ECLOSED;
     }
-    return cori_interrupted(cori_self(), __atomic_load_n(&slot->deadline[direction], __ATOMIC_SEQ_CST));
+    return cori_interrupted(cori_self_worker->current, __atomic_load_n(&slot->deadline[direction], __ATOMIC_SEQ_CST));
 }
 
 static void mark_ready(cori_slot *slot, int direction)
@@ -90,7 +90,7 @@ static int attach(cori_slot *slot, int direction)
 
 int cori_fd_wait(cori_slot *slot, int direction, const char *what)
 {
-    cori_task *self = cori_self();
+    cori_task *self = cori_self_worker->current;
     uintptr_t *word = &slot->pollfd.wait[direction];
     uintptr_t expected = CORI_IDLE;
     int rc = attach(slot, direction);
@@ -117,12 +117,11 @@ int cori_fd_wait(cori_slot *slot, int direction, const char *what)
 static int wait_to_read(cori_slot *slot, const char *what)
 {
     for (;;) {
-        int rc = cori_fd_check(slot, CORI_READ);
-        if (rc != 0 || __atomic_load_n(&slot->pollfd.wait[CORI_READ], __ATOMIC_RELAXED) == CORI_READY ||
+        if (__atomic_load_n(&slot->pollfd.wait[CORI_READ], __ATOMIC_RELAXED) == CORI_READY ||
             __atomic_load_n(&slot->pollfd.sticky, __ATOMIC_ACQUIRE) != 0 || cori_fd_never_waits(slot)) {
-            return rc;
+            return cori_fd_check(slot, CORI_READ);
         }
-        rc = cori_fd_wait(slot, CORI_READ, what);
+        int rc = cori_fd_wait(slot, CORI_READ, what); /* checks too, before it parks */
         if (rc != 0) {
             return rc;
         }
@@ -164,7 +163,7 @@ ssize_t cori_fd_read_now(cori_slot *slot, void *buf, size_t size)
     if (count <= 0 || (size_t)count == size || !slot->ops->short_read_drains) {
         mark_ready(slot, CORI_READ);
     }
-    cori_charge(cori_self());
+    cori_charge(cori_self_worker->current);
     return count;
 }
 
@@ -197,7 +196,7 @@ int cori_fd_write(cori_slot *slot, const void *buf, size_t size, size_t *written
         ssize_t count = slot->ops->try_write(slot, bytes + *written, rest < CALL_BYTES_MAX ? rest : CALL_BYTES_MAX);
         if (count >= 0) {
             *written += (size_t)count;
-            cori_charge(cori_self()); /* a peer that keeps up must not make one long write hold the worker */
+            cori_charge(cori_self_worker->current); /* a peer that keeps up must not make one long write hold the worker */
         } else if (count != -EAGAIN) {
             return (int)count;
         } else if (__atomic_load_n(&slot->pollfd.wait[CORI_WRITE], __ATOMIC_RELAXED) == CORI_READY) {
@@ -267,7 +266,7 @@ int cori_fd_accept(cori_slot *slot, cori_sockaddr *peer, socklen_t *len)
         if (fd == -ECONNABORTED || fd == -EPROTO) {
             continue; /* the client left while it was queued: the next one */
         }
-        cori_charge(cori_self());
+        cori_charge(cori_self_worker->current);
         return fd;
     }
 }

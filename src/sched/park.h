@@ -47,11 +47,10 @@ void cori_wake_from_signal(cori_task *task);
  */
 static inline int cori_interrupted(const cori_task *self, int64_t deadline)
 {
-    int64_t now = self->worker->now;
-    if (cori_unlikely(deadline != 0 && deadline <= now)) {
+    if (cori_unlikely(deadline != 0 && deadline <= self->worker->now)) {
         return COR_ETIMEOUT;
     }
-    return cori_unlikely(self->group != NULL) ? cori_group_interrupted(self, now) : 0;
+    return cori_group_is_plain(self->group) ? 0 : cori_group_interrupted(self, self->worker->now);
 }
 
 /*

@@ -159,6 +159,12 @@ void cori_group_leave(cori_task *task);
  * else 0.
  */
 int cori_group_interrupted(const cori_task *task, int64_t now);
+/* True if there is nothing in a task's group that could interrupt it: the usual case, without a call. */
+static inline bool cori_group_is_plain(const cor_group *group)
+{
+    return group == NULL || (__atomic_load_n(&group->cancelled, __ATOMIC_SEQ_CST) == 0 && group->parent == NULL &&
+                             __atomic_load_n(&group->deadline, __ATOMIC_SEQ_CST) == 0);
+}
 /* The earlier of `deadline` (0: none) and the deadlines of the task's groups. */
 int64_t cori_group_deadline(const cori_task *task, int64_t deadline);
 
