@@ -162,7 +162,7 @@ void cori_wake_from_signal(cori_task *task)
 }
 
 /* Arms the task's timer for self->deadline unless it will fire earlier anyway. */
-static int arm(cori_worker *worker, cori_task *self)
+static __attribute__((noinline)) int arm(cori_worker *worker, cori_task *self)
 {
     if (self->timer.place != 0 && self->timer.when <= self->deadline) {
         return 0;
@@ -172,11 +172,11 @@ static int arm(cori_worker *worker, cori_task *self)
     return rc;
 }
 
-void cori_park_plain(cori_task *self, int64_t deadline, const char *what)
+static inline __attribute__((always_inline)) void park(cori_task *self, int64_t deadline, const char *what)
 {
     cori_worker *worker = self->worker;
     self->deadline = deadline;
-    if (self->deadline != 0 && arm(worker, self) < 0) {
+    if (cori_unlikely(deadline != 0) && arm(worker, self) < 0) {
         cor_yield(); /* no memory for the timer: the caller's loop polls until there is some */
         return;
     }
@@ -190,16 +190,26 @@ void cori_park_plain(cori_task *self, int64_t deadline, const char *what)
     self->waiting_for = NULL;
 }
 
+static inline int64_t with_group(const cori_task *self, int64_t deadline)
+{
+    return cori_group_is_plain(self->group) ? deadline : cori_group_deadline(self, deadline);
+}
+
+void cori_park_plain(cori_task *self, int64_t deadline, const char *what)
+{
+    park(self, deadline, what);
+}
+
 void cori_park(cori_task *self, int64_t deadline, const char *what)
 {
-    cori_park_plain(self, cori_unlikely(self->group != NULL) ? cori_group_deadline(self, deadline) : deadline, what);
+    park(self, with_group(self, deadline), what);
 }
 
 void cori_park_external(cori_task *self, int64_t deadline, const char *what)
 {
     cori_worker *worker = self->worker;
     __atomic_store_n(&worker->external, worker->external + 1, __ATOMIC_RELAXED);
-    cori_park(self, deadline, what);
+    park(self, with_group(self, deadline), what);
     __atomic_store_n(&worker->external, worker->external - 1, __ATOMIC_RELAXED);
 }
 
