@@ -9,6 +9,9 @@
 
 ssize_t cori_socket_receive(cori_slot *slot, void *buf, size_t size)
 {
+    if (cori_likely(cori_rt.poll_ops->plain_receive)) {
+        return cori_sys_recv(slot->pollfd.fd, buf, size);
+    }
     cori_poller *poller = __atomic_load_n(&slot->pollfd.poller, __ATOMIC_ACQUIRE);
     return cori_rt.poll_ops->receive(poller, &slot->pollfd, buf, size);
 }

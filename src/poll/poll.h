@@ -71,6 +71,7 @@ typedef struct cori_poll_ops {
      * Tries to receive, or to accept, on a registered or unregistered descriptor: the count or descriptor, or -errno.
      */
     ssize_t (*receive)(cori_poller *poller, cori_pollfd *pollfd, void *buf, size_t size);
+    bool plain_receive; /* `receive` is nothing but cori_sys_recv: callers spare themselves the way */
     int (*accept)(cori_poller *poller, cori_pollfd *pollfd, struct sockaddr *addr, socklen_t *len);
 } cori_poll_ops;
 

@@ -165,5 +165,6 @@ const cori_poll_ops cori_poll_epoll = {
     .wait = poll_epoll_wait,
     .kick = poll_epoll_kick,
     .receive = poll_epoll_receive,
+    .plain_receive = true,
     .accept = poll_epoll_accept,
 };
