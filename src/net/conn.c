@@ -36,7 +36,7 @@ int cor_wait_readable(cor_conn *conn)
     return rc;
 }
 
-int cor_write_counted(cor_conn *conn, const void *buf, size_t size_bytes, size_t *written)
+static inline int write_counted(cor_conn *conn, const void *buf, size_t size_bytes, size_t *written)
 {
     cori_slot *slot;
     *written = 0;
@@ -49,10 +49,15 @@ int cor_write_counted(cor_conn *conn, const void *buf, size_t size_bytes, size_t
     return rc;
 }
 
+int cor_write_counted(cor_conn *conn, const void *buf, size_t size_bytes, size_t *written)
+{
+    return write_counted(conn, buf, size_bytes, written);
+}
+
 ssize_t cor_write(cor_conn *conn, const void *buf, size_t size_bytes)
 {
     size_t written;
-    int rc = cor_write_counted(conn, buf, size_bytes, &written);
+    int rc = write_counted(conn, buf, size_bytes, &written);
     return rc < 0 ? rc : (ssize_t)written;
 }
 
