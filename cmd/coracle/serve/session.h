@@ -18,7 +18,6 @@ struct session {
     uint64_t dropped;       /* messages it was too slow for */
     int64_t started;        /* cor_now() */
     int64_t read_deadline;  /* armed now, 0: none */
-    int64_t write_deadline; /* armed now, 0: none */
     bool heard;             /* something complete has arrived: from now on the idle limit counts */
 };
 
