@@ -12,8 +12,11 @@
 #define CORI_STACK_DEFAULT_BYTES (64 * 1024)
 #define CORI_STACK_MIN_BYTES (16 * 1024)
 #define CORI_STACK_MAX_BYTES (8 * 1024 * 1024)
-/* Guard below each stack, bytes: wider than any frame that is not probed page by page (-fstack-clash-protection). */
-#define CORI_STACK_GUARD_BYTES (64 * 1024)
+/*
+ * Guard below each stack, bytes: wider than any frame that is not probed page by page (-fstack-clash-protection). With a
+ * stack of 2^n pages it must be an odd number of pages: else the top pages of all stacks meet in a few sets of the TLB.
+ */
+#define CORI_STACK_GUARD_BYTES (68 * 1024)
 /* Finished stacks a worker keeps with their pages, for the next spawn; beyond it the pages go back to the kernel. */
 #define CORI_STACK_HOT_MAX 256
 /* Task switches before the worker looks at I/O, timers and other threads again. */
