@@ -5,7 +5,8 @@
 What is compared is the server's CPU time per message. Servers take turns (A B C, A B C, ...), each sample has a fresh
 process, the server has one CPU and the load generator another. Before and after each sample the distance between the
 two CPUs is measured: when it differs, or when other programs used CPU time meanwhile, the sample is taken again.
-Servers are compared within a round, and the median of the rounds' ratios is given. README.md says how to read the result.
+Servers are compared within a round, and the median of the rounds' ratios is given. README.md says how to read the
+result, and why the generator works a little on each message (--work).
 """
 import argparse
 import os
@@ -16,10 +17,11 @@ import sys
 import tempfile
 import time
 
-from servers import HERE, LOAD_CPU, Server, about, commands, pinned, raise_file_limit
+from servers import HERE, LOAD_CPU, Priority, Server, about, commands, pinned, raise_file_limit
 
 SAME_STATE = 1.5  # distances of the CPUs that differ by less are one state of the machine
 FOREIGN_MAX = 0.03  # of one CPU's time may be used by others during a sample
+FOREIGN_MAX_REALTIME = 0.12  # as the kernel keeps 5 % of each CPU for the others
 
 
 def arguments():
@@ -31,6 +33,9 @@ def arguments():
     parser.add_argument("--warmup", type=float, default=0.4)
     parser.add_argument("--size", type=int, default=64, help="bytes of a message")
     parser.add_argument("--depth", type=int, default=1, help="messages under way per connection")
+    parser.add_argument("--work", type=int, default=500, metavar="NS", help="the generator spends on each message")
+    parser.add_argument("--realtime", action="store_true",
+                        help="run servers and generator before everything else (root; for a machine that is in use)")
     parser.add_argument("--servers", default="raw,coracle,go", metavar="NAME,...")
     parser.add_argument("--with", action="append", default=[], dest="extra", metavar="NAME=COMMAND",
                         help="compare this server as well; it prints `listening echo tcp ADDRESS`")
@@ -49,7 +54,7 @@ class Sample:
         self.foreign = foreign
 
     def disturbed(self):
-        return self.changed or self.foreign > FOREIGN_MAX
+        return self.changed or self.foreign > (FOREIGN_MAX_REALTIME if Priority.realtime else FOREIGN_MAX)
 
     def __getitem__(self, name):
         return self.values[name]
@@ -62,12 +67,13 @@ class Bench:
         self.tools = os.path.join(options.build, "bench")
 
     def distance(self):
-        out = subprocess.run([os.path.join(self.tools, "raw_c2c")], capture_output=True, text=True, check=True)
+        command = (["chrt", "-f", "1"] if Priority.realtime else []) + [os.path.join(self.tools, "raw_c2c")]
+        out = subprocess.run(command, capture_output=True, text=True, check=True)
         return float(out.stdout)
 
     def load(self, server, connections):
         command = [os.path.join(self.tools, "raw_load"), "--connections", str(connections), "--pid", str(server.pid),
-                   "--size", str(self.options.size), "--depth", str(self.options.depth),
+                   "--size", str(self.options.size), "--depth", str(self.options.depth), "--work", str(self.options.work),
                    "--seconds", str(self.options.seconds), "--warmup", str(self.options.warmup), server.address]
         out = subprocess.run(pinned(LOAD_CPU, command), capture_output=True, text=True, check=False)
         if out.returncode != 0:
@@ -136,14 +142,14 @@ def spread(values, form):
 
 def table(connections, rounds):
     lines = ["", "### %d connections" % connections, "",
-             "| server | CPU per message, us | to raw | to Go | messages/s | p50, us | p99, us | starved | disturbed |",
-             "|---|---|---|---|---|---|---|---|---|"]
+             "| server | CPU per message, us | to raw | to Go | busy | messages/s | p50, us | p99, us | starved | "
+             "disturbed |", "|---|---|---|---|---|---|---|---|---|---|"]
     for name in rounds[0]:
         samples = [one[name] for one in rounds]
         median = lambda key: statistics.median(one[key] for one in samples)  # noqa: E731
-        lines.append("| %s | %s | %s | %s | %.0f | %.0f | %.0f | %.0f | %d of %d |" % (
+        lines.append("| %s | %s | %s | %s | %.0f %% | %.0f | %.0f | %.0f | %.0f | %d of %d |" % (
             name, spread([one["server_us"] for one in samples], "%.3f"), spread(ratios(rounds, name, "raw"), "%.3f"),
-            spread(ratios(rounds, name, "go"), "%.3f"), median("per_s"), median("p50_us"), median("p99_us"),
+            spread(ratios(rounds, name, "go"), "%.3f"), 100 * median("server_cpu"), median("per_s"), median("p50_us"), median("p99_us"),
             max(one["starved"] for one in samples), sum(one.disturbed() for one in samples), len(samples)))
     return lines
 
@@ -151,11 +157,14 @@ def table(connections, rounds):
 def main():
     options = arguments()
     raise_file_limit()
+    if options.realtime:
+        Priority.take()
     with tempfile.TemporaryDirectory() as folder:
         servers = commands(options.build, options.extra, options.servers.split(","), folder)
         bench = Bench(options, servers)
-        lines = ["%s. Messages of %d bytes, %d under way per connection, %d rounds of %g s; median (least to most)." % (
-            about(), options.size, options.depth, options.rounds, options.seconds)]
+        lines = ["%s. Messages of %d bytes, %d under way per connection; the generator works %d ns on each. %d rounds of "
+                 "%g s; median (least to most)." % (about(), options.size, options.depth, options.work, options.rounds,
+                                                    options.seconds)]
         for connections in map(int, options.connections.split(",")):
             rounds = bench.run(connections)
             distances = [one.distance for each in rounds for one in each.values()]

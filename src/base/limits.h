@@ -13,8 +13,9 @@
 #define CORI_STACK_MIN_BYTES (16 * 1024)
 #define CORI_STACK_MAX_BYTES (8 * 1024 * 1024)
 /*
- * Guard below each stack, bytes: wider than any frame that is not probed page by page (-fstack-clash-protection). With a
- * stack of 2^n pages it must be an odd number of pages: else the top pages of all stacks meet in a few sets of the TLB.
+ * Guard below each stack, bytes: wider than any frame that is not probed page by page (-fstack-clash-protection). With
+ * a stack of 2^n pages it must be an odd number of pages: else the top pages of all stacks meet in a few sets of the
+ * TLB.
  */
 #define CORI_STACK_GUARD_BYTES (68 * 1024)
 /* Finished stacks a worker keeps with their pages, for the next spawn; beyond it the pages go back to the kernel. */
@@ -27,7 +28,7 @@
 #define CORI_POLL_EVENTS 256
 /* How long a queued task that never ran must have waited before an idle worker takes it from its worker, ns. */
 #define CORI_STEAL_AGE_NS 1000000
-/* The same for an idle worker that has as many tasks already: it only rescues tasks from behind a computing one, ns. */
+/* The same for an idle worker that has its share already: it only rescues tasks from behind a computing one, ns. */
 #define CORI_RESCUE_AGE_NS 5000000
 /* Difference in live tasks from which a new task is started on the worker with fewer. */
 #define CORI_BALANCE_STEP 2

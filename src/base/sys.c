@@ -68,8 +68,8 @@ int cori_sys_connect(int fd, const struct sockaddr *addr, socklen_t len)
 }
 
 /*
- * These two are the hot ones. The C library's are points of cancellation: in a program with threads each call would pay for
- * two more atomic operations. The sanitizers must see the C library's, to know of memory written and of order.
+ * These two are the hot ones. The C library's are points of cancellation: in a program with threads each call would pay
+ * for two more atomic operations. The sanitizers must see the C library's, to know of memory written and of order.
  */
 #if CORI_ASAN || CORI_TSAN
 #define RECV(fd, buf, size) recv(fd, buf, size, MSG_DONTWAIT)

@@ -88,10 +88,9 @@ static int dial_once(attempt *try, cori_slot **out)
         return -ENOMEM;
     }
     slot->deadline[CORI_WRITE] = try->deadline;
-    __atomic_store_n(&slot->state, slot->state & ~UINT64_C(1),
-                     __ATOMIC_RELAXED); /* open to ourselves: waits check it */
+    (void)__atomic_fetch_and(&slot->state, ~UINT64_C(1), __ATOMIC_RELAXED); /* open to ourselves: waits check it */
     int rc = connect_slot(try, slot);
-    __atomic_store_n(&slot->state, slot->state | 1, __ATOMIC_RELAXED);
+    (void)__atomic_fetch_or(&slot->state, 1, __ATOMIC_RELAXED);
     if (rc < 0) {
         cori_slot_discard(slot);
         return rc;

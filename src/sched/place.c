@@ -6,9 +6,9 @@
  *   balance  when a worker is about to start a task and has CORI_BALANCE_STEP live tasks more than the least loaded
  *            one, it hands the task over (once: `placed`). Long-lived tasks, such as connection handlers, so end up
  *            even; tasks that end at once never move.
- *   rescue   a fresh task that has waited CORI_STEAL_AGE_NS may be taken by an idle worker with fewer tasks; after
- *            CORI_RESCUE_AGE_NS by any idle worker. So nothing waits behind a computing task while somebody is idle,
- *            and a worker that merely lost its processor for a moment keeps its share.
+ *   rescue   a fresh task that has waited CORI_STEAL_AGE_NS may be taken by an idle worker that has less than its
+ *            share; after CORI_RESCUE_AGE_NS by any idle worker, one per nap. So nothing waits behind a computing task
+ *            while somebody is idle, and a worker that merely lost its processor for a moment keeps its share.
  *
  * Rescue needs an idle worker that looks. A worker that goes to sleep while another's fresh queue is not empty is a
  * watcher: it sleeps at most CORI_STEAL_AGE_NS. A spawner that sees idle workers and no watcher appoints one and kicks
@@ -134,22 +134,33 @@ cori_task *cori_place_take(cori_worker *worker)
     }
 }
 
+/* Tells whether `worker` has less than an equal share of all tasks, those that never ran included. */
+static bool below_share(const cori_worker *worker)
+{
+    uint64_t total = 0;
+    for (int i = 0; i < cori_rt.worker_count; i++) {
+        total += __atomic_load_n(&cori_rt.workers[i].live, __ATOMIC_RELAXED) +
+                 __atomic_load_n(&cori_rt.workers[i].fresh_count, __ATOMIC_RELAXED);
+    }
+    return load_of(worker) * (uint64_t)cori_rt.worker_count < total;
+}
+
 cori_task *cori_place_steal(cori_worker *worker)
 {
     int count = cori_rt.worker_count;
+    bool fair = below_share(worker);
+    int64_t before = worker->now - (fair ? CORI_STEAL_AGE_NS : CORI_RESCUE_AGE_NS);
     uint32_t first = cori_rand_below(&worker->rand, (uint32_t)count);
     for (int i = 0; i < count; i++) {
         cori_worker *victim = &cori_rt.workers[((int)first + i) % count];
         if (victim == worker) {
             continue;
         }
-        uint64_t victims =
-            __atomic_load_n(&victim->live, __ATOMIC_RELAXED) + __atomic_load_n(&victim->fresh_count, __ATOMIC_RELAXED);
-        bool fair = load_of(worker) < victims;
-        cori_task *task = fresh_pop(victim, worker->now - (fair ? CORI_STEAL_AGE_NS : CORI_RESCUE_AGE_NS));
+        cori_task *task = fresh_pop(victim, before);
         if (task != NULL) {
             task->placed = true;
             task->worker = worker;
+            worker->switches_left = fair ? worker->switches_left : 1; /* the round ends: one rescue per nap */
             return task;
         }
     }

@@ -2,7 +2,12 @@
 /*
  * Faults by countdown. A test fails the 1st, 2nd, 3rd ... system call of a kind until a run passes without one:
  *
- *      for (unsigned nth = 1;; nth++) { faults_set(CORI_SYS_ACCEPT, nth, -EMFILE); run(); if (!faults_hit()) { break; } }
+ *      bool hit = true;
+ *      for (unsigned nth = 1; hit; nth++) {
+ *          faults_set(CORI_SYS_ACCEPT, nth, -EMFILE);
+ *          run();
+ *          hit = faults_hit();
+ *      }
  *
  * Allocation faults need the test file to be linked with the wrapper:
  *      link: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc

@@ -267,10 +267,8 @@ static void a_kick_ends_an_endless_wait(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(equal_seeds_give_equal_runs),
-        cmocka_unit_test(a_year_takes_no_time),
-        cmocka_unit_test(script_and_timers_interleave),
-        cmocka_unit_test(scripted_bytes_arrive_on_time),
+        cmocka_unit_test(equal_seeds_give_equal_runs),  cmocka_unit_test(a_year_takes_no_time),
+        cmocka_unit_test(script_and_timers_interleave), cmocka_unit_test(scripted_bytes_arrive_on_time),
         cmocka_unit_test(a_kick_ends_an_endless_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

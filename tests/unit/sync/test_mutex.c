@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Mutexes: exclusion, order of arrival, handing over, no end by cancellation, misuse. */
+#include "sched/spawn.h"
 #include "unit/sync/waiting.h"
 
 typedef struct shared {
@@ -119,9 +120,10 @@ TASK_TEST(is_fair_to_waiters)
 }
 
 /* Holds the mutex nearly always, and never lets another task of its worker run. */
-static void hog_busily(void *arg)
+static void hog_busily(void *a, void *b)
 {
-    (void)arg;
+    (void)a;
+    (void)b;
     while (!get(&all.stop)) {
         cor_mutex_lock(&all.mutex);
         int64_t until = cor_now() + 50 * COR_MICROSECOND;
@@ -134,8 +136,10 @@ static void hog_busily(void *arg)
 /* N337: a waiter on another worker may be overtaken for a millisecond, not for ever. */
 TASK_TEST(is_fair_across_workers)
 {
+    cori_spawn spawn = {.entry = hog_busily, .worker = cori_rt.worker_count - 1};
     cor_waitgroup_add(&all.tasks, 1);
-    T_OK(cor_go(hog_busily, NULL));
+    T_OK(cori_spawn_task(&spawn, NULL));
+    T_EVENTUALLY(__atomic_load_n(&all.mutex.state, __ATOMIC_RELAXED) != 0 || cori_rt.worker_count == 1, SOON);
     int64_t begin = cor_now();
     for (int i = 0; i < 20; i++) {
         cor_mutex_lock(&all.mutex);
@@ -143,6 +147,47 @@ TASK_TEST(is_fair_across_workers)
         cor_yield();
     }
     T_REQUIRE(cor_now() - begin < SOON, "20 turns took %lld ns", (long long)(cor_now() - begin));
+    __atomic_store_n(&all.stop, 1, __ATOMIC_RELEASE);
+    T_OK(cor_waitgroup_wait(&all.tasks, 0));
+}
+
+static void lock_once(void *a, void *b)
+{
+    (void)a;
+    (void)b;
+    cor_mutex_lock(&all.mutex);
+    cor_mutex_unlock(&all.mutex);
+    cor_waitgroup_done(&all.tasks);
+}
+
+static void occupy_worker(void *a, void *b)
+{
+    (void)a;
+    (void)b;
+    add(&all.entered, 1);
+    while (!get(&all.stop)) {}
+    cor_waitgroup_done(&all.tasks);
+}
+
+/* N337: after a millisecond the mutex is the waiter's own, even if its worker has no time for it yet. */
+TASK_TEST(is_handed_to_one_that_has_waited_long)
+{
+    int last = cori_rt.worker_count - 1;
+    cori_spawn locker = {.entry = lock_once, .worker = last}, busy = {.entry = occupy_worker, .worker = last};
+    cor_mutex_lock(&all.mutex);
+    cor_waitgroup_add(&all.tasks, 1);
+    T_OK(cori_spawn_task(&locker, NULL));
+    T_WAITING(&all.mutex.waiters, 1);
+    if (last > 0) {
+        cor_waitgroup_add(&all.tasks, 1);
+        T_OK(cori_spawn_task(&busy, NULL));
+        T_EVENTUALLY(get(&all.entered) == 1, SOON);
+    }
+    int64_t since = cor_now();
+    T_EVENTUALLY(cor_now() - since > BRIEFLY, SOON);
+    cor_mutex_unlock(&all.mutex);
+    T_EQ(waiting(&all.mutex.waiters), 0);
+    T_ASSERT(!cor_mutex_trylock(&all.mutex));
     __atomic_store_n(&all.stop, 1, __ATOMIC_RELEASE);
     T_OK(cor_waitgroup_wait(&all.tasks, 0));
 }
@@ -213,6 +258,7 @@ int main(void)
         cmocka_unit_test(any_task_may_unlock),
         cmocka_unit_test(is_fair_to_waiters),
         cmocka_unit_test(is_fair_across_workers),
+        cmocka_unit_test(is_handed_to_one_that_has_waited_long),
         cmocka_unit_test(cancellation_does_not_end_a_lock),
         cmocka_unit_test(misuse_is_fatal),
     };
