@@ -4,6 +4,7 @@
 server's memory is bounded. COR_E2E_FULL=1 publishes 50 MB to each, otherwise 8 MB: more than socket buffers take.
 """
 import selectors
+import threading
 import time
 
 from harness import ACK_ANSWER, FULL, PATIENCE, TOLD, Case, main, need_json, serve
@@ -13,6 +14,7 @@ TEXT_SIZE = 8000
 BYTES_EACH = 50_000_000 if FULL else 8_000_000
 WINDOW = 8  # messages that may be under way to the slowest of the 98: less than an outbox
 GROWTH_KIB = 32 * 1024
+FLOOD = 20_000  # messages of 1 KB at once: 80 outboxes
 
 
 def text_of(number):
@@ -54,6 +56,32 @@ class Room(Case):
                 self.run_room(server, workers)
                 server.stop()
                 self.assertEqual(server.process.returncode, 0, server.describe())
+
+    def test_a_flood_cuts_nobody_who_reads(self):
+        """Red if a sender is not paced: its flood then fills the outboxes of members that read all the time."""
+        for workers in (1, 2):
+            with self.subTest(workers=workers), \
+                    serve("broadcast", workers=workers, options=("--quiet", "--log-level", "warn")) as server:
+                members = [self.enter(server) for _ in range(6)]
+                for index, peer in enumerate(members):  # what the later ones said on entering
+                    for _ in range(len(members) - index - 1):
+                        peer.line()
+                lines = [0] * len(members)
+
+                def listen(index):
+                    while lines[index] < FLOOD:
+                        data = members[index].sock.recv(1 << 16)
+                        if not data:
+                            return
+                        lines[index] += data.count(b"\n")
+
+                listeners = [threading.Thread(target=listen, args=(index,)) for index in range(len(members))]
+                for listener in listeners:
+                    listener.start()
+                members[-1].send(b'{"message":"%s"}' % (b"y" * 950) * FLOOD)
+                for listener in listeners:
+                    listener.join()
+                self.assertEqual(lines, [FLOOD] * len(members))
 
     def enter(self, server, **options):
         """Connects and waits until the room knows the member: its own message is acknowledged."""

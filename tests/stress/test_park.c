@@ -127,6 +127,50 @@ TASK_TEST(ping_pong_without_pause)
     T_CODE(cor_group_wait(&group, 0), 0);
 }
 
+/*
+ * The narrow moment: the giver spins until the taker has taken, waits a random few nanoseconds and gives again, just when
+ * the taker looks for the last time and parks.
+ */
+static box narrow;
+static uint32_t acknowledged;  /* atomic */
+static uint32_t giver_started; /* atomic */
+
+static void give_at_the_worst_moment(void *arg)
+{
+    uint32_t rounds = *(uint32_t *)arg;
+    cori_rand rand;
+    cori_rand_init(&rand, cor_task_id(), 5);
+    __atomic_store_n(&giver_started, 1, __ATOMIC_SEQ_CST);
+    for (uint32_t round = 0; round < rounds; round++) {
+        for (unsigned spins = 0; __atomic_load_n(&acknowledged, __ATOMIC_SEQ_CST) != round; spins++) {
+            if (spins % 1024 == 1023) {
+                cor_yield(); /* the taker may be on this worker */
+            }
+        }
+        for (uint32_t delay = cori_rand_below(&rand, 64); delay > 0; delay--) {
+            __atomic_signal_fence(__ATOMIC_SEQ_CST);
+        }
+        put(&narrow);
+    }
+}
+
+TASK_TEST(wakes_at_the_moment_of_parking)
+{
+    uint32_t rounds = taskcase_scale(100000);
+    cor_group group = {0};
+    __atomic_store_n(&narrow.owner, cori_self(), __ATOMIC_SEQ_CST);
+    T_CODE(cor_group_go(&group, give_at_the_worst_moment, &rounds), 0);
+    int64_t deadline = cor_after(20 * COR_SECOND);
+    while (cori_rt.worker_count > 1 && __atomic_load_n(&giver_started, __ATOMIC_SEQ_CST) == 0) {
+        T_ASSERT(cor_now() < deadline); /* without parking, so that another worker takes it */
+    }
+    for (uint32_t round = 1; round <= rounds; round++) {
+        take(&narrow);
+        __atomic_store_n(&acknowledged, round, __ATOMIC_SEQ_CST);
+    }
+    T_CODE(cor_group_wait(&group, 0), 0);
+}
+
 /* Deadlines that run out at the moment of the wake: the token is taken once, or not at all. */
 static uint32_t given, taken; /* atomic */
 static box race_box;
@@ -218,6 +262,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_token_is_lost),
         cmocka_unit_test(ping_pong_without_pause),
+        cmocka_unit_test(wakes_at_the_moment_of_parking),
         cmocka_unit_test(deadlines_race_with_wakes),
         cmocka_unit_test(cancel_races_with_everything),
     };

@@ -12,6 +12,11 @@
 /* Bytes written at a time: the write limit counts anew for each. */
 #define SLICE_BYTES ((size_t)64 * 1024)
 #define FIRST_CAPACITY ((size_t)1024)
+/* A sender waits while a member is behind but moving, in steps, at most so many of them per message. */
+#define PACE_STEP_NS (2 * COR_MILLISECOND)
+#define PACE_STEPS 50
+/* A slice that takes longer to write than this is not moving: below 64 KiB in that time a reader is slow. */
+#define MOVING_NS (100 * COR_MILLISECOND)
 
 struct member *room_join(struct room *room, struct session *session)
 {
@@ -199,6 +204,7 @@ static void write_slice(struct member *member)
     if (limit > 0) {
         cor_set_write_deadline(member->conn, cor_after(limit));
     }
+    member->slice_started = cor_now();
     cor_mutex_unlock(&member->lock);
     size_t written = 0;
     int code = cor_write_counted(member->conn, slice, size, &written);
@@ -249,12 +255,21 @@ static bool put_line(struct member *to, const char *text, size_t size)
     bool start = !to->writing;
     if (start) {
         to->writing = true;
+        to->slice_started = cor_now();
         atomic_fetch_add(&to->users, 1);
     }
     return start;
 }
 
-void member_send(struct member *to, const char *text, size_t size)
+/* More than half of its outbox waits, though it is being written. */
+static bool is_behind(const struct member *member)
+{
+    return waiting(member) + member->in_flight > member->serve->options.outbox / 2 && member->cut == NULL &&
+           cor_now() - member->slice_started < MOVING_NS;
+}
+
+/* Queues a line; says whether the member is behind. */
+static bool send_line(struct member *to, const char *text, size_t size)
 {
     cor_mutex_lock(&to->lock);
     bool start = to->cut == NULL && make_room(to, size) && put_line(to, text, size);
@@ -263,21 +278,43 @@ void member_send(struct member *to, const char *text, size_t size)
         atomic_fetch_sub(&to->users, 1); /* never the last: the member is in the room, so its session is here */
         cut_member(to, "no_memory");
     }
+    bool behind = is_behind(to);
     cor_mutex_unlock(&to->lock);
+    return behind;
+}
+
+void member_send(struct member *to, const char *text, size_t size)
+{
+    (void)send_line(to, text, size);
+}
+
+static bool room_is_behind(struct room *room)
+{
+    bool behind = false;
+    cor_mutex_lock(&room->lock);
+    for (struct member *member = room->first; member != NULL && !behind; member = member->next) {
+        cor_mutex_lock(&member->lock);
+        behind = is_behind(member);
+        cor_mutex_unlock(&member->lock);
+    }
+    cor_mutex_unlock(&room->lock);
+    return behind;
 }
 
 void room_say(struct member *sender, const char *own, size_t own_size, const char *others, size_t others_size)
 {
     struct room *room = sender->room;
+    bool behind = false;
     cor_mutex_lock(&room->lock);
     for (struct member *to = room->first; to != NULL; to = to->next) {
-        if (to == sender) {
-            member_send(to, own, own_size);
-        } else {
-            member_send(to, others, others_size);
-        }
+        behind |= to == sender ? send_line(to, own, own_size) : send_line(to, others, others_size);
     }
     cor_mutex_unlock(&room->lock);
+    for (int step = 0; behind && step < PACE_STEPS && room_is_behind(room); step++) {
+        if (cor_sleep(PACE_STEP_NS) < 0) {
+            return;
+        }
+    }
 }
 
 static void unlink_member(struct member *member)

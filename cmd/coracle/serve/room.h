@@ -3,6 +3,9 @@
  * A room: every member hears what is said in it. What a member has not read yet waits in its outbox, which is bounded
  * and takes memory only while something is in it. A task writes it out, started when something is put in and gone when
  * it is empty, so a member that reads slowly delays no other. All members hear messages in the same order.
+ *
+ * A sender that is faster than the others can read is paced: else one flooding client would fill everybody's outbox and
+ * have healthy members cut. Members whose writing stands still do not count: they are slow, and nobody waits for them.
  * Lock order: room, then member.
  */
 #ifndef CORACLE_CMD_SERVE_ROOM_H
@@ -29,6 +32,7 @@ struct member {
     size_t start, end;          /* the waiting bytes in it: whole lines */
     size_t capacity;            /* bytes allocated */
     size_t in_flight;           /* bytes being written */
+    int64_t slice_started;      /* when the bytes in flight were begun, cor_now() */
     uint64_t written;           /* bytes */
     uint64_t dropped;           /* messages */
     const char *cut;            /* why it is to leave: a reason; NULL: it is not */

@@ -4,7 +4,8 @@
  * contexts keeps more integers and doubles alive across switches than there are caller-saved registers to hold them, so
  * whatever the switch fails to preserve shows up as a wrong sum.
  */
-/* test: workers=1 */
+/* test: workers=1 no-valgrind */
+/* Valgrind must be told of stacks, which stack.c does and this program, without it, does not. */
 #include "ctx/ctx.h"
 
 #include <stdbool.h>

@@ -62,7 +62,7 @@ static int sleeper_worker;
 static void sleep_until_released(void *arg)
 {
     (void)arg;
-    sleeper_worker = cor_worker_id();
+    __atomic_store_n(&sleeper_worker, cor_worker_id(), __ATOMIC_RELAXED);
     __atomic_store_n(&sleeper_id, cor_task_id(), __ATOMIC_RELEASE);
     while (load(&release) == 0) {
         T_CODE(cor_sleep(100 * COR_MILLISECOND), 0);
@@ -140,6 +140,25 @@ TASK_TEST(shows_every_task)
     T_REQUIRE(shown >= COUNT * 8 / 10 || strstr(dumped, "tasks queued on worker") != NULL, "%u shown", shown);
     T_EVENTUALLY((dump_all(), count_of("]: one of many") == COUNT), 10 * COR_SECOND);
     let_go(COUNT);
+}
+
+static void run_at_last(void *arg)
+{
+    __atomic_add_fetch((uint32_t *)arg, 1, __ATOMIC_ACQ_REL);
+}
+
+static const cor_options one_worker = {.workers = 1};
+
+TASK_TEST_WITH(shows_tasks_that_never_ran, &one_worker)
+{
+    cor_task_options named = {.name = "latecomer"};
+    for (int i = 0; i < 5; i++) {
+        T_CODE(cor_go_with(&named, run_at_last, &ran), 0);
+    }
+    dump_all();
+    T_EQ(count_of("[runnable, never ran, "), 5);
+    T_EQ(count_of("]: latecomer\n"), 5);
+    T_EVENTUALLY(load(&ran) == 5, 5 * COR_SECOND);
 }
 
 static void never_yields(void *arg)
@@ -299,6 +318,7 @@ int main(void)
         cmocka_unit_test(shows_number_name_state_worker_and_age),
         cmocka_unit_test(shows_what_each_waits_for),
         cmocka_unit_test(shows_every_task),
+        cmocka_unit_test(shows_tasks_that_never_ran),
         cmocka_unit_test(shows_a_computing_task),
         cmocka_unit_test(dumps_under_load),
         cmocka_unit_test(quit_dumps_and_goes_on),

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Stack overflow: the report names the task, the program dies of SIGSEGV, other faults are left alone. */
+/* test: no-valgrind */
+/* Valgrind reports the overflow in its own way. */
 #include "support/child.h"
 #include "support/taskcase.h"
 

@@ -68,6 +68,21 @@ TASK_TEST(wake_before_park_is_kept)
     T_CODE(cor_sleep(COR_MILLISECOND), 0); /* a permit left over makes no sleep shorter */
 }
 
+/* The wake of a running task is a permit: its next park returns at once. Without it this would be a deadlock. */
+TASK_TEST(wake_of_a_running_task_is_a_permit)
+{
+    for (int i = 0; i < 100; i++) {
+        cori_wake(cori_self());
+        cori_wake(cori_self());
+        cori_park(cori_self(), 0, "a permit that is there");
+    }
+    int64_t deadline = cor_after(2 * COR_MILLISECOND);
+    while (cori_interrupted(cori_self(), deadline) == 0) { /* one permit, not a hundred */
+        cori_park(cori_self(), deadline, "the deadline");
+    }
+    T_ASSERT(cor_now() >= deadline);
+}
+
 TASK_TEST(wake_from_another_task)
 {
     for (uint32_t i = 1; i <= 1000; i++) {
@@ -274,6 +289,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wake_before_park_is_kept),
+        cmocka_unit_test(wake_of_a_running_task_is_a_permit),
         cmocka_unit_test(wake_from_another_task),
         cmocka_unit_test(deadline_ends_a_park_and_not_early),
         cmocka_unit_test(condition_wins_over_passed_deadline),

@@ -236,6 +236,9 @@ static void foreign_task(void *arg)
 
 static void *foreign_thread(void *arg)
 {
+    while (fake_count().waits == 0) { /* then the worker is asleep, or about to be and has said so */
+        sched_yield();
+    }
     T_CODE(cor_go_foreign(foreign_task, arg), 0);
     return NULL;
 }
