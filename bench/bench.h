@@ -21,7 +21,10 @@ enum { BENCH_ROUNDS = 9, BENCH_ROUNDS_MAX = 99 };
 #define BENCH_ROUND_NS (20 * COR_MILLISECOND)
 #define BENCH_OPS_MAX (UINT64_C(1) << 40)
 
-/* Does `ops` operations. What it prepares before and clears up after counts as well, unless it says bench_begin, bench_end. */
+/*
+ * Does `ops` operations. What it prepares before and clears up after counts as well, unless it says bench_begin,
+ * bench_end.
+ */
 typedef struct bench_case {
     const char *name;
     void (*run)(uint64_t ops);

@@ -67,11 +67,8 @@ static void many_tasks(uint64_t ops)
 }
 
 static const bench_case cases[] = {
-    {"yield_alone", yield_alone, 0},
-    {"switch_2_tasks", two_tasks, 0},
-    {"switch_10_tasks", ten_tasks, 0},
-    {"switch_1000_tasks", thousand_tasks, 0},
-    {"switch_10000_tasks", many_tasks, 0},
+    {"yield_alone", yield_alone, 0},          {"switch_2_tasks", two_tasks, 0},      {"switch_10_tasks", ten_tasks, 0},
+    {"switch_1000_tasks", thousand_tasks, 0}, {"switch_10000_tasks", many_tasks, 0},
 };
 
 BENCH_MAIN(cases)

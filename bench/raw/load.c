@@ -6,11 +6,12 @@
  * one machine the rate is limited by the generator too, the server's cost is not.
  *
  * Whoever of server and generator is slower has the messages queue up before it and finds them cold in its caches. So a
- * server that needs a little more than another can come out a lot worse, if that makes it the slower side. --work makes the
- * generator spend so many ns more on each message: with it the slower side is the generator for both, and they compare.
+ * server that needs a little more than another can come out a lot worse, if that makes it the slower side. --work makes
+ * the generator spend so many ns more on each message: with it the slower side is the generator for both, and they
+ * compare.
  *
- * usage: raw_load [--connections N] [--size BYTES] [--depth N] [--seconds S] [--warmup S] [--work NS] [--pid PID] IPV4:PORT
- * Prints one line of key=value pairs. Exit 1 if a byte was wrong or a connection was lost.
+ * usage: raw_load [--connections N] [--size BYTES] [--depth N] [--seconds S] [--warmup S] [--work NS] [--pid PID]
+ * IPV4:PORT Prints one line of key=value pairs. Exit 1 if a byte was wrong or a connection was lost.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -310,14 +311,10 @@ static void set_option(char *program, int option)
 static void parse(int argc, char **argv)
 {
     static const struct option known[] = {
-        {"connections", required_argument, NULL, 'c'},
-        {"size", required_argument, NULL, 's'},
-        {"depth", required_argument, NULL, 'd'},
-        {"seconds", required_argument, NULL, 't'},
-        {"warmup", required_argument, NULL, 'w'},
-        {"work", required_argument, NULL, 'n'},
-        {"pid", required_argument, NULL, 'p'},
-        {NULL, 0, NULL, 0},
+        {"connections", required_argument, NULL, 'c'}, {"size", required_argument, NULL, 's'},
+        {"depth", required_argument, NULL, 'd'},       {"seconds", required_argument, NULL, 't'},
+        {"warmup", required_argument, NULL, 'w'},      {"work", required_argument, NULL, 'n'},
+        {"pid", required_argument, NULL, 'p'},         {NULL, 0, NULL, 0},
     };
     int option;
     while ((option = getopt_long(argc, argv, "c:s:d:t:w:n:p:", known, NULL)) != -1) {

@@ -196,7 +196,8 @@ int cori_fd_write(cori_slot *slot, const void *buf, size_t size, size_t *written
         ssize_t count = slot->ops->try_write(slot, bytes + *written, rest < CALL_BYTES_MAX ? rest : CALL_BYTES_MAX);
         if (count >= 0) {
             *written += (size_t)count;
-            cori_charge(cori_self_worker->current); /* a peer that keeps up must not make one long write hold the worker */
+            cori_charge(
+                cori_self_worker->current); /* a peer that keeps up must not make one long write hold the worker */
         } else if (count != -EAGAIN) {
             return (int)count;
         } else if (__atomic_load_n(&slot->pollfd.wait[CORI_WRITE], __ATOMIC_RELAXED) == CORI_READY) {

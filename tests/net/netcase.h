@@ -146,8 +146,12 @@ static inline void go_on(int worker, cor_group *group, void (*task)(void *arg), 
 {
     cor_runtime_stats stats = {0};
     T_CODE(cor_stats(&stats), 0);
-    cori_spawn spawn = {.entry = call_task, .arg_a = (void *)(uintptr_t)task, .arg_b = arg, .function = task,
-                        .group = group, .worker = worker % stats.workers};
+    cori_spawn spawn = {.entry = call_task,
+                        .arg_a = (void *)(uintptr_t)task,
+                        .arg_b = arg,
+                        .function = task,
+                        .group = group,
+                        .worker = worker % stats.workers};
     T_CODE(cori_spawn_task(&spawn, NULL), 0);
 }
 

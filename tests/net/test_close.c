@@ -21,8 +21,7 @@ static void write_waits(void *arg)
 {
     static char zeros[65536];
     ssize_t rc;
-    while ((rc = cor_write(arg, zeros, sizeof(zeros))) > 0) {
-    }
+    while ((rc = cor_write(arg, zeros, sizeof(zeros))) > 0) {}
     T_CODE(rc, COR_ECLOSED);
 }
 
@@ -399,18 +398,12 @@ TASK_TEST(abandoned_connections)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(close_wakes_everybody),
-        cmocka_unit_test(descriptor_is_gone_when_close_returns),
-        cmocka_unit_test(closed_by_one_of_many),
-        cmocka_unit_test(stale_handles),
-        cmocka_unit_test(close_during_registration),
-        cmocka_unit_test(close_write),
-        cmocka_unit_test(peer_ends_a_parked_read),
-        cmocka_unit_test(close_read),
-        cmocka_unit_test(half_close_without_a_peer),
-        cmocka_unit_test(close_delivers_what_was_written),
-        cmocka_unit_test(cancelled_readers_leave_alone),
-        cmocka_unit_test(close_after_the_deadline_of_the_group),
+        cmocka_unit_test(close_wakes_everybody),         cmocka_unit_test(descriptor_is_gone_when_close_returns),
+        cmocka_unit_test(closed_by_one_of_many),         cmocka_unit_test(stale_handles),
+        cmocka_unit_test(close_during_registration),     cmocka_unit_test(close_write),
+        cmocka_unit_test(peer_ends_a_parked_read),       cmocka_unit_test(close_read),
+        cmocka_unit_test(half_close_without_a_peer),     cmocka_unit_test(close_delivers_what_was_written),
+        cmocka_unit_test(cancelled_readers_leave_alone), cmocka_unit_test(close_after_the_deadline_of_the_group),
         cmocka_unit_test(abandoned_connections),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

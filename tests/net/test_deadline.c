@@ -226,7 +226,8 @@ static void time_out_after(void *arg)
 
 TASK_TEST(deadlines_of_every_length)
 {
-    static const int64_t lengths_ns[] = {1, 2, 5, 50, 100, 200, 500, 750, 1000, 5000, 25000, 250000, 500000, 1000000,
+    static const int64_t lengths_ns[] = {1,       2,         5,         50,        100,       200,    500,
+                                         750,     1000,      5000,      25000,     250000,    500000, 1000000,
                                          5000000, 100000000, 250000000, 500000000, 1000000000};
     cor_group tasks = {0};
     for (size_t i = 0; i < sizeof(lengths_ns) / sizeof(lengths_ns[0]); i++) {

@@ -117,8 +117,8 @@ TASK_TEST(classes)
 {
     static const int timeouts[] = {COR_ETIMEOUT, -EAGAIN, -ETIMEDOUT};
     static const int passing[] = {-EINTR, -EMFILE, -ENFILE};
-    static const int lasting[] = {COR_ECLOSED, COR_ECANCELED, -ECONNRESET, -ECONNREFUSED, -EPIPE, COR_ENO_SUCH_HOST,
-                                  COR_EMISSING_PORT, -EADDRINUSE, -ECONNABORTED, 0};
+    static const int lasting[] = {COR_ECLOSED,       COR_ECANCELED,     -ECONNRESET, -ECONNREFUSED, -EPIPE,
+                                  COR_ENO_SUCH_HOST, COR_EMISSING_PORT, -EADDRINUSE, -ECONNABORTED, 0};
     for (size_t i = 0; i < sizeof(timeouts) / sizeof(timeouts[0]); i++) {
         T_ASSERT(cor_is_timeout(timeouts[i]) && cor_is_temporary(timeouts[i]));
     }

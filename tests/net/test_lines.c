@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The line reader: boundaries, odd bytes, lines that are too long, and no buffer while nothing happens (N350 .. N353). */
+/*
+ * The line reader: boundaries, odd bytes, lines that are too long, and no buffer while nothing happens (N350 .. N353).
+ */
 #include "net/netcase.h"
 
 #include <coracle/io.h>
@@ -73,12 +75,23 @@ static void expect_lines(const char *bytes, size_t size, size_t max_line, const 
     }
 }
 
-#define LINE(text) {1, text, sizeof(text) - 1, false}
-#define LAST(text) {1, text, sizeof(text) - 1, true}
-#define END {0, NULL, 0, false}
-#define TOO_LONG {COR_ETOO_LONG, NULL, 0, false}
-#define EXPECT(max_line, bytes, ...)                                                                                   \
-    expect_lines(bytes, sizeof(bytes) - 1, max_line, (const expected[]){__VA_ARGS__})
+#define LINE(text)                                                                                                     \
+    {                                                                                                                  \
+        1, text, sizeof(text) - 1, false                                                                               \
+    }
+#define LAST(text)                                                                                                     \
+    {                                                                                                                  \
+        1, text, sizeof(text) - 1, true                                                                                \
+    }
+#define END                                                                                                            \
+    {                                                                                                                  \
+        0, NULL, 0, false                                                                                              \
+    }
+#define TOO_LONG                                                                                                       \
+    {                                                                                                                  \
+        COR_ETOO_LONG, NULL, 0, false                                                                                  \
+    }
+#define EXPECT(max_line, bytes, ...) expect_lines(bytes, sizeof(bytes) - 1, max_line, (const expected[]){__VA_ARGS__})
 
 /* N351, N352 */
 TASK_TEST(split_and_glued)
@@ -110,8 +123,8 @@ TASK_TEST(too_long)
 /* Lines whose lengths lie around the sizes of the buffer and the limit. */
 TASK_TEST(boundaries)
 {
-    static const size_t lengths[] = {4094, 4095, 4096, 4097, 8190, 8191, 8192, 8193, MAX_LINE - 1, MAX_LINE,
-                                     MAX_LINE + 1, MAX_LINE + 2, 3 * MAX_LINE};
+    static const size_t lengths[] = {4094, 4095,         4096,     4097,         8190,         8191,        8192,
+                                     8193, MAX_LINE - 1, MAX_LINE, MAX_LINE + 1, MAX_LINE + 2, 3 * MAX_LINE};
     static char bytes[4 * MAX_LINE];
     for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
         size_t length = lengths[i];

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Listening sockets as the kernel sees them: options, families, which addresses exclude each other, when a port is free. */
+/*
+ * Listening sockets as the kernel sees them: options, families, which addresses exclude each other, when a port is
+ * free.
+ */
 #include "net/netcase.h"
 
 #include "base/sys.h"
@@ -32,8 +35,7 @@ static const char *port_of(const char *address)
 TASK_TEST(listener_options)
 {
     char name[64];
-    cor_listener *listeners[] = {listen_on("tcp", "127.0.0.1:0"),
-                                 listen_on("unix", abstract_name(name, sizeof(name)))};
+    cor_listener *listeners[] = {listen_on("tcp", "127.0.0.1:0"), listen_on("unix", abstract_name(name, sizeof(name)))};
     for (size_t i = 0; i < 2; i++) {
         int fd = listener_fd(listeners[i]);
         T_EQ(option(fd, SOL_SOCKET, SO_REUSEADDR), 1);
@@ -139,7 +141,8 @@ static void expect_reached(cor_listener *listener, const char *network, const ch
     (void)snprintf(target, sizeof(target), "%s:%s", host, port_of(at));
     T_CODE(cor_dial(&client, network, target, NULL), 0);
     T_CODE(cor_accept(listener, &server), 0);
-    T_STR(cor_remote_addr(client, client_remote, sizeof(client_remote)), cor_join_host_port(ip, port_of(at), wanted, 100));
+    T_STR(cor_remote_addr(client, client_remote, sizeof(client_remote)),
+          cor_join_host_port(ip, port_of(at), wanted, 100));
     T_STR(cor_local_addr(server, server_local, sizeof(server_local)), wanted);
     T_STR(cor_remote_addr(server, server_remote, sizeof(server_remote)),
           cor_local_addr(client, client_local, sizeof(client_local)));

@@ -440,8 +440,7 @@ static void write_until_closed(void *arg)
 {
     static const char zeros[65536];
     ssize_t rc;
-    while ((rc = cor_write(arg, zeros, sizeof(zeros))) > 0) {
-    }
+    while ((rc = cor_write(arg, zeros, sizeof(zeros))) > 0) {}
     T_CODE(rc, COR_ECLOSED);
 }
 

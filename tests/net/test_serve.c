@@ -19,7 +19,7 @@ static const cor_options one_worker = {.workers = 1};
 typedef struct server {
     cor_listener *listener;
     char address[COR_ADDR_TEXT];
-    cor_group loop;     /* the task in cor_serve */
+    cor_group loop; /* the task in cor_serve */
     cor_group handlers;
     void (*handler)(cor_conn *conn, void *arg);
     void *arg;
@@ -133,8 +133,7 @@ static void compute_until_stopped(void *arg)
 {
     probe *test = arg;
     (void)add(&test->computes, 1);
-    while (get(&test->stop) == 0) {
-    }
+    while (get(&test->stop) == 0) {}
 }
 
 static int by_value(const void *a, const void *b)
@@ -161,8 +160,8 @@ static bool probe_beside_computing(int serving_worker)
     stop_server(&under_test);
     qsort(test.took_ns, PROBES, sizeof(test.took_ns[0]), by_value);
     int64_t worst_ns = test.took_ns[PROBES - 1], percent_99_ns = test.took_ns[PROBES - 1 - PROBES / 100];
-    print_message("served in %jd us (median), %jd us (99 %%), %jd us (worst)\n", (intmax_t)test.took_ns[PROBES / 2] / 1000,
-                  (intmax_t)percent_99_ns / 1000, (intmax_t)worst_ns / 1000);
+    print_message("served in %jd us (median), %jd us (99 %%), %jd us (worst)\n",
+                  (intmax_t)test.took_ns[PROBES / 2] / 1000, (intmax_t)percent_99_ns / 1000, (intmax_t)worst_ns / 1000);
     return percent_99_ns < 10 * COR_MILLISECOND && worst_ns < 50 * COR_MILLISECOND;
 }
 
@@ -288,7 +287,8 @@ TASK_TEST_WITH(accepting_does_not_starve_handlers, &one_worker)
         read_all(clients[i], &byte, 1);
         T_CODE(cor_close(clients[i]), 0);
     }
-    T_REQUIRE(connections_at_first_handler <= 600 + 1 + 200, "%ju connections", (uintmax_t)connections_at_first_handler);
+    T_REQUIRE(connections_at_first_handler <= 600 + 1 + 200, "%ju connections",
+              (uintmax_t)connections_at_first_handler);
     stop_server(&under_test);
 }
 

@@ -206,8 +206,8 @@ static void send_rights(int fd)
         struct cmsghdr header;
         char space[CMSG_SPACE(sizeof(int))];
     } control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control,
-                             .msg_controllen = sizeof(control)};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
     memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
     T_EQ(sendmsg(fd, &message, 0), 1);
 }

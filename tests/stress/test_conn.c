@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Connections under load. Streams keep their order while deadlines move, ends close and others look on; and many tasks
- * open, use and close shared handles at random, where no byte may ever come out of a connection that it was not put into.
+ * open, use and close shared handles at random, where no byte may ever come out of a connection that it was not put
+ * into.
  */
 /* test: workers=1,2,8 serial no-valgrind */
 #include "net/netcase.h"
@@ -224,7 +225,8 @@ static void use(entry *of)
         write_marks(conn, mark);
     } else if (what < 90) {
         int64_t deadline = some_deadline();
-        expect_known(cor_set_deadline(conn, deadline != 0 ? deadline : cor_after(COR_MILLISECOND))); /* none is for ever */
+        expect_known(
+            cor_set_deadline(conn, deadline != 0 ? deadline : cor_after(COR_MILLISECOND))); /* none is for ever */
     } else if (what < 93) {
         expect_known(cor_close_write(conn));
     } else if (what < 95) {

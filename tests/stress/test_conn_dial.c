@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Dialing, accepting and cancelling under load: listeners come and go, dials are cancelled at any moment, nothing leaks. */
+/*
+ * Dialing, accepting and cancelling under load: listeners come and go, dials are cancelled at any moment, nothing
+ * leaks.
+ */
 /* test: workers=1,2,8 serial no-valgrind */
 #include "net/netcase.h"
 
@@ -37,7 +40,8 @@ static void dial_once(void *arg)
         return;
     }
     T_REQUIRE(rc == -ECONNREFUSED || rc == -ECONNRESET || rc == COR_ECANCELED || rc == COR_ETIMEOUT ||
-                  rc == -EADDRNOTAVAIL, "dial gave %d (%s)", rc, taskcase_text(rc));
+                  rc == -EADDRNOTAVAIL,
+              "dial gave %d (%s)", rc, taskcase_text(rc));
     (void)add(rc == COR_ECANCELED || rc == COR_ETIMEOUT ? &cancelled : &refused, 1);
 }
 

@@ -128,8 +128,8 @@ TASK_TEST(ping_pong_without_pause)
 }
 
 /*
- * The narrow moment: the giver spins until the taker has taken, waits a random few nanoseconds and gives again, just when
- * the taker looks for the last time and parks.
+ * The narrow moment: the giver spins until the taker has taken, waits a random few nanoseconds and gives again, just
+ * when the taker looks for the last time and parks.
  */
 static box narrow;
 static uint32_t acknowledged;  /* atomic */

@@ -73,8 +73,8 @@ ssize_t session_read_buffer(struct session *session, cor_buffer *out)
 }
 
 /*
- * The limit is counted in eighths, each begun when the one before has run out: so a write that the kernel takes at once,
- * as nearly all do, looks at no clock. What runs out first may be an eighth that an earlier write has begun.
+ * The limit is counted in eighths, each begun when the one before has run out: so a write that the kernel takes at
+ * once, as nearly all do, looks at no clock. What runs out first may be an eighth that an earlier write has begun.
  */
 __attribute__((noinline)) static int write_rest(struct session *session, const char *bytes, size_t size, size_t done)
 {

@@ -12,13 +12,13 @@
 struct session {
     cor_conn *conn;
     struct service *service;
-    const char *reason;     /* why it ended: a word; NULL: not decided yet */
-    uint64_t bytes_in;      /* received and looked at */
-    uint64_t bytes_out;     /* given to the kernel */
-    uint64_t dropped;       /* messages it was too slow for */
-    int64_t started;        /* cor_now() */
-    int64_t read_deadline;  /* armed now, 0: none */
-    bool heard;             /* something complete has arrived: from now on the idle limit counts */
+    const char *reason;    /* why it ended: a word; NULL: not decided yet */
+    uint64_t bytes_in;     /* received and looked at */
+    uint64_t bytes_out;    /* given to the kernel */
+    uint64_t dropped;      /* messages it was too slow for */
+    int64_t started;       /* cor_now() */
+    int64_t read_deadline; /* armed now, 0: none */
+    bool heard;            /* something complete has arrived: from now on the idle limit counts */
 };
 
 /* The handler for cor_serve: runs a whole session of the service `arg` and closes the connection. */
