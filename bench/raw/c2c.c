@@ -11,8 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
-enum { BATCHES = 20, ROUND_TRIPS = 2000 };
+enum { BATCHES = 20, ROUND_TRIPS = 2000, SECONDS_MAX = 20 };
 
 static struct {
     _Alignas(128) uint32_t turn; /* atomic: even, the asker's; odd, the answerer's */
@@ -26,15 +27,12 @@ static int64_t now_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static void pin(int cpu)
+static cpu_set_t only(int cpu)
 {
     cpu_set_t set;
     CPU_ZERO(&set);
     CPU_SET(cpu, &set);
-    if (sched_setaffinity(0, sizeof(set), &set) < 0) {
-        perror("raw_c2c: sched_setaffinity");
-        exit(1);
-    }
+    return set;
 }
 
 static void wait_for(uint32_t turn)
@@ -45,7 +43,6 @@ static void wait_for(uint32_t turn)
 static void *answer(void *arg)
 {
     (void)arg;
-    pin(shared.cpus[1]);
     for (uint32_t i = 0; i < BATCHES * ROUND_TRIPS; i++) {
         wait_for(2 * i + 1);
         __atomic_store_n(&shared.turn, 2 * i + 2, __ATOMIC_RELEASE);
@@ -60,9 +57,15 @@ int main(int argc, char **argv)
         shared.cpus[0] = atoi(argv[1]);
         shared.cpus[1] = atoi(argv[2]);
     }
-    pin(shared.cpus[0]);
-    if (pthread_create(&other, NULL, answer, NULL) != 0) {
-        fprintf(stderr, "raw_c2c: no thread\n");
+    (void)alarm(SECONDS_MAX);
+    cpu_set_t here = only(shared.cpus[0]), there = only(shared.cpus[1]);
+    pthread_attr_t attributes;
+    (void)pthread_attr_init(&attributes);
+    /* The thread begins on its own CPU: on this one it might never get to run, as it comes behind a loop. */
+    if (pthread_setaffinity_np(pthread_self(), sizeof(here), &here) != 0 ||
+        pthread_attr_setaffinity_np(&attributes, sizeof(there), &there) != 0 ||
+        pthread_create(&other, &attributes, answer, NULL) != 0) {
+        fprintf(stderr, "raw_c2c: no thread on CPU %d and %d\n", shared.cpus[0], shared.cpus[1]);
         return 1;
     }
     double least = 1e9;

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+static const cor_options one_worker = {.workers = 1};
+
 /* A folder of its own, removed at the end. */
 typedef struct folder {
     char path[64];
@@ -212,21 +214,30 @@ static void send_rights(int fd)
     T_EQ(sendmsg(fd, &message, 0), 1);
 }
 
-TASK_TEST(bytes_behind_passed_rights)
+static void read_around_rights(void *arg)
 {
-    cor_conn *a, *b;
     char buf[64];
-    make_pair(KIND_UNIX, &a, &b);
-    write_all(a, "ab", 2);
-    send_rights(raw_fd(a));
-    write_all(a, "cd", 2);
-    T_CODE(cor_set_read_deadline(b, cor_after(SOON)), 0);
+    T_CODE(cor_set_read_deadline(arg, cor_after(SOON)), 0);
     for (size_t have = 0; have < 5;) {
-        ssize_t count = cor_read(b, buf + have, sizeof(buf) - have);
+        ssize_t count = cor_read(arg, buf + have, sizeof(buf) - have);
         T_REQUIRE(count > 0, "read gave %zd after %zu bytes", count, have);
         have += (size_t)count;
     }
     T_MEM(buf, "abrcd", 5);
+}
+
+/* One worker: the reader is parked, and all bytes are there when it goes on. */
+TASK_TEST_WITH(bytes_behind_passed_rights, &one_worker)
+{
+    cor_conn *a, *b;
+    cor_group reader = {0};
+    make_pair(KIND_UNIX, &a, &b);
+    go_in(&reader, read_around_rights, b);
+    T_PARKED(b, CORI_READ);
+    write_all(a, "ab", 2);
+    send_rights(raw_fd(a));
+    write_all(a, "cd", 2);
+    wait_for(&reader);
     close_pair(a, b);
 }
 

@@ -11,6 +11,9 @@
 
 enum { CHILD_ALARM_S = 60 };
 
+/* There in coverage builds only: _exit alone would lose the counts. */
+void __gcov_dump(void) __attribute__((weak));
+
 void child_default_signals(void)
 {
     static const int numbers[] = {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL};
@@ -31,6 +34,9 @@ static _Noreturn void in_child(int (*fn)(void *arg), void *arg, int out_fd)
     (void)alarm(CHILD_ALARM_S);
     int status = fn(arg);
     (void)fflush(NULL);
+    if (__gcov_dump != NULL) {
+        __gcov_dump();
+    }
     _exit(status);
 }
 
