@@ -32,7 +32,7 @@ def arguments():
     parser.add_argument("--warmup", type=float, default=0.4)
     parser.add_argument("--size", type=int, default=64, help="bytes of a message")
     parser.add_argument("--depth", type=int, default=1, help="messages under way per connection")
-    parser.add_argument("--work", type=int, default=500, metavar="NS", help="the generator spends on each message")
+    parser.add_argument("--work", type=int, default=250, metavar="NS", help="the generator spends on each message")
     # Not a real-time class: within it Go's background threads would not come to run, and connections would starve.
     parser.add_argument("--priority", action="store_true",
                         help="run everything at the highest niceness (root; for a machine that others use too)")

@@ -44,6 +44,8 @@
 /* Back-off of cor_serve after a temporary accept error, ns: net/http's figures. */
 #define CORI_ACCEPT_PAUSE_MIN_NS 5000000
 #define CORI_ACCEPT_PAUSE_MAX_NS 1000000000
+/* Least time for one of several addresses when a dial has a deadline, ns (Go's figure). */
+#define CORI_DIAL_SLICE_MIN_NS 2000000000
 /* Size of the buffers that cor_read_buffer lends, bytes, and how many a worker keeps. */
 #define CORI_BUFFER_BYTES 16384
 #define CORI_BUFFERS_KEPT 16

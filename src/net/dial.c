@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Dialing: candidates in order, the first that connects wins, the error of the first is reported (Go's serial dial).
+ * Dialing: candidates in order, the first that connects wins, the error of the first is reported (Go's serial dial). With
+ * a deadline each candidate has a share of the time, so that one which does not answer does not use up all of it.
  *
  * A connect is issued without waiting. EINPROGRESS, EALREADY and EINTR mean "wait until writable", then SO_ERROR
  * tells; a 0 there is confirmed with getpeername, because a wake-up can be spurious, and else waited for again.
  */
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/sys.h"
 #include "net/kinds.h"
 
@@ -125,8 +127,21 @@ static int dial_target(attempt *try, cori_slot **out)
     return rc;
 }
 
+/* When the next of `left` candidates must have answered: an even share of what remains, but 2 s at least (Go's rule). */
+static int64_t slice_end(int64_t deadline, int left)
+{
+    int64_t now = cori_clock_now();
+    if (deadline <= now || left == 1) {
+        return deadline; /* none, past, or all of it for the last */
+    }
+    int64_t rest_ns = deadline - now;
+    int64_t least_ns = rest_ns < CORI_DIAL_SLICE_MIN_NS ? rest_ns : CORI_DIAL_SLICE_MIN_NS;
+    return now + (rest_ns / left > least_ns ? rest_ns / left : least_ns);
+}
+
 static int dial_tcp(attempt *try, const char *address, cori_slot **out, cor_error *error)
 {
+    int64_t deadline = try->deadline;
     cori_candidates candidates;
     int first_rc = cori_resolve(try->network, address, &candidates, error);
     if (first_rc < 0) {
@@ -139,6 +154,7 @@ static int dial_tcp(attempt *try, const char *address, cori_slot **out, cor_erro
     for (int i = 0; i < candidates.count; i++) {
         const cori_addr *addr = &candidates.list[i];
         try->call = NULL;
+        try->deadline = slice_end(deadline, candidates.count - i);
         try->target_len = cori_addr_to_sockaddr(addr, addr->family, &try->target);
         int rc = dial_target(try, out);
         if (rc == 0) {
@@ -152,7 +168,7 @@ static int dial_tcp(attempt *try, const char *address, cori_slot **out, cor_erro
             }
             (void)snprintf(error->where, sizeof(error->where), "%s", try->call != NULL ? try->call : "");
         }
-        if (rc == COR_ETIMEOUT || rc == COR_ECANCELED) {
+        if (cori_interrupted(cori_self(), deadline) != 0) {
             break;
         }
     }

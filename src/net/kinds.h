@@ -35,5 +35,7 @@ int cori_error_fill(cor_error *error, const char *op, const char *network, const
  * worker.
  */
 int cori_listener_clone(cor_listener *listener, cor_listener **out);
+/* Closes such a handle alone; nothing to do if the listener is closed, whose closer closes all. */
+void cori_listener_drop_clone(cor_listener *listener, cor_listener *clone);
 
 #endif

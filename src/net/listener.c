@@ -175,7 +175,10 @@ static int open_listener(cor_listener **out, const cori_network *network, const 
     int fd = network->unix_stream ? listen_unix(address, own, error) : listen_tcp(network, address, error);
     cori_slot *slot = fd >= 0 ? cori_slot_new(CORI_KIND_LISTENER, &cori_listener_ops) : NULL;
     if (slot == NULL) {
-        free(own->path);
+        if (own->path != NULL) {
+            (void)unlink(own->path);
+            free(own->path);
+        }
         free(own);
         if (fd >= 0) {
             cori_sys_close(fd);
@@ -280,6 +283,24 @@ int cori_listener_clone(cor_listener *listener, cor_listener **out)
     return rc;
 }
 
+void cori_listener_drop_clone(cor_listener *listener, cor_listener *clone)
+{
+    cori_slot *slot;
+    if (cori_slot_enter(listener, CORI_KIND_LISTENER, CORI_SHARED, &slot) == 0) {
+        extra *own = slot->is.impl;
+        cori_spin_lock(&slot->spin);
+        for (int i = 0; i < own->clone_count; i++) {
+            if (own->clones[i] == clone) {
+                own->clones[i] = own->clones[--own->clone_count];
+                break;
+            }
+        }
+        cori_spin_unlock(&slot->spin);
+        (void)cori_slot_close(clone, CORI_KIND_LISTENER); /* inside the call: who closes the first waits for this */
+        cori_slot_leave(slot, CORI_SHARED);
+    }
+}
+
 int cor_listener_close(cor_listener *listener)
 {
     cor_listener *clones[CORI_WORKERS_MAX];
@@ -291,7 +312,8 @@ int cor_listener_close(cor_listener *listener)
     }
     extra *own = slot->is.impl;
     cori_spin_lock(&slot->spin);
-    if (own != NULL) {
+    bool first = own == NULL || !own->closing; /* one closer has all the clones, and returns when they are closed */
+    if (own != NULL && first) {
         own->closing = true;
         count = own->clone_count;
         memcpy(clones, own->clones, (size_t)count * sizeof(clones[0]));
@@ -299,7 +321,7 @@ int cor_listener_close(cor_listener *listener)
     }
     cori_spin_unlock(&slot->spin);
     cori_slot_leave(slot, CORI_SHARED);
-    rc = cori_slot_close(listener, CORI_KIND_LISTENER);
+    rc = first ? cori_slot_close(listener, CORI_KIND_LISTENER) : COR_ECLOSED;
     for (int i = 0; i < count; i++) {
         (void)cori_slot_close(clones[i], CORI_KIND_LISTENER);
     }

@@ -95,7 +95,7 @@ static int start_acceptors(service *of, cor_group *acceptors, cor_listener **clo
                             .group = acceptors,
                             .worker = worker};
         if (cori_spawn_task(&spawn, NULL) < 0) {
-            (void)cori_slot_close(clones[count], CORI_KIND_LISTENER);
+            cori_listener_drop_clone(of->listener, clones[count]);
             continue;
         }
         count++;
@@ -114,7 +114,7 @@ int cor_serve(cor_listener *listener, cor_group *group, void (*handler)(cor_conn
     int count = start_acceptors(&of, &acceptors, clones);
     int rc = accept_loop(&of, listener);
     for (int i = 0; i < count; i++) { /* closed already if the listener was */
-        (void)cori_slot_close(clones[i], CORI_KIND_LISTENER);
+        cori_listener_drop_clone(listener, clones[i]);
     }
     (void)cor_group_wait(&acceptors, 0);
     return rc;

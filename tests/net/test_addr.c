@@ -264,7 +264,7 @@ TASK_TEST(zones)
     T_CODE(cor_listen(&listener, "tcp", "[fe80::1%nonexistent]:0", NULL), -EINVAL);
 }
 
-/* N274, N277, N029 */
+/* N274, N277, N029, N080 */
 TASK_TEST(names_of_the_hosts_file)
 {
     static const char *const names[] = {"localhost", "LOCALHOST", "localhost."};

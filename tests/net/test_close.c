@@ -8,6 +8,7 @@
 
 enum { CROWD = 12, REGISTRATION_ROUNDS = 1500, REUSES = 2000, CLOSERS = 6 };
 
+static const cor_options one_worker = {.workers = 1};
 static const conn_kind kinds[] = {KIND_TCP, KIND_UNIX, KIND_PIPE};
 
 /* What waits on a connection when it is closed. */
@@ -309,6 +310,37 @@ TASK_TEST(close_delivers_what_was_written)
     }
 }
 
+/* N171: a close that lingers keeps its own task waiting and no other. */
+static int lingered; /* atomic */
+
+static void close_and_count(void *arg)
+{
+    T_CODE(cor_close(arg), 0);
+    (void)add(&lingered, 1);
+}
+
+TASK_TEST_WITH(lingering_close, &one_worker)
+{
+    static char buf[65536];
+    cor_conn *a, *b;
+    cor_group closer = {0};
+    make_pair(KIND_TCP, &a, &b);
+    size_t unread = fill_up(a);
+    T_CODE(cor_set_linger(a, 30), 0);
+    go_in(&closer, close_and_count, a);
+    for (int i = 0; i < 10; i++) {
+        T_CODE(cor_sleep(COR_MILLISECOND), 0);
+        T_EQ(get(&lingered), 0);
+    }
+    for (ssize_t count = 0; unread > 0; unread -= (size_t)count) {
+        count = cor_read(b, buf, sizeof(buf));
+        T_REQUIRE(count > 0, "read gave %zd, %zu bytes left", count, unread);
+    }
+    T_EQ(cor_read(b, buf, 1), 0);
+    wait_for(&closer);
+    T_CODE(cor_close(b), 0);
+}
+
 /* A cancelled task leaves; others that wait on the same connection stay. */
 static void read_is_cancelled(void *arg)
 {
@@ -382,7 +414,7 @@ TASK_TEST(abandoned_connections)
 {
     const char *network;
     char address[COR_ADDR_TEXT];
-    cor_group abandoned = {0};
+    static cor_group abandoned; /* outlives this task, as its members do */
     taskcase_leaves_tasks();
     (void)listen_kind(KIND_TCP, &network, address);
     for (size_t i = 0; i < 3; i++) {
@@ -398,12 +430,19 @@ TASK_TEST(abandoned_connections)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(close_wakes_everybody),         cmocka_unit_test(descriptor_is_gone_when_close_returns),
-        cmocka_unit_test(closed_by_one_of_many),         cmocka_unit_test(stale_handles),
-        cmocka_unit_test(close_during_registration),     cmocka_unit_test(close_write),
-        cmocka_unit_test(peer_ends_a_parked_read),       cmocka_unit_test(close_read),
-        cmocka_unit_test(half_close_without_a_peer),     cmocka_unit_test(close_delivers_what_was_written),
-        cmocka_unit_test(cancelled_readers_leave_alone), cmocka_unit_test(close_after_the_deadline_of_the_group),
+        cmocka_unit_test(close_wakes_everybody),
+        cmocka_unit_test(descriptor_is_gone_when_close_returns),
+        cmocka_unit_test(closed_by_one_of_many),
+        cmocka_unit_test(stale_handles),
+        cmocka_unit_test(close_during_registration),
+        cmocka_unit_test(close_write),
+        cmocka_unit_test(peer_ends_a_parked_read),
+        cmocka_unit_test(close_read),
+        cmocka_unit_test(half_close_without_a_peer),
+        cmocka_unit_test(close_delivers_what_was_written),
+        cmocka_unit_test(lingering_close),
+        cmocka_unit_test(cancelled_readers_leave_alone),
+        cmocka_unit_test(close_after_the_deadline_of_the_group),
         cmocka_unit_test(abandoned_connections),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

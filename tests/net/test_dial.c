@@ -36,19 +36,24 @@ typedef struct blackhole {
     char address[COR_ADDR_TEXT];
 } blackhole;
 
+/* Fills the backlog of a listener at `at`, whose port 0 becomes one. */
+static void fill_backlog(blackhole *hole, struct sockaddr *at, socklen_t len)
+{
+    hole->listening = socket(at->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    T_EQ(bind(hole->listening, at, len), 0);
+    T_EQ(listen(hole->listening, 0), 0);
+    T_EQ(getsockname(hole->listening, at, &len), 0);
+    for (size_t i = 0; i < sizeof(hole->filling) / sizeof(hole->filling[0]); i++) {
+        hole->filling[i] = socket(at->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        int rc = connect(hole->filling[i], at, len);
+        T_ASSERT(rc == 0 || errno == EINPROGRESS);
+    }
+}
+
 static void open_blackhole(blackhole *hole)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(at);
-    hole->listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    T_EQ(bind(hole->listening, (struct sockaddr *)&at, sizeof(at)), 0);
-    T_EQ(listen(hole->listening, 0), 0);
-    T_EQ(getsockname(hole->listening, (struct sockaddr *)&at, &len), 0);
-    for (size_t i = 0; i < sizeof(hole->filling) / sizeof(hole->filling[0]); i++) {
-        hole->filling[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        int rc = connect(hole->filling[i], (struct sockaddr *)&at, sizeof(at));
-        T_ASSERT(rc == 0 || errno == EINPROGRESS);
-    }
+    fill_backlog(hole, (struct sockaddr *)&at, sizeof(at));
     (void)snprintf(hole->address, sizeof(hole->address), "127.0.0.1:%u", ntohs(at.sin_port));
 }
 
@@ -108,6 +113,33 @@ TASK_TEST(second_candidate_is_tried)
     T_CODE(cor_dial(&client, "tcp", target, NULL), 0);
     T_CODE(cor_accept(listener, &server), 0);
     close_pair(client, server);
+    T_CODE(cor_listener_close(listener), 0);
+}
+
+/* N125: of two candidates the first does not answer; the second still gets its time. */
+TASK_TEST(silent_candidate_does_not_use_up_the_time)
+{
+    char target[COR_ADDR_TEXT];
+    struct sockaddr_in6 at = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    cor_conn *client, *server;
+    blackhole hole;
+    if (!has_ipv6()) {
+        T_SKIP("this machine has no IPv6 loopback");
+    }
+    open_listener();
+    at.sin6_port = htons((uint16_t)atoi(strrchr(address, ':') + 1));
+    fill_backlog(&hole, (struct sockaddr *)&at, sizeof(at));
+    (void)snprintf(target, sizeof(target), "[::]%s", strrchr(address, ':'));
+    int64_t start = cor_now();
+    T_CODE(cor_dial_until(&client, "tcp", target, start + 5 * COR_SECOND, NULL), 0);
+    T_ASSERT(cor_now() - start >= 5 * COR_SECOND / 2); /* half of the time for each */
+    T_CODE(cor_accept(listener, &server), 0);
+    close_pair(client, server);
+    int64_t deadline = cor_after(100 * COR_MILLISECOND); /* less than the least share: all of it for the first */
+    T_CODE(cor_dial_until(&client, "tcp", target, deadline, NULL), COR_ETIMEOUT);
+    T_CODE(cor_listener_set_deadline(listener, cor_after(BRIEFLY)), 0);
+    T_CODE(cor_accept(listener, &server), COR_ETIMEOUT);
+    close_blackhole(&hole);
     T_CODE(cor_listener_close(listener), 0);
 }
 
@@ -359,7 +391,7 @@ TASK_TEST_WITH(self_connects_are_undone, &one_worker)
             T_CODE(cor_close(conn), 0);
         }
     }
-    T_REQUIRE(connected < SELF_DIALS / 200, "%d of %d dials connected to themselves", connected, SELF_DIALS);
+    T_REQUIRE(connected < 3, "%d of %d dials connected to themselves", connected, SELF_DIALS);
 }
 
 int main(void)
@@ -368,6 +400,7 @@ int main(void)
         cmocka_unit_test(refused),
         cmocka_unit_test(refused_wildcards),
         cmocka_unit_test(second_candidate_is_tried),
+        cmocka_unit_test(silent_candidate_does_not_use_up_the_time),
         cmocka_unit_test(blackholed),
         cmocka_unit_test(past_deadlines),
         cmocka_unit_test(deadline_ends_with_the_dial),

@@ -70,6 +70,23 @@ TASK_TEST(connection_options)
     close_pair(dialed, accepted);
 }
 
+/* N273: what the pollers open for themselves is not inherited either. */
+TASK_TEST(internal_descriptors_are_close_on_exec)
+{
+    int internal = 0;
+    for (int fd = 3; fd < 1000; fd++) {
+        char link[64], target[64];
+        (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        ssize_t length = readlink(link, target, sizeof(target) - 1);
+        target[length > 0 ? length : 0] = '\0';
+        if (strstr(target, "[event") != NULL) {
+            internal++;
+            T_REQUIRE((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0, "%s", target);
+        }
+    }
+    T_ASSERT(internal >= 2); /* at least one worker's epoll and its kick */
+}
+
 /* N177, N171 */
 TASK_TEST(setters_reach_the_socket)
 {
@@ -339,6 +356,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(listener_options),
         cmocka_unit_test(connection_options),
+        cmocka_unit_test(internal_descriptors_are_close_on_exec),
         cmocka_unit_test(setters_reach_the_socket),
         cmocka_unit_test(families),
         cmocka_unit_test(wildcard_reached_from_both_families),

@@ -316,6 +316,67 @@ TASK_TEST(cancelled_service)
     T_CODE(cor_listener_close(listener), 0);
 }
 
+/* Serving and being cancelled leaves nothing behind on the listener: every time all workers accept. */
+static void serve_for_ever(void *arg)
+{
+    T_CODE(cor_serve(arg, NULL, greet, NULL), COR_ECANCELED);
+}
+
+static uint64_t open_handles(void)
+{
+    cor_runtime_stats stats;
+    T_CODE(cor_stats(&stats), 0);
+    return stats.connections;
+}
+
+TASK_TEST_WITH(served_many_times, &two_workers)
+{
+    const char *network;
+    char address[COR_ADDR_TEXT];
+    cor_listener *listener = listen_kind(KIND_TCP, &network, address);
+    for (int round = 0; round < 600; round++) {
+        cor_group serving = {0};
+        go_in(&serving, serve_for_ever, listener);
+        T_EVENTUALLY(open_handles() == 2, SOON);
+        cor_group_cancel(&serving);
+        wait_for(&serving);
+        T_EQ(open_handles(), 1);
+    }
+    T_CODE(cor_listener_close(listener), 0);
+}
+
+/* N090, N169: of several closers one succeeds, and then the port is free on every worker's descriptor. */
+static int closers_done; /* atomic */
+
+static void close_listener(void *arg)
+{
+    server *of = arg;
+    cor_listener *next;
+    int rc = cor_listener_close(of->listener);
+    T_REQUIRE(rc == 0 || rc == COR_ECLOSED, "close gave %d", rc);
+    if (rc == 0) {
+        T_CODE(cor_listen(&next, "tcp", of->address, NULL), 0);
+        T_CODE(cor_listener_close(next), 0);
+        (void)add(&closers_done, 1);
+    }
+}
+
+TASK_TEST(closed_by_one_of_many)
+{
+    for (int round = 0; round < 50; round++) {
+        server under_test;
+        cor_group closers = {0};
+        start_server(&under_test, round, greet, NULL);
+        T_ACCEPTING(under_test.listener);
+        for (int i = 0; i < 4; i++) {
+            go_on(i, &closers, close_listener, &under_test);
+        }
+        wait_for(&closers);
+        T_EQ(get(&closers_done), round + 1);
+        wait_for(&under_test.loop);
+    }
+}
+
 /* Handlers run in the group that was given, so they can be waited for and cancelled. */
 static void wait_for_cancel(cor_conn *conn, void *arg)
 {
@@ -353,6 +414,8 @@ int main(void)
         cmocka_unit_test(out_of_descriptors_is_survived),
         cmocka_unit_test(accepting_does_not_starve_handlers),
         cmocka_unit_test(cancelled_service),
+        cmocka_unit_test(served_many_times),
+        cmocka_unit_test(closed_by_one_of_many),
         cmocka_unit_test(handlers_belong_to_the_group),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/* The slot table: growth, reuse in turn, the lock queues, and the limit of calls on one connection. */
+#include "net/netcase.h"
+#include "support/child.h"
+
+#include <signal.h>
+
+enum { PAIRS = 800, TAKERS = 40 };
+
+static uint64_t connections(void)
+{
+    cor_runtime_stats stats;
+    T_CODE(cor_stats(&stats), 0);
+    return stats.connections;
+}
+
+/* More than one chunk of slots; every handle stays itself. */
+TASK_TEST(many_handles)
+{
+    static cor_conn *a[PAIRS], *b[PAIRS];
+    uint64_t before = connections();
+    for (int i = 0; i < PAIRS; i++) {
+        T_CODE(cor_pipe(&a[i], &b[i]), 0);
+        T_ASSERT(a[i] != b[i] && (i == 0 || (a[i] != a[i - 1] && a[i] != b[i - 1])));
+    }
+    T_EQ(connections(), before + 2 * PAIRS);
+    for (int i = 0; i < PAIRS; i += 2) {
+        close_pair(a[i], b[i]);
+    }
+    for (int i = 0; i < PAIRS; i++) {
+        T_CODE(cor_set_deadline(a[i], LONG_AGO), i % 2 == 0 ? COR_ECLOSED : 0);
+    }
+    for (int i = 1; i < PAIRS; i += 2) {
+        close_pair(a[i], b[i]);
+    }
+    T_EQ(connections(), before);
+}
+
+/* A slot that is used again gives a different handle. */
+TASK_TEST(handles_are_not_repeated)
+{
+    cor_conn *first_a, *first_b, *a, *b;
+    T_CODE(cor_pipe(&first_a, &first_b), 0);
+    close_pair(first_a, first_b);
+    for (int i = 0; i < 1000; i++) {
+        T_CODE(cor_pipe(&a, &b), 0);
+        T_ASSERT(a != first_a && b != first_a && a != first_b && b != first_b);
+        close_pair(a, b);
+    }
+}
+
+/* What was left open by an earlier cor_run is closed for a later one. */
+static cor_conn *left_open[2];
+
+static int leave_open(void *arg)
+{
+    (void)arg;
+    return cor_pipe(&left_open[0], &left_open[1]);
+}
+
+static int use_left_over(void *arg)
+{
+    (void)arg;
+    char byte;
+    cor_conn *a, *b;
+    int rc = cor_pipe(&a, &b); /* in the same slots */
+    if (rc < 0 || cor_close(a) < 0 || cor_close(b) < 0) {
+        return 1;
+    }
+    return cor_read(left_open[0], &byte, 1) == COR_ECLOSED && cor_close(left_open[1]) == COR_ECLOSED ? 0 : 2;
+}
+
+static void handles_of_an_earlier_run(void **state)
+{
+    (void)state;
+    assert_int_equal(cor_run(leave_open, NULL, NULL), 0);
+    assert_int_equal(cor_run(use_left_over, NULL, NULL), 0);
+}
+
+/* N137: first come, first served. */
+static int order[TAKERS], taken; /* atomic */
+
+typedef struct turn {
+    cor_conn *conn;
+    int number;
+} turn;
+
+static void read_in_turn(void *arg)
+{
+    turn *of = arg;
+    char byte;
+    read_all(of->conn, &byte, 1);
+    order[add(&taken, 1) - 1] = of->number;
+}
+
+static const cor_options one_worker = {.workers = 1};
+
+TASK_TEST_WITH(readers_are_served_in_order, &one_worker)
+{
+    cor_conn *a, *b;
+    cor_group readers = {0};
+    turn turns[TAKERS];
+    make_pair(KIND_TCP, &a, &b);
+    for (int i = 0; i < TAKERS; i++) {
+        turns[i] = (turn){.conn = b, .number = i};
+        go_in(&readers, read_in_turn, &turns[i]);
+    }
+    T_PARKED(b, CORI_READ);
+    for (int i = 0; i < TAKERS; i++) {
+        write_all(a, "x", 1);
+        T_EVENTUALLY(get(&taken) == i + 1, SOON);
+    }
+    wait_for(&readers);
+    for (int i = 0; i < TAKERS; i++) {
+        T_EQ(order[i], i);
+    }
+    close_pair(a, b);
+}
+
+/* A waiter in the middle of the queue leaves; the others keep their places. */
+static void read_is_cancelled(void *arg)
+{
+    turn *of = arg;
+    char byte;
+    T_CODE(cor_read(of->conn, &byte, 1), COR_ECANCELED);
+}
+
+TASK_TEST_WITH(leaving_the_queue, &one_worker)
+{
+    cor_conn *a, *b;
+    cor_group staying = {0}, leaving = {0};
+    turn turns[9];
+    make_pair(KIND_TCP, &a, &b);
+    for (int i = 0; i < 9; i++) {
+        turns[i] = (turn){.conn = b, .number = i};
+        go_in(i % 3 == 1 ? &leaving : &staying, i % 3 == 1 ? read_is_cancelled : read_in_turn, &turns[i]);
+    }
+    T_PARKED(b, CORI_READ);
+    cor_group_cancel(&leaving);
+    wait_for(&leaving);
+    write_all(a, "xxxxxx", 6);
+    wait_for(&staying);
+    for (int i = 1; i < 6; i++) {
+        T_ASSERT(order[i - 1] < order[i]);
+    }
+    close_pair(a, b);
+}
+
+/* N138 */
+static int too_many_calls(void *arg)
+{
+    (void)arg;
+    cor_conn *a, *b;
+    cori_slot *slot;
+    if (cor_pipe(&a, &b) != 0 || cori_slot_enter(a, CORI_KIND_CONN, CORI_SHARED, &slot) != 0) {
+        return 1;
+    }
+    (void)__atomic_fetch_add(&slot->state, UINT64_C(1048574) << 8, __ATOMIC_RELAXED); /* as many calls under way */
+    return cor_set_deadline(a, 0);
+}
+
+static int run_too_many_calls(void *arg)
+{
+    return cor_run(too_many_calls, arg, NULL);
+}
+
+static void limit_of_calls(void **state)
+{
+    static child_result result;
+    (void)state;
+    assert_true(child_run(run_too_many_calls, NULL, &result));
+    assert_int_equal(result.signal_number, SIGABRT);
+    assert_non_null(strstr(result.output, "too many concurrent operations on a single file or socket (max 1048575)"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(many_handles),
+        cmocka_unit_test(handles_are_not_repeated),
+        cmocka_unit_test(readers_are_served_in_order),
+        cmocka_unit_test(leaving_the_queue),
+        cmocka_unit_test(limit_of_calls),
+        cmocka_unit_test(handles_of_an_earlier_run),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
