@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Dialing: candidates in order, the first that connects wins, the error of the first is reported (Go's serial dial). With
- * a deadline each candidate has a share of the time, so that one which does not answer does not use up all of it.
+ * Dialing: candidates in order, the first that connects wins, the error of the first is reported (Go's serial dial).
+ * With a deadline each candidate has a share of the time, so that one which does not answer does not use up all of it.
  *
  * A connect is issued without waiting. EINPROGRESS, EALREADY and EINTR mean "wait until writable", then SO_ERROR
  * tells; a 0 there is confirmed with getpeername, because a wake-up can be spurious, and else waited for again.
@@ -127,7 +127,9 @@ static int dial_target(attempt *try, cori_slot **out)
     return rc;
 }
 
-/* When the next of `left` candidates must have answered: an even share of what remains, but 2 s at least (Go's rule). */
+/*
+ * When the next of `left` candidates must have answered: an even share of what remains, but 2 s at least (Go's rule).
+ */
 static int64_t slice_end(int64_t deadline, int left)
 {
     int64_t now = cori_clock_now();

@@ -133,6 +133,29 @@ TASK_TEST(terminals)
     T_CODE(cor_close(near), 0);
 }
 
+/* A terminal whose other side does not read stops the task, not the worker. */
+TASK_TEST(stopped_terminals)
+{
+    int controller, terminal;
+    char buf[4096];
+    struct termios raw;
+    T_EQ(openpty(&controller, &terminal, NULL, NULL, NULL), 0);
+    T_EQ(tcgetattr(terminal, &raw), 0);
+    cfmakeraw(&raw);
+    T_EQ(tcsetattr(terminal, TCSANOW, &raw), 0);
+    cor_conn *far = open_conn(controller), *near = open_conn(terminal);
+    size_t shown = fill_up(near);
+    T_ASSERT(shown > 0);
+    for (ssize_t count = 0; shown > 0; shown -= (size_t)count) {
+        count = cor_read(far, buf, sizeof(buf));
+        T_REQUIRE(count > 0, "read gave %zd, %zu bytes left", count, shown);
+    }
+    (void)fill_up(far);
+    T_EQ(fcntl(controller, F_GETFL) & O_NONBLOCK, 0);
+    T_EQ(fcntl(terminal, F_GETFL) & O_NONBLOCK, 0);
+    close_pair(near, far);
+}
+
 /* Sockets of other making; half-close works, and a peer that is gone raises no signal. */
 TASK_TEST(socket_pairs)
 {
@@ -209,13 +232,9 @@ static void pipe_that_nobody_reads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pipe_ends),
-        cmocka_unit_test(close_wakes_a_pipe_reader),
-        cmocka_unit_test(files),
-        cmocka_unit_test(terminals),
-        cmocka_unit_test(socket_pairs),
-        cmocka_unit_test(bad_descriptors),
-        cmocka_unit_test(pipe_that_nobody_reads),
+        cmocka_unit_test(pipe_ends),       cmocka_unit_test(close_wakes_a_pipe_reader), cmocka_unit_test(files),
+        cmocka_unit_test(terminals),       cmocka_unit_test(stopped_terminals),         cmocka_unit_test(socket_pairs),
+        cmocka_unit_test(bad_descriptors), cmocka_unit_test(pipe_that_nobody_reads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
