@@ -24,6 +24,8 @@
 #define CORI_ROUND_SWITCHES 256
 /* Operations that a task may finish without parking before it has to let others run. */
 #define CORI_OPS_BUDGET 128
+/* Cache lines of a task's stack that are fetched before its turn: about what a task parked in a read has in use. */
+#define CORI_PREFETCH_LINES 10
 /* Events taken from the kernel at once. */
 #define CORI_POLL_EVENTS 256
 /* How long a queued task that never ran must have waited before an idle worker takes it from its worker, ns. */

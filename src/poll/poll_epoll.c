@@ -126,6 +126,7 @@ static int poll_epoll_wait(cori_poller *base, int64_t timeout_ns, cori_event *ev
             __atomic_load_n(&pollfd->generation, __ATOMIC_ACQUIRE) != (uint16_t)(tag >> POINTER_BITS)) {
             continue;
         }
+        __builtin_prefetch((void *)__atomic_load_n(&pollfd->wait[CORI_READ], __ATOMIC_RELAXED)); /* will be woken */
         if ((bits & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0) {
             __atomic_store_n(&pollfd->sticky, 1, __ATOMIC_RELEASE);
         }

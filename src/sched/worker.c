@@ -205,9 +205,30 @@ void cori_park(cori_task *self, int64_t deadline, const char *what)
     park(self, with_group(self, deadline), what);
 }
 
+/*
+ * Fetches what the task after the next will need first: its innermost frames and its object. Until its turn the next one
+ * does its system calls: long enough to hide that a thousand parked tasks fit neither the nearer caches nor the TLB, and
+ * that the kernel's work in between displaces them. (Always inline: gcc takes a function that only prefetches for one
+ * without effect, and drops the call.)
+ */
+static inline __attribute__((always_inline)) void prefetch_after_next(const cori_worker *worker)
+{
+    const cori_task *next = worker->ready.head;
+    const cori_task *after = next != NULL ? next->next : NULL;
+    if (after != NULL) {
+        const char *frames = after->ctx.sp;
+#pragma GCC unroll 16
+        for (int line = 0; line < CORI_PREFETCH_LINES; line++) {
+            __builtin_prefetch(frames + line * CORI_CACHE_LINE);
+        }
+        __builtin_prefetch((const char *)after + CORI_CACHE_LINE);
+    }
+}
+
 void cori_park_external(cori_task *self, int64_t deadline, const char *what)
 {
     cori_worker *worker = self->worker;
+    prefetch_after_next(worker);
     __atomic_store_n(&worker->external, worker->external + 1, __ATOMIC_RELAXED);
     park(self, with_group(self, deadline), what);
     __atomic_store_n(&worker->external, worker->external - 1, __ATOMIC_RELAXED);
