@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #ifndef MADV_POPULATE_READ
@@ -65,28 +64,6 @@ int cori_sys_connect(int fd, const struct sockaddr *addr, socklen_t len)
         return fault;
     }
     return connect(fd, addr, len) == 0 ? 0 : -errno;
-}
-
-/*
- * These two are the hot ones. The C library's are points of cancellation: in a program with threads each call would pay
- * for two more atomic operations. The sanitizers must see the C library's, to know of memory written and of order.
- */
-#if CORI_ASAN || CORI_TSAN
-#define RECV(fd, buf, size) recv(fd, buf, size, MSG_DONTWAIT)
-#define SEND(fd, buf, size) send(fd, buf, size, MSG_DONTWAIT | MSG_NOSIGNAL)
-#else
-#define RECV(fd, buf, size) syscall(SYS_recvfrom, fd, buf, size, MSG_DONTWAIT, NULL, NULL)
-#define SEND(fd, buf, size) syscall(SYS_sendto, fd, buf, size, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0)
-#endif
-
-ssize_t cori_sys_recv(int fd, void *buf, size_t size)
-{
-    RETRY(CORI_SYS_RECV, ssize_t, RECV(fd, buf, size));
-}
-
-ssize_t cori_sys_send(int fd, const void *buf, size_t size)
-{
-    RETRY(CORI_SYS_SEND, ssize_t, SEND(fd, buf, size));
 }
 
 ssize_t cori_sys_read(int fd, void *buf, size_t size)

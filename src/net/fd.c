@@ -16,6 +16,7 @@
 
 #include "base/lock.h"
 #include "base/sys.h"
+#include "net/kinds.h"
 
 #include <coracle/blocking.h>
 #include <errno.h>
@@ -149,11 +150,28 @@ static bool consume_read_signs(cori_slot *slot)
            __atomic_exchange_n(&slot->pollfd.sticky, 0, __ATOMIC_SEQ_CST) != 0;
 }
 
+/* The usual kinds without a call: see cori_sys_recv. */
+static inline ssize_t try_read(cori_slot *slot, void *buf, size_t size)
+{
+    if (cori_likely(slot->ops->try_read == cori_socket_receive && cori_rt.poll_ops->plain_receive)) {
+        return cori_sys_recv(slot->pollfd.fd, buf, size);
+    }
+    return slot->ops->try_read(slot, buf, size);
+}
+
+static inline ssize_t try_write(cori_slot *slot, const void *buf, size_t size)
+{
+    if (cori_likely(slot->ops->try_write == cori_socket_send)) {
+        return cori_sys_send(slot->pollfd.fd, buf, size);
+    }
+    return slot->ops->try_write(slot, buf, size);
+}
+
 ssize_t cori_fd_read_now(cori_slot *slot, void *buf, size_t size)
 {
     size = size < CALL_BYTES_MAX ? size : CALL_BYTES_MAX;
     bool sticky = consume_read_signs(slot);
-    ssize_t count = slot->ops->try_read(slot, buf, size);
+    ssize_t count = try_read(slot, buf, size);
     if (count == -EAGAIN) {
         return count;
     }
@@ -193,7 +211,7 @@ int cori_fd_write(cori_slot *slot, const void *buf, size_t size, size_t *written
             return rc;
         }
         size_t rest = size - *written;
-        ssize_t count = slot->ops->try_write(slot, bytes + *written, rest < CALL_BYTES_MAX ? rest : CALL_BYTES_MAX);
+        ssize_t count = try_write(slot, bytes + *written, rest < CALL_BYTES_MAX ? rest : CALL_BYTES_MAX);
         if (count >= 0) {
             *written += (size_t)count;
             cori_charge(
