@@ -48,27 +48,11 @@ void session_arm_read(struct session *session)
     }
 }
 
-static void note_read(struct session *session, ssize_t count)
-{
-    if (count > 0) {
-        session->bytes_in += (uint64_t)count;
-        session->heard = true;
-    }
-}
-
 ssize_t session_read(struct session *session, void *buf, size_t size)
 {
     session_arm_read(session);
     ssize_t count = cor_read(session->conn, buf, size);
-    note_read(session, count);
-    return count;
-}
-
-ssize_t session_read_buffer(struct session *session, cor_buffer *out)
-{
-    session_arm_read(session);
-    ssize_t count = cor_read_buffer(session->conn, out);
-    note_read(session, count);
+    session_note_read(session, count);
     return count;
 }
 
@@ -76,11 +60,11 @@ ssize_t session_read_buffer(struct session *session, cor_buffer *out)
  * The limit is counted in eighths, each begun when the one before has run out: so a write that the kernel takes at
  * once, as nearly all do, looks at no clock. What runs out first may be an eighth that an earlier write has begun.
  */
-__attribute__((noinline)) static int write_rest(struct session *session, const char *bytes, size_t size, size_t done)
+int session_write_rest(struct session *session, const char *bytes, size_t size, size_t done)
 {
     int64_t limit = session_options(session)->write_timeout;
     int code = COR_ETIMEOUT;
-    for (int eighths = 0; code == COR_ETIMEOUT && eighths <= EIGHTHS; eighths++) {
+    for (int eighths = 0; limit > 0 && code == COR_ETIMEOUT && eighths <= EIGHTHS; eighths++) {
         size_t written;
         cor_set_write_deadline(session->conn, cor_after(limit / EIGHTHS + 1));
         code = cor_write_counted(session->conn, bytes + done, size - done, &written);
@@ -88,20 +72,6 @@ __attribute__((noinline)) static int write_rest(struct session *session, const c
         eighths = written > 0 ? 0 : eighths;
     }
     return code;
-}
-
-int session_write(struct session *session, const void *buf, size_t size)
-{
-    size_t written;
-    int code = cor_write_counted(session->conn, buf, size, &written);
-    if (code == COR_ETIMEOUT && session_options(session)->write_timeout > 0) {
-        code = write_rest(session, buf, size, written);
-    }
-    if (code < 0) {
-        return code;
-    }
-    session->bytes_out += (uint64_t)size;
-    return 0;
 }
 
 static const char *reason_of(const struct session *session, const char *op, int code)
@@ -212,13 +182,14 @@ void session_main(cor_conn *conn, void *arg)
 {
     struct session session = {.conn = conn, .service = arg, .started = cor_now()};
     if (admit(&session)) {
-        int64_t limit = session_options(&session)->first_byte_timeout;
-        if (limit > 0) {
-            session.read_deadline = cor_after(limit);
+        const serve_options *options = session_options(&session);
+        session.limits_reads = options->idle_timeout > 0 || options->first_byte_timeout > 0;
+        if (options->first_byte_timeout > 0) {
+            session.read_deadline = cor_after(options->first_byte_timeout);
             cor_set_read_deadline(conn, session.read_deadline);
         }
-        if (session_options(&session)->write_timeout > 0) {
-            cor_set_write_deadline(conn, cor_after(session_options(&session)->write_timeout / EIGHTHS + 1));
+        if (options->write_timeout > 0) {
+            cor_set_write_deadline(conn, cor_after(options->write_timeout / EIGHTHS + 1));
         }
         session.service->def->handle(&session);
     }

@@ -19,6 +19,7 @@ struct session {
     int64_t started;       /* cor_now() */
     int64_t read_deadline; /* armed now, 0: none */
     bool heard;            /* something complete has arrived: from now on the idle limit counts */
+    bool limits_reads;     /* there is an idle or a first-byte limit */
 };
 
 /* The handler for cor_serve: runs a whole session of the service `arg` and closes the connection. */
@@ -30,12 +31,49 @@ const serve_options *session_options(const struct session *session);
 /* Arms the read limit that counts now. For services that wait for more than single bytes: once per line or message. */
 void session_arm_read(struct session *session);
 
-/* Reads as cor_read and cor_read_buffer do, within the limits, and counts. */
+/* Counts what a read gave. */
+static inline void session_note_read(struct session *session, ssize_t count)
+{
+    if (count > 0) {
+        session->bytes_in += (uint64_t)count;
+        session->heard = true;
+    }
+}
+
+/* Reads as cor_read does, within the limits, and counts. */
 ssize_t session_read(struct session *session, void *buf, size_t size);
-ssize_t session_read_buffer(struct session *session, cor_buffer *out);
+
+/*
+ * Reads as cor_read_buffer does, within the limits, and counts. Inline, as session_write: each function that is left after
+ * a system call costs the CPU a misprediction.
+ */
+static inline ssize_t session_read_buffer(struct session *session, cor_buffer *out)
+{
+    if (session->limits_reads) {
+        session_arm_read(session);
+    }
+    ssize_t count = cor_read_buffer(session->conn, out);
+    session_note_read(session, count);
+    return count;
+}
+
+/* What session_write does when an eighth of the write limit has run out. */
+int session_write_rest(struct session *session, const char *bytes, size_t size, size_t done);
 
 /* Writes all within the limits, and counts. Returns 0 or an error code. */
-int session_write(struct session *session, const void *buf, size_t size);
+static inline int session_write(struct session *session, const void *buf, size_t size)
+{
+    size_t written;
+    int code = cor_write_counted(session->conn, buf, size, &written);
+    if (code == COR_ETIMEOUT) {
+        code = session_write_rest(session, buf, size, written);
+    }
+    if (code < 0) {
+        return code;
+    }
+    session->bytes_out += (uint64_t)size;
+    return 0;
+}
 
 /* Notes why the session ends, from the result of a call of kind `op` ("read", "write"); 0 is end of stream. */
 void session_ended(struct session *session, const char *op, int code);
