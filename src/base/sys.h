@@ -50,9 +50,9 @@ static inline int cori_sys_faulted(enum cori_sys_call call)
 
 /*
  * The two hot ones. Inline, because the kernel's mitigations make the CPU forget where calls return to: each function
- * that is left after a system call costs a misprediction. Not the C library's, because those are points of cancellation:
- * in a program with threads each would pay for two more atomic operations. But the sanitizers must see the C library's, to
- * know of memory written and of order.
+ * that is left after a system call costs a misprediction. Not the C library's, because those are points of
+ * cancellation: in a program with threads each would pay for two more atomic operations. But the sanitizers must see
+ * the C library's, to know of memory written and of order.
  */
 #if CORI_ASAN || CORI_TSAN
 #define CORI_RECV(fd, buf, size) recv(fd, buf, size, MSG_DONTWAIT)

@@ -206,10 +206,10 @@ void cori_park(cori_task *self, int64_t deadline, const char *what)
 }
 
 /*
- * Fetches what the task after the next will need first: its innermost frames and its object. Until its turn the next one
- * does its system calls: long enough to hide that a thousand parked tasks fit neither the nearer caches nor the TLB, and
- * that the kernel's work in between displaces them. (Always inline: gcc takes a function that only prefetches for one
- * without effect, and drops the call.)
+ * Fetches what the task after the next will need first: its innermost frames and its object. Until its turn the next
+ * one does its system calls: long enough to hide that a thousand parked tasks fit neither the nearer caches nor the
+ * TLB, and that the kernel's work in between displaces them. (Always inline: gcc takes a function that only prefetches
+ * for one without effect, and drops the call.)
  */
 static inline __attribute__((always_inline)) void prefetch_after_next(const cori_worker *worker)
 {

@@ -44,8 +44,8 @@ static inline void session_note_read(struct session *session, ssize_t count)
 ssize_t session_read(struct session *session, void *buf, size_t size);
 
 /*
- * Reads as cor_read_buffer does, within the limits, and counts. Inline, as session_write: each function that is left after
- * a system call costs the CPU a misprediction.
+ * Reads as cor_read_buffer does, within the limits, and counts. Inline, as session_write: each function that is left
+ * after a system call costs the CPU a misprediction.
  */
 static inline ssize_t session_read_buffer(struct session *session, cor_buffer *out)
 {
