@@ -9,8 +9,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/major.h>
 #include <poll.h>
+#include <stdio.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #ifndef MADV_POPULATE_READ
@@ -122,6 +126,28 @@ void cori_sys_close(int fd)
 bool cori_sys_readable(void *page, size_t bytes)
 {
     return madvise(page, bytes, MADV_POPULATE_READ) == 0 || errno != EFAULT;
+}
+
+bool cori_sys_own_terminal(int fd)
+{
+    struct stat status;
+    char path[32];
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fstat(fd, &status) < 0 || status.st_rdev == makedev(TTYAUX_MAJOR, 2)) {
+        return false; /* opening /dev/ptmx again would make another pseudo-terminal */
+    }
+    if ((flags & O_NONBLOCK) != 0) {
+        return true;
+    }
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    int own = open(path, (flags & O_ACCMODE) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (own < 0) {
+        return false;
+    }
+    bool private = (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0;
+    bool done = dup3(own, fd, private ? O_CLOEXEC : 0) >= 0;
+    (void)close(own);
+    return done;
 }
 
 bool cori_sys_ready(int fd, bool for_write)

@@ -112,6 +112,12 @@ int cori_sys_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
 int cori_sys_getpeername(int fd, struct sockaddr *addr, socklen_t *len);
 int cori_sys_dup(int fd); /* CLOEXEC */
 void cori_sys_close(int fd);
+/*
+ * Gives the terminal `fd` an open file description of its own on which calls do not wait; who shares the old one
+ * notices nothing. False if there can be none (the controlling side of a pseudo-terminal, no right to open it, no
+ * /proc).
+ */
+bool cori_sys_own_terminal(int fd);
 /* Tells without waiting whether read(2) (or write(2)) on a blocking descriptor would return at once. */
 bool cori_sys_ready(int fd, bool for_write);
 

@@ -3,7 +3,8 @@
  * Connections on descriptors that are not the library's sockets: terminals, pipes, files, inherited sockets. Their
  * flags stay as they are (a terminal is shared with other programs), so a descriptor may be blocking: each try asks
  * poll(2) first and reads or writes only what will not block. A blocking pipe that is "writable" takes PIPE_BUF bytes
- * without blocking, so that is the most one try writes.
+ * without blocking, so that is the most one try writes. A terminal makes no such promise: it is opened once more, so
+ * that the descriptor has a description, and flags, of its own; where that cannot be, it is written byte by byte.
  */
 #include "base/sys.h"
 #include "net/kinds.h"
@@ -13,6 +14,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static ssize_t file_try_read(cori_slot *slot, void *buf, size_t size)
 {
@@ -64,6 +66,34 @@ static const cori_conn_ops socket_ops = {
     .try_write = cori_socket_send,
 };
 
+/* A terminal whose description is shared with others may be "writable" with room for a single byte. */
+static ssize_t terminal_try_write(cori_slot *slot, const void *buf, size_t size)
+{
+    return file_try_write(slot, buf, size < 1 ? size : 1);
+}
+
+static const cori_conn_ops terminal_ops = {
+    .wait_readable = cori_fd_wait_readable,
+    .read_now = cori_fd_read_now,
+    .write = cori_fd_write,
+    .shutdown = cori_fd_shutdown,
+    .deadline_moved = cori_fd_deadline_moved,
+    .evict = cori_fd_evict,
+    .destroy = cori_fd_close,
+    .local_text = file_text,
+    .remote_text = file_text,
+    .try_read = file_try_read,
+    .try_write = terminal_try_write,
+};
+
+static const cori_conn_ops *ops_for(int fd, mode_t mode)
+{
+    if (S_ISSOCK(mode)) {
+        return &socket_ops;
+    }
+    return S_ISCHR(mode) && isatty(fd) && !cori_sys_own_terminal(fd) ? &terminal_ops : &file_ops;
+}
+
 int cor_open_fd(cor_conn **out, int fd)
 {
     struct stat status;
@@ -73,7 +103,7 @@ int cor_open_fd(cor_conn **out, int fd)
     if (fstat(fd, &status) < 0) {
         return -errno;
     }
-    cori_slot *slot = cori_slot_new(CORI_KIND_CONN, S_ISSOCK(status.st_mode) ? &socket_ops : &file_ops);
+    cori_slot *slot = cori_slot_new(CORI_KIND_CONN, ops_for(fd, status.st_mode));
     if (slot == NULL) {
         return -ENOMEM;
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The line reader: boundaries, odd bytes, lines that are too long, and no buffer while nothing happens (N350 .. N353).
+ * The line reader: boundaries, odd bytes, lines that are too long, and no buffer while nothing happens (N350 .. N352).
  */
 #include "net/netcase.h"
 

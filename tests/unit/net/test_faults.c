@@ -146,6 +146,11 @@ static void each_allocation_fails(void **state)
     network = "unix";
     address = "@cor-test-faults";
     fail_each(conversation, faults_alloc_set, faults_alloc_hit);
+    char path[64];
+    (void)snprintf(path, sizeof(path), "/tmp/cor-test-faults-%d", (int)getpid());
+    address = path; /* the socket file is gone each time, or listening again would fail */
+    fail_each(conversation, faults_alloc_set, faults_alloc_hit);
+    assert_int_not_equal(access(path, F_OK), 0);
     fail_each(pipe_conversation, faults_alloc_set, faults_alloc_hit);
 }
 

@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Checks table.md: every property has its line, every test that a line names exists, and every test of this folder and
+of tests/contract/test_conn.c that claims a property is found on that property's line or among too many others there.
+
+usage: check_table.py      one line per finding, exit 1 if there is any
+"""
+import os
+import re
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TESTS = os.path.dirname(HERE)
+PROPERTIES = 354
+NAMED_MAX = 5  # tests that one line names
+
+
+def registered_tests(path):
+    with open(os.path.join(TESTS, path + ".c"), encoding="utf-8") as file:
+        return set(re.findall(r"(?:cmocka_unit_test(?:_\w+)?|ALL_KINDS)\((\w+)\)", file.read()))
+
+
+def findings():
+    rows = {}
+    with open(os.path.join(HERE, "table.md"), encoding="utf-8") as file:
+        for line in file:
+            match = re.match(r"\| N(\d{3}) \| .* \| (.*) \|$", line)
+            if match:
+                rows[int(match.group(1))] = match.group(2)
+    for number in range(1, PROPERTIES + 1):
+        if not rows.get(number, "").strip(" ?"):
+            yield f"N{number:03}: neither a test nor a reason"
+    if list(rows) != sorted(rows):
+        yield "the properties are not in order"
+    for number, cell in rows.items():
+        for path, test in re.findall(r"`([\w/]+):(\w+)`", cell):
+            if not os.path.exists(os.path.join(TESTS, path + ".c")):
+                yield f"N{number:03}: there is no file tests/{path}.c"
+            elif test not in registered_tests(path):
+                yield f"N{number:03}: {path} has no test {test}"
+
+
+def claims():
+    """The properties that comments of this folder's tests name."""
+    folder = [os.path.join("net", name) for name in sorted(os.listdir(HERE)) if name.endswith(".c")]
+    for path in folder + [os.path.join("contract", "test_conn.c")]:
+        with open(os.path.join(TESTS, path), encoding="utf-8") as file:
+            for comment in re.findall(r"/\*.*?\*/", file.read(), re.S):
+                for number in re.findall(r"\bN(\d{3})\b", comment):
+                    yield path[:-2], int(number)
+
+
+def unlisted():
+    with open(os.path.join(HERE, "table.md"), encoding="utf-8") as file:
+        lines = {int(match.group(1)): match.group(0) for match in re.finditer(r"^\| N(\d{3}) \|.*$", file.read(), re.M)}
+    for path, number in sorted(set(claims())):
+        line = lines.get(number, "")
+        if path not in line and len(re.findall(r"`[\w/]+:\w+`", line)) < NAMED_MAX:
+            yield f"N{number:03}: {path} claims it, the table does not say so"
+
+
+def main():
+    found = list(findings()) + list(unlisted())
+    for line in found:
+        print(line)
+    print(f"{len(found)} findings")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
