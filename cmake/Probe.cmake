@@ -30,6 +30,18 @@ if(NOT COR_HAVE_JSON)
   message(NOTICE "json-c: off or not found; no broadcast service")
 endif()
 
+# COR_HAVE_URING 0/1: the io_uring poller.
+set(COR_HAVE_URING 0)
+if(COR_WITH_URING AND PkgConfig_FOUND)
+  pkg_check_modules(URING QUIET IMPORTED_TARGET liburing>=2.3)
+  if(URING_FOUND)
+    set(COR_HAVE_URING 1)
+  endif()
+endif()
+if(NOT COR_HAVE_URING)
+  message(NOTICE "liburing: off or not found; the only poller is epoll")
+endif()
+
 # COR_HAVE_VALGRIND 0/1: its header, which lets stacks be registered (src/ctx includes it if it is there). The
 # definition is on every command line so that what was compiled before the header came is compiled again.
 find_path(COR_VALGRIND_INCLUDE valgrind/valgrind.h)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # How tests are registered. A C test is one file, one binary, and one ctest entry per number of workers:
 #   <label>.<folder>.<name>.w1 .w2 .w8   run with COR_WORKERS=1, 2, 8 and COR_POLLER=epoll
+#   <label>.<folder>.<name>.u.w1 .u.w2   those about connections and waiting once more, with COR_POLLER=io_uring
 # Lines at the top of a test file change that, each a comment of its own:
 #   /* test: workers=1,2 timeout=240 serial no-valgrind */   counts, seconds, not beside other tests, not under valgrind
 #   /* sources: cmd/coracle/safe.c */                        more sources, relative to the repository's root
@@ -54,6 +55,15 @@ function(cor_test_timeout out seconds)
   set(${out} ${seconds} PARENT_SCOPE)
 endfunction()
 
+function(cor_test_properties test label seconds serial environment)
+  set_tests_properties(${test} PROPERTIES
+    LABELS ${label}
+    TIMEOUT ${seconds}
+    RUN_SERIAL ${serial}
+    SKIP_RETURN_CODE 77
+    ENVIRONMENT "${environment}")
+endfunction()
+
 # cor_add_c_test(<target> <test name> <source> LABEL <label> TIMEOUT <seconds> LINK <libraries...>)
 function(cor_add_c_test target name source)
   cmake_parse_arguments(PARSE_ARGV 3 arg "" "LABEL;TIMEOUT" "LINK")
@@ -81,13 +91,18 @@ function(cor_add_c_test target name source)
   string(REPLACE "," ";" workers "${workers}")
   foreach(count IN LISTS workers)
     add_test(NAME ${name}.w${count} COMMAND ${target})
-    set_tests_properties(${name}.w${count} PROPERTIES
-      LABELS ${arg_LABEL}
-      TIMEOUT ${seconds}
-      RUN_SERIAL ${serial}
-      SKIP_RETURN_CODE 77
-      ENVIRONMENT "${COR_TEST_ENVIRONMENT};COR_WORKERS=${count}")
+    cor_test_properties(${name}.w${count} ${arg_LABEL} ${seconds} ${serial}
+      "${COR_TEST_ENVIRONMENT};COR_WORKERS=${count}")
   endforeach()
+  if(COR_HAVE_URING AND name MATCHES "^(net|contract|stress|unit\\.sched)\\.")
+    foreach(count IN ITEMS 1 2)
+      if(count IN_LIST workers)
+        add_test(NAME ${name}.u.w${count} COMMAND ${target})
+        cor_test_properties(${name}.u.w${count} ${arg_LABEL} ${seconds} ${serial}
+          "${COR_TEST_ENVIRONMENT};COR_WORKERS=${count};COR_POLLER=io_uring")
+      endif()
+    endforeach()
+  endif()
   if(arg_LABEL STREQUAL "unit" AND NOT no_valgrind AND "1" IN_LIST workers)
     set_property(GLOBAL APPEND_STRING PROPERTY COR_VALGRIND_TESTS "${PROJECT_BINARY_DIR}/tests/${target}\n")
   endif()

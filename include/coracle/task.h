@@ -14,7 +14,7 @@ COR_BEGIN
 /* Options of cor_run; all-zero means all defaults. */
 typedef struct cor_options {
     int workers;             /* worker threads, 1..256; 0: COR_WORKERS from the environment, else the usable cores */
-    const char *poller;      /* "epoll" or "auto"; NULL: COR_POLLER from the environment, else "auto" */
+    const char *poller;      /* "epoll", "io_uring" or "auto"; NULL: COR_POLLER from the environment, else "auto" */
     size_t stack_size_bytes; /* usable stack of a task; 0: 64 KiB; rounded up to pages, 16 KiB .. 8 MiB */
     int blocking_threads;    /* limit of cor_blocking's pool, 1..1024; 0: 16 */
     bool no_sigquit_dump;    /* leave SIGQUIT alone (default: it prints all tasks on stderr, and the program goes on) */
@@ -134,7 +134,8 @@ COR_API int cor_signal_wait(int64_t deadline);
 COR_API const char *cor_version(void);
 
 /*
- * Names the poller that cor_run would choose (or has chosen) and why, e.g. "epoll (the only one built in)".
+ * Names the poller that cor_run has chosen last (or would choose) and why, e.g. "epoll (the only one built in)". Where
+ * io_uring was asked for and is not available, cor_run takes epoll, and the reason stands here.
  * Returns: a static text. Parks: never. Threads: any thread. Owns: returns borrowed.
  */
 COR_API const char *cor_poller_info(void);

@@ -28,6 +28,13 @@
 #define CORI_PREFETCH_LINES 10
 /* Events taken from the kernel at once. */
 #define CORI_POLL_EVENTS 256
+/*
+ * Receive buffers of a worker's io_uring (a power of two) and their size, bytes: few, so that they stay in the cache.
+ * What one connection may hold of them before its receive is stopped.
+ */
+#define CORI_URING_BUFFERS 64
+#define CORI_URING_BUFFER_BYTES 16384
+#define CORI_URING_QUEUED_MAX 8
 /* How long a queued task that never ran must have waited before an idle worker takes it from its worker, ns. */
 #define CORI_STEAL_AGE_NS 1000000
 /* The same for an idle worker that has its share already: it only rescues tasks from behind a computing one, ns. */

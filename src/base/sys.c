@@ -21,6 +21,8 @@
 #define MADV_POPULATE_READ 22 /* Linux 5.14; older headers do not have it */
 #endif
 
+enum { URING_ENABLE = 12 }; /* IORING_REGISTER_ENABLE_RINGS; the shared library of liburing 2.3 lacks its call for it */
+
 int (*cori_sys_fault)(enum cori_sys_call call);
 
 /* Runs `call` until it is not interrupted; gives its result or -errno, or what the fault hook wants. */
@@ -148,6 +150,11 @@ bool cori_sys_own_terminal(int fd)
     bool done = dup3(own, fd, private ? O_CLOEXEC : 0) >= 0;
     (void)close(own);
     return done;
+}
+
+int cori_sys_uring_enable(int ring_fd)
+{
+    return syscall(SYS_io_uring_register, ring_fd, URING_ENABLE, NULL, 0) < 0 ? -errno : 0;
 }
 
 bool cori_sys_ready(int fd, bool for_write)

@@ -121,6 +121,9 @@ bool cori_sys_own_terminal(int fd);
 /* Tells without waiting whether read(2) (or write(2)) on a blocking descriptor would return at once. */
 bool cori_sys_ready(int fd, bool for_write);
 
+/* Makes the calling thread the one that enters an io_uring made disabled. 0 or -errno. */
+int cori_sys_uring_enable(int ring_fd);
+
 /* Tells whether mapped pages can be read, without a fault if they cannot. True where the kernel does not know. */
 bool cori_sys_readable(void *page, size_t bytes);
 

@@ -70,6 +70,7 @@ cori_slot *cori_conn_slot(const cori_network *network, int fd, const cori_sockad
     }
     slot->network = network;
     cori_fd_open(slot, fd);
+    slot->pollfd.is_stream = !network->unix_stream;
     if (!network->unix_stream) {
         slot->is.peer = cori_addr_of(peer);
     } else {

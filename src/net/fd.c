@@ -55,7 +55,7 @@ static int attach_here(cori_slot *slot, cori_poller *here)
 {
     cori_poller *before = slot->pollfd.poller;
     if (before != NULL) {
-        before->ops->remove(before, &slot->pollfd);
+        (void)before->ops->remove(before, &slot->pollfd);
         __atomic_store_n(&slot->pollfd.poller, NULL, __ATOMIC_RELEASE);
     }
     int rc = here->ops->add(here, &slot->pollfd);
@@ -77,12 +77,13 @@ static int attach(cori_slot *slot, int direction)
     cori_poller *here = cori_self_worker->poller;
     cori_poller *now = __atomic_load_n(&slot->pollfd.poller, __ATOMIC_ACQUIRE);
     int rc = 0;
-    if (cori_likely(now == here) || (now != NULL && direction == CORI_WRITE)) {
+    bool moves = direction == CORI_READ && here->ops->arm == NULL;
+    if (cori_likely(now == here) || (now != NULL && !moves)) {
         return 0;
     }
     cori_spin_lock(&slot->spin);
     now = slot->pollfd.poller;
-    if (!cori_fd_never_waits(slot) && now != here && (now == NULL || direction == CORI_READ)) {
+    if (!cori_fd_never_waits(slot) && now != here && (now == NULL || moves)) {
         rc = attach_here(slot, here);
     }
     cori_spin_unlock(&slot->spin);
@@ -97,6 +98,17 @@ int cori_fd_wait(cori_slot *slot, int direction, const char *what)
     int rc = attach(slot, direction);
     if (rc < 0 || cori_fd_never_waits(slot)) {
         return rc;
+    }
+    if (cori_rt.poll_ops->arm != NULL) {
+        cori_poller *poller = __atomic_load_n(&slot->pollfd.poller, __ATOMIC_ACQUIRE);
+        rc = poller->ops->arm(poller, &slot->pollfd, direction);
+        if (rc == -EBUSY) {
+            cor_yield(); /* the poller has its turn before this task has its next */
+            return 0;
+        }
+        if (rc < 0) {
+            return rc;
+        }
     }
     if (!__atomic_compare_exchange_n(word, &expected, (uintptr_t)self, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
         return 0; /* READY came first */
@@ -191,7 +203,8 @@ bool cori_fd_confirm_readable(cori_slot *slot)
         return true;
     }
     bool sticky = consume_read_signs(slot);
-    bool ready = cori_sys_ready(slot->pollfd.fd, false);
+    bool (*holds)(cori_pollfd *pollfd) = cori_rt.poll_ops->holds;
+    bool ready = (holds != NULL && holds(&slot->pollfd)) || cori_sys_ready(slot->pollfd.fd, false);
     if (ready) {
         mark_ready(slot, CORI_READ);
     }
@@ -256,11 +269,31 @@ static int close_in_pool(void *fd)
     return 0;
 }
 
+/*
+ * Ends the registration, waiting for the owner of the poller if it must do it. The waiter publishes itself in the word
+ * of reads, whose event may also come for what happened before; `backend` is the condition.
+ */
+static void detach(cori_slot *slot)
+{
+    cori_task *self = cori_self();
+    cori_poller *poller = slot->pollfd.poller;
+    if (poller == NULL || poller->ops->remove(poller, &slot->pollfd)) {
+        return;
+    }
+    slot->detaching = true;
+    for (;;) {
+        __atomic_store_n(&slot->pollfd.wait[CORI_READ], (uintptr_t)self, __ATOMIC_SEQ_CST);
+        if (__atomic_load_n(&slot->pollfd.backend, __ATOMIC_SEQ_CST) == NULL) {
+            break;
+        }
+        cori_park_outside(self, "close");
+    }
+    slot->detaching = false;
+}
+
 void cori_fd_close(cori_slot *slot)
 {
-    if (slot->pollfd.poller != NULL) {
-        slot->pollfd.poller->ops->remove(slot->pollfd.poller, &slot->pollfd);
-    }
+    detach(slot);
     /* With SO_LINGER set close(2) may stop the thread, also on a non-blocking socket. */
     if (!slot->lingers || cor_blocking(close_in_pool, &slot->pollfd.fd) < 0) {
         cori_sys_close(slot->pollfd.fd);

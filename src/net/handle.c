@@ -4,7 +4,7 @@
  * free list under one lock, and the state word's transitions. A handle is generation << 32 | number << 1 | kind;
  * generations start at 1, so a handle is never NULL.
  */
-#include "net/handle.h"
+#include "net/fd.h"
 
 #include "base/fatal.h"
 #include "base/limits.h"
@@ -66,8 +66,14 @@ static void close_all_at_end(void)
 {
     for (uint32_t i = 0; i < table.chunk_count * CORI_HANDLES_PER_CHUNK; i++) {
         cori_slot *slot = slot_by_number(i);
-        if (slot->in_use) { /* left open, or left while closing, by an abandoned task */
+        bool detaching = slot->detaching;
+        slot->detaching = false;
+        if (detaching) { /* its destroyer was abandoned in the middle */
+            cori_fd_close(slot);
+        } else if (slot->in_use) { /* left open, or left while closing, by an abandoned task */
             slot->ops->destroy(slot);
+        }
+        if (detaching || slot->in_use) {
             slot->in_use = false;
             slot->queue = NULL;
             slot->spin = 0;

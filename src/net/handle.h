@@ -54,6 +54,7 @@ typedef struct cori_slot {
     uint32_t next_free; /* guard: the table's lock */
     uint8_t kind;       /* enum cori_kind */
     bool in_use;        /* from new to destroyed */
+    bool detaching;     /* parked in cori_fd_close: the descriptor is open still */
     bool lingers;       /* close(2) may wait: cor_set_linger(> 0) */
 } cori_slot;
 

@@ -43,10 +43,12 @@ typedef struct cori_poller cori_poller;
 typedef struct cori_pollfd {
     uintptr_t wait[2];   /* the wait words; atomic */
     cori_poller *poller; /* where it is registered, NULL: nowhere; atomic; guard for writing: its owner's lock */
+    void *backend;       /* the poller's own, NULL while it has none; atomic */
     int fd;
     uint16_t generation;  /* changes each time the object is used for a new descriptor; atomic */
     uint8_t sticky;       /* reads must always be tried: the peer has closed, an error, urgent data; atomic */
     uint8_t always_ready; /* the kernel cannot poll it (a regular file): never wait */
+    bool is_stream;       /* a connected TCP socket: may be received from before a read asks; set after open */
 } cori_pollfd;
 
 /* One event: `pollfd` became ready in the directions of `mask` (bit CORI_READ, bit CORI_WRITE). */
@@ -60,10 +62,22 @@ typedef struct cori_poll_ops {
     /* Makes a poller. 0 or -errno; -ENOSYS, -EPERM, -EINVAL mean "not available here". */
     int (*open)(cori_poller **out);
     void (*close)(cori_poller *poller);
+    /* Tells the poller that the calling thread is its owner from now on, and for no longer. NULL: it need not know. */
+    void (*start)(cori_poller *poller);
+    void (*stop)(cori_poller *poller);
     /* Registers both directions, once for the life of the descriptor. 0, or -errno: then it cannot be waited for. */
     int (*add)(cori_poller *poller, cori_pollfd *pollfd);
-    /* Ends the registration; called before the descriptor is closed, by any thread. */
-    void (*remove)(cori_poller *poller, cori_pollfd *pollfd);
+    /*
+     * Ends the registration; called before the descriptor is closed, by any thread, when nobody waits. False: the owner
+     * has yet to do it, and will then set `backend` to NULL and report a read event.
+     */
+    bool (*remove)(cori_poller *poller, cori_pollfd *pollfd);
+    /*
+     * Makes sure that an operation is under way that will report `direction`; before each wait, by any thread. 0 or
+     * -errno; -EBUSY: not before `wait` was called. NULL: registering suffices, and a registration may move to another
+     * worker's poller.
+     */
+    int (*arm)(cori_poller *poller, cori_pollfd *pollfd, int direction);
     /* Waits up to timeout_ns (0: not at all, < 0: for ever) and gives at most `max` events; their number. */
     int (*wait)(cori_poller *poller, int64_t timeout_ns, cori_event *events, int max);
     void (*kick)(cori_poller *poller);
@@ -73,6 +87,8 @@ typedef struct cori_poll_ops {
     ssize_t (*receive)(cori_poller *poller, cori_pollfd *pollfd, void *buf, size_t size);
     bool plain_receive; /* `receive` is nothing but cori_sys_recv: callers spare themselves the way */
     int (*accept)(cori_poller *poller, cori_pollfd *pollfd, struct sockaddr *addr, socklen_t *len);
+    /* Tells whether the poller itself holds something for `receive`. NULL: never. */
+    bool (*holds)(cori_pollfd *pollfd);
 } cori_poll_ops;
 
 /* What every backend's object begins with. */
@@ -94,9 +110,14 @@ static inline void *cori_pollfd_ready(cori_pollfd *pollfd, int direction)
 }
 
 extern const cori_poll_ops cori_poll_epoll;
+extern const cori_poll_ops cori_poll_uring;
+
+/* Tries whether the kernel can do what the io_uring poller needs: 0, or the -errno that says why not. */
+int cori_uring_probe(void);
 
 /*
- * Chooses the backend: `name` ("epoll", "auto", NULL for $COR_POLLER, else auto). NULL for a name that does not exist.
+ * Chooses the backend: `name` ("epoll", "io_uring", "auto", NULL for $COR_POLLER, else auto). NULL for a name that does
+ * not exist; epoll for io_uring where that is not available.
  * A test's backend set by cori_poll_override comes before everything.
  */
 const cori_poll_ops *cori_poll_pick(const char *name);

@@ -89,10 +89,11 @@ static int poll_epoll_add(cori_poller *base, cori_pollfd *pollfd)
     return epoll_ctl(poller->epoll_fd, EPOLL_CTL_ADD, pollfd->fd, &event) == 0 ? 0 : -errno;
 }
 
-static void poll_epoll_remove(cori_poller *base, cori_pollfd *pollfd)
+static bool poll_epoll_remove(cori_poller *base, cori_pollfd *pollfd)
 {
     /* close(2) alone would leave the registration behind when the socket is also open elsewhere (dup, a child). */
     (void)epoll_ctl(((epoll_poller *)base)->epoll_fd, EPOLL_CTL_DEL, pollfd->fd, NULL);
+    return true;
 }
 
 static int fetch(epoll_poller *poller, int64_t timeout_ns, int max)

@@ -1,25 +1,79 @@
 /* SPDX-License-Identifier: MIT */
-/* Choosing a poller at run time, and what all of them share. */
+/*
+ * Choosing a poller at run time, and what all of them share. Whether io_uring can be used is tried once per process;
+ * where it is not available its name means epoll, and cor_poller_info says why.
+ */
 #include "poll/poll.h"
 
 #include <coracle/task.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* What a name led to. */
+enum outcome { NOT_PICKED, UNKNOWN, EPOLL, URING, URING_NOT_BUILT, URING_ABSENT, URING_FORBIDDEN, URING_TOO_OLD };
+
+static const char *const texts[] = {
+    [UNKNOWN] = "none (COR_POLLER or the options name an unknown one; known: auto, epoll, io_uring)",
+    [EPOLL] = COR_HAVE_URING ? "epoll (io_uring is built in, for who asks for it)" : "epoll (the only one built in)",
+    [URING] = "io_uring",
+    [URING_NOT_BUILT] = "epoll (io_uring was asked for, but is not built in)",
+    [URING_ABSENT] = "epoll (io_uring was asked for, but the kernel has none or a filter hides it: ENOSYS)",
+    [URING_FORBIDDEN] = "epoll (io_uring was asked for, but is forbidden: EPERM, see kernel.io_uring_disabled or seccomp)",
+    [URING_TOO_OLD] = "epoll (io_uring was asked for, but the kernel lacks what is needed, Linux 6.0: EINVAL)",
+};
+
 static const cori_poll_ops *override_ops;
+static uint32_t picked; /* atomic: the last outcome */
+
+static enum outcome try_uring(void)
+{
+#if COR_HAVE_URING
+    static uint32_t tried; /* atomic: the outcome, NOT_PICKED before */
+    uint32_t outcome = __atomic_load_n(&tried, __ATOMIC_RELAXED);
+    if (outcome == NOT_PICKED) {
+        int rc = cori_uring_probe();
+        outcome = rc == -ENOSYS   ? URING_ABSENT
+                  : rc == -EPERM  ? URING_FORBIDDEN
+                  : rc == -EINVAL ? URING_TOO_OLD
+                                  : URING;
+        if (rc == 0 || outcome != URING) { /* other errors pass: opening will tell */
+            __atomic_store_n(&tried, outcome, __ATOMIC_RELAXED);
+        }
+    }
+    return outcome;
+#else
+    return URING_NOT_BUILT;
+#endif
+}
+
+static enum outcome choose(const char *name)
+{
+    if (name == NULL) {
+        name = getenv("COR_POLLER");
+    }
+    if (name == NULL || name[0] == '\0' || strcmp(name, "auto") == 0 || strcmp(name, "epoll") == 0) {
+        return EPOLL;
+    }
+    return strcmp(name, "io_uring") == 0 ? try_uring() : UNKNOWN;
+}
 
 const cori_poll_ops *cori_poll_pick(const char *name)
 {
     if (override_ops != NULL) {
         return override_ops;
     }
-    if (name == NULL) {
-        name = getenv("COR_POLLER");
+    enum outcome outcome = choose(name);
+    __atomic_store_n(&picked, outcome, __ATOMIC_RELAXED);
+    if (outcome == UNKNOWN) {
+        return NULL;
     }
-    if (name == NULL || name[0] == '\0' || strcmp(name, "auto") == 0 || strcmp(name, "epoll") == 0) {
-        return &cori_poll_epoll;
+#if COR_HAVE_URING
+    if (outcome == URING) {
+        return &cori_poll_uring;
     }
-    return NULL;
+#endif
+    return &cori_poll_epoll;
 }
 
 void cori_poll_override(const cori_poll_ops *ops)
@@ -29,11 +83,11 @@ void cori_poll_override(const cori_poll_ops *ops)
 
 const char *cor_poller_info(void)
 {
-    const cori_poll_ops *ops = cori_poll_pick(NULL);
-    if (ops == NULL) {
-        return "none (COR_POLLER names a poller that is not built in; known: epoll)";
+    if (override_ops != NULL) {
+        return override_ops->name;
     }
-    return ops == &cori_poll_epoll ? "epoll (the only one built in)" : ops->name;
+    uint32_t outcome = __atomic_load_n(&picked, __ATOMIC_RELAXED);
+    return texts[outcome != NOT_PICKED ? outcome : choose(NULL)];
 }
 
 void cori_pollfd_open(cori_pollfd *pollfd, int fd)
@@ -43,6 +97,8 @@ void cori_pollfd_open(cori_pollfd *pollfd, int fd)
     __atomic_store_n(&pollfd->poller, NULL, __ATOMIC_RELAXED);
     __atomic_store_n(&pollfd->sticky, 0, __ATOMIC_RELAXED);
     pollfd->always_ready = 0;
+    pollfd->is_stream = false;
+    __atomic_store_n(&pollfd->backend, NULL, __ATOMIC_RELAXED);
     pollfd->fd = fd;
     __atomic_store_n(&pollfd->generation, (uint16_t)(pollfd->generation + 1), __ATOMIC_RELEASE);
 }

@@ -37,6 +37,9 @@ void cori_park_plain(cori_task *self, int64_t deadline, const char *what);
 /* As cori_park, for something outside the program: counts as alive for deadlock detection. */
 void cori_park_external(cori_task *self, int64_t deadline, const char *what);
 
+/* As cori_park_plain without a deadline, for something outside the program. */
+void cori_park_outside(cori_task *self, const char *what);
+
 /* Makes a task look at its condition again. Any thread; async-signal-safe if `from_signal`. */
 void cori_wake(cori_task *task);
 void cori_wake_from_signal(cori_task *task);

@@ -234,6 +234,14 @@ void cori_park_external(cori_task *self, int64_t deadline, const char *what)
     __atomic_store_n(&worker->external, worker->external - 1, __ATOMIC_RELAXED);
 }
 
+void cori_park_outside(cori_task *self, const char *what)
+{
+    cori_worker *worker = self->worker;
+    __atomic_store_n(&worker->external, worker->external + 1, __ATOMIC_RELAXED);
+    cori_park_plain(self, 0, what);
+    __atomic_store_n(&worker->external, worker->external - 1, __ATOMIC_RELAXED);
+}
+
 static void take_injected(cori_worker *worker)
 {
     if (__atomic_load_n(&worker->injected, __ATOMIC_RELAXED) == NULL) {
@@ -397,6 +405,9 @@ void cori_worker_run(cori_worker *worker)
 {
     cori_self_worker = worker;
     cori_ctx_init_thread(&worker->scheduler);
+    if (worker->poller->ops->start != NULL) {
+        worker->poller->ops->start(worker->poller);
+    }
     worker->now = cori_clock_now();
     while (__atomic_load_n(&cori_rt.stop, __ATOMIC_RELAXED) == 0) {
         take_injected(worker);
@@ -412,6 +423,9 @@ void cori_worker_run(cori_worker *worker)
         }
         worker->now = cori_clock_now();
         fire_timers(worker);
+    }
+    if (worker->poller->ops->stop != NULL) {
+        worker->poller->ops->stop(worker->poller);
     }
     cori_self_worker = NULL;
 }

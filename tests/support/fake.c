@@ -232,13 +232,14 @@ static int fake_poll_add(cori_poller *poller, cori_pollfd *pollfd)
     return 0;
 }
 
-static void fake_poll_remove(cori_poller *poller, cori_pollfd *pollfd)
+static bool fake_poll_remove(cori_poller *poller, cori_pollfd *pollfd)
 {
     (void)poller;
     counts.removes++;
     if (pollfd->fd < FDS_MAX && fds[pollfd->fd] != NULL) {
         fds[pollfd->fd]->pollfd = NULL;
     }
+    return true;
 }
 
 static void run_script(void)

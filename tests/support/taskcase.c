@@ -41,6 +41,16 @@ typedef struct test_case {
 static verdict *shared; /* NULL while no TASK_TEST runs */
 static const char *running_name;
 
+/* A test that was asked to run over io_uring, and cannot, counts as skipped. */
+__attribute__((constructor)) static void need_the_poller(void)
+{
+    const char *name = getenv("COR_POLLER");
+    if (name != NULL && strcmp(name, "io_uring") == 0 && strcmp(cor_poller_info(), name) != 0) {
+        (void)fprintf(stderr, "skipped: %s\n", cor_poller_info());
+        _exit(77);
+    }
+}
+
 bool taskcase_is_slow(void)
 {
     return CORI_ASAN != 0 || CORI_TSAN != 0 || getenv("COR_VALGRIND") != NULL;

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* The io_uring poller's ring with its buffers, shared by its two halves. */
+#ifndef CORI_POLL_URING_H
+#define CORI_POLL_URING_H
+
+#include "base/limits.h"
+#include "poll/poll.h"
+
+#include <liburing.h>
+
+enum { CORI_URING_NO_BUFFER = 0xffff };
+/* User data of the requests that are on no descriptor of a connection. */
+enum { CORI_URING_NONE = 0, CORI_URING_KICK = 4 };
+
+typedef struct cori_uring {
+    cori_poller base;
+    struct io_uring ring;
+    int kick_fd;
+    bool kick_armed;
+    bool kicked;      /* a kick was seen since the last wait began */
+    uint32_t stopped; /* atomic: its owner has left and nothing is armed any more */
+    char *buffers;
+    struct io_uring_buf_ring *buffer_ring;
+    uint16_t next[CORI_URING_BUFFERS];   /* links of the queues and of `returned` */
+    uint32_t length[CORI_URING_BUFFERS]; /* bytes received */
+    uint32_t returned;                   /* atomic: stack of buffers emptied by other threads */
+    struct cori_uring_fd *mail;               /* atomic: states with a request of another thread's, newest first */
+} cori_uring;
+
+/* The poller whose ring this thread may enter. */
+extern __thread cori_uring *cori_uring_own;
+
+/* Makes a poller with its ring disabled; undoes that. The caller of free has taken care of `mail`. */
+int cori_uring_make(const cori_poll_ops *ops, cori_uring **out);
+void cori_uring_free(cori_uring *poller);
+
+/* Makes the calling thread the one that enters the ring. */
+void cori_uring_start(cori_poller *base);
+
+/* A free submission entry; makes room by submitting. NULL if the kernel takes none now. */
+struct io_uring_sqe *cori_uring_sqe(cori_uring *poller);
+
+/* Makes kicks end a wait, unless they do already. */
+void cori_uring_arm_kick(cori_uring *poller);
+
+/* Cancels what is armed, on one descriptor (fd >= 0) or at all, and lets the kernel drop the files. Owner only. */
+void cori_uring_cancel(cori_uring *poller, int fd);
+
+/* The bytes of a buffer; gives an empty one back to the kernel, the owner at once and others by way of it. */
+char *cori_uring_buffer(const cori_uring *poller, uint16_t id);
+void cori_uring_give_back(cori_uring *poller, uint16_t id);
+/* Owner only: hands to the kernel what others gave back. */
+void cori_uring_take_returned(cori_uring *poller);
+
+#endif

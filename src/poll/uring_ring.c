@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ring under poll_uring.c and its receive buffers.
+ *
+ * The ring is made disabled by the thread that makes all workers, and enabled by its owner: with SINGLE_ISSUER that
+ * fixes who may enter. The buffers are few, so that they stay in the cache, and begin in different cache sets.
+ */
+#include "poll/uring.h"
+
+#include "base/sys.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum {
+    SQ_ENTRIES = 256,
+    CQ_ENTRIES = 4096,
+    BUFFER_STRIDE = CORI_URING_BUFFER_BYTES + 192,
+    SQE_TRIES = 3,
+    RING_BYTES = 65536, /* whole pages, whatever their size */
+};
+_Static_assert(CORI_URING_BUFFERS * sizeof(struct io_uring_buf) <= RING_BYTES, "the buffer ring must fit");
+
+__thread cori_uring *cori_uring_own;
+
+char *cori_uring_buffer(const cori_uring *poller, uint16_t id)
+{
+    return poller->buffers + (size_t)id * BUFFER_STRIDE;
+}
+
+static void recycle(cori_uring *poller, uint16_t id)
+{
+    io_uring_buf_ring_add(poller->buffer_ring, cori_uring_buffer(poller, id), CORI_URING_BUFFER_BYTES, id,
+                          io_uring_buf_ring_mask(CORI_URING_BUFFERS), 0);
+    io_uring_buf_ring_advance(poller->buffer_ring, 1);
+}
+
+void cori_uring_give_back(cori_uring *poller, uint16_t id)
+{
+    if (cori_uring_own == poller) {
+        recycle(poller, id);
+        return;
+    }
+    uint32_t head = __atomic_load_n(&poller->returned, __ATOMIC_RELAXED);
+    do {
+        poller->next[id] = (uint16_t)head;
+    } while (!__atomic_compare_exchange_n(&poller->returned, &head, id, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+}
+
+void cori_uring_take_returned(cori_uring *poller)
+{
+    if (__atomic_load_n(&poller->returned, __ATOMIC_RELAXED) == CORI_URING_NO_BUFFER) {
+        return;
+    }
+    uint32_t id = __atomic_exchange_n(&poller->returned, CORI_URING_NO_BUFFER, __ATOMIC_ACQUIRE);
+    while (id != CORI_URING_NO_BUFFER) {
+        uint32_t next = poller->next[id];
+        recycle(poller, (uint16_t)id);
+        id = next;
+    }
+}
+
+struct io_uring_sqe *cori_uring_sqe(cori_uring *poller)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&poller->ring);
+    for (int i = 0; i < SQE_TRIES && sqe == NULL; i++) {
+        (void)io_uring_submit_and_get_events(&poller->ring);
+        sqe = io_uring_get_sqe(&poller->ring);
+    }
+    return sqe;
+}
+
+void cori_uring_arm_kick(cori_uring *poller)
+{
+    struct io_uring_sqe *sqe = poller->kick_armed ? NULL : cori_uring_sqe(poller);
+    if (sqe != NULL) {
+        io_uring_prep_poll_multishot(sqe, poller->kick_fd, POLLIN);
+        io_uring_sqe_set_data64(sqe, CORI_URING_KICK);
+        poller->kick_armed = true;
+    }
+}
+
+void cori_uring_cancel(cori_uring *poller, int fd)
+{
+    unsigned flags = IORING_ASYNC_CANCEL_ALL | (fd >= 0 ? IORING_ASYNC_CANCEL_FD : IORING_ASYNC_CANCEL_ANY);
+    struct io_uring_sqe *sqe = cori_uring_sqe(poller);
+    if (sqe != NULL) {
+        io_uring_prep_cancel64(sqe, 0, (int)flags);
+        sqe->fd = fd;
+        io_uring_sqe_set_data64(sqe, CORI_URING_NONE);
+    } else { /* this way needs no entry, but a call of its own */
+        struct io_uring_sync_cancel_reg all = {.fd = fd, .flags = flags, .timeout = {-1, -1}};
+        (void)io_uring_register_sync_cancel(&poller->ring, &all);
+    }
+    /* Completions run, and files are dropped, when the ring is entered for events. */
+    (void)io_uring_submit_and_get_events(&poller->ring);
+}
+
+void cori_uring_start(cori_poller *base)
+{
+    cori_uring *poller = (cori_uring *)base;
+    (void)cori_sys_uring_enable(poller->ring.ring_fd);
+    cori_uring_own = poller;
+    cori_uring_arm_kick(poller);
+}
+
+/* Makes the ring with the best set-up the kernel knows. */
+static int make_ring(struct io_uring *ring)
+{
+    static const unsigned flags[] = {
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL, /* Linux 6.1 */
+        IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SUBMIT_ALL,                               /* 5.19 */
+        0,
+    };
+    int rc = -EINVAL;
+    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]) && rc == -EINVAL; i++) {
+        struct io_uring_params params = {.flags = flags[i] | IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE,
+                                         .cq_entries = CQ_ENTRIES};
+        rc = io_uring_queue_init_params(SQ_ENTRIES, ring, &params);
+    }
+    return rc;
+}
+
+static int make_buffers(cori_uring *poller)
+{
+    poller->buffers = aligned_alloc(RING_BYTES, (CORI_URING_BUFFERS * BUFFER_STRIDE / RING_BYTES + 1) * RING_BYTES);
+    poller->buffer_ring = aligned_alloc(RING_BYTES, RING_BYTES);
+    if (poller->buffers == NULL || poller->buffer_ring == NULL) {
+        return -ENOMEM;
+    }
+    struct io_uring_buf_reg registration = {.ring_addr = (uint64_t)(uintptr_t)poller->buffer_ring,
+                                            .ring_entries = CORI_URING_BUFFERS};
+    io_uring_buf_ring_init(poller->buffer_ring);
+    int rc = io_uring_register_buf_ring(&poller->ring, &registration, 0);
+    for (uint16_t id = 0; id < CORI_URING_BUFFERS && rc == 0; id++) {
+        recycle(poller, id);
+    }
+    return rc;
+}
+
+void cori_uring_free(cori_uring *poller)
+{
+    if (cori_uring_own == poller) {
+        cori_uring_own = NULL;
+    }
+    if (poller->kick_fd >= 0) {
+        (void)close(poller->kick_fd);
+    }
+    io_uring_queue_exit(&poller->ring);
+    free(poller->buffer_ring);
+    free(poller->buffers);
+    free(poller);
+}
+
+int cori_uring_make(const cori_poll_ops *ops, cori_uring **out)
+{
+    cori_uring *poller = calloc(1, sizeof(*poller));
+    if (poller == NULL) {
+        return -ENOMEM;
+    }
+    poller->base.ops = ops;
+    poller->returned = CORI_URING_NO_BUFFER;
+    int rc = make_ring(&poller->ring);
+    if (rc < 0) {
+        free(poller);
+        return rc;
+    }
+    poller->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    rc = poller->kick_fd < 0 ? -errno : make_buffers(poller);
+    if (rc < 0) {
+        cori_uring_free(poller);
+        return rc;
+    }
+    *out = poller;
+    return 0;
+}
