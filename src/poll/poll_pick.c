@@ -19,7 +19,7 @@ static const char *const texts[] = {
     [URING] = "io_uring",
     [URING_NOT_BUILT] = "epoll (io_uring was asked for, but is not built in)",
     [URING_ABSENT] = "epoll (io_uring was asked for, but the kernel has none or a filter hides it: ENOSYS)",
-    [URING_FORBIDDEN] = "epoll (io_uring was asked for, but is forbidden: EPERM, see kernel.io_uring_disabled or seccomp)",
+    [URING_FORBIDDEN] = "epoll (io_uring was asked for, but a filter or kernel.io_uring_disabled forbids it: EPERM)",
     [URING_TOO_OLD] = "epoll (io_uring was asked for, but the kernel lacks what is needed, Linux 6.0: EINVAL)",
 };
 

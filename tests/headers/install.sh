@@ -43,7 +43,7 @@ check() {
 "$cc" "$scratch/use.c" $(flags --cflags --libs) -o "$scratch/shared"
 check env LD_LIBRARY_PATH="$libdir" "$scratch/shared"
 # shellcheck disable=SC2046
-"$cc" "$scratch/use.c" $(flags --cflags) "$libdir/libcoracle.a" $(flags --libs-only-other --static) \
+"$cc" "$scratch/use.c" $(flags --cflags) "$libdir/libcoracle.a" $(flags --libs --static | sed "s/-lcoracle//") \
     -o "$scratch/static"
 check "$scratch/static"
 

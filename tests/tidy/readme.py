@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """What the documents at the top claim and a machine can check.
 
-usage: readme.py ROOT CC LIBRARY      LIBRARY is libcoracle.a
+usage: readme.py ROOT CC LIBRARY...   libcoracle.a and what it needs
 
 The program in README.md compiles without a warning and echoes; ARCHITECTURE.md quotes floors.txt; the table of services
 says what service_def says; every relative link leads somewhere.
@@ -56,7 +56,7 @@ def echoes(program, port):
         server.communicate()
 
 
-def check_program(root, compiler, library):
+def check_program(root, compiler, libraries):
     blocks = re.findall(r"^```c\n(.*?)^```$", read(root, "README.md"), re.M | re.S)
     if len(blocks) != 1:
         yield f"README.md has {len(blocks)} programs, one is expected"
@@ -70,7 +70,7 @@ def check_program(root, compiler, library):
         source, program = os.path.join(folder, "echo.c"), os.path.join(folder, "echo")
         with open(source, "w", encoding="utf-8") as file:
             file.write(text)
-        built = subprocess.run([compiler, *FLAGS, source, "-I" + os.path.join(root, "include"), library, "-pthread",
+        built = subprocess.run([compiler, *FLAGS, source, "-I" + os.path.join(root, "include"), *libraries, "-pthread",
                                 "-ldl", "-o", program], capture_output=True, text=True, check=False)
         if built.returncode != 0:
             yield "the program of README.md does not compile:\n" + built.stderr
@@ -113,11 +113,11 @@ def check_links(root):
 
 
 def main():
-    if len(sys.argv) != 4:
+    if len(sys.argv) < 4:
         sys.exit(__doc__)
-    root, compiler, library = sys.argv[1:]
+    root, compiler, *libraries = sys.argv[1:]
     found = [*check_architecture(root), *check_services(root), *check_links(root),
-             *check_program(root, compiler, library)]
+             *check_program(root, compiler, libraries)]
     for message in found:
         print(message)
     print(f"{len(found)} findings")

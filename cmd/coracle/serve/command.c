@@ -131,6 +131,17 @@ static void fit_to_descriptors(serve_options *options)
     }
 }
 
+/* The first task: says so if the poller is not the one that was asked for. */
+static int start(void *arg)
+{
+    const struct serve *serve = arg;
+    const char *asked = serve->options.poller < 0 ? getenv("COR_POLLER") : poller_names[serve->options.poller];
+    if (asked != NULL && strcmp(asked, "io_uring") == 0 && strcmp(cor_poller_info(), asked) != 0) {
+        fprintf(stderr, "coracle serve: poller: %s\n", cor_poller_info());
+    }
+    return serve_main(arg);
+}
+
 /* Runs the tasks; says what kept them from starting. */
 static int run_tasks(struct serve *serve)
 {
@@ -139,7 +150,7 @@ static int run_tasks(struct serve *serve)
         .workers = (int)options->workers,
         .poller = options->poller < 0 ? NULL : poller_names[options->poller],
     };
-    int code = cor_run(serve_main, serve, &runtime);
+    int code = cor_run(start, serve, &runtime);
     if (code >= 0) {
         return code;
     }
