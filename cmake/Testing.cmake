@@ -85,7 +85,7 @@ function(cor_add_c_test target name source)
     target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/cmd/coracle)
   endif()
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
-  target_compile_definitions(${target} PRIVATE COR_HAVE_JSON=${COR_HAVE_JSON})
+  target_compile_definitions(${target} PRIVATE COR_HAVE_JSON=${COR_HAVE_JSON} COR_HAVE_URING=${COR_HAVE_URING})
   target_link_libraries(${target} PRIVATE ${arg_LINK} ${more_link})
 
   string(REPLACE "," ";" workers "${workers}")
