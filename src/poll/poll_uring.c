@@ -32,6 +32,7 @@
 #include "poll/uring.h"
 
 #include "base/lock.h"
+#include "base/platform.h"
 #include "base/sys.h"
 
 #include <errno.h>
@@ -40,7 +41,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { POINTER_BITS = 48 };
+enum { POINTER_BITS = 48, TSAN_SLEEP_NS = 5000000 };
 
 /* What a completion is of; in the low bits of its user data, below the pollfd's address. */
 enum op { OP_RECV = 1, OP_POLL_IN = 2, OP_POLL_OUT = 3, OP_MASK = 7 };
@@ -384,6 +385,18 @@ static cori_event *harvest(cori_uring *poller, cori_event *event, const cori_eve
     return event;
 }
 
+/* Submits, and sleeps until there is a completion. */
+static void sleep_for_events(cori_uring *poller, int64_t timeout_ns)
+{
+    if (CORI_TSAN != 0) { /* TSan runs signal handlers only in calls it knows, and io_uring_enter is none of them */
+        (void)poll(NULL, 0, 0);
+        timeout_ns = timeout_ns < 0 || timeout_ns > TSAN_SLEEP_NS ? TSAN_SLEEP_NS : timeout_ns;
+    }
+    struct io_uring_cqe *cqe;
+    struct __kernel_timespec timeout = {.tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000};
+    (void)io_uring_submit_and_wait_timeout(&poller->ring, &cqe, 1, timeout_ns < 0 ? NULL : &timeout, NULL);
+}
+
 static int uring_wait(cori_poller *base, int64_t timeout_ns, cori_event *events, int max)
 {
     cori_uring *poller = (cori_uring *)base;
@@ -400,9 +413,7 @@ static int uring_wait(cori_poller *base, int64_t timeout_ns, cori_event *events,
     if (event != events || poller->kicked || !poller->kick_armed || timeout_ns == 0) {
         (void)io_uring_submit_and_get_events(&poller->ring);
     } else {
-        struct io_uring_cqe *cqe;
-        struct __kernel_timespec timeout = {.tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000};
-        (void)io_uring_submit_and_wait_timeout(&poller->ring, &cqe, 1, timeout_ns < 0 ? NULL : &timeout, NULL);
+        sleep_for_events(poller, timeout_ns);
     }
     return (int)(harvest(poller, event, end) - events);
 }
