@@ -4,6 +4,7 @@
 #   <label>.<folder>.<name>.u.w1 .u.w2   those about connections and waiting once more, with COR_POLLER=io_uring
 # Lines at the top of a test file change that, each a comment of its own:
 #   /* test: workers=1,2 timeout=240 serial no-valgrind */   counts, seconds, not beside other tests, not under valgrind
+#   ... no-uring: not over io_uring
 #   /* sources: cmd/coracle/safe.c */                        more sources, relative to the repository's root
 #   /* link: -Wl,--wrap=malloc */                            more linker arguments
 # A Python test may carry  # test: timeout=240 serial
@@ -94,7 +95,8 @@ function(cor_add_c_test target name source)
     cor_test_properties(${name}.w${count} ${arg_LABEL} ${seconds} ${serial}
       "${COR_TEST_ENVIRONMENT};COR_WORKERS=${count}")
   endforeach()
-  if(COR_HAVE_URING AND name MATCHES "^(net|contract|stress|unit\\.sched)\\.")
+  cor_test_word(no_uring ${source} no-uring OFF)
+  if(COR_HAVE_URING AND NOT no_uring AND name MATCHES "^(net|contract|stress|unit\\.sched)\\.")
     foreach(count IN ITEMS 1 2)
       if(count IN_LIST workers)
         add_test(NAME ${name}.u.w${count} COMMAND ${target})

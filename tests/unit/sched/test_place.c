@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Which worker runs a new task: even shares of long-lived tasks, and nothing waits behind a computing task. */
-/* test: workers=2 serial no-valgrind */
+/* test: workers=2 serial no-valgrind no-uring */
 #include "support/taskcase.h"
 
 #include "sched/worker.h"
