@@ -112,7 +112,7 @@ static void answer_from_there(void *arg)
 /* Starts partners until balance has put one on another worker; those on this one only make it look busier. */
 static void across(uint64_t ops)
 {
-    enum { TRIES = 16 };
+    enum { TRIES = 64 };
     link links[TRIES];
     cor_chan *placed = cor_chan_new(sizeof(int), 0);
     int count = 0, worker = -1;

@@ -203,7 +203,7 @@ bool cori_fd_confirm_readable(cori_slot *slot)
         return true;
     }
     bool sticky = consume_read_signs(slot);
-    bool (*holds)(cori_pollfd *pollfd) = cori_rt.poll_ops->holds;
+    bool (*holds)(cori_pollfd * pollfd) = cori_rt.poll_ops->holds;
     bool ready = (holds != NULL && holds(&slot->pollfd)) || cori_sys_ready(slot->pollfd.fd, false);
     if (ready) {
         mark_ready(slot, CORI_READ);

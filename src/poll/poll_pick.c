@@ -33,10 +33,7 @@ static enum outcome try_uring(void)
     uint32_t outcome = __atomic_load_n(&tried, __ATOMIC_RELAXED);
     if (outcome == NOT_PICKED) {
         int rc = cori_uring_probe();
-        outcome = rc == -ENOSYS   ? URING_ABSENT
-                  : rc == -EPERM  ? URING_FORBIDDEN
-                  : rc == -EINVAL ? URING_TOO_OLD
-                                  : URING;
+        outcome = rc == -ENOSYS ? URING_ABSENT : rc == -EPERM ? URING_FORBIDDEN : rc == -EINVAL ? URING_TOO_OLD : URING;
         if (rc == 0 || outcome != URING) { /* other errors pass: opening will tell */
             __atomic_store_n(&tried, outcome, __ATOMIC_RELAXED);
         }

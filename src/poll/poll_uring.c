@@ -54,9 +54,9 @@ typedef struct cori_uring_fd {
     uint32_t spin;       /* guards the queue, its end, and `receiving`; all else belongs to the owner */
     uint16_t head, tail; /* queue of filled buffers; CORI_URING_NO_BUFFER: empty */
     uint16_t queued;
-    bool receiving; /* a receive is armed, or about to be */
-    int error;      /* after the queue: -errno to report once */
-    uint32_t offset; /* bytes of the head buffer already read */
+    bool receiving;               /* a receive is armed, or about to be */
+    int error;                    /* after the queue: -errno to report once */
+    uint32_t offset;              /* bytes of the head buffer already read */
     bool armed_read, armed_write; /* a request is in the ring */
     bool stopping;                /* the receive is being cancelled: enough is queued */
     uint8_t mail;                 /* bits; atomic; not 0: in the mail list */
@@ -332,8 +332,7 @@ static void received(cori_uring *poller, uring_fd *state, const struct io_uring_
 /* The state a completion is of; NULL if that is gone. */
 static uring_fd *state_of_tag(const cori_uring *poller, uint64_t tag)
 {
-    cori_pollfd *pollfd =
-        (cori_pollfd *)(uintptr_t)(tag & ((UINT64_C(1) << POINTER_BITS) - 1) & ~(uint64_t)OP_MASK);
+    cori_pollfd *pollfd = (cori_pollfd *)(uintptr_t)(tag & ((UINT64_C(1) << POINTER_BITS) - 1) & ~(uint64_t)OP_MASK);
     bool current = pollfd != NULL &&
                    __atomic_load_n(&pollfd->generation, __ATOMIC_ACQUIRE) == (uint16_t)(tag >> POINTER_BITS) &&
                    __atomic_load_n(&pollfd->poller, __ATOMIC_ACQUIRE) == &poller->base;

@@ -24,7 +24,7 @@ typedef struct cori_uring {
     uint16_t next[CORI_URING_BUFFERS];   /* links of the queues and of `returned` */
     uint32_t length[CORI_URING_BUFFERS]; /* bytes received */
     uint32_t returned;                   /* atomic: stack of buffers emptied by other threads */
-    struct cori_uring_fd *mail;               /* atomic: states with a request of another thread's, newest first */
+    struct cori_uring_fd *mail;          /* atomic: states with a request of another thread's, newest first */
 } cori_uring;
 
 /* The poller whose ring this thread may enter. */
