@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { CLOSED = 1, LOCKS = 6, QUEUE_SHIFT = 3 };
 #define CALL (UINT64_C(1) << 8)
@@ -97,12 +96,10 @@ static bool add_chunk(void)
     if (chunk == CORI_HANDLE_CHUNKS_MAX) {
         return false;
     }
-    /* Aligned: what every read and write uses, from the state to the deadlines, is one cache line. */
-    cori_slot *slots = aligned_alloc(CORI_CACHE_LINE, CORI_HANDLES_PER_CHUNK * sizeof(*slots));
+    cori_slot *slots = calloc(CORI_HANDLES_PER_CHUNK, sizeof(*slots));
     if (slots == NULL) {
         return false;
     }
-    memset(slots, 0, CORI_HANDLES_PER_CHUNK * sizeof(*slots));
     for (uint32_t i = CORI_HANDLES_PER_CHUNK; i-- > 0;) {
         slots[i].number = chunk * CORI_HANDLES_PER_CHUNK + i;
         slots[i].state = UINT64_C(1) << 32 | CLOSED;

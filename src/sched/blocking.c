@@ -108,12 +108,9 @@ int cor_blocking(int (*fn)(void *arg), void *arg)
     if (rc < 0) {
         return rc;
     }
-    cori_worker *worker = self->worker;
-    __atomic_store_n(&worker->external, worker->external + 1, __ATOMIC_RELAXED);
     while (__atomic_load_n(&own.done, __ATOMIC_SEQ_CST) == 0) {
-        cori_park_plain(self, 0, "blocking call");
+        cori_park_outside(self, "blocking call");
     }
-    __atomic_store_n(&worker->external, worker->external - 1, __ATOMIC_RELAXED);
     return own.result;
 }
 
