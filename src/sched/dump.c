@@ -168,10 +168,25 @@ static void on_quit(int number)
     errno = keep;
 }
 
+/*
+ * TSan keeps a signal for the fiber that it found running, and runs the handler when that fiber goes on: for a task
+ * that parks at this moment, perhaps never. So there the signal is sent again; a handler out of turn does nothing.
+ */
+static void signal_again(void)
+{
+    int stage = __atomic_load_n(&dump.stage, __ATOMIC_ACQUIRE);
+    if (stage < cori_rt.worker_count) {
+        (void)pthread_kill(cori_rt.workers[stage].thread, SIGURG);
+    }
+}
+
 static void wait_idle(void)
 {
-    while (__atomic_load_n(&dump.active, __ATOMIC_ACQUIRE) != 0) {
+    for (unsigned round = 1; __atomic_load_n(&dump.active, __ATOMIC_ACQUIRE) != 0; round++) {
         (void)sched_yield();
+        if (CORI_TSAN && round % 1024 == 0) {
+            signal_again();
+        }
     }
 }
 
