@@ -119,6 +119,14 @@ COR_API int cor_dump(int fd);
 COR_API int cor_signal_catch(int signal_number);
 
 /*
+ * Gives a caught signal its earlier action back, e.g. so that a second SIGINT ends the program at once. One that has
+ * arrived already is still there for cor_signal_wait.
+ * Returns: 0, -EINVAL if it was not caught, COR_ENOT_TASK. Parks: never. Threads: tasks only.
+ * Go: signal.Reset.
+ */
+COR_API int cor_signal_reset(int signal_number);
+
+/*
  * Parks until a caught signal has arrived and takes it; the lowest number first. One task at a time may wait.
  * `deadline` is absolute, 0 for none.
  * Returns: the signal's number, COR_ETIMEOUT, COR_ECANCELED, -EBUSY if another task waits already, COR_ENOT_TASK.

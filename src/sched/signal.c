@@ -25,6 +25,11 @@ static void on_signal(int number)
     }
 }
 
+static bool is_caught(int number)
+{
+    return number >= 1 && number <= SIGNAL_MAX && (caught & (UINT64_C(1) << (number - 1))) != 0;
+}
+
 int cor_signal_catch(int number)
 {
     if (cori_self() == NULL) {
@@ -39,10 +44,23 @@ int cor_signal_catch(int number)
     if (sigaction(number, &action, &before) < 0) {
         return -errno;
     }
-    if ((caught & (UINT64_C(1) << (number - 1))) == 0) {
+    if (!is_caught(number)) {
         earlier[number - 1] = before;
         caught |= UINT64_C(1) << (number - 1);
     }
+    return 0;
+}
+
+int cor_signal_reset(int number)
+{
+    if (cori_self() == NULL) {
+        return COR_ENOT_TASK;
+    }
+    if (!is_caught(number)) {
+        return -EINVAL;
+    }
+    (void)sigaction(number, &earlier[number - 1], NULL);
+    caught &= ~(UINT64_C(1) << (number - 1));
     return 0;
 }
 
@@ -81,9 +99,9 @@ int cor_signal_wait(int64_t deadline)
 
 void cori_signal_uninstall(void)
 {
-    for (int index = 0; index < SIGNAL_MAX; index++) {
-        if ((caught & (UINT64_C(1) << index)) != 0) {
-            (void)sigaction(index + 1, &earlier[index], NULL);
+    for (int number = 1; number <= SIGNAL_MAX; number++) {
+        if (is_caught(number)) {
+            (void)sigaction(number, &earlier[number - 1], NULL);
         }
     }
     caught = 0;

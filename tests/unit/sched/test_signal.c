@@ -22,6 +22,21 @@ TASK_TEST(a_caught_signal_is_kept_until_taken)
     T_CODE(cor_signal_wait(cor_after(COR_MILLISECOND)), COR_ETIMEOUT);
 }
 
+/* Set aside, and what has arrived before is still there. */
+TASK_TEST(a_signal_can_be_given_back)
+{
+    T_CODE(cor_signal_reset(SIGCHLD), -EINVAL);
+    T_CODE(cor_signal_catch(SIGCHLD), 0); /* its default does nothing */
+    T_EQ(raise(SIGCHLD), 0);
+    T_CODE(cor_signal_reset(SIGCHLD), 0);
+    T_CODE(cor_signal_reset(SIGCHLD), -EINVAL);
+    T_EQ(cor_signal_wait(0), SIGCHLD);
+    T_EQ(raise(SIGCHLD), 0);
+    T_CODE(cor_signal_wait(1), COR_ETIMEOUT);
+    T_CODE(cor_signal_reset(0), -EINVAL);
+    T_CODE(cor_signal_reset(64), -EINVAL);
+}
+
 TASK_TEST(the_lowest_comes_first)
 {
     T_CODE(cor_signal_catch(SIGTERM), 0);
@@ -163,6 +178,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_caught_signal_is_kept_until_taken),
+        cmocka_unit_test(a_signal_can_be_given_back),
         cmocka_unit_test(the_lowest_comes_first),
         cmocka_unit_test(a_parked_task_wakes),
         cmocka_unit_test(any_thread_may_get_the_signal),
