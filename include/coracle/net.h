@@ -56,6 +56,18 @@ COR_API COR_CHECK int cor_accept(cor_listener *listener, cor_conn **out);
 COR_API int cor_serve(cor_listener *listener, cor_group *group, void (*handler)(cor_conn *conn, void *arg), void *arg);
 
 /*
+ * Serves as cor_serve does until SIGINT or SIGTERM comes, then closes the listener and waits for the handlers; those
+ * that have not ended after `grace_ns` are cancelled. A second signal has its earlier effect: as a rule it ends the
+ * program at once. The body of a server's main task.
+ * Returns: 0 after a signal (or when the listener was closed), when all handlers have ended; COR_ECANCELED, or the
+ * error that ended accepting; -EBUSY if another task waits for signals; -ENOMEM, COR_ENOT_TASK.
+ * Parks: yes. Threads: tasks only, one at a time. Owns: takes `listener`, in case of an error too.
+ * Go: signal.NotifyContext with (*http.Server).Shutdown.
+ */
+COR_API int cor_serve_until_signal(cor_listener *listener, void (*handler)(cor_conn *conn, void *arg), void *arg,
+                                   int64_t grace_ns);
+
+/*
  * Stops listening: waiting accepts return COR_ECLOSED, the descriptor is closed before this returns, a unix socket file
  * made by cor_listen is removed. Connections already accepted live on.
  * Returns: 0, COR_ECLOSED if closed before. Parks: until calls in flight have left. Threads: tasks only.

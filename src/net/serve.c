@@ -8,8 +8,10 @@
 #include "net/kinds.h"
 #include "sched/spawn.h"
 
+#include <coracle/task.h>
 #include <coracle/time.h>
 #include <errno.h>
+#include <signal.h>
 
 /* One cor_serve under way; on its caller's stack. */
 typedef struct service {
@@ -17,7 +19,7 @@ typedef struct service {
     cor_group *handlers;
     void (*handler)(cor_conn *conn, void *arg);
     void *arg;
-    const void *site;
+    const void *site; /* where handlers are said to be spawned */
 } service;
 
 /* What a handler's task begins with; the handler is the task's `function`. */
@@ -103,19 +105,72 @@ static int start_acceptors(service *of, cor_group *acceptors, cor_listener **clo
     return count;
 }
 
-int cor_serve(cor_listener *listener, cor_group *group, void (*handler)(cor_conn *conn, void *arg), void *arg)
+static int serve(service *of)
 {
-    service of = {listener, group, handler, arg, __builtin_return_address(0)};
     cor_listener *clones[CORI_WORKERS_MAX];
     cor_group acceptors = {0};
     if (cori_self() == NULL) {
         return COR_ENOT_TASK;
     }
-    int count = start_acceptors(&of, &acceptors, clones);
-    int rc = accept_loop(&of, listener);
+    int count = start_acceptors(of, &acceptors, clones);
+    int rc = accept_loop(of, of->listener);
     for (int i = 0; i < count; i++) { /* closed already if the listener was */
-        cori_listener_drop_clone(listener, clones[i]);
+        cori_listener_drop_clone(of->listener, clones[i]);
     }
     (void)cor_group_wait(&acceptors, 0);
+    return rc;
+}
+
+int cor_serve(cor_listener *listener, cor_group *group, void (*handler)(cor_conn *conn, void *arg), void *arg)
+{
+    service of = {listener, group, handler, arg, __builtin_return_address(0)};
+    return serve(&of);
+}
+
+/* Closes the listener at the first signal; from then on signals have their earlier effect. */
+typedef struct watch {
+    cor_listener *listener;
+    int error; /* why the signals cannot be waited for */
+} watch;
+
+static void close_on_signal(void *arg)
+{
+    watch *of = arg;
+    int number = cor_signal_wait(0);
+    if (number == COR_ECANCELED) {
+        return;
+    }
+    of->error = number < 0 ? number : 0;
+    (void)cor_signal_reset(SIGINT);
+    (void)cor_signal_reset(SIGTERM);
+    (void)cor_listener_close(of->listener);
+}
+
+static int serve_watched(service *of)
+{
+    cor_group watchers = {0};
+    watch signals = {.listener = of->listener};
+    int rc = cor_signal_catch(SIGINT);
+    rc = rc < 0 ? rc : cor_signal_catch(SIGTERM);
+    rc = rc < 0 ? rc : cor_group_go(&watchers, close_on_signal, &signals);
+    if (rc == 0) {
+        rc = serve(of);
+        cor_group_cancel(&watchers);
+        (void)cor_group_wait(&watchers, 0);
+    }
+    return rc == 0 ? signals.error : rc;
+}
+
+int cor_serve_until_signal(cor_listener *listener, void (*handler)(cor_conn *conn, void *arg), void *arg,
+                           int64_t grace_ns)
+{
+    cor_group handlers = {0};
+    service of = {listener, &handlers, handler, arg, __builtin_return_address(0)};
+    int rc = serve_watched(&of);
+    (void)cor_listener_close(listener); /* or it is already */
+    if (cor_group_wait(&handlers, cor_after(grace_ns)) == COR_ETIMEOUT) {
+        cor_group_cancel(&handlers);
+        (void)cor_group_wait(&handlers, 0);
+    }
     return rc;
 }
