@@ -18,6 +18,15 @@ COR_BEGIN
  */
 COR_API COR_CHECK ssize_t cor_printf(cor_conn *conn, const char *format, ...) COR_PRINTF(2, 3);
 
+/*
+ * Makes bytes of a peer safe to show, in place: every control character that a terminal would obey (C0 but LF and tab,
+ * DEL, NUL, and the C1 ones in UTF-8) becomes '?'. A character split between two calls is not seen: pass whole lines,
+ * or keep its first bytes for the next call.
+ * Returns: `data`, to be an argument of printf's %.*s. Parks: never. Threads: any thread. Owns: borrows until return.
+ * Go: fmt's %q, shorter.
+ */
+COR_API char *cor_printable(char *data, size_t size);
+
 /* Bytes read into a buffer of the library's; give it back with cor_buffer_free. */
 typedef struct cor_buffer {
     unsigned char *data;
@@ -38,6 +47,14 @@ COR_API COR_CHECK ssize_t cor_read_buffer(cor_conn *conn, cor_buffer *out);
  * Parks: never. Threads: any task. Owns: takes the buffer.
  */
 COR_API void cor_buffer_free(cor_buffer *buffer);
+
+/*
+ * Reads exactly `size` bytes, however many reads that takes.
+ * Returns: `size`; 0 if the stream ended before the first byte, COR_EUNEXPECTED_EOF if it ended behind it, or an error
+ * of cor_read; what had come by then is lost. Parks: until the read deadline. Threads: tasks only; two at once would
+ * share the bytes. Owns: borrows `buf` until return. Go: io.ReadFull.
+ */
+COR_API COR_CHECK ssize_t cor_read_full(cor_conn *conn, void *buf, size_t size);
 
 /*
  * Copies from `source` to `target` until end of stream. Both may be the same connection: that is an echo server.

@@ -1,7 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* Moving a whole stream: copy it to another connection, or drop it before closing. */
+/* More than one read: a given number of bytes, a whole stream to another connection, what is left before closing. */
 #include <coracle/io.h>
 #include <coracle/time.h>
+
+ssize_t cor_read_full(cor_conn *conn, void *buf, size_t size)
+{
+    size_t have = 0;
+    while (have < size) {
+        ssize_t count = cor_read(conn, (char *)buf + have, size - have);
+        if (count <= 0) {
+            return count < 0 || have == 0 ? count : COR_EUNEXPECTED_EOF;
+        }
+        have += (size_t)count;
+    }
+    return (ssize_t)size;
+}
 
 int64_t cor_copy(cor_conn *target, cor_conn *source)
 {

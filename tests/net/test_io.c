@@ -236,6 +236,42 @@ TASK_TEST(echoes_lose_nothing)
     wait_for(&tasks);
 }
 
+static void printable_text(void **state)
+{
+    (void)state;
+    char text[] = "a\x1b[2J\tb\0c\x7f\n\xc2\x9b é\xc2\xa0世\xc2";
+    const char shown[] = "a?[2J\tb?c?\n?? é\xc2\xa0世\xc2";
+    assert_ptr_equal(cor_printable(text, sizeof(text) - 1), text);
+    assert_memory_equal(text, shown, sizeof(shown));
+    assert_ptr_equal(cor_printable(text, 0), text);
+}
+
+static void write_in_pieces(void *conn)
+{
+    for (const char *piece = "abcdefghij"; *piece != '\0'; piece++) {
+        write_all(conn, piece, 1);
+    }
+    T_CODE(cor_close_write(conn), 0);
+}
+
+TASK_TEST(reading_a_given_number_of_bytes)
+{
+    cor_conn *a, *b;
+    cor_group writer = {0};
+    char text[8];
+    make_pair(KIND_TCP, &a, &b);
+    go_on(1, &writer, write_in_pieces, a);
+    T_EQ(cor_read_full(b, text, 7), 7);
+    T_MEM(text, "abcdefg", 7);
+    T_EQ(cor_read_full(b, text, 0), 0);
+    T_CODE((int)cor_read_full(b, text, 4), COR_EUNEXPECTED_EOF);
+    T_EQ(cor_read_full(b, text, 4), 0);
+    wait_for(&writer);
+    T_CODE(cor_set_read_deadline(a, LONG_AGO), 0);
+    T_CODE((int)cor_read_full(a, text, 4), COR_ETIMEOUT);
+    close_pair(a, b);
+}
+
 TASK_TEST(drain)
 {
     for (size_t i = 0; i < 2; i++) {
@@ -315,6 +351,8 @@ int main(void)
         cmocka_unit_test(copy_between_kinds),
         cmocka_unit_test(copy_errors),
         cmocka_unit_test(echoes_lose_nothing),
+        cmocka_unit_test(printable_text),
+        cmocka_unit_test(reading_a_given_number_of_bytes),
         cmocka_unit_test(drain),
         cmocka_unit_test(drained_close_saves_the_reply),
         cmocka_unit_test(wait_readable),
