@@ -4,7 +4,6 @@
  *     ./example_broadcast_client [ADDRESS]    in another terminal, first:  ./example_broadcast_server
  */
 #include <coracle.h>
-#include <ctype.h>
 #include <errno.h>
 #include <json-c/json.h>
 #include <stdatomic.h>
@@ -15,14 +14,9 @@
 static cor_conn *server, *input;
 static atomic_bool leaving; /* the end of the stream is our own doing; the two tasks may run on two threads */
 
-/* A terminal would obey a peer's control bytes: they are shown as '?'. */
 static void show(char *text, size_t size)
 {
-    for (size_t i = 0; i < size; i++) {
-        bool c1 = i > 0 && text[i - 1] == '\xc2' && (text[i] & 0xe0) == 0x80;
-        text[i] = c1 || iscntrl((unsigned char)text[i]) ? '?' : text[i];
-    }
-    printf("msg: ----> %.*s\n", (int)size, text);
+    printf("msg: ----> %.*s\n", (int)size, cor_printable(text, size));
 }
 
 /* Prints message by message: each ends with LF or, from a server without framing, when nothing follows for 100 ms. */

@@ -5,9 +5,7 @@
  * Each member has a queue and a writing task of its own, so that nobody has to wait for a slow one: it is cut.
  */
 #include <coracle.h>
-#include <ctype.h>
 #include <json-c/json.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +22,7 @@ struct member {
 static struct member *room;
 static cor_mutex room_lock;
 
-/* Prints one line. A terminal would obey a peer's control bytes: they are shown as '?'. */
+/* Prints one line, made safe for a terminal. */
 static void COR_PRINTF(1, 2) say(const char *format, ...)
 {
     char *line;
@@ -32,12 +30,8 @@ static void COR_PRINTF(1, 2) say(const char *format, ...)
     va_start(values, format);
     int size = vasprintf(&line, format, values);
     va_end(values);
-    for (int i = 0; i < size; i++) {
-        bool c1 = i > 0 && line[i - 1] == '\xc2' && (line[i] & 0xe0) == 0x80;
-        line[i] = c1 || iscntrl((unsigned char)line[i]) ? '?' : line[i];
-    }
     if (size >= 0) {
-        puts(line);
+        puts(cor_printable(line, (size_t)size));
         free(line);
     }
 }
@@ -152,17 +146,10 @@ static void welcome(cor_conn *conn, void *unused)
     cor_close(conn);
 }
 
-static void stop_on_signal(void *listener)
-{
-    cor_signal_wait(0);
-    cor_listener_close(listener);
-}
-
 static int serve(void *address)
 {
     cor_listener *listener;
     cor_error error;
-    cor_group members = {0};
     char text[COR_ERROR_TEXT];
     if (cor_listen(&listener, "tcp", address, &error) < 0) {
         printf("%s\n", cor_error_text(&error, text, sizeof text));
@@ -170,12 +157,7 @@ static int serve(void *address)
     }
     fprintf(stderr, "listening %s\n", cor_listener_addr(listener, text, sizeof text));
     printf("listening port:  %s\n", strrchr(text, ':') + 1);
-    if (cor_signal_catch(SIGINT) < 0 || cor_signal_catch(SIGTERM) < 0 || cor_go(stop_on_signal, listener) < 0) {
-        return 1;
-    }
-    int code = cor_serve(listener, &members, welcome, NULL);
-    cor_group_wait(&members, cor_after(5 * COR_SECOND));
-    return code < 0;
+    return cor_serve_until_signal(listener, welcome, NULL, 5 * COR_SECOND) < 0;
 }
 
 int main(int argc, char **argv)

@@ -4,22 +4,15 @@
  *     ./example_echo_client [ADDRESS]         in another terminal, first:  ./example_echo_server
  */
 #include <coracle.h>
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
-/* Reads the whole answer, however many reads it takes, over the line that it answers. */
-static ssize_t receive(cor_conn *conn, char *line, size_t size)
+static char *trim(char *line)
 {
-    ssize_t n = 1;
-    for (size_t got = 0; got < size && n > 0; got += n > 0 ? n : 0) {
-        n = cor_read(conn, line + got, size - got);
-    }
-    for (size_t i = 0; i < size; i++) { /* a terminal would obey control bytes */
-        bool c1 = i > 0 && line[i - 1] == '\xc2' && (line[i] & 0xe0) == 0x80;
-        line[i] = c1 || iscntrl((unsigned char)line[i]) ? '?' : line[i];
-    }
-    return n;
+    line += strspn(line, "\r");
+    line[strcspn(line, "\r")] = '\0';
+    return line;
 }
 
 static int converse(cor_conn *conn, cor_lines *lines)
@@ -28,21 +21,15 @@ static int converse(cor_conn *conn, cor_lines *lines)
     cor_error error;
     ssize_t code;
 
-    while ((code = cor_lines_next(lines, &line, NULL)) == 1) {
-        line += strspn(line, "\r");
-        size_t size = strcspn(line, "\r");
-        if (size == 1 && toupper((unsigned char)*line) == 'Q') {
-            return 0;
+    while ((code = cor_lines_next(lines, &line, NULL)) == 1 && strcasecmp(line = trim(line), "q") != 0) {
+        size_t size = strlen(line);
+        code = cor_write(conn, line, size);
+        if (code < 0 || (size > 0 && (code = cor_read_full(conn, line, size)) <= 0)) {
+            cor_conn_error(conn, "read", (int)code, &error);
+            printf("recv failed, err: %s\n", cor_error_text(&error, text, sizeof text));
+            return 1;
         }
-        if (size > 0) { /* nothing sent, nothing to wait for */
-            code = cor_write(conn, line, size);
-            if (code < 0 || (code = receive(conn, line, size)) <= 0) {
-                cor_conn_error(conn, "read", (int)code, &error);
-                printf("recv failed, err: %s\n", cor_error_text(&error, text, sizeof text));
-                return 1;
-            }
-        }
-        printf("%.*s\n", (int)size, line);
+        puts(cor_printable(line, size));
     }
     return code < 0;
 }

@@ -4,19 +4,7 @@
  *     ./example_echo_server [ADDRESS]         in another terminal:  ./example_echo_client
  */
 #include <coracle.h>
-#include <ctype.h>
-#include <signal.h>
 #include <stdio.h>
-
-/* A terminal would obey a peer's control bytes: they are shown as '?'. */
-static char *defuse(char *data, ssize_t size)
-{
-    for (ssize_t i = 0; i < size; i++) {
-        bool c1 = i > 0 && data[i - 1] == '\xc2' && (data[i] & 0xe0) == 0x80;
-        data[i] = c1 || (iscntrl((unsigned char)data[i]) && data[i] != '\n') ? '?' : data[i];
-    }
-    return data;
-}
 
 static void echo(cor_conn *conn, void *unused)
 {
@@ -28,7 +16,7 @@ static void echo(cor_conn *conn, void *unused)
     cor_set_deadline(conn, cor_after(5 * COR_MINUTE));
     while (sent >= 0 && (n = cor_read(conn, data, sizeof data)) > 0) {
         sent = cor_write(conn, data, n);
-        printf("收到Client端发来的数据： %.*s\n", (int)n, defuse(data, n));
+        printf("收到Client端发来的数据： %.*s\n", (int)n, cor_printable(data, n));
         cor_set_deadline(conn, cor_after(5 * COR_MINUTE));
     }
     cor_conn_error(conn, sent < 0 ? "write" : "read", (int)(sent < 0 ? sent : n), &error);
@@ -37,17 +25,10 @@ static void echo(cor_conn *conn, void *unused)
     cor_close(conn);
 }
 
-static void stop_on_signal(void *listener)
-{
-    cor_signal_wait(0);
-    cor_listener_close(listener);
-}
-
 static int serve(void *address)
 {
     cor_listener *listener;
     cor_error error;
-    cor_group clients = {0};
     char text[COR_ERROR_TEXT];
 
     if (cor_listen(&listener, "tcp", address, &error) < 0) {
@@ -55,14 +36,10 @@ static int serve(void *address)
         return 1;
     }
     fprintf(stderr, "listening %s\n", cor_listener_addr(listener, text, sizeof text));
-    if (cor_signal_catch(SIGINT) < 0 || cor_signal_catch(SIGTERM) < 0 || cor_go(stop_on_signal, listener) < 0) {
-        return 1;
-    }
-    int code = cor_serve(listener, &clients, echo, NULL);
+    int code = cor_serve_until_signal(listener, echo, NULL, 5 * COR_SECOND);
     if (code < 0) {
         printf("Accept() failed, err:  %s\n", cor_strerror(code));
     }
-    cor_group_wait(&clients, cor_after(5 * COR_SECOND));
     return code < 0;
 }
 

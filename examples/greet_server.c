@@ -4,8 +4,6 @@
  *     ./example_greet_server HOST PORT        as in: localhost 50001; in another terminal:  nc localhost 50001
  */
 #include <coracle.h>
-#include <ctype.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,16 +22,6 @@ static size_t unfinished(const char *data, size_t size)
     return 0;
 }
 
-/* A terminal would obey a peer's control bytes: they are shown as '?'. */
-static char *defuse(char *data, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        bool c1 = i > 0 && data[i - 1] == '\xc2' && (data[i] & 0xe0) == 0x80;
-        data[i] = c1 || iscntrl((unsigned char)data[i]) ? '?' : data[i];
-    }
-    return data;
-}
-
 static void greet(cor_conn *conn, void *unused)
 {
     char data[CARRY + PIECE], remote[COR_ADDR_TEXT];
@@ -47,7 +35,7 @@ static void greet(cor_conn *conn, void *unused)
     while (n > 0 && (n = cor_read(conn, data + kept, PIECE)) > 0) {
         size_t size = kept + n;
         kept = unfinished(data, size);
-        printf("<%zd:%.*s> \n", n, (int)(size - kept), defuse(data, size - kept));
+        printf("<%zd:%.*s> \n", n, (int)(size - kept), cor_printable(data, size - kept));
         memmove(data, data + size - kept, kept);
         cor_set_deadline(conn, cor_after(5 * COR_MINUTE));
     }
@@ -55,17 +43,10 @@ static void greet(cor_conn *conn, void *unused)
     fprintf(stderr, "Closed connection:  %s\n", remote);
 }
 
-static void stop_on_signal(void *listener)
-{
-    cor_signal_wait(0);
-    cor_listener_close(listener);
-}
-
 static int serve(void *address)
 {
     cor_listener *listener;
     cor_error error;
-    cor_group clients = {0};
     char text[COR_ERROR_TEXT];
 
     if (cor_listen(&listener, "tcp", address, &error) < 0) {
@@ -78,12 +59,7 @@ static int serve(void *address)
         return 1;
     }
     fprintf(stderr, "Listening to:  %s\n", cor_listener_addr(listener, text, sizeof text));
-    if (cor_signal_catch(SIGINT) < 0 || cor_signal_catch(SIGTERM) < 0 || cor_go(stop_on_signal, listener) < 0) {
-        return 1;
-    }
-    int code = cor_serve(listener, &clients, greet, NULL);
-    cor_group_wait(&clients, cor_after(5 * COR_SECOND));
-    return code < 0;
+    return cor_serve_until_signal(listener, greet, NULL, 5 * COR_SECOND) < 0;
 }
 
 int main(int argc, char **argv)

@@ -4,7 +4,6 @@
  *     ./example_random_server PORT            in another terminal:  nc localhost PORT
  */
 #include <coracle.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,17 +45,10 @@ static void answer(cor_conn *conn, void *unused)
     cor_close(conn);
 }
 
-static void stop_on_signal(void *listener)
-{
-    cor_signal_wait(0);
-    cor_listener_close(listener);
-}
-
 static int serve(void *port)
 {
     cor_listener *listener;
     cor_error error;
-    cor_group clients = {0};
     char text[COR_ERROR_TEXT];
 
     snprintf(text, sizeof text, ":%s", (const char *)port);
@@ -65,12 +57,7 @@ static int serve(void *port)
         return 1;
     }
     fprintf(stderr, "listening %s\n", cor_listener_addr(listener, text, sizeof text));
-    if (cor_signal_catch(SIGINT) < 0 || cor_signal_catch(SIGTERM) < 0 || cor_go(stop_on_signal, listener) < 0) {
-        return 1;
-    }
-    int code = cor_serve(listener, &clients, answer, NULL);
-    cor_group_wait(&clients, cor_after(5 * COR_SECOND));
-    return code < 0;
+    return cor_serve_until_signal(listener, answer, NULL, 5 * COR_SECOND) < 0;
 }
 
 int main(int argc, char **argv)
