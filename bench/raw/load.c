@@ -10,8 +10,13 @@
  * the generator spend so many ns more on each message: with it the slower side is the generator for both, and they
  * compare.
  *
- * usage: raw_load [--connections N] [--size BYTES] [--depth N] [--seconds S] [--warmup S] [--work NS] [--pid PID]
- * IPV4:PORT Prints one line of key=value pairs. Exit 1 if a byte was wrong or a connection was lost.
+ * With --close each connection makes one echo, is closed by this side (fin: in order; rst: at once, SO_LINGER 0), and
+ * another is opened in its place; a "message" is then a connection's whole life. Connections come from several source
+ * addresses in turn, because one address has some 28,000 ports only, and each port rests a minute after a FIN.
+ *
+ * usage: raw_load [--connections N] [--size BYTES] [--depth N] [--close fin|rst] [--sources N] [--seconds S]
+ *                 [--warmup S] [--work NS] [--pid PID] IPV4:PORT
+ * Prints one line of key=value pairs. Exit 1 if a byte was wrong or a connection was lost.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -31,6 +36,8 @@
 #include <unistd.h>
 
 enum { BUFFER_BYTES = 65536, PERIOD = 251, EVENTS = 256 };
+/* Source addresses when --sources does not say: for connections that stay, and for those that are closed. */
+enum { CONNECTIONS_PER_SOURCE = 4096, SOURCES_CLOSE = 200 };
 /* The histogram: 2^SUB_BITS buckets per power of two, so figures are within 1.6 %. */
 enum { SUB_BITS = 6, SUBS = 1 << SUB_BITS, BUCKETS = (64 - SUB_BITS) * SUBS };
 
@@ -49,6 +56,8 @@ typedef struct client {
 
 static struct {
     uint64_t connections, size, depth;
+    uint64_t sources; /* 0: as many as are needed */
+    enum { STAY, CLOSE_FIN, CLOSE_RST } close;
     double seconds, warmup;
     int64_t work_ns;
     long pid;
@@ -60,6 +69,8 @@ static char pattern[PERIOD + BUFFER_BYTES];
 static char buffer[BUFFER_BYTES];
 static uint64_t histogram[BUCKETS];
 static uint64_t messages;
+static uint64_t opened; /* connections so far */
+static int64_t longest_ns;
 static bool measuring;
 static int epoll;
 
@@ -100,7 +111,8 @@ static double quantile_us(double part)
     uint64_t rank = (uint64_t)(part * (double)messages);
     for (unsigned i = 0; i < BUCKETS; i++) {
         if (rank < histogram[i]) {
-            return value_of(i) / 1000;
+            double value = value_of(i);
+            return (value < (double)longest_ns ? value : (double)longest_ns) / 1000;
         }
         rank -= histogram[i];
     }
@@ -124,6 +136,52 @@ static void flush_pending(client *of)
     }
 }
 
+static int open_socket(int flags)
+{
+    int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+    struct sockaddr_in source = {.sin_family = AF_INET};
+    source.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (uint32_t)(opened++ % options.sources));
+    if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0) {
+        fail("socket");
+    }
+    /* The port is chosen by connect(), when the other end is known: only the four together must be unique. */
+    if (options.sources > 1 && (setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)) < 0 ||
+                                bind(fd, (struct sockaddr *)&source, sizeof(source)) < 0)) {
+        fail("bind");
+    }
+    return fd;
+}
+
+/* Connects and sends the first messages. Connections that stay are made one by one, so that no backlog overflows. */
+static void open_client(client *of)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = of};
+    of->sticky = false;
+    of->first = of->sent = of->received = opened * 7;
+    of->done = 0;
+    of->pending = options.size * options.depth;
+    of->sent_at[0] = clock_ns(CLOCK_MONOTONIC);
+    of->fd = open_socket(options.close != STAY ? SOCK_NONBLOCK : 0);
+    if (connect(of->fd, (struct sockaddr *)&options.addr, sizeof(options.addr)) < 0 && errno != EINPROGRESS) {
+        fail("connect");
+    }
+    if (fcntl(of->fd, F_SETFL, O_NONBLOCK) < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, of->fd, &event) < 0) {
+        fail("connect");
+    }
+    if (options.close != STAY) {
+        flush_pending(of);
+    }
+}
+
+static void close_client(client *of)
+{
+    struct linger at_once = {.l_onoff = 1};
+    if (options.close == CLOSE_RST) {
+        (void)setsockopt(of->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    }
+    (void)close(of->fd);
+}
+
 static int64_t work_until(int64_t start, uint64_t count)
 {
     int64_t now = start;
@@ -133,22 +191,35 @@ static int64_t work_until(int64_t start, uint64_t count)
     return now;
 }
 
-/* Counts the messages that are complete by now and sends as many new ones. */
-static void count_messages(client *of)
+static void count(client *of, int64_t took_ns)
+{
+    if (measuring) {
+        histogram[bucket_of((uint64_t)took_ns)]++;
+        longest_ns = took_ns > longest_ns ? took_ns : longest_ns;
+        messages++;
+        of->in_window++;
+    }
+}
+
+/* Counts the messages that are complete by now and sends as many new ones. False: the connection is another now. */
+static bool count_messages(client *of)
 {
     uint64_t complete = (of->received - of->first) / options.size;
     int64_t now = work_until(clock_ns(CLOCK_MONOTONIC), complete - of->done);
+    if (options.close != STAY && complete > 0) {
+        count(of, now - of->sent_at[0]);
+        close_client(of);
+        open_client(of);
+        return false;
+    }
     for (; of->done < complete; of->done++) {
         int64_t *sent_at = &of->sent_at[of->done % options.depth];
-        if (measuring) {
-            histogram[bucket_of((uint64_t)(now - *sent_at))]++;
-            messages++;
-            of->in_window++;
-        }
+        count(of, now - *sent_at);
         *sent_at = now;
         of->pending += options.size;
     }
     flush_pending(of);
+    return true;
 }
 
 static void receive(client *of)
@@ -168,7 +239,9 @@ static void receive(client *of)
             exit(1);
         }
         of->received += (uint64_t)count;
-        count_messages(of);
+        if (!count_messages(of)) {
+            return;
+        }
     } while (count == sizeof(buffer) || of->sticky);
 }
 
@@ -196,35 +269,19 @@ static void run_for(double seconds)
     }
 }
 
-static void open_client(client *of, uint64_t number)
-{
-    int on = 1;
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = of};
-    of->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (of->fd < 0 || connect(of->fd, (struct sockaddr *)&options.addr, sizeof(options.addr)) < 0) {
-        fail("connect");
-    }
-    if (setsockopt(of->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 || fcntl(of->fd, F_SETFL, O_NONBLOCK) < 0 ||
-        epoll_ctl(epoll, EPOLL_CTL_ADD, of->fd, &event) < 0) {
-        fail("connect");
-    }
-    of->first = of->sent = of->received = number * 7;
-    of->sent_at = calloc(options.depth, sizeof(*of->sent_at));
-    if (of->sent_at == NULL) {
-        fail("calloc");
-    }
-}
-
 static void start_all(void)
 {
     for (uint64_t i = 0; i < options.connections; i++) {
-        open_client(&clients[i], i);
+        clients[i].sent_at = calloc(options.depth, sizeof(*clients[i].sent_at));
+        if (clients[i].sent_at == NULL) {
+            fail("calloc");
+        }
+        open_client(&clients[i]);
     }
-    for (uint64_t i = 0; i < options.connections; i++) {
+    for (uint64_t i = 0; i < options.connections && options.close == STAY; i++) {
         for (uint64_t m = 0; m < options.depth; m++) {
             clients[i].sent_at[m] = clock_ns(CLOCK_MONOTONIC);
         }
-        clients[i].pending = options.size * options.depth;
         flush_pending(&clients[i]);
     }
 }
@@ -247,9 +304,11 @@ static void measure(clockid_t server)
     double took = (double)(clock_ns(CLOCK_MONOTONIC) - start);
     double used = (double)(clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu);
     double server_used = (double)(clock_ns(server) - server_cpu);
-    printf("messages=%llu per_s=%.0f p50_us=%.1f p99_us=%.1f starved=%llu client_cpu=%.3f client_us=%.3f",
-           (unsigned long long)messages, (double)messages * 1e9 / took, quantile_us(0.5), quantile_us(0.99),
-           (unsigned long long)count_starved(), used / took, used / 1000 / (double)messages);
+    printf("messages=%llu per_s=%.0f p50_us=%.1f p90_us=%.1f p99_us=%.1f p999_us=%.1f max_us=%.1f starved=%llu "
+           "client_cpu=%.3f client_us=%.3f",
+           (unsigned long long)messages, (double)messages * 1e9 / took, quantile_us(0.5), quantile_us(0.9),
+           quantile_us(0.99), quantile_us(0.999), (double)longest_ns / 1000, (unsigned long long)count_starved(),
+           used / took, used / 1000 / (double)messages);
     if (options.pid != 0) {
         printf(" server_cpu=%.3f server_us=%.4f", server_used / took, server_used / 1000 / (double)messages);
     }
@@ -259,8 +318,8 @@ static void measure(clockid_t server)
 static void usage(const char *program)
 {
     fprintf(stderr,
-            "usage: %s [--connections N] [--size BYTES] [--depth N] [--seconds S] [--warmup S] [--work NS] [--pid PID] "
-            "IPV4:PORT\n",
+            "usage: %s [--connections N] [--size BYTES] [--depth N] [--close fin|rst] [--sources N] [--seconds S] "
+            "[--warmup S] [--work NS] [--pid PID] IPV4:PORT\n",
             program);
     exit(2);
 }
@@ -291,6 +350,15 @@ static void set_option(char *program, int option)
     case 'd':
         options.depth = number;
         break;
+    case 'e':
+        options.close = strcmp(optarg, "fin") == 0 ? CLOSE_FIN : strcmp(optarg, "rst") == 0 ? CLOSE_RST : STAY;
+        if (options.close == STAY) {
+            usage(program);
+        }
+        break;
+    case 'o':
+        options.sources = number;
+        break;
     case 't':
         options.seconds = atof(optarg);
         break;
@@ -312,17 +380,22 @@ static void parse(int argc, char **argv)
 {
     static const struct option known[] = {
         {"connections", required_argument, NULL, 'c'}, {"size", required_argument, NULL, 's'},
-        {"depth", required_argument, NULL, 'd'},       {"seconds", required_argument, NULL, 't'},
+        {"depth", required_argument, NULL, 'd'},       {"close", required_argument, NULL, 'e'},
+        {"sources", required_argument, NULL, 'o'},     {"seconds", required_argument, NULL, 't'},
         {"warmup", required_argument, NULL, 'w'},      {"work", required_argument, NULL, 'n'},
         {"pid", required_argument, NULL, 'p'},         {NULL, 0, NULL, 0},
     };
     int option;
-    while ((option = getopt_long(argc, argv, "c:s:d:t:w:n:p:", known, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "c:s:d:e:o:t:w:n:p:", known, NULL)) != -1) {
         set_option(argv[0], option);
     }
     parse_address(argv[0], argv[optind]);
-    if (options.connections == 0 || options.size == 0 || options.depth == 0 || options.seconds <= 0) {
+    if (options.connections == 0 || options.size == 0 || options.depth == 0 || options.seconds <= 0 ||
+        (options.close != STAY && options.depth != 1)) {
         usage(argv[0]);
+    }
+    if (options.sources == 0) {
+        options.sources = options.close != STAY ? SOURCES_CLOSE : 1 + options.connections / CONNECTIONS_PER_SOURCE;
     }
 }
 
