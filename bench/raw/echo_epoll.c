@@ -4,18 +4,21 @@
  * one epoll_ctl per connection for its life; one 16 KiB buffer for all; fewer bytes than asked for mean drained, so no
  * read is made only to be told EAGAIN; TCP_NODELAY is inherited from the listener. What the peer does not take is kept,
  * and nothing more is read from it until it has.
- * usage: raw_echo_epoll [PORT]
+ * With --work it spends so many ns more on each message: a known difference, to see whether a comparison finds it.
+ * usage: raw_echo_epoll [--work NS] [PORT]
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { BUFFER_BYTES = 16384, EVENTS = 256, BACKLOG = 4096 };
@@ -28,6 +31,7 @@ typedef struct client {
 } client;
 
 static char buffer[BUFFER_BYTES];
+static int64_t work_ns;
 
 static int fail(const char *what)
 {
@@ -70,8 +74,24 @@ static bool flush_unsent(client *of)
     return true;
 }
 
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void work(void)
+{
+    int64_t end = now_ns() + work_ns;
+    while (now_ns() < end) {}
+}
+
 static bool echo(client *of, size_t size)
 {
+    if (work_ns > 0) {
+        work();
+    }
     ssize_t sent = send(of->fd, buffer, size, MSG_NOSIGNAL);
     if (sent == (ssize_t)size) {
         return true;
@@ -154,6 +174,11 @@ static int listen_on(int port)
 
 int main(int argc, char **argv)
 {
+    if (argc > 2 && strcmp(argv[1], "--work") == 0) {
+        work_ns = atoi(argv[2]);
+        argc -= 2;
+        argv += 2;
+    }
     int listener = listen_on(argc > 1 ? atoi(argv[1]) : 0);
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event events[EVENTS] = {{.events = EPOLLIN | EPOLLET, .data.ptr = NULL}};
