@@ -22,7 +22,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--build", default=os.path.join(os.path.dirname(HERE), "build", "release"), metavar="DIR")
     parser.add_argument("--connections", type=int, default=10000)
-    parser.add_argument("--servers", default="raw,coracle,go", metavar="NAME,...")
+    parser.add_argument("--servers", default="raw,coracle,coracle_uring,go", metavar="NAME,...")
     parser.add_argument("--with", action="append", default=[], dest="extra", metavar="NAME=COMMAND")
     parser.add_argument("--output", metavar="FILE", help="write the table here too")
     return parser.parse_args()
@@ -67,7 +67,8 @@ def await_calm(server):
     return server.private_bytes()
 
 
-def measure(name, command, count):
+def measure(command, count):
+    """What the server needs without connections, for each of `count`, and when all have been closed, in bytes."""
     with Server(command) as server:
         first = connect(server.address, 1)
         echo(first)
@@ -83,8 +84,13 @@ def measure(name, command, count):
         await_files(server, 0, files)
         closed = await_calm(server)
         first[0].close()
-    return "| %s | %d | %d | %d | %d |" % (name, base // 1024, (idle - base) // count, (after_echo - base) // count,
-                                          closed // 1024)
+    return {"base_bytes": base, "idle_bytes": (idle - base) // count, "echo_bytes": (after_echo - base) // count,
+            "closed_bytes": closed}
+
+
+def row(name, values):
+    return "| %s | %d | %d | %d | %d |" % (name, values["base_bytes"] // 1024, values["idle_bytes"],
+                                          values["echo_bytes"], values["closed_bytes"] // 1024)
 
 
 def main():
@@ -95,7 +101,7 @@ def main():
              "|---|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as folder:
         for name, command in commands(options.build, options.extra, options.servers.split(","), folder).items():
-            lines.append(measure(name, command, options.connections))
+            lines.append(row(name, measure(command, options.connections)))
     text = "\n".join(lines) + "\n"
     print(text, end="")
     if options.output:

@@ -3,14 +3,27 @@
 import os
 import resource
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SERVER_CPU, LOAD_CPU = "0", "1"
+START_SECONDS = 20  # until a server that should have started counts as failed
 # No server here uses more than one CPU: what is compared is the work per message, not how many CPUs are at hand.
 ENVIRONMENT = dict(os.environ, GOMAXPROCS="1", COR_WORKERS="1")
+PORT = "PORT"  # in a command: a free port goes here, for servers that do not tell which one they got
+LABELS = {
+    "raw": "raw epoll", "raw_uring": "raw io_uring", "coracle": "coracle epoll", "coracle_uring": "coracle io_uring",
+    "go": "Go", "room": "coracle epoll", "room_uring": "coracle io_uring", "go_room": "Go tutorial",
+    "nats": "nats-server",
+}
+
+
+class Missing(Exception):
+    """A server that cannot be compared with here, and why."""
 
 
 def raise_file_limit():
@@ -20,66 +33,135 @@ def raise_file_limit():
 
 
 def pinned(cpu, command):
-    return ["taskset", "-c", cpu] + command
+    return ["taskset", "-c", cpu] + command if cpu is not None else command
 
 
-def build_go(folder):
-    """Builds Go's server; None without Go."""
+def coracle(build, poller, service, *options):
+    return [os.path.join(build, "coracle"), "serve", "--quiet", "--log-level", "error", "--poller", poller,
+            *options, service + "=127.0.0.1:0"]
+
+
+def known(build):
+    """Every server: name -> command. Those of Go are named by their source."""
+    tool = lambda name: os.path.join(build, "bench", name)  # noqa: E731
+    return {
+        "raw": [tool("raw_echo_epoll")],
+        "raw_uring": [tool("raw_echo_uring")],
+        "coracle": coracle(build, "epoll", "echo"),
+        "coracle_uring": coracle(build, "io_uring", "echo"),
+        "go": ["go/echo.go"],
+        "libuv": [tool("peer_echo_uv")],
+        "libevent": [tool("peer_echo_event")],
+        "room": coracle(build, "epoll", "broadcast"),
+        "room_uring": coracle(build, "io_uring", "broadcast"),
+        "go_room": ["go/room.go"],
+        "nats": ["nats-server", "--addr", "127.0.0.1", "--port", PORT],
+        "redis": ["redis-server", "--bind", "127.0.0.1", "--port", PORT, "--save", "", "--appendonly", "no"],
+    }
+
+
+def build_go(source, folder):
+    """Builds one of Go's servers and gives its path. What the compiler keeps for the next time is in the folder too."""
     if not shutil.which("go"):
-        return None
-    binary = os.path.join(folder, "echo_go")
-    env = dict(os.environ, GOCACHE=os.path.join(folder, "cache"), GO111MODULE="off")
-    subprocess.run(["go", "build", "-o", binary, os.path.join(HERE, "go", "echo.go")], env=env, check=True)
+        raise Missing("go is not installed")
+    binary = os.path.join(folder, "go_" + os.path.basename(source)[:-len(".go")])
+    env = dict(os.environ, GOCACHE=os.path.join(folder, "go-cache"), GO111MODULE="off")
+    subprocess.run(["go", "build", "-o", binary, os.path.join(HERE, source)], env=env, check=True)
     return binary
 
 
+def command(name, build, folder):
+    """The command of one server, built if it is Go's."""
+    if name not in known(build):
+        raise SystemExit("unknown server %s; there are: %s" % (name, " ".join(known(build))))
+    argv = known(build)[name]
+    if argv[0].endswith(".go"):
+        return [build_go(argv[0], folder)]
+    if not shutil.which(argv[0]):
+        raise Missing("%s is not there" % os.path.basename(argv[0]))
+    return argv
+
+
 def commands(build, extra, wanted, folder):
-    """The servers to compare, in order: name -> command."""
-    known = {
-        "raw": [os.path.join(build, "bench", "raw_echo_epoll")],
-        "coracle": [os.path.join(build, "coracle"), "serve", "--quiet", "--log-level", "error", "echo=127.0.0.1:0"],
-    }
-    if "go" in wanted:
-        binary = build_go(folder)
-        if binary:
-            known["go"] = [binary]
-        else:
-            print("go is not installed: left out", file=sys.stderr)
-            wanted = [name for name in wanted if name != "go"]
+    """The servers to compare, in order: name -> command. What is not installed is left out, and said."""
     chosen = {}
     for name in wanted:
-        if name not in known:
-            raise SystemExit("unknown server %s; there are: raw coracle go" % name)
-        chosen[name] = known[name]
+        try:
+            chosen[name] = command(name, build, folder)
+        except Missing as reason:
+            print("%s is left out: %s" % (name, reason), file=sys.stderr)
     for text in extra:
-        name, _, command = text.partition("=")
-        chosen[name] = command.split()
+        name, _, rest = text.partition("=")
+        chosen[name] = rest.split()
     return chosen
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        return held.getsockname()[1]
 
 
 class Server:
     """A running server. Use it in a `with`: it is stopped at the end."""
 
-    def __init__(self, command):
+    def __init__(self, argv, cpu=SERVER_CPU, wrapper=(), environment=None):
+        """`wrapper` is a command that runs the server as its child, such as strace."""
         # A file, not a pipe: nobody reads what a server says while it is measured.
         self.output = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen(pinned(SERVER_CPU, command), stdout=subprocess.PIPE, stderr=self.output,
-                                        env=ENVIRONMENT, text=True)
-        self.pid = self.process.pid
-        self.address = None
+        port = free_port() if PORT in argv else None
+        argv = [str(port) if word == PORT else word for word in argv]
+        self.process = subprocess.Popen(
+            list(wrapper) + pinned(cpu, argv), stdout=subprocess.PIPE if port is None else self.output,
+            stderr=self.output, env=dict(ENVIRONMENT, **(environment or {})), text=True)
+        try:
+            self.address = self.announced() if port is None else self.answering(port)
+            self.pid = self.child() if wrapper else self.process.pid
+        except BaseException:
+            self.stop()
+            raise
+        if self.address is None:
+            text = self.said()
+            self.stop()
+            raise Missing("%s did not start: %s" % (" ".join(argv), text))
+
+    def announced(self):
+        """The address in the line `listening SERVICE NETWORK ADDRESS`; None if the server ends without it."""
         for line in self.process.stdout:
             if line.startswith("listening "):
-                self.address = line.split()[3]
-                break
-        if self.address is None:
-            self.process.wait()
-            self.output.seek(0)
-            raise SystemExit("%s did not start:\n%s" % (" ".join(command), self.output.read()))
+                return line.split()[3]
+        return None
+
+    def answering(self, port):
+        """Waits until the server accepts connections."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                return "127.0.0.1:%d" % port
+            except ConnectionRefusedError:
+                time.sleep(0.02)
+        return None
+
+    def child(self):
+        with open("/proc/%d/task/%d/children" % (self.process.pid, self.process.pid), encoding="ascii") as file:
+            return int(file.read().split()[0])
+
+    def said(self):
+        self.output.seek(0)
+        return self.output.read().strip()[-500:]
 
     def cpu_ticks(self):
         with open("/proc/%d/stat" % self.pid, encoding="ascii") as file:
             fields = file.read().rpartition(")")[2].split()
         return int(fields[11]) + int(fields[12])
+
+    def status_bytes(self, name):
+        """A figure of /proc/PID/status, such as VmHWM: the most memory that was resident at a time."""
+        with open("/proc/%d/status" % self.pid, encoding="ascii") as file:
+            for line in file:
+                if line.startswith(name + ":"):
+                    return int(line.split()[1]) * 1024
+        raise KeyError(name)
 
     def private_bytes(self):
         """Memory that belongs to this process alone."""
@@ -90,18 +172,25 @@ class Server:
                     total += int(line.split()[1]) * 1024
         return total
 
+    def stop(self):
+        """Ends the server; under a wrapper its child, so that the wrapper can say what it has seen."""
+        pid = getattr(self, "pid", self.process.pid)
+        if self.process.poll() is None:
+            os.kill(pid, 15)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.kill(pid, 9)
+            self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        self.output.close()
+
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.process.stdout.close()
-        self.output.close()
+        self.stop()
 
 
 def about():
