@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * An echo server on libevent, for comparison, written for speed: plain persistent events, because a bufferevent reads
- * 4 KiB at a time and costs half as much again; one 16 KiB buffer for all; TCP_NODELAY inherited from the listener. What
- * the peer does not take is kept, and nothing more is read from it until it has.
+ * 4 KiB at a time and costs half as much again; one 16 KiB buffer for all; TCP_NODELAY inherited from the listener.
+ * What the peer does not take is kept, and nothing more is read from it until it has.
  * usage: peer_echo_event [PORT]
  */
 #include <arpa/inet.h>
