@@ -12,15 +12,19 @@ typedef struct server {
     cor_group loop;
     int64_t grace_ns;
     int result;
-    ssize_t read_gave; /* to the handler */
+    int accepted;
+    ssize_t read_gave; /* to the first handler */
 } server;
 
+/* Serves the first client; later ones only asked whether somebody still listens. */
 static void greet_and_read(cor_conn *conn, void *arg)
 {
     server *of = arg;
     char byte;
-    write_all(conn, "!", 1);
-    of->read_gave = cor_read(conn, &byte, 1);
+    if (add(&of->accepted, 1) == 1) {
+        write_all(conn, "!", 1);
+        of->read_gave = cor_read(conn, &byte, 1);
+    }
     T_CODE(cor_close(conn), 0);
 }
 
