@@ -2,11 +2,11 @@
 
 //go:build ignore
 
-// The tutorial's broadcast room (S2) for comparison: a map of connections, one
-// channel of messages, and one goroutine that writes each message to each
-// member in turn. Of its bugs only those are mended that would end or falsify
-// a measurement: the map has a lock, messages may be glued or split, an answer
-// ends in LF, and nothing is printed. Build it with `go build room.go`.
+// A broadcast room as the Go tutorials make it: all members in a map, one
+// goroutine that writes every message to each of them. Framed both ways and
+// with a lock on the map, else no window of messages could be measured.
+//
+//	go build room.go && ./room [ADDRESS]
 package main
 
 import (
@@ -17,47 +17,46 @@ import (
 	"sync"
 )
 
-type request struct {
-	Message string `json:"message"`
-}
-
-type said struct {
-	by      net.Conn
-	message string
+type message struct {
+	from net.Conn
+	text string
 }
 
 var (
 	lock     sync.Mutex
-	pool     = map[string]net.Conn{}
-	messages = make(chan said, 1)
+	pool     = map[net.Conn]string{}
+	messages = make(chan message, 1)
 )
 
-func readMember(key string, conn net.Conn) {
+func read(conn net.Conn) {
 	decoder := json.NewDecoder(conn)
 	for {
-		var got request
-		if err := decoder.Decode(&got); err != nil {
+		var said struct {
+			Message string `json:"message"`
+		}
+		if decoder.Decode(&said) != nil {
 			lock.Lock()
-			delete(pool, key)
+			delete(pool, conn)
 			lock.Unlock()
 			conn.Close()
 			return
 		}
-		messages <- said{conn, got.Message}
+		messages <- message{conn, said.Message}
 	}
 }
 
 func broadcast() {
-	for one := range messages {
-		sender := one.by.RemoteAddr().String()
+	for said := range messages {
 		lock.Lock()
-		for key, conn := range pool {
-			text := sender + " 地址发送了请求消息：" + one.message + "\n"
-			if conn == one.by {
-				text = sender + ": 已经收到信息\n"
+		own := []byte(pool[said.from] + ": 已经收到信息\n")
+		others := []byte(pool[said.from] + " 地址发送了请求消息：" + said.text + "\n")
+		for conn := range pool {
+			text := others
+			if conn == said.from {
+				text = own
 			}
-			if _, err := conn.Write([]byte(text)); err != nil {
-				delete(pool, key)
+			if _, err := conn.Write(text); err != nil {
+				delete(pool, conn)
 			}
 		}
 		lock.Unlock()
@@ -65,7 +64,11 @@ func broadcast() {
 }
 
 func main() {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	address := "127.0.0.1:0"
+	if len(os.Args) > 1 {
+		address = os.Args[1]
+	}
+	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -79,8 +82,8 @@ func main() {
 			os.Exit(1)
 		}
 		lock.Lock()
-		pool[conn.RemoteAddr().String()] = conn
+		pool[conn] = conn.RemoteAddr().String()
 		lock.Unlock()
-		go readMember(conn.RemoteAddr().String(), conn)
+		go read(conn)
 	}
 }
