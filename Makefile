@@ -19,7 +19,8 @@ configure = mkdir -p build/$(1) && cmake --preset $(1) >build/$(1)/configure.log
 help: ## list the targets
 	@echo "Coracle: Go's goroutines, channels and net for C. Targets:"
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "Variables: ARGS=\"$(ARGS)\" for run, JOBS=$(JOBS), DESTDIR and PREFIX for install."
+	@echo "Variables: ARGS=\"$(ARGS)\" for run, JOBS=$(JOBS), DESTDIR and PREFIX for install,"
+	@echo "BENCH_ARGS=\"--only echo --quick\" for bench (bench/side_by_side.py --help)."
 
 deps: deps-check ## install every Debian package that a target below needs
 deps-run:
@@ -80,10 +81,11 @@ aarch64: deps-check ## build for 64-bit ARM and run its self-contained tests und
 fuzz: deps-check ## run each fuzz target for SECONDS_PER_FUZZER seconds
 	@tools/fuzz.sh $(SECONDS_PER_FUZZER)
 
-bench: deps-test ## build and run the benchmarks of bench/
+bench: ## compare with bare kernel loops, Go, libuv, libevent, NATS and Redis: half an hour, results in build/bench
+	@tools/deps.sh bench
 	@$(call configure,release)
 	@cmake --build --preset release
-	@tools/bench.sh build/release/bench
+	@bench/side_by_side.py $(BENCH_ARGS)
 
 cover: deps-check ## measure line coverage of src/, at least 90 %
 	@$(call configure,cover)

@@ -122,7 +122,7 @@ class Server:
         if self.address is None:
             text = self.said()
             self.stop()
-            raise Missing("%s did not start: %s" % (" ".join(argv), text))
+            raise Missing("it did not start: %s" % text)
 
     def announced(self):
         """The address in the line `listening SERVICE NETWORK ADDRESS`; None if the server ends without it."""

@@ -1,113 +1,64 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Compares echo servers on one machine: the raw epoll loop, coracle, Go.
+"""Compares coracle with bare kernel loops and with other servers on one machine, scenario by scenario.
 
-What is compared is the server's CPU time per message. Servers take turns (A B C, A B C, ...), each sample has a fresh
-process, the server has one CPU and the load generator another. Before and after each sample the distance between the
-two CPUs is measured: when it differs, or when other programs used CPU time meanwhile, the sample is taken again.
-Servers are compared within a round, and the median of the rounds' ratios is given. README.md says how to read the
-result, and why the generator works a little on each message (--work).
+What is compared first of all is the server's CPU time per message. Servers take turns (A B C, B C A, ...), each sample
+has a fresh process, the server has one CPU and the load generator another. Before and after each sample the distance
+between the two CPUs is measured: when it differs, or when other programs used CPU time meanwhile, the sample is taken
+again, and a round whose samples saw the machine in different states is taken again as a whole. Servers are compared
+within a round, and the median of the rounds' ratios is given. README.md says how to read the result, and why the
+generator works a little on each message (--work).
+
+Everything is kept in DIR/result.json after each sample; --resume goes on where an interrupted run has stopped.
 """
 import argparse
+import datetime
+import json
 import os
-import resource
-import statistics
+import signal
 import subprocess
 import sys
-import tempfile
 import time
 
-from servers import HERE, LOAD_CPU, Server, about, commands, pinned, raise_file_limit
+import report
+import scenarios
+from sampling import Failed, Sampler, disturbed, same_state
+from servers import HERE, Missing, about, command, raise_file_limit
 
-SAME_STATE = 1.5  # distances of the CPUs that differ by less are one state of the machine
-FOREIGN_MAX = 0.03  # of one CPU's time may be used by others during a sample
+ROOT = os.path.dirname(HERE)
+ROUND_TRIES = 3  # of a round in which the machine changed
+QUICK = {"rounds": 2, "seconds": 0.3, "warmup": 0.1, "tries": 1}
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--build", default=os.path.join(os.path.dirname(HERE), "build", "release"), metavar="DIR")
-    parser.add_argument("--connections", default="100,1000", metavar="N,...")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2)
-    parser.add_argument("--warmup", type=float, default=0.4)
+    parser.add_argument("--only", default="", metavar="NAME,...", help="these scenarios, or all whose names begin so")
+    parser.add_argument("--list", action="store_true", help="list the scenarios and end")
+    parser.add_argument("--servers", default="", metavar="NAME,...", help="only these")
+    parser.add_argument("--with", action="append", default=[], dest="extra", metavar="NAME=COMMAND",
+                        help="an echo server to compare as well; it prints `listening echo tcp ADDRESS`")
+    parser.add_argument("--connections", default="", metavar="N,...",
+                        help="instead of the scenarios: echo with so many connections, --size and --depth")
     parser.add_argument("--size", type=int, default=64, help="bytes of a message")
     parser.add_argument("--depth", type=int, default=1, help="messages under way per connection")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1.5, help="that a sample is measured")
+    parser.add_argument("--warmup", type=float, default=0.3)
+    parser.add_argument("--tries", type=int, default=3, help="of a sample that is disturbed")
+    parser.add_argument("--quick", action="store_true", help="2 rounds of 0.3 s, few connections: to try it out")
     parser.add_argument("--work", type=int, default=250, metavar="NS", help="the generator spends on each message")
     # Not a real-time class: within it Go's background threads would not come to run, and connections would starve.
     parser.add_argument("--priority", action="store_true",
                         help="run everything at the highest niceness (root; for a machine that others use too)")
-    parser.add_argument("--servers", default="raw,coracle,go", metavar="NAME,...")
-    parser.add_argument("--with", action="append", default=[], dest="extra", metavar="NAME=COMMAND",
-                        help="compare this server as well; it prints `listening echo tcp ADDRESS`")
-    parser.add_argument("--tries", type=int, default=4, help="of a sample that is disturbed")
-    parser.add_argument("--output", metavar="FILE", help="write the tables here too")
-    return parser.parse_args()
-
-
-class Sample:
-    """One run of the load generator against one server."""
-
-    def __init__(self, values, before, after, foreign):
-        self.values = values
-        self.distance = min(before, after)
-        self.changed = max(before, after) > SAME_STATE * min(before, after)
-        self.foreign = foreign
-
-    def disturbed(self):
-        return self.changed or self.foreign > FOREIGN_MAX
-
-    def __getitem__(self, name):
-        return self.values[name]
-
-
-class Bench:
-    def __init__(self, options, servers):
-        self.options = options
-        self.servers = servers
-        self.tools = os.path.join(options.build, "bench")
-
-    def distance(self):
-        out = subprocess.run([os.path.join(self.tools, "raw_c2c")], capture_output=True, text=True, check=True)
-        return float(out.stdout)
-
-    def load(self, server, connections):
-        command = [os.path.join(self.tools, "raw_load"), "--connections", str(connections), "--pid", str(server.pid),
-                   "--size", str(self.options.size), "--depth", str(self.options.depth),
-                   "--work", str(self.options.work),
-                   "--seconds", str(self.options.seconds), "--warmup", str(self.options.warmup), server.address]
-        limit = 20 + 5 * (self.options.seconds + self.options.warmup)
-        out = subprocess.run(pinned(LOAD_CPU, command), capture_output=True, text=True, check=False, timeout=limit)
-        if out.returncode != 0:
-            raise SystemExit("load generator: " + out.stderr.strip())
-        return {name: float(value) for name, value in (pair.split("=") for pair in out.stdout.split())}
-
-    def sample_once(self, name, connections):
-        before = self.distance()
-        with Server(self.servers[name]) as server:
-            busy, own, start = busy_seconds(), own_seconds(server), time.monotonic()
-            values = self.load(server, connections)
-            took = time.monotonic() - start
-            foreign = (busy_seconds() - busy - (own_seconds(server) - own)) / took
-        return Sample(values, before, self.distance(), foreign)
-
-    def sample(self, name, connections):
-        """Takes a sample until it is undisturbed; the least disturbed one if that never happens."""
-        taken = []
-        for _ in range(self.options.tries):
-            taken.append(self.sample_once(name, connections))
-            if not taken[-1].disturbed():
-                return taken[-1]
-        return min(taken, key=lambda one: (one.changed, one.foreign))
-
-    def run(self, connections):
-        """The rounds: a list of name -> sample."""
-        rounds = []
-        for number in range(self.options.rounds):
-            rounds.append({name: self.sample(name, connections) for name in self.servers})
-            note("%d connections, round %d of %d: %s" % (connections, number + 1, self.options.rounds, "  ".join(
-                "%s %.3f us%s" % (name, one["server_us"], " (disturbed)" if one.disturbed() else "")
-                for name, one in rounds[-1].items())))
-        return rounds
+    parser.add_argument("--build", default=os.path.join(ROOT, "build", "release"), metavar="DIR")
+    parser.add_argument("--output", metavar="DIR", help="for results, default build/bench/<date and time>")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --output, or with the newest one")
+    options = parser.parse_args()
+    if options.quick:
+        for name, value in QUICK.items():
+            if getattr(options, name) == parser.get_default(name):
+                setattr(options, name, value)
+    return options
 
 
 def note(text):
@@ -126,70 +77,171 @@ def take_priority():
         note("--priority: %s" % error)
 
 
-def busy_seconds():
-    """CPU time that anybody has used on this machine."""
-    with open("/proc/stat", encoding="ascii") as file:
-        user, nice, system, _, _, irq, softirq, steal = map(int, file.readline().split()[1:9])
-    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+def choose(options):
+    """The scenarios to measure, with the servers in each."""
+    if options.connections:
+        chosen = [scenarios.echo(count, options.size, options.depth, options.work,
+                                 "Echo, %d B, %d connections, %d under way on each" % (
+                                     options.size, count, options.depth))
+                  for count in map(int, options.connections.split(","))]
+    else:
+        known = scenarios.all_scenarios(options.work, options.quick)
+        names = {one.name for one in known}
+        starts = [start for start in options.only.split(",") if start not in names]
+        chosen = [one for one in known if one.name in options.only.split(",") or one.name.startswith(tuple(starts))]
+    if not chosen:
+        raise SystemExit("no scenario begins with %s; --list lists them" % options.only)
+    names = options.servers.split(",")
+    for one in chosen:
+        if options.servers:
+            one.entries = [entry for entry in one.entries if entry.server in names]
+        if one.name.startswith(("echo", "churn")):
+            for text in options.extra:
+                name = text.partition("=")[0]
+                one.entries.append(scenarios.Entry(name, name, one.entries[0].load))
+    return [one for one in chosen if one.entries]
 
 
-def own_seconds(server):
-    """CPU time of the server and of the children that have ended: the load generator."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return server.cpu_ticks() / os.sysconf("SC_CLK_TCK") + children.ru_utime + children.ru_stime
+def find_commands(options, chosen):
+    """The commands of all servers that the scenarios need; entries whose server is not installed are taken out."""
+    found, missing = {}, {}
+    for text in options.extra:
+        name, _, rest = text.partition("=")
+        found[name] = rest.split()
+    for name in {entry.server for one in chosen for entry in one.entries} - set(found):
+        try:
+            found[name] = [] if name.startswith("bench_") else command(
+                name, options.build, os.path.join(options.build, "bench"))
+        except Missing as reason:
+            missing[name] = str(reason)
+            note("%s is left out: %s" % (name, reason))
+    for one in chosen:
+        one.entries = [entry for entry in one.entries if entry.server not in missing]
+    return found
 
 
-def ratios(rounds, name, base):
-    """Ratio to another server in each round in which the machine was in one state."""
-    if base not in rounds[0]:
-        return []
-    return [one[name]["server_us"] / one[base]["server_us"] for one in rounds
-            if max(one[name].distance, one[base].distance) <= SAME_STATE * min(one[name].distance, one[base].distance)]
+def output_folder(options):
+    folder = os.path.join(ROOT, "build", "bench")
+    if options.output:
+        folder = options.output
+    elif options.resume:
+        runs = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+        runs = [name for name in runs if os.path.exists(os.path.join(folder, name, "result.json"))]
+        if not runs:
+            raise SystemExit("there is no run in %s to go on with" % folder)
+        folder = os.path.join(folder, runs[-1])
+    else:
+        folder = os.path.join(folder, datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S"))
+    os.makedirs(folder, exist_ok=True)
+    return folder
 
 
-def spread(values, form):
-    if not values:
-        return "-"
-    return ("%s (%s to %s)" % (form, form, form)) % (statistics.median(values), min(values), max(values))
+def commit():
+    out = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True,
+                         check=False)
+    return out.stdout.strip() or "unknown"
 
 
-def table(connections, rounds):
-    lines = ["", "### %d connections" % connections, "",
-             "| server | CPU per message, us | to raw | to Go | busy | messages/s | p50, us | p99, us | starved | "
-             "disturbed |", "|---|---|---|---|---|---|---|---|---|---|"]
-    for name in rounds[0]:
-        samples = [one[name] for one in rounds]
-        median = lambda key: statistics.median(one[key] for one in samples)  # noqa: E731
-        lines.append("| %s | %s | %s | %s | %.0f %% | %.0f | %.0f | %.0f | %.0f | %d of %d |" % (
-            name, spread([one["server_us"] for one in samples], "%.3f"), spread(ratios(rounds, name, "raw"), "%.3f"),
-            spread(ratios(rounds, name, "go"), "%.3f"), 100 * median("server_cpu"), median("per_s"),
-            median("p50_us"), median("p99_us"),
-            max(one["starved"] for one in samples), sum(one.disturbed() for one in samples), len(samples)))
-    return lines
+class Run:
+    """All samples of one run, kept in a file."""
+
+    def __init__(self, folder, options):
+        self.path = os.path.join(folder, "result.json")
+        self.data = {"date": datetime.datetime.now().strftime("%Y-%m-%d %H:%M"), "machine": about(),
+                     "commit": commit(), "rounds": options.rounds, "seconds": options.seconds, "work": options.work,
+                     "scenarios": {}}
+        if options.resume and os.path.exists(self.path):
+            with open(self.path, encoding="utf-8") as file:
+                self.data = json.load(file)
+            for name in ("seconds", "work"):
+                if self.data[name] != getattr(options, name):
+                    raise SystemExit("--resume: that run was made with --%s %g" % (name, self.data[name]))
+            if self.data["commit"] != commit():
+                note("warning: the run was begun at commit %s, this is %s" % (self.data["commit"], commit()))
+
+    def scenario(self, one):
+        """What is known of a scenario: its title, the labels of its entries, the rounds, what failed."""
+        kept = self.data["scenarios"].setdefault(one.name, {"title": one.title, "entries": {}, "rounds": [],
+                                                            "failures": {}})
+        kept["entries"].update((entry.key, entry.label()) for entry in one.entries)
+        kept.update(main=one.main, bases=list(one.bases), aims=[vars(aim) for aim in one.aims])
+        return kept
+
+    def save(self):
+        with open(self.path + ".new", "w", encoding="utf-8") as file:
+            json.dump(self.data, file, indent=1)
+        os.replace(self.path + ".new", self.path)
+
+
+class Progress:
+    """Says how far it is and how long it will take, from what was planned and what it took until now."""
+
+    def __init__(self, planned):
+        self.planned, self.done, self.start = planned, 0.0, time.monotonic()
+
+    def left(self):
+        slower = (time.monotonic() - self.start) / self.done if self.done > 0 else 1
+        return "%.0f min left" % ((self.planned - self.done) * slower / 60)
+
+
+def measure_round(sampler, one, number, kept):
+    """One sample of each entry; again if the machine changed between them."""
+    order = one.entries[number % len(one.entries):] + one.entries[:number % len(one.entries)]
+    for _ in range(ROUND_TRIES):
+        samples = {}
+        for entry in order:
+            try:
+                samples[entry.key] = sampler.take(one, entry)
+                kept["failures"].pop(entry.key, None)
+            except (Failed, Missing) as reason:
+                kept["failures"][entry.key] = str(reason)
+                note("%s, %s: %s" % (one.name, entry.label(), reason))
+                one.entries = [other for other in one.entries if other is not entry]
+        if not samples or same_state(*(sample["distance"] for sample in samples.values())):
+            break
+    return samples
+
+
+def measure(sampler, one, rounds, run, progress):
+    kept = run.scenario(one)
+    for number in range(len(kept["rounds"]), min(rounds, one.rounds_max)):
+        samples = measure_round(sampler, one, number, kept)
+        kept["rounds"].append(samples)
+        run.save()
+        progress.done += one.duration(sampler.seconds, sampler.warmup, 1)
+        note("%s, round %d of %d: %s (%s)" % (one.name, number + 1, min(rounds, one.rounds_max), "  ".join(
+            "%s %s%s" % (key, report.brief(one.main, sample["values"]), " disturbed" if disturbed(sample) else "")
+            for key, sample in samples.items()), progress.left()))
 
 
 def main():
     options = arguments()
+    chosen = choose(options)
+    if options.list:
+        for one in chosen:
+            print("%-18s %s: %s" % (one.name, one.title, ", ".join(entry.label() for entry in one.entries)))
+        return
     raise_file_limit()
     if options.priority:
         take_priority()
-    with tempfile.TemporaryDirectory() as folder:
-        servers = commands(options.build, options.extra, options.servers.split(","), folder)
-        bench = Bench(options, servers)
-        lines = ["%s. Messages of %d bytes, %d under way per connection; the generator works %d ns on each. "
-                 "%d rounds of %g s; median (least to most)." % (
-                     about(), options.size, options.depth, options.work, options.rounds, options.seconds)]
-        for connections in map(int, options.connections.split(",")):
-            rounds = bench.run(connections)
-            distances = [one.distance for each in rounds for one in each.values()]
-            lines += table(connections, rounds)
-            lines.append("")
-            lines.append("Cache line from CPU to CPU and back: %.0f to %.0f ns." % (min(distances), max(distances)))
-    text = "\n".join(lines) + "\n"
-    print(text, end="")
-    if options.output:
-        with open(options.output, "w", encoding="utf-8") as file:
-            file.write(text)
+    sampler = Sampler(options.build, find_commands(options, chosen), options.seconds, options.warmup, options.tries)
+    folder = output_folder(options)
+    run = Run(folder, options)
+    progress = Progress(sum(one.duration(options.seconds, options.warmup, options.rounds) for one in chosen))
+    note("%d scenarios, %d rounds; about %.0f minutes, longer if the machine is busy. Results: %s" % (
+        len(chosen), options.rounds, progress.planned / 60, folder))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stopped = False
+    try:
+        for one in chosen:
+            measure(sampler, one, options.rounds, run, progress)
+    except KeyboardInterrupt:
+        stopped = True
+    run.save()
+    print(report.write(run.path), end="")
+    if stopped:
+        note("stopped; go on with: bench/side_by_side.py --resume --output %s and the same options" % folder)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Installs the Debian packages that are missing; does nothing, quickly, when all are there.
-# usage: deps.sh run|test|check     each includes those before it; --list prints the names instead
+# usage: deps.sh run|test|check|bench     check and bench include test, test includes run; --list prints the names
 set -eu
 
 run="build-essential cmake pkg-config libjson-c-dev liburing-dev"
 # valgrind needs libc6-dbg to know the dynamic loader.
 test="libcmocka-dev python3 valgrind libc6-dbg strace golang-go netcat-openbsd ncat socat iproute2 procps"
 check="clang clang-tidy clang-format libclang-rt-14-dev gcovr"
+# Who is compared with, and what draws the plots.
+bench="libuv1-dev libevent-dev nats-server redis-server gnuplot-nox"
 # The emulated run makes sense only where the machine is not ARM itself.
 emulate="qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 
@@ -23,8 +25,9 @@ check)
     packages="$run $test $check"
     [ "$(uname -m)" = aarch64 ] || packages="$packages $emulate"
     ;;
+bench) packages="$run $test $bench" ;;
 *)
-    echo "usage: $0 [--list] run|test|check" >&2
+    echo "usage: $0 [--list] run|test|check|bench" >&2
     exit 2
     ;;
 esac

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: MIT
+"""One sample: one fresh server under one load, with the state of the machine before, during and after it."""
+import math
+import os
+import resource
+import statistics
+import subprocess
+import time
+
+from servers import LOAD_CPU, Server, pinned
+
+SAME_STATE = 1.5  # distances of the CPUs that differ by less are one state of the machine
+FOREIGN_MAX = 0.03  # of one CPU's time may be used by others during a sample
+STRACE_CALLS = {  # what belongs to a message, not to starting, accepting or ending
+    "read", "readv", "recvfrom", "recvmsg", "write", "writev", "sendto", "sendmsg", "epoll_wait", "epoll_pwait",
+    "epoll_pwait2", "epoll_ctl", "io_uring_enter", "futex", "sched_yield", "nanosleep", "poll",
+}
+
+
+class Failed(Exception):
+    """A sample that could not be taken, and why."""
+
+
+def same_state(*distances):
+    return max(distances) <= SAME_STATE * min(distances)
+
+
+def disturbed(sample):
+    return sample["changed"] or sample["foreign"] > FOREIGN_MAX
+
+
+def pairs(text):
+    """A line of key=value, as the load generators print it; without what was divided by nothing."""
+    values = {name: float(value) for name, _, value in (word.partition("=") for word in text.split()) if value}
+    return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+def busy_seconds():
+    """CPU time that anybody has used on this machine."""
+    with open("/proc/stat", encoding="ascii") as file:
+        user, nice, system, _, _, irq, softirq, steal = map(int, file.readline().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def own_seconds(server):
+    """CPU time of the server and of the children that have ended: the load generators."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return server.cpu_ticks() / os.sysconf("SC_CLK_TCK") + children.ru_utime + children.ru_stime
+
+
+class Sampler:
+    """Takes samples of entries (see scenarios.py) with the programs of one build."""
+
+    def __init__(self, build, commands, seconds, warmup, tries):
+        self.build = build
+        self.commands = commands
+        self.seconds = seconds
+        self.warmup = warmup
+        self.tries = tries
+
+    def tool(self, name):
+        path = os.path.join(self.build, "bench", name)
+        if not os.access(path, os.X_OK):
+            raise Failed("%s is not there" % name)
+        return path
+
+    def distance(self):
+        out = subprocess.run([self.tool("raw_c2c")], capture_output=True, text=True, check=True)
+        return float(out.stdout)
+
+    def generators(self, tool, server, options, seconds, count=1):
+        """Runs load generators at the same time, on the load's CPU or, if several, each on one; what each printed."""
+        argv = [self.tool(tool), "--pid", str(server.pid), "--seconds", str(seconds), "--warmup", str(self.warmup),
+                *map(str, options), server.address]
+        running = [subprocess.Popen(pinned(LOAD_CPU if count == 1 else str(cpu), argv), stdout=subprocess.PIPE,
+                                    stderr=subprocess.PIPE, text=True) for cpu in range(count)]
+        try:
+            printed = [process.communicate(timeout=30 + 5 * (seconds + self.warmup)) for process in running]
+        except subprocess.TimeoutExpired as late:
+            raise Failed("%s did not end" % tool) from late
+        finally:
+            for process in running:
+                process.kill()
+                process.wait()
+        for process, (_, error) in zip(running, printed):
+            if process.returncode != 0:
+                raise Failed(error.strip() or "%s: exit %d" % (tool, process.returncode))
+        each = [pairs(out) for out, _ in printed]
+        if any("kept" not in one and one.get("messages", one.get("deliveries")) == 0 for one in each):
+            raise Failed("%s: nothing came back" % tool)
+        return each
+
+    def take(self, scenario, entry):
+        """Takes a sample until it is undisturbed; the least disturbed one if that never happens."""
+        taken = []
+        for _ in range(self.tries):
+            taken.append(self.take_once(scenario, entry))
+            if not disturbed(taken[-1]):
+                return taken[-1]
+        return min(taken, key=lambda one: (one["changed"], one["foreign"]))
+
+    def take_once(self, scenario, entry):
+        before = self.distance()
+        values, foreign = scenario.measure(self, entry)
+        after = self.distance()
+        return {"values": values, "distance": min(before, after), "changed": not same_state(before, after),
+                "foreign": foreign}
+
+    def start(self, entry, **how):
+        return Server(self.commands[entry.server] + list(entry.arguments), **how)
+
+
+class Foreign:
+    """Counts the CPU time that others use while one server is measured, as a part of one CPU."""
+
+    def __init__(self, server):
+        self.server = server
+        self.start = time.monotonic()
+        self.busy, self.own = busy_seconds(), own_seconds(server)
+
+    def part(self):
+        used = busy_seconds() - self.busy - (own_seconds(self.server) - self.own)
+        return used / (time.monotonic() - self.start)
+
+
+def load(sampler, entry):
+    """Messages there and back, or connections opened and closed: raw_load."""
+    with sampler.start(entry, cpu=entry.cpu) as server:
+        foreign = Foreign(server)
+        each = sampler.generators("raw_load", server, entry.load, sampler.seconds * entry.longer, entry.generators)
+        values = dict(each[0])
+        if len(each) > 1:
+            for name in ("messages", "per_s", "starved"):
+                values[name] = sum(one[name] for one in each)
+            values["server_cpu"] = statistics.mean(one["server_cpu"] for one in each)
+            values["server_us"] = values["server_cpu"] * 1e6 / values["per_s"]
+            values["p99_us"] = max(one["p99_us"] for one in each)
+        return values, foreign.part()
+
+
+def fanout(sampler, entry):
+    """One publisher and many receivers: raw_fanout."""
+    with sampler.start(entry) as server:
+        foreign = Foreign(server)
+        values = sampler.generators("raw_fanout", server, entry.load, sampler.seconds * entry.longer)[0]
+        return dict(values, memory_mb=values["grew_kib"] * 1024 / 1e6), foreign.part()
+
+
+def system_calls(sampler, entry):
+    """System calls per message, counted by strace; it slows the server down and is no measure of time."""
+    counted = os.path.join(sampler.build, "bench", "strace.%d" % os.getpid())
+    try:
+        with sampler.start(entry, wrapper=["strace", "-c", "-f", "-o", counted]) as server:
+            warmup, sampler.warmup = sampler.warmup, 0
+            try:
+                printed = sampler.generators("raw_load", server, entry.load, sampler.seconds * entry.longer)
+            finally:
+                sampler.warmup = warmup
+        with open(counted, encoding="utf-8") as file:
+            rows = [line.split() for line in file]
+    finally:
+        if os.path.exists(counted):
+            os.remove(counted)
+    messages = printed[0]["messages"]
+    calls = {row[-1]: int(row[3]) / messages for row in rows if len(row) >= 5 and row[-1] in STRACE_CALLS}
+    return dict(calls, total=sum(calls.values())), 0.0
+
+
+def primitives(sampler, entry):
+    """What a primitive costs: one program of bench/, ns per operation by case, least of its rounds and median."""
+    out = subprocess.run(pinned("0", [sampler.tool(entry.server)]), capture_output=True, text=True, timeout=120,
+                         check=False)
+    if out.returncode != 0:
+        raise Failed(out.stderr.strip())
+    rows = [line.split() for line in out.stdout.splitlines()]
+    # Between two workers on one CPU nothing is measured but the kernel's scheduler.
+    return {row[0]: float(row[1]) for row in rows if row[2:3] == ["ns/op"] and not row[0].endswith("_across")}, 0.0

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: MIT
+"""What `make bench` measures: scenarios, the servers in each, and what is aimed at."""
+import dataclasses
+import typing
+
+import idle_memory
+import sampling
+from servers import LABELS, SERVER_CPU
+
+ECHO = ("raw", "raw_uring", "coracle", "coracle_uring", "go", "libuv", "libevent")
+OURS = ("coracle", "coracle_uring")
+IDLE_CONNECTIONS = 10000
+IDLE_BYTES = 4300  # 4.2 KB of 1,024 bytes
+
+
+@dataclasses.dataclass
+class Entry:
+    """One row: a server, how it is started and what load it gets."""
+    key: str
+    server: str
+    load: tuple = ()
+    arguments: tuple = ()  # more of the server's command
+    cpu: typing.Optional[str] = SERVER_CPU
+    generators: int = 1
+    longer: float = 1  # how much longer than others this sample is measured
+    note: str = ""
+
+    def label(self):
+        return LABELS.get(self.server, self.server) + (", " + self.note if self.note else "")
+
+
+@dataclasses.dataclass
+class Aim:
+    """A figure that should be at most (or at least) some limit: a value, or its ratio to another entry's."""
+    entry: str
+    value: str
+    limit: float
+    to: str = ""
+    least: bool = False
+
+
+@dataclasses.dataclass
+class Scenario:
+    """Entries that are compared with each other. `seconds` is what a sample takes beside the measured time."""
+    name: str
+    title: str
+    measure: typing.Callable
+    entries: list
+    aims: list = dataclasses.field(default_factory=list)
+    main: str = "server_us"  # what ratios are made of
+    bases: tuple = ("raw", "go")  # the entries that ratios are made to
+    rounds_max: int = 1000
+    seconds: float = 0.3
+
+    def duration(self, seconds, warmup, rounds):
+        once = sum(self.seconds + warmup + seconds * entry.longer for entry in self.entries)
+        return once * min(rounds, self.rounds_max)
+
+
+def each(servers, load, **how):
+    return [Entry(key=name, server=name, load=load, **how) for name in servers]
+
+
+def echo(connections, size, depth, work, title, aims=(), servers=ECHO, **how):
+    name = "echo_%d_%d" % (size, connections) + ("_depth_%d" % depth if depth > 1 else "")
+    load = ("--connections", connections, "--size", size, "--depth", depth, "--work", work)
+    return Scenario(name, title, sampling.load, each(servers, load), aims=list(aims),
+                    seconds=0.3 + connections / 8000, **how)
+
+
+def spin(work):
+    """Latency of a lonely connection: a worker that polls a while before it sleeps."""
+    load = ("--connections", 1, "--work", work)
+    spinning = [Entry(name + "_spin", name, load, ("--spin", "50us"), note="--spin 50us") for name in OURS]
+    return Scenario("latency_1", "Latency of one connection, 64 B", sampling.load,
+                    each(("raw", "coracle", "coracle_uring"), load) + spinning + each(("go",), load), main="p50_us",
+                    aims=[Aim(one.key, "p50_us", 0.4, "raw") for one in spinning])
+
+
+def churn(how, uring, go, work):
+    load = ("--connections", 32, "--close", how, "--work", work)
+    return Scenario("churn_" + how, "Connect, one echo, close with a %s" % how.upper(), sampling.load,
+                    each(ECHO, load),
+                    aims=[Aim("coracle", "server_us", 1.02, "raw"), Aim("coracle_uring", "server_us", uring, "raw"),
+                          Aim("coracle", "server_us", go, "go")])
+
+
+def room(receivers, window, aims=()):
+    def load(protocol):
+        return ("--receivers", receivers, "--window", window, "--size", 64, "--protocol", protocol)
+    entries = each(("room", "room_uring", "go_room"), load("room")) + [
+        Entry("nats", "nats", load("nats")), Entry("redis", "redis", load("redis"))]
+    return Scenario("fanout_%d_%d" % (receivers, window),
+                    "Fan-out to %s receivers, 64 B, window %d" % (format(receivers, ","), window), sampling.fanout,
+                    entries, aims=list(aims), main="per_s", bases=("go_room", "nats", "redis"),
+                    seconds=0.3 + receivers / 3000)
+
+
+def room_aims():
+    return [aim for name in ("room", "room_uring") for aim in (
+        Aim(name, "per_s", 10e6, least=True), Aim(name, "per_s", 2, "redis", True),
+        Aim(name, "per_s", 2.5, "nats", True), Aim(name, "per_s", 50, "go_room", True))]
+
+
+def stalled():
+    """A receiver that stops reading: what the other 99 still get of what they got before, in the same time after."""
+    def load(protocol):
+        return ("--receivers", 100, "--window", 16, "--size", 4096, "--stalled", 1, "--protocol", protocol)
+    entries = each(("room", "room_uring", "go_room"), load("room"), longer=2) + [
+        Entry(name, name, load(name), longer=2) for name in ("nats", "redis")]
+    return Scenario("fanout_stalled", "Fan-out to 100 receivers, 4 KB, one of them stops reading", sampling.fanout,
+                    entries, main="kept", bases=(), rounds_max=3, seconds=4, aims=[
+                        aim for name in ("room", "room_uring")
+                        for aim in (Aim(name, "kept", 0.95, least=True), Aim(name, "memory_mb", 16))])
+
+
+def workers(work):
+    """Two workers on two CPUs, which they share with two generators, beside one worker."""
+    load = ("--connections", 50, "--work", work)
+    entries, aims = [], []
+    for name in OURS:
+        for count in (1, 2):
+            entries.append(Entry("%s_%d" % (name, count), name, load, ("--workers", str(count)), cpu=None,
+                                 generators=2, note="%d worker%s" % (count, "s" if count > 1 else "")))
+        aims += [Aim(name + "_2", "per_s", 1.0, name + "_1", True), Aim(name + "_2", "server_us", 1.05, name + "_1")]
+    return Scenario("workers", "Two workers beside one, 2 generators of 50 connections", sampling.load, entries,
+                    aims=aims, bases=())
+
+
+def many(count, base, work):
+    """As many connections as descriptors allow; each must get its answers."""
+    entries, aims = [], []
+    for name in ("raw",) + OURS:
+        for connections in (base, count):
+            entries.append(Entry("%s_%d" % (name, connections), name,
+                                 ("--connections", connections, "--work", work), longer=1 if connections == base else 2,
+                                 note="%s connections" % format(connections, ",")))
+        if name != "raw":
+            aims += [Aim("%s_%d" % (name, count), "starved", 0),
+                     Aim("%s_%d" % (name, count), "server_us", 1.5, "%s_%d" % (name, base))]
+    return Scenario("many", "%s connections at once" % format(count, ","), sampling.load, entries, aims=aims,
+                    bases=(), rounds_max=3, seconds=1.5)
+
+
+def control(work):
+    """The harness itself: the same server twice, and one that is known to need 250 ns more on each message."""
+    load = ("--connections", 100, "--work", work)
+    return Scenario("control", "Control: the raw loop against itself, and against itself with 250 ns of work",
+                    sampling.load, [Entry("raw", "raw", load), Entry("again", "raw", load, note="again"),
+                                    Entry("slower", "raw", load, ("--work", "250"), note="250 ns more per message")],
+                    bases=("raw",))
+
+
+def system_calls():
+    entries = each(ECHO, ("--connections", 100), longer=2)
+    return Scenario("system_calls", "System calls per echo, 64 B, 100 connections", sampling.system_calls, entries,
+                    main="total", bases=(), rounds_max=1, seconds=1,
+                    aims=[Aim("coracle", "total", 2.05), Aim("coracle_uring", "total", 1.1)])
+
+
+def primitives():
+    names = ("switch", "spawn", "chan", "select", "mutex", "timer", "deadline", "pipe")
+    entries = [Entry(name, "bench_" + name) for name in names]
+    return Scenario("primitives", "Primitives, one worker", sampling.primitives, entries, main="cases", bases=(),
+                    rounds_max=3, seconds=0.5, aims=[
+                        Aim("switch", "switch_2_tasks", 4.5), Aim("spawn", "spawn_exit", 25),
+                        Aim("chan", "chan_unbuffered", 20), Aim("select", "select_2_hand_off", 40),
+                        Aim("deadline", "deadline_set_read", 10)])
+
+
+def measure_idle(sampler, entry):
+    values = idle_memory.measure(sampler.commands[entry.server], *entry.load)
+    return dict(values, left_bytes=values["closed_bytes"] - values["base_bytes"]), 0.0
+
+
+def idle(connections):
+    entries = each(("raw", "coracle", "coracle_uring", "go"), (connections,))
+    return Scenario("idle", "Memory per idle connection, %s connections" % format(connections, ","), measure_idle,
+                    entries, main="idle_bytes", bases=(), rounds_max=1, seconds=8, aims=[
+                        Aim(name, value, limit) for name in OURS
+                        for value, limit in (("idle_bytes", IDLE_BYTES), ("left_bytes", 8e6))])
+
+
+def all_scenarios(work, quick):
+    """In the order in which they are measured. Quick ones have fewer connections where opening them takes long."""
+    few = (Aim("coracle", "server_us", 1.02, "raw"), Aim("coracle", "server_us", 0.80, "go"))
+    hundred = few + (
+        Aim("coracle_uring", "server_us", 1.03, "raw_uring"), Aim("coracle_uring", "server_us", 1.0, "raw"),
+        Aim("coracle", "p99_us", 1.0, "raw"), Aim("coracle", "p99_us", 0.5, "go"),
+        Aim("coracle_uring", "p99_us", 1.0, "raw"), Aim("coracle_uring", "p99_us", 0.5, "go"))
+    great = (Aim("coracle", "server_us", 1.05, "raw"), Aim("coracle_uring", "server_us", 0.90, "raw"))
+    return [
+        control(work),
+        echo(1, 64, 1, work, "Echo, 64 B, 1 connection"),
+        echo(10, 64, 1, work, "Echo, 64 B, 10 connections", few),
+        echo(100, 64, 1, work, "Echo, 64 B, 100 connections", hundred),
+        echo(1000, 64, 1, work, "Echo, 64 B, 1,000 connections", few),
+        echo(10000, 64, 1, work, "Echo, 64 B, 10,000 connections", great),
+        echo(100, 16384, 1, work, "Echo, 16 KB, 100 connections", (
+            Aim("coracle", "server_us", 1.02, "raw"), Aim("coracle", "server_us", 0.88, "go"))),
+        echo(100, 64, 16, work // 16, "Echo, 64 B, 100 connections, 16 messages under way on each", few),
+        churn("fin", 0.92, 0.90, work),
+        churn("rst", 0.87, 0.72, work),
+        spin(work),
+        room(100, 64, room_aims()),
+        room(1000, 64, room_aims()),
+        room(100, 1),
+        room(1000, 1),
+        stalled(),
+        workers(work),
+        many(2000 if quick else 18000, 1000, work),
+        system_calls(),
+        primitives(),
+        idle(1000 if quick else IDLE_CONNECTIONS),
+    ]
