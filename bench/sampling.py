@@ -11,6 +11,7 @@ from servers import LOAD_CPU, Server, pinned
 
 SAME_STATE = 1.5  # distances of the CPUs that differ by less are one state of the machine
 FOREIGN_MAX = 0.03  # of one CPU's time may be used by others during a sample
+FAILURES_MAX = 3  # of one sample: a short one may fail once on a machine that is very busy
 STRACE_CALLS = {  # what belongs to a message, not to starting, accepting or ending
     "read", "readv", "recvfrom", "recvmsg", "write", "writev", "sendto", "sendmsg", "epoll_wait", "epoll_pwait",
     "epoll_pwait2", "epoll_ctl", "io_uring_enter", "futex", "sched_yield", "nanosleep", "poll",
@@ -92,9 +93,15 @@ class Sampler:
 
     def take(self, scenario, entry):
         """Takes a sample until it is undisturbed; the least disturbed one if that never happens."""
-        taken = []
-        for _ in range(self.tries):
-            taken.append(self.take_once(scenario, entry))
+        taken, failed = [], 0
+        while len(taken) < self.tries:
+            try:
+                taken.append(self.take_once(scenario, entry))
+            except Failed:
+                failed += 1
+                if failed == FAILURES_MAX:
+                    raise
+                continue
             if not disturbed(taken[-1]):
                 return taken[-1]
         return min(taken, key=lambda one: (one["changed"], one["foreign"]))

@@ -26,7 +26,6 @@ from sampling import Failed, Sampler, disturbed, same_state
 from servers import HERE, Missing, about, command, raise_file_limit
 
 ROOT = os.path.dirname(HERE)
-ROUND_TRIES = 3  # of a round in which the machine changed
 QUICK = {"rounds": 2, "seconds": 0.3, "warmup": 0.1, "tries": 1}
 
 
@@ -44,7 +43,8 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.5, help="that a sample is measured")
     parser.add_argument("--warmup", type=float, default=0.3)
-    parser.add_argument("--tries", type=int, default=3, help="of a sample that is disturbed")
+    parser.add_argument("--tries", type=int, default=3,
+                        help="of a sample that is disturbed, and of a round in which the machine changed")
     parser.add_argument("--quick", action="store_true", help="2 rounds of 0.3 s, few connections: to try it out")
     parser.add_argument("--work", type=int, default=250, metavar="NS", help="the generator spends on each message")
     # Not a real-time class: within it Go's background threads would not come to run, and connections would starve.
@@ -187,7 +187,7 @@ class Progress:
 def measure_round(sampler, one, number, kept):
     """One sample of each entry; again if the machine changed between them."""
     order = one.entries[number % len(one.entries):] + one.entries[:number % len(one.entries)]
-    for _ in range(ROUND_TRIES):
+    for _ in range(sampler.tries):
         samples = {}
         for entry in order:
             try:
