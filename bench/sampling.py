@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import time
 
-from servers import LOAD_CPU, Server, pinned
+from servers import LOAD_CPU, SERVER_CPU, Server, pinned
 
 SAME_STATE = 1.5  # distances of the CPUs that differ by less are one state of the machine
 FOREIGN_MAX = 0.03  # of one CPU's time may be used by others during a sample
@@ -66,15 +66,15 @@ class Sampler:
         return path
 
     def distance(self):
-        out = subprocess.run([self.tool("raw_c2c")], capture_output=True, text=True, check=True)
+        out = subprocess.run([self.tool("raw_c2c"), SERVER_CPU, LOAD_CPU], capture_output=True, text=True, check=True)
         return float(out.stdout)
 
-    def generators(self, tool, server, options, seconds, count=1):
-        """Runs load generators at the same time, on the load's CPU or, if several, each on one; what each printed."""
+    def generators(self, tool, server, options, seconds, cpus=(LOAD_CPU,)):
+        """Runs a load generator on each of some CPUs at the same time; what each printed."""
         argv = [self.tool(tool), "--pid", str(server.pid), "--seconds", str(seconds), "--warmup", str(self.warmup),
                 *map(str, options), server.address]
-        running = [subprocess.Popen(pinned(LOAD_CPU if count == 1 else str(cpu), argv), stdout=subprocess.PIPE,
-                                    stderr=subprocess.PIPE, text=True) for cpu in range(count)]
+        running = [subprocess.Popen(pinned(cpu, argv), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                   for cpu in cpus]
         try:
             printed = [process.communicate(timeout=30 + 5 * (seconds + self.warmup)) for process in running]
         except subprocess.TimeoutExpired as late:
@@ -107,9 +107,12 @@ class Sampler:
         return min(taken, key=lambda one: (one["changed"], one["foreign"]))
 
     def take_once(self, scenario, entry):
-        before = self.distance()
-        values, foreign = scenario.measure(self, entry)
-        after = self.distance()
+        try:
+            before = self.distance()
+            values, foreign = scenario.measure(self, entry)
+            after = self.distance()
+        except (OSError, subprocess.SubprocessError, SystemExit) as error:  # a server that died, a tool that gave up
+            raise Failed(str(error)) from error
         return {"values": values, "distance": min(before, after), "changed": not same_state(before, after),
                 "foreign": foreign}
 
@@ -132,9 +135,10 @@ class Foreign:
 
 def load(sampler, entry):
     """Messages there and back, or connections opened and closed: raw_load."""
-    with sampler.start(entry, cpu=entry.cpu) as server:
+    with sampler.start(entry, cpus=entry.cpus) as server:
         foreign = Foreign(server)
-        each = sampler.generators("raw_load", server, entry.load, sampler.seconds * entry.longer, entry.generators)
+        cpus = entry.cpus.split(",") if "," in entry.cpus else [LOAD_CPU]
+        each = sampler.generators("raw_load", server, entry.load, sampler.seconds * entry.longer, cpus)
         values = dict(each[0])
         if len(each) > 1:
             for name in ("messages", "per_s", "starved"):
@@ -175,7 +179,7 @@ def system_calls(sampler, entry):
 
 def primitives(sampler, entry):
     """What a primitive costs: one program of bench/, ns per operation by case, least of its rounds and median."""
-    out = subprocess.run(pinned("0", [sampler.tool(entry.server)]), capture_output=True, text=True, timeout=120,
+    out = subprocess.run(pinned(SERVER_CPU, [sampler.tool(entry.server)]), capture_output=True, text=True, timeout=120,
                          check=False)
     if out.returncode != 0:
         raise Failed(out.stderr.strip())

@@ -10,7 +10,9 @@ import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-SERVER_CPU, LOAD_CPU = "0", "1"
+CPUS = sorted(os.sched_getaffinity(0))
+SERVER_CPU, LOAD_CPU = str(CPUS[0]), str(CPUS[1 % len(CPUS)])
+BOTH_CPUS = SERVER_CPU + "," + LOAD_CPU
 START_SECONDS = 20  # until a server that should have started counts as failed
 # No server here uses more than one CPU: what is compared is the work per message, not how many CPUs are at hand.
 ENVIRONMENT = dict(os.environ, GOMAXPROCS="1", COR_WORKERS="1")
@@ -26,14 +28,19 @@ class Missing(Exception):
     """A server that cannot be compared with here, and why."""
 
 
+def need_two_cpus():
+    if len(CPUS) < 2:
+        raise SystemExit("two CPUs are needed: one for the server, one for the load generator")
+
+
 def raise_file_limit():
     """Allows as many open files as the machine lets us; children inherit it."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def pinned(cpu, command):
-    return ["taskset", "-c", cpu] + command if cpu is not None else command
+def pinned(cpus, argv):
+    return ["taskset", "-c", cpus] + argv
 
 
 def coracle(build, poller, service, *options):
@@ -104,15 +111,15 @@ def free_port():
 class Server:
     """A running server. Use it in a `with`: it is stopped at the end."""
 
-    def __init__(self, argv, cpu=SERVER_CPU, wrapper=(), environment=None):
+    def __init__(self, argv, cpus=SERVER_CPU, wrapper=()):
         """`wrapper` is a command that runs the server as its child, such as strace."""
         # A file, not a pipe: nobody reads what a server says while it is measured.
         self.output = tempfile.TemporaryFile("w+")
         port = free_port() if PORT in argv else None
         argv = [str(port) if word == PORT else word for word in argv]
         self.process = subprocess.Popen(
-            list(wrapper) + pinned(cpu, argv), stdout=subprocess.PIPE if port is None else self.output,
-            stderr=self.output, env=dict(ENVIRONMENT, **(environment or {})), text=True)
+            list(wrapper) + pinned(cpus, argv), stdout=subprocess.PIPE if port is None else self.output,
+            stderr=self.output, env=ENVIRONMENT, text=True)
         try:
             self.address = self.announced() if port is None else self.answering(port)
             self.pid = self.child() if wrapper else self.process.pid

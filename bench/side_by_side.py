@@ -23,7 +23,7 @@ import time
 import report
 import scenarios
 from sampling import Failed, Sampler, disturbed, same_state
-from servers import HERE, Missing, about, command, raise_file_limit
+from servers import HERE, Missing, about, command, need_two_cpus, raise_file_limit
 
 ROOT = os.path.dirname(HERE)
 QUICK = {"rounds": 2, "seconds": 0.3, "warmup": 0.1, "tries": 1}
@@ -221,6 +221,7 @@ def main():
         for one in chosen:
             print("%-18s %s: %s" % (one.name, one.title, ", ".join(entry.label() for entry in one.entries)))
         return
+    need_two_cpus()
     raise_file_limit()
     if options.priority:
         take_priority()

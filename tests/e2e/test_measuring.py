@@ -38,6 +38,8 @@ kept
 def need_programs():
     if not os.path.exists(os.path.join(BUILD, "bench", "raw_load")):
         raise unittest.SkipTest("built without bench/")
+    if len(os.sched_getaffinity(0)) < 2:
+        raise unittest.SkipTest("two CPUs are needed")
 
 
 def command(folder, only, *more):
