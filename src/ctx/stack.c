@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #if CORI_ASAN
 #include <sanitizer/asan_interface.h>
@@ -197,6 +198,15 @@ void cori_stack_retire(const cori_stack *stack)
     }
     taken_count--;
     (void)pthread_mutex_unlock(&pool_lock);
+}
+
+void cori_stack_trim(const cori_stack *stack, const void *sp)
+{
+    size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE); /* madvise rounds up, to a page that is in use */
+    size_t unused = (size_t)((const char *)sp - stack->low) & ~(page_bytes - 1);
+    if (unused > 0) {
+        (void)madvise(stack->low, unused, MADV_DONTNEED);
+    }
 }
 
 bool cori_stack_guard_hit(const void *address, const char **low, const char **top)

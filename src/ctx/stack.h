@@ -38,6 +38,9 @@ int cori_stack_take(cori_stack *out, size_t size_bytes);
 /* Gives a slot back; its pages go back to the kernel. */
 void cori_stack_retire(const cori_stack *stack);
 
+/* Gives the pages back that a suspended flow has below its stack pointer; they read as zero afterwards. */
+void cori_stack_trim(const cori_stack *stack, const void *sp);
+
 /* Finds the slot whose guard holds `address`; false if none does. Async-signal-safe. */
 bool cori_stack_guard_hit(const void *address, const char **low, const char **top);
 

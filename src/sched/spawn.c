@@ -35,7 +35,9 @@ static cori_task *task_alloc(cori_worker *worker, size_t size_bytes, int *rc)
     if (worker != NULL && worker->hot != NULL && size_bytes == cori_rt.stack_size_bytes) {
         cori_task *task = worker->hot;
         worker->hot = task->next;
-        worker->hot_count--;
+        if (--worker->hot_count < worker->hot_least) {
+            worker->hot_least = worker->hot_count;
+        }
         return task;
     }
     cori_stack stack;

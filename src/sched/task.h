@@ -49,6 +49,7 @@ typedef struct cori_task {
     uint64_t ticket;                           /* place in its worker's order of arrival */
     const char *waiting_for;                   /* text for the dump; NULL while runnable */
     int64_t since;                             /* when it parked or was queued, on the worker's coarse clock */
+    int64_t trimmed;                           /* the `since` of the park for which tidy.c has seen to it */
     cor_group *group;                          /* NULL: none */
     struct cori_task *group_next, *group_prev; /* guard: the group's spin lock */
     void (*entry)(void *a, void *b);

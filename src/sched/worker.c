@@ -95,6 +95,9 @@ static void live_remove(cori_worker *worker, cori_task *task)
     if (task->live_next != NULL) {
         task->live_next->live_prev = task->live_prev;
     }
+    if (cori_unlikely(worker->trim_next == task)) {
+        worker->trim_next = task->live_next;
+    }
     __atomic_store_n(&worker->live, worker->live - 1, __ATOMIC_RELAXED);
 }
 
@@ -348,6 +351,12 @@ static bool has_work(cori_worker *worker)
            __atomic_load_n(&cori_rt.stop, __ATOMIC_SEQ_CST) != 0;
 }
 
+/* The shorter of two waits, ns; < 0: for ever. */
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 static void sleep_until_event(cori_worker *worker)
 {
     int64_t timeout_ns = -1;
@@ -359,14 +368,12 @@ static void sleep_until_event(cori_worker *worker)
     if (!has_work(worker)) {
         __atomic_fetch_add(&cori_rt.idle, 1, __ATOMIC_SEQ_CST);
         int64_t watch_ns = cori_rt.worker_count > 1 ? cori_place_watch(worker) : -1;
-        if (watch_ns >= 0 && (timeout_ns < 0 || watch_ns < timeout_ns)) {
-            timeout_ns = watch_ns;
-        }
+        timeout_ns = earlier(timeout_ns, watch_ns);
         if (timeout_ns < 0 && deadlocked()) {
             __atomic_store_n(&cori_rt.deadlock, 1, __ATOMIC_SEQ_CST);
             cori_worker_stop_all();
         }
-        poll_events(worker, timeout_ns);
+        poll_events(worker, earlier(timeout_ns, cori_tidy(worker)));
         __atomic_fetch_sub(&cori_rt.idle, 1, __ATOMIC_SEQ_CST);
     } else {
         __atomic_store_n(&worker->naps, worker->naps + 1, __ATOMIC_SEQ_CST); /* it looked asleep for a moment */
@@ -396,6 +403,7 @@ static void run_round(cori_worker *worker)
         if (cori_unlikely(worker->watcher || __atomic_load_n(&worker->appointed, __ATOMIC_RELAXED) != 0)) {
             cori_place_resign(worker);
         }
+        worker->untidy = true;
         switch_to(worker, &worker->scheduler, next, 0);
         worker->switches_left--;
     }

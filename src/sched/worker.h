@@ -38,6 +38,11 @@ typedef struct cori_worker {
     cori_task *ending;  /* ended, to be released by whoever runs next */
     cori_task *hot;     /* finished stacks with their pages, last in first out */
     unsigned hot_count;
+    unsigned hot_least;   /* of hot_count since the last pass of tidy.c; these fields too */
+    cori_task *trim_next; /* the pass's place in the live list */
+    int64_t tidy_at;      /* when the next pass is due, 0: none is */
+    bool tidying;         /* a pass is under way */
+    bool untidy;          /* tasks have run since it began */
     cori_heap timers;
     cori_poller *poller;
     cori_rand rand;
@@ -148,6 +153,12 @@ cori_task *cori_place_steal(cori_worker *worker);
 int64_t cori_place_watch(cori_worker *worker);
 /* The watcher has found something to run: passes the office on. */
 void cori_place_resign(cori_worker *worker);
+
+/*
+ * tidy.c: for a worker about to sleep: gives back a bounded piece of what is not needed any more; how long it may sleep
+ * until there is more to do, ns, < 0: for ever.
+ */
+int64_t cori_tidy(cori_worker *worker);
 
 /* spawn.c: gives back the stack of a task that has ended and been switched away from. */
 void cori_task_release(cori_worker *worker, cori_task *task);

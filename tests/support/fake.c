@@ -92,8 +92,9 @@ void fake_advance(int64_t duration_ns)
 
 fake_counts fake_count(void)
 {
-    fake_counts copy = {.opens = counts.opens, .adds = counts.adds, .removes = counts.removes, .jumps = counts.jumps};
+    fake_counts copy = {.opens = counts.opens, .adds = counts.adds, .removes = counts.removes};
     copy.waits = __atomic_load_n(&counts.waits, __ATOMIC_RELAXED);
+    copy.jumps = __atomic_load_n(&counts.jumps, __ATOMIC_RELAXED);
     copy.kicks = __atomic_load_n(&counts.kicks, __ATOMIC_RELAXED);
     return copy;
 }
@@ -300,7 +301,7 @@ static int fake_poll_wait(cori_poller *poller, int64_t timeout_ns, cori_event *e
             wait_for_kick();
             return 0;
         }
-        counts.jumps++;
+        __atomic_add_fetch(&counts.jumps, 1, __ATOMIC_RELAXED);
         __atomic_store_n(&now_ns, next, __ATOMIC_RELAXED);
     }
 }

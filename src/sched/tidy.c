@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory that is given back while a worker has nothing to run. A pass comes CORI_TIDY_NS after tasks have run, and
+ * again as long as there is something to wait for; a worker that is idle for good is not woken any more. It looks at
+ *
+ *   finished stacks   that the worker keeps hot: those it had no use for since the last pass (the low-water mark of
+ *                     their number) go back to the pool, but for CORI_STACK_WARM
+ *   parked tasks      for at least CORI_TIDY_NS: the pages below their frames, which they touched when their calls went
+ *                     deeper, go back to the kernel. So a connection that did something elaborate once is as small
+ *                     afterwards as one that never did
+ *
+ * A pass is made in steps of CORI_TIDY_STEP stacks, with a look at the poller in between. The worker's thread does it
+ * on its own stack, to its own tasks: none of them runs meanwhile, and nobody else writes below their frames.
+ */
+#include "sched/worker.h"
+
+#include "sched/park.h"
+
+/* Gives back up to `count` of the stacks that lie deepest in the hot list. */
+static void cool(cori_worker *worker, unsigned count)
+{
+    cori_task **link = &worker->hot;
+    for (unsigned i = count; i < worker->hot_count; i++) {
+        link = &(*link)->next;
+    }
+    cori_task *task = *link;
+    *link = NULL;
+    worker->hot_count -= count;
+    worker->hot_least -= count;
+    while (task != NULL) {
+        cori_task *next = task->next;
+        cori_stack_retire(&task->stack);
+        task = next;
+    }
+}
+
+/* Looks at the next parked tasks. */
+static void trim_some(cori_worker *worker)
+{
+    for (int i = 0; i < CORI_TIDY_STEP && worker->trim_next != NULL; i++) {
+        cori_task *task = worker->trim_next;
+        worker->trim_next = task->live_next;
+        if (__atomic_load_n(&task->permit, __ATOMIC_RELAXED) != CORI_PARKED || task->trimmed == task->since) {
+            continue;
+        }
+        if (worker->now - task->since < CORI_TIDY_NS) {
+            worker->untidy = true;
+            continue;
+        }
+        task->trimmed = task->since;
+        cori_stack_trim(&task->stack, task->ctx.sp);
+    }
+}
+
+/* One step of a pass; true if that was the last. */
+static bool step(cori_worker *worker)
+{
+    if (worker->hot_least > CORI_STACK_WARM) {
+        unsigned surplus = worker->hot_least - CORI_STACK_WARM;
+        cool(worker, surplus < CORI_TIDY_STEP ? surplus : CORI_TIDY_STEP);
+        return false;
+    }
+    trim_some(worker);
+    return worker->trim_next == NULL;
+}
+
+int64_t cori_tidy(cori_worker *worker)
+{
+    if (worker->tidy_at != 0 && worker->now < worker->tidy_at) {
+        return worker->tidy_at - worker->now;
+    }
+    if (worker->tidy_at != 0) {
+        if (!worker->tidying) {
+            worker->tidying = true;
+            worker->untidy = false;
+            worker->trim_next = worker->live_head;
+        }
+        if (!step(worker)) {
+            return 0;
+        }
+        worker->tidying = false;
+    }
+    worker->hot_least = worker->hot_count;
+    worker->tidy_at = worker->untidy ? worker->now + CORI_TIDY_NS : 0;
+    return worker->untidy ? CORI_TIDY_NS : -1;
+}
