@@ -25,7 +25,7 @@ OURS = scenarios.OURS
 SERVERS = ("raw",) + OURS
 LEAST_IDLE = 100  # connections from which memory is measured: fewer do not show beside the process's own
 BASE = 1000  # connections that the cost of more is compared with
-QUICK = {"connections": (1, 100, 1000), "tasks": (1000, 10000)}
+QUICK = {"connections": (100, 1000), "tasks": (1000, 10000)}
 PLOTS = ("scale-cpu.svg", "scale-tasks.svg")
 
 

@@ -102,6 +102,26 @@ class Samples(Case):
         self.check(found["system_calls"], ("raw",), ("total", "recvfrom", "sendto"))
         self.assertGreater(found["system_calls"]["rounds"][0]["raw"]["values"]["total"], 1.9)
 
+    def test_growth(self):
+        """scale.py: figures by number of connections and tasks, in the places of a document that are marked for them."""
+        target = os.path.join(self.folder.name, "document.md")
+        with open(target, "w", encoding="utf-8") as file:
+            file.write(DOCUMENT % ("tasks", "tasks"))
+        done = subprocess.run(
+            [sys.executable, "-B", os.path.join(SOURCE, "bench", "scale.py"), "--build", BUILD, "--output",
+             self.folder.name, "--quick", "--seconds", "0.1", "--warmup", "0.05", "--rounds", "1", "--tries", "1",
+             "--only", "echo,tasks", "--document", target],
+            capture_output=True, text=True, timeout=3 * PATIENCE, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        found = self.result()
+        self.check(found["echo_64_1000"], ("raw", "coracle", "coracle_uring"), ("server_us", "p99_us", "starved"))
+        self.check(found["tasks_10000"], ("tasks",), ("user_bytes", "spawn_ns", "switch_ns", "kept_mib"))
+        self.assertIn("| 1,000 |", done.stdout)
+        with open(target, encoding="utf-8") as file:
+            text = file.read()
+        self.assertIn("| 10,000 | 4", text)
+        self.assertIn("<!-- begin other -->\nkept\n<!-- end other -->", text)
+
     def test_absent_server(self):
         """What does not start is told, and the others are measured all the same."""
         found = self.run_harness("echo_64_10", "--servers", "raw", "--with", "broken=false")
