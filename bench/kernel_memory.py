@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the kernel keeps for connections, seen from outside: object caches (/proc/slabinfo, root only), socket buffers."""
+"""What the kernel keeps for connections: its object caches (/proc/slabinfo, root only) and socket buffers."""
 import select
 
 PAGE = 4096

@@ -103,7 +103,7 @@ class Samples(Case):
         self.assertGreater(found["system_calls"]["rounds"][0]["raw"]["values"]["total"], 1.9)
 
     def test_growth(self):
-        """scale.py: figures by number of connections and tasks, in the places of a document that are marked for them."""
+        """scale.py: figures by number of connections and tasks, put where a document has marks for them."""
         target = os.path.join(self.folder.name, "document.md")
         with open(target, "w", encoding="utf-8") as file:
             file.write(DOCUMENT % ("tasks", "tasks"))
