@@ -107,8 +107,8 @@ int cor_open_fd(cor_conn **out, int fd)
     if (slot == NULL) {
         return -ENOMEM;
     }
-    cori_fd_open(slot, fd);
-    slot->pollfd.always_ready = S_ISREG(status.st_mode) || S_ISDIR(status.st_mode);
+    bool waits = !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
+    cori_fd_open(slot, fd, waits ? CORI_FD_PLAIN : CORI_FD_FILE);
     *out = cori_slot_publish(slot);
     return 0;
 }

@@ -69,8 +69,7 @@ cori_slot *cori_conn_slot(const cori_network *network, int fd, const cori_sockad
         return NULL;
     }
     slot->network = network;
-    cori_fd_open(slot, fd);
-    slot->pollfd.is_stream = !network->unix_stream;
+    cori_fd_open(slot, fd, network->unix_stream ? CORI_FD_PLAIN : CORI_FD_STREAM);
     if (!network->unix_stream) {
         slot->is.peer = cori_addr_of(peer);
     } else {

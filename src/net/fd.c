@@ -24,9 +24,9 @@
 
 enum { CALL_BYTES_MAX = 1 << 30 }; /* one system call moves at most 1 GiB, as in Go */
 
-void cori_fd_open(cori_slot *slot, int fd)
+void cori_fd_open(cori_slot *slot, int fd, enum cori_fd_kind kind)
 {
-    cori_pollfd_open(&slot->pollfd, fd);
+    cori_pollfd_open(&slot->pollfd, fd, kind);
 }
 
 int cori_fd_check(const cori_slot *slot, int direction)
@@ -56,14 +56,14 @@ static int attach_here(cori_slot *slot, cori_poller *here)
 {
     cori_poller *before = slot->pollfd.poller;
     if (before != NULL) {
-        (void)before->ops->remove(before, &slot->pollfd);
+        (void)before->ops->remove(before, &slot->pollfd, false);
         __atomic_store_n(&slot->pollfd.poller, NULL, __ATOMIC_RELEASE);
     }
     int rc = here->ops->add(here, &slot->pollfd);
     if (rc == 0) {
         __atomic_store_n(&slot->pollfd.poller, here, __ATOMIC_RELEASE);
     } else if (rc == -EPERM) { /* a regular file: the kernel does not poll it, it never blocks */
-        __atomic_store_n(&slot->pollfd.always_ready, 1, __ATOMIC_RELEASE);
+        __atomic_store_n(&slot->pollfd.kind, CORI_FD_FILE, __ATOMIC_RELEASE);
         rc = 0;
     }
     if (rc < 0) { /* a writer may be parked on the old registration: it tries again and registers itself */
@@ -278,7 +278,7 @@ static void detach(cori_slot *slot)
 {
     cori_task *self = cori_self();
     cori_poller *poller = slot->pollfd.poller;
-    if (poller == NULL || poller->ops->remove(poller, &slot->pollfd)) {
+    if (poller == NULL || poller->ops->remove(poller, &slot->pollfd, true)) {
         return;
     }
     slot->detaching = true;

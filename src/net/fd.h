@@ -9,12 +9,12 @@
 #include "net/handle.h"
 
 /* Makes the slot's descriptor `fd` (owned from now on). */
-void cori_fd_open(cori_slot *slot, int fd);
+void cori_fd_open(cori_slot *slot, int fd, enum cori_fd_kind kind);
 
 /* True for a descriptor that the kernel cannot poll: no call on it waits. */
 static inline bool cori_fd_never_waits(const cori_slot *slot)
 {
-    return __atomic_load_n(&slot->pollfd.always_ready, __ATOMIC_ACQUIRE) != 0;
+    return __atomic_load_n(&slot->pollfd.kind, __ATOMIC_ACQUIRE) == CORI_FD_FILE;
 }
 
 /* Why a call in `direction` must not go on: COR_ECLOSED, COR_ETIMEOUT, COR_ECANCELED, or 0. */

@@ -187,7 +187,7 @@ static int open_listener(cor_listener **out, const cori_network *network, const 
     }
     slot->network = network;
     slot->is.impl = own;
-    cori_fd_open(slot, fd);
+    cori_fd_open(slot, fd, CORI_FD_PLAIN);
     *out = cori_slot_publish(slot);
     return 0;
 }
@@ -251,7 +251,7 @@ static int clone_slot(cori_slot *first, cor_listener **out)
     }
     slot->network = first->network;
     slot->is.impl = NULL;
-    cori_fd_open(slot, fd);
+    cori_fd_open(slot, fd, CORI_FD_PLAIN);
     *out = cori_slot_publish(slot);
     return 0;
 }

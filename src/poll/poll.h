@@ -35,6 +35,15 @@
 #include <sys/types.h>
 
 enum { CORI_READ = 0, CORI_WRITE = 1 };
+
+/* What a descriptor is to a poller. */
+enum cori_fd_kind {
+    CORI_FD_PLAIN,   /* it is waited for, and the call made when it is ready */
+    CORI_FD_STREAM,  /* a connected TCP socket of ours alone: may be received from before a read asks */
+    CORI_FD_ACCEPTS, /* a TCP listener with one worker to serve it: may accept before a call asks */
+    CORI_FD_FILE,    /* the kernel cannot poll it: never wait */
+};
+
 #define CORI_IDLE ((uintptr_t)0)
 #define CORI_READY ((uintptr_t)1)
 
@@ -45,10 +54,9 @@ typedef struct cori_pollfd {
     cori_poller *poller; /* where it is registered, NULL: nowhere; atomic; guard for writing: its owner's lock */
     void *backend;       /* the poller's own, NULL while it has none; atomic */
     int fd;
-    uint16_t generation;  /* changes each time the object is used for a new descriptor; atomic */
-    uint8_t sticky;       /* reads must always be tried: the peer has closed, an error, urgent data; atomic */
-    uint8_t always_ready; /* the kernel cannot poll it (a regular file): never wait */
-    bool is_stream;       /* a connected TCP socket: may be received from before a read asks; set after open */
+    uint16_t generation; /* changes each time the object is used for a new descriptor; atomic */
+    uint8_t sticky;      /* reads must always be tried: the peer has closed, an error, urgent data; atomic */
+    uint8_t kind;        /* enum cori_fd_kind; atomic */
 } cori_pollfd;
 
 /* One event: `pollfd` became ready in the directions of `mask` (bit CORI_READ, bit CORI_WRITE). */
@@ -68,10 +76,10 @@ typedef struct cori_poll_ops {
     /* Registers both directions, once for the life of the descriptor. 0, or -errno: then it cannot be waited for. */
     int (*add)(cori_poller *poller, cori_pollfd *pollfd);
     /*
-     * Ends the registration; called before the descriptor is closed, by any thread, when nobody waits. False: the owner
-     * has yet to do it, and will then set `backend` to NULL and report a read event.
+     * Ends the registration, by any thread, when nobody waits: because the descriptor is `closing`, or to register it
+     * elsewhere. False: the owner has yet to do it, and will then set `backend` to NULL and report a read event.
      */
-    bool (*remove)(cori_poller *poller, cori_pollfd *pollfd);
+    bool (*remove)(cori_poller *poller, cori_pollfd *pollfd, bool closing);
     /*
      * Makes sure that an operation is under way that will report `direction`; before each wait, by any thread. 0 or
      * -errno; -EBUSY: not before `wait` was called. NULL: registering suffices, and a registration may move to another
@@ -96,8 +104,11 @@ struct cori_poller {
     const cori_poll_ops *ops;
 };
 
-/* Starts using the object for `fd`: nobody waits, the first read is tried. */
-void cori_pollfd_open(cori_pollfd *pollfd, int fd);
+/*
+ * Starts using the object for `fd`: nobody waits, and the first read is tried; on a stream it waits, since a peer's
+ * first bytes come a moment later than the connection.
+ */
+void cori_pollfd_open(cori_pollfd *pollfd, int fd, enum cori_fd_kind kind);
 
 /* Marks a direction ready; gives the waiter that must be woken, or NULL. Any thread. */
 static inline void *cori_pollfd_ready(cori_pollfd *pollfd, int direction)

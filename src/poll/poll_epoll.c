@@ -89,9 +89,12 @@ static int poll_epoll_add(cori_poller *base, cori_pollfd *pollfd)
     return epoll_ctl(poller->epoll_fd, EPOLL_CTL_ADD, pollfd->fd, &event) == 0 ? 0 : -errno;
 }
 
-static bool poll_epoll_remove(cori_poller *base, cori_pollfd *pollfd)
+static bool poll_epoll_remove(cori_poller *base, cori_pollfd *pollfd, bool closing)
 {
-    /* close(2) alone would leave the registration behind when the socket is also open elsewhere (dup, a child). */
+    if (closing && pollfd->kind == CORI_FD_STREAM) {
+        return true; /* close(2) does it; were a forked child to keep the socket open, its events would be old ones */
+    }
+    /* close(2) would leave the registration behind when the descriptor is also open elsewhere, as a terminal is. */
     (void)epoll_ctl(((epoll_poller *)base)->epoll_fd, EPOLL_CTL_DEL, pollfd->fd, NULL);
     return true;
 }

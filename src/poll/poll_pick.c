@@ -87,14 +87,13 @@ const char *cor_poller_info(void)
     return texts[outcome != NOT_PICKED ? outcome : choose(NULL)];
 }
 
-void cori_pollfd_open(cori_pollfd *pollfd, int fd)
+void cori_pollfd_open(cori_pollfd *pollfd, int fd, enum cori_fd_kind kind)
 {
-    __atomic_store_n(&pollfd->wait[CORI_READ], CORI_READY, __ATOMIC_RELAXED);
+    __atomic_store_n(&pollfd->wait[CORI_READ], kind == CORI_FD_STREAM ? CORI_IDLE : CORI_READY, __ATOMIC_RELAXED);
     __atomic_store_n(&pollfd->wait[CORI_WRITE], CORI_READY, __ATOMIC_RELAXED);
     __atomic_store_n(&pollfd->poller, NULL, __ATOMIC_RELAXED);
     __atomic_store_n(&pollfd->sticky, 0, __ATOMIC_RELAXED);
-    pollfd->always_ready = 0;
-    pollfd->is_stream = false;
+    __atomic_store_n(&pollfd->kind, (uint8_t)kind, __ATOMIC_RELAXED);
     __atomic_store_n(&pollfd->backend, NULL, __ATOMIC_RELAXED);
     pollfd->fd = fd;
     __atomic_store_n(&pollfd->generation, (uint16_t)(pollfd->generation + 1), __ATOMIC_RELEASE);

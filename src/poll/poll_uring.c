@@ -80,7 +80,7 @@ static void prepare(struct io_uring_sqe *sqe, const uring_fd *state, int directi
     if (direction == CORI_WRITE) {
         io_uring_prep_poll_multishot(sqe, pollfd->fd, POLLOUT);
         io_uring_sqe_set_data64(sqe, tag_of(pollfd, OP_POLL_OUT));
-    } else if (pollfd->is_stream) {
+    } else if (pollfd->kind == CORI_FD_STREAM) {
         io_uring_prep_recv_multishot(sqe, pollfd->fd, NULL, 0, 0);
         sqe->flags |= IOSQE_BUFFER_SELECT;
         sqe->buf_group = 0;
@@ -148,7 +148,7 @@ static int uring_arm(cori_poller *base, cori_pollfd *pollfd, int direction)
 {
     cori_uring *poller = (cori_uring *)base;
     uring_fd *state = state_of(pollfd);
-    bool receives = direction == CORI_READ && pollfd->is_stream;
+    bool receives = direction == CORI_READ && pollfd->kind == CORI_FD_STREAM;
     if (receives && !begin_receiving(state)) {
         return 0;
     }
@@ -185,8 +185,9 @@ static void remove_now(cori_uring *poller, uring_fd *state)
     __atomic_store_n(&pollfd->backend, NULL, __ATOMIC_SEQ_CST); /* its closer may go on */
 }
 
-static bool uring_remove(cori_poller *base, cori_pollfd *pollfd)
+static bool uring_remove(cori_poller *base, cori_pollfd *pollfd, bool closing)
 {
+    (void)closing;
     cori_uring *poller = (cori_uring *)base;
     uring_fd *state = state_of(pollfd);
     if (state == NULL) {
@@ -512,8 +513,7 @@ static int try_receive(cori_poller *poller, const int *pair)
     cori_pollfd pollfd = {.fd = -1};
     cori_event event;
     char byte = 'c';
-    cori_pollfd_open(&pollfd, pair[0]);
-    pollfd.is_stream = true;
+    cori_pollfd_open(&pollfd, pair[0], CORI_FD_STREAM);
     int rc = uring_add(poller, &pollfd);
     if (rc < 0) {
         return rc;
@@ -525,7 +525,7 @@ static int try_receive(cori_poller *poller, const int *pair)
         (void)uring_wait(poller, 1000000000, &event, 1);
     }
     bool lasts = rc == 0 && uring_holds(&pollfd) && state_of(&pollfd)->armed_read;
-    (void)uring_remove(poller, &pollfd);
+    (void)uring_remove(poller, &pollfd, true);
     uring_stop(poller);
     return lasts ? 0 : -EINVAL;
 }

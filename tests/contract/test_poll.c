@@ -86,7 +86,7 @@ typedef struct fixture {
 
 static void open_one(fixture *on, cori_pollfd *pollfd)
 {
-    cori_pollfd_open(pollfd, on->by->open());
+    cori_pollfd_open(pollfd, on->by->open(), CORI_FD_PLAIN);
 }
 
 static void close_one(fixture *on, cori_pollfd *pollfd)
@@ -176,7 +176,7 @@ static void add_reports_the_first_state(void **state)
     on->by->feed(on->pollfd.fd, "early");
     add(on);
     assert_int_equal(collect(on, &on->pollfd, READABLE | WRITABLE), READABLE | WRITABLE);
-    on->by->ops->remove(on->poller, &on->pollfd);
+    on->by->ops->remove(on->poller, &on->pollfd, true);
 }
 
 static void add_reports_only_what_is_so(void **state)
@@ -184,13 +184,13 @@ static void add_reports_only_what_is_so(void **state)
     fixture *on = *state;
     add(on);
     assert_int_equal(collect(on, &on->pollfd, WRITABLE), WRITABLE);
-    on->by->ops->remove(on->poller, &on->pollfd);
+    on->by->ops->remove(on->poller, &on->pollfd, true);
     cori_pollfd full;
     open_one(on, &full);
     on->by->fill(full.fd);
     assert_int_equal(on->by->ops->add(on->poller, &full), 0);
     assert_int_equal(glance(on, &full) & WRITABLE, 0);
-    on->by->ops->remove(on->poller, &full);
+    on->by->ops->remove(on->poller, &full, true);
     close_one(on, &full);
 }
 
@@ -207,7 +207,7 @@ static void an_edge_after_each_change(void **state)
             receive_all(on, i == 0 ? "x" : "xx"); /* an edge comes whether or not the data before was taken */
         }
     }
-    on->by->ops->remove(on->poller, &on->pollfd);
+    on->by->ops->remove(on->poller, &on->pollfd, true);
 }
 
 static void nothing_twice_for_one_change(void **state)
@@ -219,7 +219,7 @@ static void nothing_twice_for_one_change(void **state)
     for (int i = 0; i < 10; i++) {
         assert_int_equal(glance(on, &on->pollfd), 0); /* edge-triggered: undrained data is not reported again */
     }
-    on->by->ops->remove(on->poller, &on->pollfd);
+    on->by->ops->remove(on->poller, &on->pollfd, true);
 }
 
 static void both_directions(void **state)
@@ -235,7 +235,7 @@ static void both_directions(void **state)
     on->by->drain(on->pollfd.fd);
     on->by->feed(on->pollfd.fd, "x");
     assert_int_equal(collect(on, &on->pollfd, READABLE | WRITABLE), READABLE | WRITABLE);
-    on->by->ops->remove(on->poller, &on->pollfd);
+    on->by->ops->remove(on->poller, &on->pollfd, true);
 }
 
 static void end_of_stream_is_sticky(void **state)
@@ -251,7 +251,7 @@ static void end_of_stream_is_sticky(void **state)
     assert_int_equal(on->pollfd.sticky, 1);
     assert_int_equal(on->by->ops->receive(on->poller, &on->pollfd, &byte, 1), 1);
     assert_int_equal(on->by->ops->receive(on->poller, &on->pollfd, &byte, 1), 0);
-    on->by->ops->remove(on->poller, &on->pollfd);
+    on->by->ops->remove(on->poller, &on->pollfd, true);
 }
 
 /* A descriptor closed and its object used again: what happened to the old one is not reported to the new one. */
@@ -262,12 +262,12 @@ static void old_generations_are_dropped(void **state)
     on->by->feed(on->pollfd.fd, "for the old one");
     uint16_t before = on->pollfd.generation;
     cori_pollfd old = on->pollfd;
-    cori_pollfd_open(&on->pollfd, on->pollfd.fd); /* reused while the registration is still there */
+    cori_pollfd_open(&on->pollfd, on->pollfd.fd, CORI_FD_PLAIN); /* reused while the registration is still there */
     assert_int_not_equal(on->pollfd.generation, before);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(glance(on, &on->pollfd), 0);
     }
-    on->by->ops->remove(on->poller, &old);
+    on->by->ops->remove(on->poller, &old, true);
 }
 
 static void nothing_after_remove(void **state)
@@ -275,13 +275,13 @@ static void nothing_after_remove(void **state)
     fixture *on = *state;
     add(on);
     on->by->feed(on->pollfd.fd, "x");
-    on->by->ops->remove(on->poller, &on->pollfd);
+    on->by->ops->remove(on->poller, &on->pollfd, true);
     assert_int_equal(glance(on, &on->pollfd), 0);
     /* The descriptor can be registered again, and tells its state again. */
-    cori_pollfd_open(&on->pollfd, on->pollfd.fd);
+    cori_pollfd_open(&on->pollfd, on->pollfd.fd, CORI_FD_PLAIN);
     add(on);
     assert_int_equal(collect(on, &on->pollfd, READABLE) & READABLE, READABLE);
-    on->by->ops->remove(on->poller, &on->pollfd);
+    on->by->ops->remove(on->poller, &on->pollfd, true);
 }
 
 static void never_more_than_asked_for(void **state)
@@ -302,7 +302,7 @@ static void never_more_than_asked_for(void **state)
     }
     assert_int_equal(seen, 20);
     for (int i = 0; i < 20; i++) {
-        on->by->ops->remove(on->poller, &many[i]);
+        on->by->ops->remove(on->poller, &many[i], true);
         close_one(on, &many[i]);
     }
 }
@@ -369,7 +369,7 @@ static void kicks_do_not_hide_events(void **state)
         assert_int_equal(collect(on, &on->pollfd, READABLE) & READABLE, READABLE);
         receive_all(on, "x");
     }
-    on->by->ops->remove(on->poller, &on->pollfd);
+    on->by->ops->remove(on->poller, &on->pollfd, true);
 }
 
 static void timeouts_are_kept(void **state)

@@ -233,9 +233,10 @@ static int fake_poll_add(cori_poller *poller, cori_pollfd *pollfd)
     return 0;
 }
 
-static bool fake_poll_remove(cori_poller *poller, cori_pollfd *pollfd)
+static bool fake_poll_remove(cori_poller *poller, cori_pollfd *pollfd, bool closing)
 {
     (void)poller;
+    (void)closing;
     counts.removes++;
     if (pollfd->fd < FDS_MAX && fds[pollfd->fd] != NULL) {
         fds[pollfd->fd]->pollfd = NULL;

@@ -57,7 +57,7 @@ static void regular_file_cannot_be_added(void **state)
     cori_poller *poller = NULL;
     cori_pollfd pollfd = {.fd = -1};
     assert_int_equal(cori_poll_epoll.open(&poller), 0);
-    cori_pollfd_open(&pollfd, open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+    cori_pollfd_open(&pollfd, open("/proc/self/exe", O_RDONLY | O_CLOEXEC), CORI_FD_PLAIN);
     assert_true(pollfd.fd >= 0);
     assert_int_equal(cori_poll_epoll.add(poller, &pollfd), -EPERM);
     (void)close(pollfd.fd);
@@ -110,7 +110,7 @@ static void injected_faults(void **state)
     int ends[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
     assert_int_equal(cori_poll_epoll.open(&poller), 0);
-    cori_pollfd_open(&pollfd, ends[0]);
+    cori_pollfd_open(&pollfd, ends[0], CORI_FD_PLAIN);
     faults_set(CORI_SYS_EPOLL_CTL, 1, -ENOSPC);
     assert_int_equal(cori_poll_epoll.add(poller, &pollfd), -ENOSPC);
     assert_int_equal(cori_poll_epoll.add(poller, &pollfd), 0);
@@ -129,7 +129,7 @@ static void ready_hands_over_the_waiter_once(void **state)
     (void)state;
     cori_pollfd pollfd = {.fd = -1};
     long waiter;
-    cori_pollfd_open(&pollfd, 0);
+    cori_pollfd_open(&pollfd, 0, CORI_FD_PLAIN);
     assert_int_equal(pollfd.wait[CORI_READ], CORI_READY); /* the first try is not waited for */
     assert_int_equal(pollfd.wait[CORI_WRITE], CORI_READY);
     assert_null(cori_pollfd_ready(&pollfd, CORI_READ));

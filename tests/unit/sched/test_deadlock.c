@@ -156,7 +156,7 @@ TASK_TEST(not_while_waiting_for_io)
     pthread_t thread;
     cori_pollfd on = {.fd = -1};
     T_EQ(pipe(pipe_ends), 0);
-    cori_pollfd_open(&on, pipe_ends[0]);
+    cori_pollfd_open(&on, pipe_ends[0], CORI_FD_PLAIN);
     cori_task *self = cori_self();
     cori_poller *poller = self->worker->poller;
     T_CODE(poller->ops->add(poller, &on), 0);
@@ -172,7 +172,7 @@ TASK_TEST(not_while_waiting_for_io)
         cori_park_external(self, 0, "pipe");
     }
     T_EQ(pthread_join(thread, NULL), 0);
-    poller->ops->remove(poller, &on);
+    poller->ops->remove(poller, &on, true);
     (void)close(pipe_ends[0]);
     (void)close(pipe_ends[1]);
 }

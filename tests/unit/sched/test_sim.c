@@ -195,7 +195,7 @@ static int reader_main(void *arg)
     int64_t start = cor_now();
     (void)arg;
     scripted_fd = fake_open();
-    cori_pollfd_open(&pollfd, scripted_fd);
+    cori_pollfd_open(&pollfd, scripted_fd, CORI_FD_PLAIN);
     T_CODE(poller->ops->add(poller, &pollfd), 0);
     fake_at(start + 1000, feed_some, "hello ");
     fake_at(start + 5000, feed_some, "wonderful world");
@@ -210,7 +210,7 @@ static int reader_main(void *arg)
     T_MEM(buf, "l world", 7);
     T_EQ(read_parked(&pollfd, buf, sizeof(buf), 0), 0);
     T_EQ(cor_now(), start + 9000);
-    poller->ops->remove(poller, &pollfd);
+    poller->ops->remove(poller, &pollfd, true);
     (void)close(scripted_fd);
     return 0;
 }

@@ -202,7 +202,7 @@ TASK_TEST_WITH(busy_pair_starves_no_io, &one_worker)
     char byte;
     T_EQ(pipe(ends), 0);
     pipe_wait on = {.write_end = ends[1]};
-    cori_pollfd_open(&on.pollfd, ends[0]);
+    cori_pollfd_open(&on.pollfd, ends[0], CORI_FD_PLAIN);
     cori_poller *poller = cori_self()->worker->poller;
     T_CODE(poller->ops->add(poller, &on.pollfd), 0);
     on.pollfd.poller = poller;
@@ -217,7 +217,7 @@ TASK_TEST_WITH(busy_pair_starves_no_io, &one_worker)
         T_EQ(read(ends[0], &byte, 1), 1);
     }
     stop_busy_pair(0);
-    poller->ops->remove(poller, &on.pollfd);
+    poller->ops->remove(poller, &on.pollfd, true);
     (void)close(ends[0]);
     (void)close(ends[1]);
 }
