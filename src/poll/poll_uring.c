@@ -3,17 +3,13 @@
  * The poller on io_uring: completions in place of readiness, behind the same seam. The ring itself is in uring_ring.c.
  *
  *   TCP       a multishot receive per connection, armed when its reader first has to wait, and a small ring of buffers
- *             per worker that the kernel fills. What was received waits in the connection's queue (buffer numbers)
- *             until a read copies it out. An idle connection so owns no buffer, and a task's own memory is never a
- *             target of the kernel's: a cancelled task may leave at once, and the bytes are there for the next read.
- *   others    unix streams (the kernel's receive may miss an end of stream glued to data there), listeners, pipes,
- *             connects and writes that found no room: multishot polls, edge-triggered as epoll's, armed at the first
- *             wait; the call itself is then the plain system call.
- *
- * Order of bytes: `receiving` is set, under the state's lock, by the reader that arms (there is one at a time: calls
- * hold the read lock) and cleared by the completion that ends the receive. While it is set, only the queue is read;
- * while it is not, nobody but that reader can set it, so when the queue is empty a plain recv(2) gets what comes next.
- * That is how reads go on after the end of a receive: no buffers left, too much queued, end of stream, an error.
+ *             per worker that the kernel fills (uring_recv.c). What was received waits in the connection's queue until a
+ *             read copies it out. An idle connection so owns no buffer, and a task's own memory is never a target of the
+ *             kernel's: a cancelled task may leave at once, and the bytes are there for the next read.
+ *   accept    with one worker, a multishot accept per listener (uring_accept.c).
+ *   others    unix streams (the kernel's receive may miss an end of stream glued to data there), listeners that several
+ *             workers serve, pipes, connects and writes that found no room: multishot polls, edge-triggered as epoll's,
+ *             armed at the first wait; the call itself is then the plain system call.
  *
  * Threads: only the owner enters the ring, and completions are delivered only when it does. Other threads' wishes (arm,
  * remove) are posted to it as mail, with a kick. A state is freed by the owner when it is removed, which is posted last
@@ -21,7 +17,8 @@
  *
  * A request holds its file open: close(2) alone would send neither FIN nor RST. So remove cancels first and enters the
  * ring, after which the kernel has dropped the file. Completions still in the ring name a pollfd without state or an
- * old generation, and only give their buffer back. All of that is the owner's thread's, so nothing changes meanwhile.
+ * old generation: their buffers go back, their connections are reset. All of that is the owner's thread's, so nothing
+ * changes meanwhile.
  * A close with bytes unread must send RST, as the kernel does when it holds the bytes: those in the queue count too.
  *
  * Fairness: a connection whose reader does not keep up is stopped at CORI_URING_QUEUED_MAX buffers and armed again when
@@ -31,64 +28,34 @@
  */
 #include "poll/uring.h"
 
-#include "base/lock.h"
 #include "base/platform.h"
 #include "base/sys.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-enum { POINTER_BITS = 48, TSAN_SLEEP_NS = 5000000 };
-
-/* What a completion is of; in the low bits of its user data, below the pollfd's address. */
-enum op { OP_RECV = 1, OP_POLL_IN = 2, OP_POLL_OUT = 3, OP_MASK = 7 };
+enum { TSAN_SLEEP_NS = 5000000 };
 
 /* What another thread wants done; bits. */
 enum mail { MAIL_ARM_READ = 1, MAIL_ARM_WRITE = 2, MAIL_REMOVE = 4 };
 
-/* State of one registered descriptor. */
-typedef struct cori_uring_fd {
-    uint32_t spin;       /* guards the queue, its end, and `receiving`; all else belongs to the owner */
-    uint16_t head, tail; /* queue of filled buffers; CORI_URING_NO_BUFFER: empty */
-    uint16_t queued;
-    bool receiving;               /* a receive is armed, or about to be */
-    int error;                    /* after the queue: -errno to report once */
-    uint32_t offset;              /* bytes of the head buffer already read */
-    bool armed_read, armed_write; /* a request is in the ring */
-    bool stopping;                /* the receive is being cancelled: enough is queued */
-    uint8_t mail;                 /* bits; atomic; not 0: in the mail list */
-    cori_pollfd *pollfd;          /* NULL: removed, and freed when the mail is read */
-    struct cori_uring_fd *mail_next;
-} uring_fd;
-
-static uring_fd *state_of(const cori_pollfd *pollfd)
-{
-    return __atomic_load_n(&pollfd->backend, __ATOMIC_ACQUIRE);
-}
-
-static uint64_t tag_of(const cori_pollfd *pollfd, enum op op)
-{
-    return (uint64_t)(uintptr_t)pollfd | (uint64_t)pollfd->generation << POINTER_BITS | (uint64_t)op;
-}
+typedef cori_uring_fd uring_fd;
 
 static void prepare(struct io_uring_sqe *sqe, const uring_fd *state, int direction)
 {
     const cori_pollfd *pollfd = state->pollfd;
     if (direction == CORI_WRITE) {
         io_uring_prep_poll_multishot(sqe, pollfd->fd, POLLOUT);
-        io_uring_sqe_set_data64(sqe, tag_of(pollfd, OP_POLL_OUT));
+        io_uring_sqe_set_data64(sqe, cori_uring_tag(pollfd, CORI_URING_POLL_OUT));
     } else if (pollfd->kind == CORI_FD_STREAM) {
-        io_uring_prep_recv_multishot(sqe, pollfd->fd, NULL, 0, 0);
-        sqe->flags |= IOSQE_BUFFER_SELECT;
-        sqe->buf_group = 0;
-        sqe->ioprio |= IORING_RECVSEND_POLL_FIRST; /* the reader has just found nothing */
-        io_uring_sqe_set_data64(sqe, tag_of(pollfd, OP_RECV));
+        cori_uring_prepare_recv(sqe, state);
+    } else if (state->accepts != NULL) {
+        cori_uring_prepare_accept(sqe, state);
     } else {
         io_uring_prep_poll_multishot(sqe, pollfd->fd, POLLIN | POLLRDHUP | POLLPRI);
-        io_uring_sqe_set_data64(sqe, tag_of(pollfd, OP_POLL_IN));
+        io_uring_sqe_set_data64(sqe, cori_uring_tag(pollfd, CORI_URING_POLL_IN));
     }
 }
 
@@ -127,30 +94,16 @@ static void post(cori_uring *poller, uring_fd *state, unsigned what)
     uring_kick(&poller->base);
 }
 
-/* Notes that a receive is wanted; false if one is under way. */
-static bool begin_receiving(uring_fd *state)
-{
-    cori_spin_lock(&state->spin);
-    bool first = !state->receiving;
-    state->receiving = true;
-    cori_spin_unlock(&state->spin);
-    return first;
-}
-
-static void end_receiving(uring_fd *state)
-{
-    cori_spin_lock(&state->spin);
-    state->receiving = false;
-    cori_spin_unlock(&state->spin);
-}
-
 static int uring_arm(cori_poller *base, cori_pollfd *pollfd, int direction)
 {
     cori_uring *poller = (cori_uring *)base;
-    uring_fd *state = state_of(pollfd);
+    uring_fd *state = cori_uring_state(pollfd);
     bool receives = direction == CORI_READ && pollfd->kind == CORI_FD_STREAM;
-    if (receives && !begin_receiving(state)) {
-        return 0;
+    if (receives) {
+        if (cori_likely(__atomic_load_n(&state->receiving, __ATOMIC_ACQUIRE))) {
+            return 0;
+        }
+        __atomic_store_n(&state->receiving, true, __ATOMIC_RELEASE);
     }
     if (cori_uring_own != poller) {
         post(poller, state, direction == CORI_WRITE ? MAIL_ARM_WRITE : MAIL_ARM_READ);
@@ -158,7 +111,7 @@ static int uring_arm(cori_poller *base, cori_pollfd *pollfd, int direction)
     }
     int rc = arm_own(poller, state, direction);
     if (rc < 0 && receives) {
-        end_receiving(state);
+        __atomic_store_n(&state->receiving, false, __ATOMIC_RELEASE);
     }
     return rc;
 }
@@ -170,14 +123,10 @@ static void remove_now(cori_uring *poller, uring_fd *state)
     if (cori_uring_own == poller && (state->armed_read || state->armed_write)) {
         cori_uring_cancel(poller, pollfd->fd);
     }
-    if (state->head != CORI_URING_NO_BUFFER) {
+    if (cori_uring_drop_queue(poller, state)) {
         (void)cori_sys_setlinger(pollfd->fd, 0);
     }
-    while (state->head != CORI_URING_NO_BUFFER) {
-        uint16_t id = state->head;
-        state->head = id == state->tail ? CORI_URING_NO_BUFFER : poller->next[id];
-        cori_uring_give_back(poller, id);
-    }
+    cori_uring_accepts_free(state);
     state->pollfd = NULL;
     if (__atomic_load_n(&state->mail, __ATOMIC_SEQ_CST) == 0) {
         free(state);
@@ -189,7 +138,7 @@ static bool uring_remove(cori_poller *base, cori_pollfd *pollfd, bool closing)
 {
     (void)closing;
     cori_uring *poller = (cori_uring *)base;
-    uring_fd *state = state_of(pollfd);
+    uring_fd *state = cori_uring_state(pollfd);
     if (state == NULL) {
         return true; /* done already; then the task that was to go on was abandoned */
     }
@@ -208,6 +157,10 @@ static int uring_add(cori_poller *base, cori_pollfd *pollfd)
     uring_fd *state = fault == 0 ? calloc(1, sizeof(*state)) : NULL;
     if (state == NULL) {
         return fault != 0 ? fault : -ENOMEM;
+    }
+    if (pollfd->kind == CORI_FD_ACCEPTS && cori_uring_accepts_new(state) < 0) {
+        free(state);
+        return -ENOMEM;
     }
     state->head = state->tail = CORI_URING_NO_BUFFER;
     state->pollfd = pollfd;
@@ -266,107 +219,62 @@ static cori_event *read_mail(cori_uring *poller, cori_event *event, const cori_e
     return event;
 }
 
-/* Guard: state->spin. */
-static void enqueue(cori_uring *poller, uring_fd *state, uint16_t id, uint32_t length)
-{
-    poller->length[id] = length;
-    if (state->head == CORI_URING_NO_BUFFER) {
-        state->head = id;
-        state->offset = 0;
-    } else {
-        poller->next[state->tail] = id;
-    }
-    state->tail = id;
-    state->queued++;
-}
-
-/* Ends the receive of a connection that holds enough. */
-static void stop_receiving(cori_uring *poller, uring_fd *state)
-{
-    struct io_uring_sqe *sqe = cori_uring_sqe(poller);
-    if (sqe != NULL) { /* else at the next completion */
-        io_uring_prep_cancel64(sqe, tag_of(state->pollfd, OP_RECV), 0);
-        io_uring_sqe_set_data64(sqe, CORI_URING_NONE);
-        state->stopping = true;
-    }
-}
-
-static bool is_passing(int error)
-{
-    return error == -ENOBUFS || error == -ECANCELED || error == -EAGAIN || error == -EINTR || error == -ENOMEM;
-}
-
-static uint16_t buffer_of(const struct io_uring_cqe *cqe)
-{
-    return (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
-}
-
-/* One completion of a receive. */
-static void received(cori_uring *poller, uring_fd *state, const struct io_uring_cqe *cqe)
-{
-    bool more = (cqe->flags & IORING_CQE_F_MORE) != 0;
-    bool has_buffer = (cqe->flags & IORING_CQE_F_BUFFER) != 0;
-    bool failed = cqe->res < 0 && !is_passing(cqe->res);
-    state->armed_read = more;
-    if (!more) {
-        state->stopping = false;
-    }
-    if (cqe->res == 0 || failed) {
-        __atomic_store_n(&state->pollfd->sticky, 1, __ATOMIC_SEQ_CST);
-    }
-    cori_spin_lock(&state->spin);
-    if (cqe->res > 0 && has_buffer) {
-        enqueue(poller, state, buffer_of(cqe), (uint32_t)cqe->res);
-    }
-    state->error = failed ? cqe->res : state->error;
-    state->receiving = more;
-    bool enough = state->queued >= CORI_URING_QUEUED_MAX;
-    cori_spin_unlock(&state->spin);
-    if (cqe->res <= 0 && has_buffer) {
-        cori_uring_give_back(poller, buffer_of(cqe));
-    }
-    if (more && enough && !state->stopping) {
-        stop_receiving(poller, state);
-    }
-}
-
 /* The state a completion is of; NULL if that is gone. */
 static uring_fd *state_of_tag(const cori_uring *poller, uint64_t tag)
 {
-    cori_pollfd *pollfd = (cori_pollfd *)(uintptr_t)(tag & ((UINT64_C(1) << POINTER_BITS) - 1) & ~(uint64_t)OP_MASK);
-    bool current = pollfd != NULL &&
-                   __atomic_load_n(&pollfd->generation, __ATOMIC_ACQUIRE) == (uint16_t)(tag >> POINTER_BITS) &&
-                   __atomic_load_n(&pollfd->poller, __ATOMIC_ACQUIRE) == &poller->base;
-    return current ? state_of(pollfd) : NULL;
+    cori_pollfd *pollfd = (cori_pollfd *)(uintptr_t)(tag & ((UINT64_C(1) << CORI_URING_POINTER_BITS) - 1) &
+                                                     ~(uint64_t)CORI_URING_OP_MASK);
+    bool current =
+        pollfd != NULL &&
+        __atomic_load_n(&pollfd->generation, __ATOMIC_ACQUIRE) == (uint16_t)(tag >> CORI_URING_POINTER_BITS) &&
+        __atomic_load_n(&pollfd->poller, __ATOMIC_ACQUIRE) == &poller->base;
+    return current ? cori_uring_state(pollfd) : NULL;
 }
 
-/* Turns one completion into at most one event. */
-static cori_event *complete(cori_uring *poller, const struct io_uring_cqe *cqe, cori_event *event)
+/* What a completion brought that nobody is left to take. */
+static void drop(cori_uring *poller, const struct io_uring_cqe *cqe)
 {
-    enum op op = cqe->user_data & OP_MASK;
-    uring_fd *state = state_of_tag(poller, cqe->user_data);
-    if (state == NULL) {
-        if ((cqe->flags & IORING_CQE_F_BUFFER) != 0) {
-            cori_uring_give_back(poller, buffer_of(cqe));
-        }
-        return event;
+    cori_uring_drop_received(poller, cqe);
+    if ((cqe->user_data & CORI_URING_OP_MASK) == CORI_URING_ACCEPT && cqe->res >= 0) {
+        cori_uring_refuse(cqe->res);
     }
-    if (op == OP_RECV) {
-        received(poller, state, cqe);
-        return add_event(event, state->pollfd, CORI_READ);
-    }
+}
+
+/* One completion of a poll; the direction to report, -1: none. */
+static int polled(uring_fd *state, bool out, const struct io_uring_cqe *cqe)
+{
     bool more = (cqe->flags & IORING_CQE_F_MORE) != 0;
-    if (op == OP_POLL_OUT) {
+    if (out) {
         state->armed_write = more;
         /* The kernel reports POLLRDHUP too, though nobody asked: no reason to try a write. */
         bool worth = !more || cqe->res < 0 || (cqe->res & (POLLOUT | POLLERR | POLLHUP)) != 0;
-        return worth ? add_event(event, state->pollfd, CORI_WRITE) : event;
+        return worth ? CORI_WRITE : -1;
     }
     state->armed_read = more;
     if (cqe->res < 0 || (cqe->res & (POLLRDHUP | POLLHUP | POLLERR | POLLPRI)) != 0) {
         __atomic_store_n(&state->pollfd->sticky, 1, __ATOMIC_SEQ_CST);
     }
-    return add_event(event, state->pollfd, CORI_READ);
+    return CORI_READ;
+}
+
+/* Turns one completion into at most one event. */
+static cori_event *complete(cori_uring *poller, const struct io_uring_cqe *cqe, cori_event *event)
+{
+    enum cori_uring_op op = cqe->user_data & CORI_URING_OP_MASK;
+    uring_fd *state = state_of_tag(poller, cqe->user_data);
+    int direction = CORI_READ;
+    if (cori_unlikely(state == NULL)) {
+        drop(poller, cqe);
+        return event;
+    }
+    if (cori_likely(op == CORI_URING_RECV)) {
+        cori_uring_received(poller, state, cqe);
+    } else if (op == CORI_URING_ACCEPT) {
+        cori_uring_accepted(poller, state, cqe);
+    } else {
+        direction = polled(state, op == CORI_URING_POLL_OUT, cqe);
+    }
+    return direction >= 0 ? add_event(event, state->pollfd, direction) : event;
 }
 
 static cori_event *harvest(cori_uring *poller, cori_event *event, const cori_event *end)
@@ -418,63 +326,6 @@ static int uring_wait(cori_poller *base, int64_t timeout_ns, cori_event *events,
     return (int)(harvest(poller, event, end) - events);
 }
 
-/* Copies out of the queue; guard: state->spin. */
-static size_t copy_out(cori_uring *poller, uring_fd *state, char *buf, size_t size)
-{
-    size_t done = 0;
-    while (done < size && state->head != CORI_URING_NO_BUFFER) {
-        uint16_t id = state->head;
-        size_t left = poller->length[id] - state->offset;
-        size_t count = left < size - done ? left : size - done;
-        memcpy(buf + done, cori_uring_buffer(poller, id) + state->offset, count);
-        done += count;
-        state->offset += (uint32_t)count;
-        if (count == left) {
-            state->head = id == state->tail ? CORI_URING_NO_BUFFER : poller->next[id];
-            state->offset = 0;
-            state->queued--;
-            cori_uring_give_back(poller, id);
-        }
-    }
-    return done;
-}
-
-static ssize_t uring_receive(cori_poller *base, cori_pollfd *pollfd, void *buf, size_t size)
-{
-    cori_uring *poller = (cori_uring *)base;
-    uring_fd *state = base != NULL ? state_of(pollfd) : NULL;
-    if (state == NULL) {
-        return cori_sys_recv(pollfd->fd, buf, size);
-    }
-    cori_spin_lock(&state->spin);
-    ssize_t count = (ssize_t)copy_out(poller, state, buf, size);
-    bool direct = count == 0 && state->error == 0 && !state->receiving;
-    if (count == 0) {
-        count = state->error != 0 ? state->error : -EAGAIN;
-        state->error = 0;
-    }
-    cori_spin_unlock(&state->spin);
-    return direct ? cori_sys_recv(pollfd->fd, buf, size) : count;
-}
-
-static bool uring_holds(cori_pollfd *pollfd)
-{
-    uring_fd *state = state_of(pollfd);
-    if (state == NULL) {
-        return false;
-    }
-    cori_spin_lock(&state->spin);
-    bool holds = state->head != CORI_URING_NO_BUFFER || state->error != 0;
-    cori_spin_unlock(&state->spin);
-    return holds;
-}
-
-static int uring_accept(cori_poller *base, cori_pollfd *pollfd, struct sockaddr *addr, socklen_t *len)
-{
-    (void)base;
-    return cori_sys_accept(pollfd->fd, addr, len);
-}
-
 static int uring_open(cori_poller **out)
 {
     cori_uring *poller;
@@ -521,10 +372,10 @@ static int try_receive(cori_poller *poller, const int *pair)
     pollfd.poller = poller;
     cori_uring_start(poller);
     rc = uring_arm(poller, &pollfd, CORI_READ) == 0 && cori_sys_send(pair[1], &byte, 1) == 1 ? 0 : -EINVAL;
-    for (int i = 0; i < 3 && rc == 0 && !uring_holds(&pollfd) && state_of(&pollfd)->armed_read; i++) {
+    for (int i = 0; i < 3 && rc == 0 && !cori_uring_holds(&pollfd) && cori_uring_state(&pollfd)->armed_read; i++) {
         (void)uring_wait(poller, 1000000000, &event, 1);
     }
-    bool lasts = rc == 0 && uring_holds(&pollfd) && state_of(&pollfd)->armed_read;
+    bool lasts = rc == 0 && cori_uring_holds(&pollfd) && cori_uring_state(&pollfd)->armed_read;
     (void)uring_remove(poller, &pollfd, true);
     uring_stop(poller);
     return lasts ? 0 : -EINVAL;
@@ -559,7 +410,7 @@ const cori_poll_ops cori_poll_uring = {
     .arm = uring_arm,
     .wait = uring_wait,
     .kick = uring_kick,
-    .receive = uring_receive,
-    .accept = uring_accept,
-    .holds = uring_holds,
+    .receive = cori_uring_receive,
+    .accept = cori_uring_accept,
+    .holds = cori_uring_holds,
 };

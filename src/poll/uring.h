@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The io_uring poller's ring with its buffers, shared by its two halves. */
+/* The io_uring poller's ring with its buffers, and the state of one descriptor: what its parts share. */
 #ifndef CORI_POLL_URING_H
 #define CORI_POLL_URING_H
 
@@ -15,6 +15,7 @@ enum { CORI_URING_NONE = 0, CORI_URING_KICK = 4 };
 typedef struct cori_uring {
     cori_poller base;
     struct io_uring ring;
+    bool deferred; /* the kernel accepts and receives only inside the owner's calls */
     int kick_fd;
     bool kick_armed;
     bool kicked;      /* a kick was seen since the last wait began */
@@ -26,6 +27,43 @@ typedef struct cori_uring {
     uint32_t returned;                   /* atomic: stack of buffers emptied by other threads */
     struct cori_uring_fd *mail;          /* atomic: states with a request of another thread's, newest first */
 } cori_uring;
+
+/* State of one registered descriptor. */
+typedef struct cori_uring_fd {
+    uint32_t spin;       /* guards the queue and its end; all else belongs to the owner */
+    uint16_t head, tail; /* queue of filled buffers; CORI_URING_NO_BUFFER: empty */
+    uint16_t queued;
+    bool receiving;               /* a receive is armed, or about to be; atomic */
+    bool ended;                   /* after the queue: the peer has closed */
+    int error;                    /* after the queue: -errno to report once */
+    uint32_t offset;              /* bytes of the head buffer already read */
+    bool armed_read, armed_write; /* a request is in the ring */
+    bool stopping;                /* what receives or accepts is being cancelled: enough is queued */
+    uint8_t mail;                 /* bits; atomic; not 0: in the mail list */
+    cori_pollfd *pollfd;          /* NULL: removed, and freed when the mail is read */
+    struct cori_uring_fd *mail_next;
+    struct cori_uring_accepts *accepts; /* connections accepted ahead; NULL if it accepts none */
+} cori_uring_fd;
+
+static inline cori_uring_fd *cori_uring_state(const cori_pollfd *pollfd)
+{
+    return __atomic_load_n(&pollfd->backend, __ATOMIC_ACQUIRE);
+}
+
+/* What a completion is of; in the low bits of its user data, below the pollfd's address. */
+enum cori_uring_op {
+    CORI_URING_RECV = 1,
+    CORI_URING_POLL_IN = 2,
+    CORI_URING_POLL_OUT = 3,
+    CORI_URING_ACCEPT = 5,
+    CORI_URING_OP_MASK = 7
+};
+enum { CORI_URING_POINTER_BITS = 48 };
+
+static inline uint64_t cori_uring_tag(const cori_pollfd *pollfd, enum cori_uring_op op)
+{
+    return (uint64_t)(uintptr_t)pollfd | (uint64_t)pollfd->generation << CORI_URING_POINTER_BITS | (uint64_t)op;
+}
 
 /* The poller whose ring this thread may enter. */
 extern __thread cori_uring *cori_uring_own;
@@ -46,10 +84,32 @@ void cori_uring_arm_kick(cori_uring *poller);
 /* Cancels what is armed, on one descriptor (fd >= 0) or at all, and lets the kernel drop the files. Owner only. */
 void cori_uring_cancel(cori_uring *poller, int fd);
 
+/* Ends the request of a descriptor whose queue holds enough; armed again when somebody waits. Owner only. */
+void cori_uring_enough(cori_uring *poller, cori_uring_fd *state, enum cori_uring_op op);
+
 /* The bytes of a buffer; gives an empty one back to the kernel, the owner at once and others by way of it. */
 char *cori_uring_buffer(const cori_uring *poller, uint16_t id);
 void cori_uring_give_back(cori_uring *poller, uint16_t id);
 /* Owner only: hands to the kernel what others gave back. */
 void cori_uring_take_returned(cori_uring *poller);
+
+/* uring_recv.c: receiving ahead. */
+void cori_uring_prepare_recv(struct io_uring_sqe *sqe, const cori_uring_fd *state);
+void cori_uring_received(cori_uring *poller, cori_uring_fd *state, const struct io_uring_cqe *cqe);
+/* Gives back the buffer of a completion that nobody is left to look at. */
+void cori_uring_drop_received(cori_uring *poller, const struct io_uring_cqe *cqe);
+/* Forgets what is queued; true if there was something. */
+bool cori_uring_drop_queue(cori_uring *poller, cori_uring_fd *state);
+ssize_t cori_uring_receive(cori_poller *base, cori_pollfd *pollfd, void *buf, size_t size);
+bool cori_uring_holds(cori_pollfd *pollfd);
+
+/* uring_accept.c: accepting ahead. All of it is the owner's. */
+int cori_uring_accepts_new(cori_uring_fd *state); /* 0 or -ENOMEM */
+void cori_uring_accepts_free(cori_uring_fd *state);
+void cori_uring_prepare_accept(struct io_uring_sqe *sqe, const cori_uring_fd *state);
+void cori_uring_accepted(cori_uring *poller, cori_uring_fd *state, const struct io_uring_cqe *cqe);
+/* Ends an accepted connection that nobody will take: the peer gets a reset, as from a closed listener's queue. */
+void cori_uring_refuse(int fd);
+int cori_uring_accept(cori_poller *base, cori_pollfd *pollfd, struct sockaddr *addr, socklen_t *len);
 
 #endif

@@ -99,6 +99,16 @@ void cori_uring_cancel(cori_uring *poller, int fd)
     (void)io_uring_submit_and_get_events(&poller->ring);
 }
 
+void cori_uring_enough(cori_uring *poller, cori_uring_fd *state, enum cori_uring_op op)
+{
+    struct io_uring_sqe *sqe = state->stopping ? NULL : cori_uring_sqe(poller);
+    if (sqe != NULL) { /* else at the next completion */
+        io_uring_prep_cancel64(sqe, cori_uring_tag(state->pollfd, op), 0);
+        io_uring_sqe_set_data64(sqe, CORI_URING_NONE);
+        state->stopping = true;
+    }
+}
+
 void cori_uring_start(cori_poller *base)
 {
     cori_uring *poller = (cori_uring *)base;
@@ -108,7 +118,7 @@ void cori_uring_start(cori_poller *base)
 }
 
 /* Makes the ring with the best set-up the kernel knows. */
-static int make_ring(struct io_uring *ring)
+static int make_ring(cori_uring *poller)
 {
     static const unsigned flags[] = {
         IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL, /* Linux 6.1 */
@@ -119,7 +129,8 @@ static int make_ring(struct io_uring *ring)
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]) && rc == -EINVAL; i++) {
         struct io_uring_params params = {.flags = flags[i] | IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE,
                                          .cq_entries = CQ_ENTRIES};
-        rc = io_uring_queue_init_params(SQ_ENTRIES, ring, &params);
+        rc = io_uring_queue_init_params(SQ_ENTRIES, &poller->ring, &params);
+        poller->deferred = (flags[i] & IORING_SETUP_DEFER_TASKRUN) != 0;
     }
     return rc;
 }
@@ -163,7 +174,7 @@ int cori_uring_make(const cori_poll_ops *ops, cori_uring **out)
     }
     poller->base.ops = ops;
     poller->returned = CORI_URING_NO_BUFFER;
-    int rc = make_ring(&poller->ring);
+    int rc = make_ring(poller);
     if (rc < 0) {
         free(poller);
         return rc;

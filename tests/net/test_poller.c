@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a poller that receives ahead of the reads must get right: bytes that come while nobody reads, closing what is
- * armed, one connection beside another that does not read, and the end of cor_run.
+ * What a poller that receives and accepts ahead of the calls must get right: bytes and connections that come while
+ * nobody asks, closing what is armed, one connection beside another that does not read, and the end of cor_run.
  */
 #include "net/netcase.h"
+#include "support/faults.h"
 
-enum { ROUNDS = 200, HOARDERS = 40 };
+#include <limits.h>
+
+enum { ROUNDS = 200, HOARDERS = 40, AHEAD = 150 };
 
 typedef struct pair {
     cor_conn *a, *b;
@@ -240,6 +243,88 @@ TASK_TEST(ending_with_everything_armed)
     }
 }
 
+static void accept_first(void *listener)
+{
+    cor_conn *conn;
+    T_CODE(cor_accept(listener, &conn), 0);
+    T_CODE(cor_close(conn), 0);
+}
+
+/* A listener that somebody has waited on, and `count` connections to it since. */
+static cor_listener *dial_ahead(cor_conn **clients, int count)
+{
+    cor_listener *listener;
+    cor_group acceptor = {0};
+    const char *network;
+    char address[COR_ADDR_TEXT];
+    listener = listen_kind(KIND_TCP, &network, address);
+    go_in(&acceptor, accept_first, listener);
+    T_ACCEPTING(listener);
+    T_CODE(cor_dial(&clients[0], network, address, NULL), 0);
+    wait_for(&acceptor);
+    T_CODE(cor_close(clients[0]), 0);
+    for (int i = 0; i < count; i++) {
+        T_CODE(cor_dial(&clients[i], network, address, NULL), 0);
+        for (int yields = 0; yields < 2 * CORI_ROUND_SWITCHES && i % 7 == 0; yields++) {
+            cor_yield(); /* the worker's round ends, and the poller has its turn */
+        }
+    }
+    return listener;
+}
+
+/* In order, each with its own peer's address, however many came at once. */
+TASK_TEST(connections_before_their_accept)
+{
+    static cor_conn *clients[AHEAD];
+    cor_listener *listener = dial_ahead(clients, AHEAD);
+    for (int i = 0; i < AHEAD; i++) {
+        char near[COR_ADDR_TEXT], far[COR_ADDR_TEXT], byte;
+        cor_conn *server;
+        T_CODE(cor_accept(listener, &server), 0);
+        T_STR(cor_remote_addr(server, near, sizeof(near)), cor_local_addr(clients[i], far, sizeof(far)));
+        write_all(server, "x", 1);
+        read_all(clients[i], &byte, 1);
+        close_pair(server, clients[i]);
+    }
+    T_CODE(cor_listener_close(listener), 0);
+}
+
+/* They are no different from those in the kernel's queue: reset. And no descriptor is left: the frame counts them. */
+TASK_TEST(closing_before_their_accept)
+{
+    cor_conn *clients[10];
+    char byte;
+    cor_listener *listener = dial_ahead(clients, 10);
+    T_CODE(cor_listener_close(listener), 0);
+    for (int i = 0; i < 10; i++) {
+        T_CODE(cor_read(clients[i], &byte, 1), -ECONNRESET);
+        T_CODE(cor_close(clients[i]), 0);
+    }
+}
+
+/* Nothing comes together with a connection, so its first read asks the kernel when there is something. */
+TASK_TEST(first_read)
+{
+    pair p;
+    cor_group reader = {0};
+    make_pair(KIND_TCP, &p.a, &p.b);
+    unsigned before = faults_seen();
+    go_in(&reader, read_first, p.b);
+    T_PARKED(p.b, CORI_READ);
+    T_EQ(faults_seen(), before);
+    write_all(p.a, "x", 1);
+    wait_for(&reader);
+    T_ASSERT(faults_seen() <= before + 1);
+    close_pair(p.a, p.b);
+}
+
+static void first_read_waits(void **state)
+{
+    faults_set(CORI_SYS_RECV, UINT_MAX, -EINVAL); /* only counts the calls */
+    first_read(state);
+    faults_clear();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +335,9 @@ int main(void)
         cmocka_unit_test(hoarders_starve_nobody),
         cmocka_unit_test(readable_with_bytes_held),
         cmocka_unit_test(ending_with_everything_armed),
+        cmocka_unit_test(connections_before_their_accept),
+        cmocka_unit_test(closing_before_their_accept),
+        cmocka_unit_test(first_read_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Accepting ahead of the calls, for the io_uring poller: a multishot accept, and the queue of what it brought. Only where
+ * one worker serves the listener: the kernel wakes one ring per connection, also one whose worker is computing, and
+ * what is accepted no other worker can take. So all of this is the owner's thread's.
+ *
+ * The kernel accepts until the backlog is empty, so the queue grows as needed; from CORI_URING_ACCEPTED_MAX on the
+ * request is cancelled until somebody waits again. An error ends it, too: the next call is then a plain accept4(2),
+ * which finds the error itself, and the pauses of who accepts remain what they are. A connection that comes after the
+ * listener was closed, or that nobody has taken by then, is reset, as those in the kernel's queue are.
+ *
+ * Peers' addresses: all accepts of a request write to one place. What stands there is the address of the last one, and
+ * the kernel accepts only inside our calls (`deferred`): so a completion behind which there is no other may be believed.
+ * The others ask for theirs.
+ */
+#include "poll/uring.h"
+
+#include "base/platform.h"
+#include "base/sys.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIRST_ROOM = 16 };
+
+/* One connection accepted, and not yet taken. */
+typedef struct accepted {
+    int fd;
+    struct sockaddr_in6 peer; /* any TCP address; family 0: unknown, it was reset already */
+} accepted;
+
+typedef struct cori_uring_accepts {
+    struct sockaddr_in6 peer; /* of the last connection; written by the kernel */
+    socklen_t peer_len;
+    uint32_t first, count, room;
+    accepted *queue; /* a ring of `room` */
+} accepts;
+
+int cori_uring_accepts_new(cori_uring_fd *state)
+{
+    state->accepts = calloc(1, sizeof(*state->accepts));
+    if (state->accepts == NULL) {
+        return -ENOMEM;
+    }
+    state->accepts->peer_len = sizeof(state->accepts->peer);
+    return 0;
+}
+
+void cori_uring_refuse(int fd)
+{
+    (void)cori_sys_setlinger(fd, 0);
+    cori_sys_close(fd);
+}
+
+static accepted take_first(accepts *of)
+{
+    accepted first = of->queue[of->first];
+    of->first = (of->first + 1) % of->room;
+    of->count--;
+    return first;
+}
+
+void cori_uring_accepts_free(cori_uring_fd *state)
+{
+    accepts *of = state->accepts;
+    while (of != NULL && of->count > 0) {
+        cori_uring_refuse(take_first(of).fd);
+    }
+    free(of != NULL ? of->queue : NULL);
+    free(of);
+    state->accepts = NULL;
+}
+
+static bool make_room(accepts *of)
+{
+    if (of->count < of->room) {
+        return true;
+    }
+    uint32_t room = of->room == 0 ? FIRST_ROOM : 2 * of->room;
+    accepted *queue = malloc(room * sizeof(*queue));
+    if (queue == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < of->count; i++) {
+        queue[i] = of->queue[(of->first + i) % of->room];
+    }
+    free(of->queue);
+    of->queue = queue;
+    of->first = 0;
+    of->room = room;
+    return true;
+}
+
+void cori_uring_prepare_accept(struct io_uring_sqe *sqe, const cori_uring_fd *state)
+{
+    io_uring_prep_multishot_accept(sqe, state->pollfd->fd, (struct sockaddr *)&state->accepts->peer,
+                                   &state->accepts->peer_len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    io_uring_sqe_set_data64(sqe, cori_uring_tag(state->pollfd, CORI_URING_ACCEPT));
+}
+
+static struct sockaddr_in6 peer_of(const cori_uring *poller, const accepts *of, int fd)
+{
+    struct sockaddr_in6 peer = of->peer;
+    socklen_t len = sizeof(peer);
+    bool last = poller->deferred && io_uring_cq_ready(&poller->ring) == 0 && !io_uring_cq_has_overflow(&poller->ring);
+    if (!last && cori_sys_getpeername(fd, (struct sockaddr *)&peer, &len) < 0) {
+        peer.sin6_family = AF_UNSPEC;
+    }
+    return peer;
+}
+
+void cori_uring_accepted(cori_uring *poller, cori_uring_fd *state, const struct io_uring_cqe *cqe)
+{
+    accepts *of = state->accepts;
+    bool more = (cqe->flags & IORING_CQE_F_MORE) != 0;
+    state->armed_read = more;
+    if (cqe->res >= 0 && !make_room(of)) {
+        cori_uring_refuse(cqe->res);
+    } else if (cqe->res >= 0) {
+        of->queue[(of->first + of->count) % of->room] = (accepted){cqe->res, peer_of(poller, of, cqe->res)};
+        of->count++;
+    }
+    if (!more) {
+        state->stopping = false;
+    } else if (of->count >= CORI_URING_ACCEPTED_MAX) {
+        cori_uring_enough(poller, state, CORI_URING_ACCEPT);
+    }
+}
+
+int cori_uring_accept(cori_poller *base, cori_pollfd *pollfd, struct sockaddr *addr, socklen_t *len)
+{
+    cori_uring_fd *state = base != NULL ? cori_uring_state(pollfd) : NULL;
+    accepts *of = state != NULL ? state->accepts : NULL;
+    if (of == NULL || (of->count == 0 && !state->armed_read)) {
+        return cori_sys_accept(pollfd->fd, addr, len);
+    }
+    int fault = cori_sys_faulted(CORI_SYS_ACCEPT);
+    if (of->count == 0 || (fault != 0 && fault != -EINTR)) {
+        return fault != 0 && fault != -EINTR ? fault : -EAGAIN;
+    }
+    accepted first = take_first(of);
+    *len = *len < sizeof(first.peer) ? *len : (socklen_t)sizeof(first.peer);
+    memcpy(addr, &first.peer, *len);
+    return first.fd;
+}
