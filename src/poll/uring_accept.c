@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Accepting ahead of the calls, for the io_uring poller: a multishot accept, and the queue of what it brought. Only where
- * one worker serves the listener: the kernel wakes one ring per connection, also one whose worker is computing, and
- * what is accepted no other worker can take. So all of this is the owner's thread's.
+ * Accepting ahead of the calls, for the io_uring poller: a multishot accept, and the queue of what it brought. Only
+ * where one worker serves the listener: the kernel wakes one ring per connection, also one whose worker is computing,
+ * and what is accepted no other worker can take. So all of this is the owner's thread's.
  *
  * The kernel accepts until the backlog is empty, so the queue grows as needed; from CORI_URING_ACCEPTED_MAX on the
  * request is cancelled until somebody waits again. An error ends it, too: the next call is then a plain accept4(2),
  * which finds the error itself, and the pauses of who accepts remain what they are. A connection that comes after the
  * listener was closed, or that nobody has taken by then, is reset, as those in the kernel's queue are.
  *
- * Peers' addresses: all accepts of a request write to one place. What stands there is the address of the last one, and
- * the kernel accepts only inside our calls (`deferred`): so a completion behind which there is no other may be believed.
- * The others ask for theirs.
+ * Peers' addresses: all accepts of a request write to one place. What stands there is the last one's, and the kernel
+ * accepts only inside our calls (`deferred`): so it is that of a completion behind which there is no other. The others
+ * ask for theirs.
  */
 #include "poll/uring.h"
 
