@@ -200,7 +200,6 @@ static const cori_conn_ops pipe_ops = {
 
 int cor_pipe(cor_conn **a, cor_conn **b)
 {
-    static const cori_network pipe_network = {.name = "pipe"};
     if (cori_self() == NULL) {
         return COR_ENOT_TASK;
     }
@@ -222,7 +221,7 @@ int cor_pipe(cor_conn **a, cor_conn **b)
             }
             return -ENOMEM;
         }
-        slots[i]->network = &pipe_network;
+        slots[i]->network = CORI_NETWORK_PIPE;
         slots[i]->is.impl = &of->ends[i];
     }
     *a = cori_slot_publish(slots[0]);

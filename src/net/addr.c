@@ -9,18 +9,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const cori_network networks[] = {
-    {"tcp", true, true, false},
+const cori_network cori_networks[] = {
+    [CORI_NETWORK_NONE] = {.name = ""},
+    [CORI_NETWORK_TCP] = {"tcp", true, true, false},
     {"tcp4", true, false, false},
     {"tcp6", false, true, false},
-    {"unix", false, false, true},
+    [CORI_NETWORK_UNIX] = {"unix", false, false, true},
+    [CORI_NETWORK_PIPE] = {.name = "pipe"},
 };
 
 const cori_network *cori_network_find(const char *name)
 {
-    for (size_t i = 0; i < sizeof(networks) / sizeof(networks[0]); i++) {
-        if (strcmp(networks[i].name, name) == 0) {
-            return &networks[i];
+    for (int i = CORI_NETWORK_TCP; i <= CORI_NETWORK_UNIX; i++) {
+        if (strcmp(cori_networks[i].name, name) == 0) {
+            return &cori_networks[i];
         }
     }
     return NULL;

@@ -27,6 +27,10 @@ typedef struct cori_network {
     bool v4, v6, unix_stream;
 } cori_network;
 
+/* Those that can be dialed and listened on come between; a slot keeps the index only. */
+enum cori_network_index { CORI_NETWORK_NONE, CORI_NETWORK_TCP, CORI_NETWORK_UNIX = 4, CORI_NETWORK_PIPE };
+extern const cori_network cori_networks[];
+
 /* Room for any socket address that occurs. */
 typedef union cori_sockaddr {
     struct sockaddr any;

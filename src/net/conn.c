@@ -186,7 +186,7 @@ void cor_conn_error(cor_conn *conn, const char *op, int code, cor_error *error)
         (void)snprintf(error->where, sizeof(error->where), "%s", op);
     }
     if (cori_slot_enter(conn, CORI_KIND_CONN, CORI_SHARED, &slot) == 0) {
-        (void)snprintf(error->network, sizeof(error->network), "%s", slot->network != NULL ? slot->network->name : "");
+        (void)snprintf(error->network, sizeof(error->network), "%s", cori_networks[slot->network].name);
         slot->ops->local_text(slot, error->source, sizeof(error->source));
         slot->ops->remote_text(slot, error->address, sizeof(error->address));
         cori_slot_leave(slot, CORI_SHARED);

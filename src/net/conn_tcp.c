@@ -68,7 +68,7 @@ cori_slot *cori_conn_slot(const cori_network *network, int fd, const cori_sockad
         cori_sys_close(fd);
         return NULL;
     }
-    slot->network = network;
+    slot->network = (uint8_t)(network - cori_networks);
     cori_fd_open(slot, fd, network->unix_stream ? CORI_FD_PLAIN : CORI_FD_STREAM);
     if (!network->unix_stream) {
         slot->is.peer = cori_addr_of(peer);

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { CLOSED = 1, LOCKS = 6, QUEUE_SHIFT = 3 };
 #define CALL (UINT64_C(1) << 8)
@@ -96,10 +97,11 @@ static bool add_chunk(void)
     if (chunk == CORI_HANDLE_CHUNKS_MAX) {
         return false;
     }
-    cori_slot *slots = calloc(CORI_HANDLES_PER_CHUNK, sizeof(*slots));
+    cori_slot *slots = aligned_alloc(CORI_SLOT_BYTES, CORI_HANDLES_PER_CHUNK * sizeof(*slots));
     if (slots == NULL) {
         return false;
     }
+    memset(slots, 0, CORI_HANDLES_PER_CHUNK * sizeof(*slots));
     for (uint32_t i = CORI_HANDLES_PER_CHUNK; i-- > 0;) {
         slots[i].number = chunk * CORI_HANDLES_PER_CHUNK + i;
         slots[i].state = UINT64_C(1) << 32 | CLOSED;
@@ -130,7 +132,7 @@ cori_slot *cori_slot_new(enum cori_kind kind, const cori_conn_ops *ops)
     slot->in_use = true;
     slot->deadline[CORI_READ] = slot->deadline[CORI_WRITE] = 0;
     slot->closer = NULL;
-    slot->network = NULL;
+    slot->network = CORI_NETWORK_NONE;
     slot->lingers = false;
     slot->is.peer = (cori_addr){0};
     __atomic_fetch_add(&open_count, 1, __ATOMIC_RELAXED);

@@ -44,19 +44,24 @@ typedef struct cori_slot {
     uint32_t spin;                   /* guards the lock queue, registration and the listener's clones */
     uint32_t number;                 /* of this slot */
     struct lock_waiter *queue;       /* calls that wait for the read or write lock, oldest first; guard: spin */
-    cori_task *closer;               /* parked in close until destroyed */
-    const cori_network *network;     /* static */
+    union {
+        cori_task *closer;  /* closed: parked until destroyed */
+        uint32_t next_free; /* free; guard: the table's lock */
+    };
     union {
         cori_addr peer; /* tcp */
         char *path;     /* unix: the peer's address text, owned; NULL: unnamed */
         void *impl;     /* pipe, listener: what else they need; owned */
     } is;
-    uint32_t next_free; /* guard: the table's lock */
-    uint8_t kind;       /* enum cori_kind */
-    bool in_use;        /* from new to destroyed */
-    bool detaching;     /* parked in cori_fd_close: the descriptor is open still */
-    bool lingers;       /* close(2) may wait: cor_set_linger(> 0) */
+    uint8_t network; /* index in cori_networks */
+    uint8_t kind;    /* enum cori_kind */
+    bool in_use;     /* from new to destroyed */
+    bool detaching;  /* parked in cori_fd_close: the descriptor is open still */
+    bool lingers;    /* close(2) may wait: cor_set_linger(> 0) */
 } cori_slot;
+/* A pair of cache lines, which CPUs fetch together; what calls use comes first. */
+enum { CORI_SLOT_BYTES = 2 * CORI_CACHE_LINE };
+_Static_assert(sizeof(cori_slot) == CORI_SLOT_BYTES, "slots are many");
 
 /* One kind of thing a handle can be. Calls get the slot entered, with the lock their access needs. */
 typedef struct cori_conn_ops {

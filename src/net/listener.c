@@ -29,7 +29,7 @@ typedef struct extra {
 
 static void listener_local_text(cori_slot *slot, char *text, size_t size)
 {
-    if (slot->network->unix_stream) {
+    if (cori_networks[slot->network].unix_stream) {
         cori_unix_local_text(slot, text, size);
     } else {
         cori_tcp_local_text(slot, text, size);
@@ -185,7 +185,7 @@ static int open_listener(cor_listener **out, const cori_network *network, const 
         }
         return fd >= 0 ? -ENOMEM : fd;
     }
-    slot->network = network;
+    slot->network = (uint8_t)(network - cori_networks);
     slot->is.impl = own;
     cori_fd_open(slot, fd, cori_rt.worker_count == 1 && !network->unix_stream ? CORI_FD_ACCEPTS : CORI_FD_PLAIN);
     *out = cori_slot_publish(slot);
@@ -224,7 +224,7 @@ int cor_accept(cor_listener *listener, cor_conn **out)
     cori_sockaddr peer;
     socklen_t len;
     int fd = cori_fd_accept(slot, &peer, &len);
-    const cori_network *network = slot->network;
+    const cori_network *network = &cori_networks[slot->network];
     cori_slot_leave(slot, CORI_LOCK_READ);
     if (fd < 0) {
         return fd;
