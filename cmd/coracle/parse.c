@@ -146,3 +146,29 @@ bool parse_size(const char *text, size_t *size_bytes)
     }
     return false;
 }
+
+bool parse_number(const char *text, double *number)
+{
+    uint64_t whole;
+    const char *next;
+    if (!parse_digits(text, &whole, &next)) {
+        return false;
+    }
+    double value = (double)whole, scale = 1;
+    if (*next == '.') {
+        for (next++; isdigit((unsigned char)*next); next++) {
+            scale /= 10;
+            value += scale * (*next - '0');
+        }
+    }
+    static const char units[] = "kMG";
+    const char *unit = *next != '\0' ? strchr(units, *next) : NULL;
+    for (const char *each = units; unit != NULL && each <= unit; each++) {
+        value *= 1000;
+    }
+    if (next[unit != NULL] != '\0') {
+        return false;
+    }
+    *number = value;
+    return true;
+}

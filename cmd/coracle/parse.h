@@ -16,4 +16,7 @@ bool parse_size(const char *text, size_t *size_bytes);
 /* A decimal number within low..high. */
 bool parse_count(const char *text, uint64_t low, uint64_t high, uint64_t *count);
 
+/* A number that may have decimals and a unit: "1000", "2.5k", "10M". k M G are powers of 1000. */
+bool parse_number(const char *text, double *number);
+
 #endif

@@ -98,11 +98,30 @@ static void test_counts(void **state)
     assert_int_equal(count, 256);
 }
 
+static void test_numbers(void **state)
+{
+    static const struct {
+        const char *text;
+        double number;
+    } cases[] = {{"0", 0}, {"1000", 1000}, {"2.5k", 2500}, {"10M", 1e7}, {"1G", 1e9}, {"0.25", 0.25}, {"7.", 7}};
+    static const char *const bad[] = {"", "k", "-1", ".5", "1kk", "1k5", "1 k", "1K", "1e3", "0x1", "1.5.5"};
+    double number = 7;
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_false(parse_number(bad[i], &number));
+        assert_true(number == 7);
+    }
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_true(parse_number(cases[i].text, &number));
+        assert_true(number == cases[i].number);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_durations), cmocka_unit_test(test_bad_durations), cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_bad_sizes), cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_bad_sizes), cmocka_unit_test(test_counts),        cmocka_unit_test(test_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
