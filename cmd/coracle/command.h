@@ -11,4 +11,7 @@ void serve_help(FILE *to);
 int dial_command(int argc, char **argv);
 void dial_help(FILE *to);
 
+int bench_command(int argc, char **argv);
+void bench_help(FILE *to);
+
 #endif

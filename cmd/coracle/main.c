@@ -21,6 +21,7 @@ static const struct {
 } commands[] = {
     {"serve", serve_command, serve_help, "run ready-made services"},
     {"dial", dial_command, dial_help, "connect to a service"},
+    {"bench", bench_command, bench_help, "load a server and measure it"},
     {"help", help_command, help_help, "explain a command"},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the parts of `coracle bench` share. The plan is what the command line asks for; it is fixed before the first
+ * task starts. The run is what happens: one task per connection (client.c, fanout.c), counted in one tally per worker,
+ * which only tasks of that worker write to, and led through its stages by the main task (run.c). The result is what is
+ * left of it (result.h).
+ */
+#ifndef CORACLE_CMD_BENCH_BENCH_H
+#define CORACLE_CMD_BENCH_BENCH_H
+
+#include "address.h"
+#include "bench/asserts.h"
+#include "bench/hist.h"
+#include "bench/schedule.h"
+
+#include <coracle.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+typedef enum bench_mode { MODE_ECHO, MODE_LINE, MODE_CONNECT, MODE_FANOUT, MODE_IDLE } bench_mode;
+typedef enum bench_format { REPORT_TEXT, REPORT_JSON, REPORT_CSV, REPORT_HDR } bench_format;
+
+extern const char *const bench_mode_names[]; /* ends with NULL */
+
+/* The most bytes of one connection that are sent and not answered: both ends' buffers hold them, so no write parks. */
+enum { BENCH_WINDOW_BYTES = 64 * 1024 };
+
+/* Mode fanout: the least size of a message (its number), and how many are under way unless told otherwise. */
+enum { FANOUT_DIGITS = 12, FANOUT_WINDOW = 64 };
+
+/* The command line. */
+typedef struct bench_options {
+    int mode;
+    int format;
+    uint64_t connections;
+    uint64_t depth;
+    uint64_t workers;
+    uint64_t stalled;
+    uint64_t pid; /* of the server; 0: not known */
+    int64_t duration;
+    int64_t warmup;
+    int64_t timeout;
+    size_t size;
+    const char *rate;
+    const char *line;
+    const char *expect;
+    const char *output;
+    const char *assert;
+    bool rst;
+    bool quiet;
+} bench_options;
+
+struct plan {
+    bench_options options;
+    address *addresses; /* connections are spread over them in turn */
+    size_t address_count;
+    struct conditions conditions;
+    double rate;          /* messages per second; 0: closed loop */
+    unsigned char *bytes; /* what is sent: `period` bytes over and over, so much that BENCH_WINDOW_BYTES follow each */
+    size_t period;
+    size_t size;    /* bytes of one message */
+    uint64_t limit; /* messages of one connection */
+};
+
+/* Turns the command line into a plan. Returns EXIT_OK, or another exit code after saying why. */
+int plan_make(struct plan *plan, char **addresses, size_t address_count);
+
+void plan_free(struct plan *plan);
+
+/* What the tasks of one worker count. `messages` is also read while they run; all else when they have ended. */
+typedef struct tally {
+    _Alignas(64) atomic_uint_fast64_t messages; /* answered while measuring */
+    uint64_t wrong;                             /* answers that were not what was expected */
+    uint64_t failed;                            /* connections that could not be made */
+    uint64_t lost;                              /* connections that ended or broke */
+    uint64_t timeouts;                          /* answers that did not come in time */
+    uint64_t starved;                           /* connections without a single answer while measuring */
+    uint64_t alarms, late;                      /* waits for a message to be due, and those that took far too long */
+    hist latency;                               /* of answers from the start of measuring on */
+} tally;
+
+/* Times are on the clock of cor_now(). They are set before the gate opens; each task then goes by them. */
+struct run {
+    const struct plan *plan;
+    struct schedule schedule;
+    int64_t measure_ns; /* answers count from here ... */
+    int64_t end_ns;     /* ... to here; from then on no message is begun */
+    tally *tallies;     /* by worker */
+    cor_group tasks;    /* all that talk to the server */
+    cor_waitgroup setup;
+    cor_waitgroup gate;    /* opens when run->setup is done */
+    cor_chan *dialing;     /* has room for as many as may connect at a time */
+    atomic_int connected;  /* connections made at set-up */
+    atomic_bool fatal;     /* set-up failed: there is nothing to measure */
+    atomic_bool explained; /* the first error has been kept: */
+    int error_code;
+    char error[COR_ERROR_TEXT];
+    atomic_int interrupted; /* the signal that ended it early; 0: none */
+    void *state;            /* of the mode */
+};
+
+/* How a mode is run. */
+typedef struct bench_kind {
+    int (*start)(struct run *run); /* starts the tasks; run->setup counts what they do before the gate. 0 or an error */
+    void (*finish)(struct run *run); /* after the last task, and after a start that failed */
+} bench_kind;
+
+extern const bench_kind client_kind, fanout_kind;
+
+/* The tally of the calling task's worker. */
+static inline tally *run_tally(struct run *run)
+{
+    return &run->tallies[cor_worker_id()];
+}
+
+/* Counts answers; `own` is the caller's tally. */
+static inline void tally_count(tally *own, uint64_t count)
+{
+    /* There is one writer at a time: no need for an atomic addition. */
+    uint64_t before = atomic_load_explicit(&own->messages, memory_order_relaxed);
+    atomic_store_explicit(&own->messages, before + count, memory_order_relaxed);
+}
+
+/* Connects to the address for connection `number`. Returns NULL after noting why not. */
+cor_conn *run_dial(struct run *run, uint64_t number);
+
+/* Keeps the first error, in words. */
+void run_explain(struct run *run, int code, const char *text);
+
+/* Notes that a connection ended or broke: `code` is what `op` on it returned. */
+void run_lost(struct run *run, cor_conn *conn, const char *op, int code);
+
+/* Carries the plan out. Returns EXIT_OK with a *result that result_free frees, or another code after saying why. */
+struct result;
+int run_plan(const struct plan *plan, struct result *out);
+
+#endif

@@ -1,0 +1,439 @@
+# SPDX-License-Identifier: MIT
+# test: timeout=240
+"""coracle bench: each mode against real servers, what it says of servers that do wrong, its formats and exit codes."""
+import contextlib
+import csv
+import io
+import json
+import os
+import pty
+import resource
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+
+from harness import (BIN, WORKERS, Case, Listener, closed_port, coracle, each_server, main, need_json, run_coracle,
+                     serve, text_address, wait_until)
+
+SHORT = ("--duration", "200ms", "--warmup", "50ms")
+
+
+class Service:
+    """A server of the test's own: handle(sock, number) runs in a thread per connection, numbered from 0."""
+
+    def __init__(self, handle):
+        self.handle = handle
+        self.listener = Listener()
+        self.text = self.listener.text
+        self.stopping = threading.Event()
+        self.sockets = []
+        self.threads = [threading.Thread(target=self._accept, daemon=True)]
+        self.threads[0].start()
+
+    def _accept(self):
+        self.listener.sock.settimeout(None)
+        with contextlib.suppress(OSError):
+            while not self.stopping.is_set():
+                sock, _ = self.listener.sock.accept()
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                thread = threading.Thread(target=self._run, args=(sock, len(self.sockets)), daemon=True)
+                self.sockets.append(sock)
+                self.threads.append(thread)
+                thread.start()
+
+    def _run(self, sock, number):
+        with contextlib.suppress(OSError), sock:
+            self.handle(sock, number)
+
+    def pause(self, seconds):
+        """The server's slowness: waits for so long, less if it is being stopped."""
+        self.stopping.wait(seconds)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        with contextlib.suppress(OSError):
+            self.listener.sock.shutdown(socket.SHUT_RDWR)
+        for sock in self.sockets:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        for thread in self.threads:
+            thread.join(10)
+        self.listener.sock.close()
+
+
+def echo(sock, change=lambda data: data):
+    """Echoes until the end of the stream; `change` may alter each piece, or return None to hang up."""
+    while True:
+        data = sock.recv(65536)
+        data = change(data) if data else None
+        if not data:
+            return
+        sock.sendall(data)
+
+
+def bench(*argv, **more):
+    """Runs `coracle bench` with JSON output; gives the program with its result as `result`."""
+    done = run_coracle("bench", "--format", "json", *argv, **more)
+    done.result = json.loads(done.out) if done.out else None
+    return done
+
+
+class BenchCase(Case):
+    def assertClean(self, done, least=1):
+        self.assertEqual(done.code, 0, done.describe())
+        result = done.result
+        self.assertEqual((result["errors"], result["wrong"], result["starved"]), (0, 0, 0), done.describe())
+        self.assertGreaterEqual(result["messages"], least)
+        self.assertIsNone(result["error"])
+        times = [result["latency_%s_us" % name] for name in ("p50", "p90", "p99", "p999", "p9999", "max")]
+        self.assertEqual(times, sorted(times))
+        self.assertGreater(times[0], 0)
+        self.assertLessEqual(result["latency_mean_us"], times[-1])
+        return result
+
+
+class Modes(BenchCase):
+    @each_server("echo")
+    def test_echo(self, server):
+        address = text_address(server.address())
+        for workers in WORKERS:
+            for more in ((), ("--depth", "16"), ("--size", "1"), ("--size", "16k", "--depth", "8"),
+                         ("--size", "300k", "-c", "3", "--duration", "1s")):
+                done = bench("-c", "10", "--workers", str(workers), *SHORT, *more, address)
+                result = self.assertClean(done)
+                self.assertAlmostEqual(result["rate"], result["messages"] / result["seconds"], delta=1)
+
+    def test_echo_over_a_unix_socket(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "echo.sock")
+            with serve("echo=unix://" + path):
+                self.assertClean(bench(*SHORT, "unix://" + path))
+
+    @each_server("echo")
+    def test_open_loop_keeps_its_rate(self, server):
+        done = bench("-c", "7", "--rate", "0.5k", "--duration", "1s", text_address(server.address()))
+        result = self.assertClean(done)
+        self.assertEqual((result["loop"], result["target_rate"]), ("open", 500))
+        self.assertLessEqual(abs(result["messages"] - 500), 100, done.describe())
+
+    @each_server("random")
+    def test_line(self, server):
+        address = text_address(server.address())
+        self.assertClean(bench("-m", "line", "-c", "10", *SHORT, address))
+        self.assertClean(bench("-m", "line", "-c", "10", "--depth", "16", "--line", "x", *SHORT, address))
+
+    @each_server("echo")
+    def test_line_that_is_expected(self, server):
+        address = text_address(server.address())
+        self.assertClean(bench("-m", "line", "--line", "hi", "--expect", "hi", *SHORT, address))
+        for other in ("ho", "h", "hi!"):
+            done = bench("-m", "line", "--line", "hi", "--expect", other, *SHORT, address)
+            self.assertEqual(done.code, 1)
+            self.assertGreater(done.result["wrong"], 0)
+
+    @each_server("echo")
+    def test_connect(self, server):
+        for more in ((), ("--rst",), ("--rate", "200")):
+            result = self.assertClean(bench("-m", "connect", "-c", "8", *SHORT, *more, text_address(server.address())))
+            self.assertLess(result["messages"], 1e6)
+
+    @each_server("echo")
+    def test_idle(self, server):
+        result = self.assertClean(bench("-m", "idle", "-c", "200", "-d", "300ms", text_address(server.address())), 200)
+        self.assertEqual(result["messages"], 200)
+
+    def test_fanout(self):
+        need_json()
+        for workers in WORKERS:
+            with serve("broadcast", workers=workers, options=("--quiet",)) as server:
+                address = text_address(server.address())
+                for more in ((), ("--depth", "1"), ("--depth", "9", "-s", "12"), ("-s", "4k", "--workers", "2"),
+                             ("--rate", "100")):
+                    done = bench("-m", "fanout", "-c", "10", *SHORT, *more, address)
+                    result = self.assertClean(done, 10)
+                    self.assertLess(result["messages"] / 10, 10e6)
+
+    def test_fanout_with_a_stalled_receiver(self):
+        need_json()
+        with serve("broadcast", options=("--quiet", "--slow-policy", "drop-oldest")) as server:
+            address = text_address(server.address())
+            self.assertClean(bench("-m", "fanout", "-c", "5", "--stalled", "2", "-s", "4k", *SHORT, address), 3)
+
+    @each_server("echo")
+    def test_several_addresses(self, server):
+        address = text_address(server.address())
+        with Service(lambda sock, number: echo(sock)) as other:
+            self.assertClean(bench("-c", "4", *SHORT, address, other.text))
+            self.assertEqual(len(other.sockets), 2)
+
+
+class BadServers(BenchCase):
+    def test_a_wrong_byte(self):
+        def flip(sock, number):
+            seen = 0
+
+            def change(data):
+                nonlocal seen
+                begin, seen = seen, seen + len(data)
+                if number == 2 and begin <= 1000 < seen:
+                    at = 1000 - begin
+                    data = data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
+                return data
+            echo(sock, change)
+
+        with Service(flip) as server:
+            done = bench("-c", "5", *SHORT, server.text)
+            self.assertEqual(done.code, 1)
+            self.assertEqual((done.result["wrong"], done.result["errors"]), (1, 0))
+            self.assertIn("failed: wrong=0", done.err)
+
+    def test_more_than_was_asked_for(self):
+        with Service(lambda sock, number: echo(sock, lambda data: data + b"!")) as server:
+            done = bench("-c", "2", *SHORT, server.text)
+            self.assertEqual((done.code, done.result["wrong"]), (1, 2))
+        with Service(lambda sock, number: echo(sock, lambda data: data + b"!\n")) as server:
+            done = bench("-c", "2", "-m", "line", *SHORT, server.text)
+            self.assertEqual((done.code, done.result["wrong"]), (1, 2))
+
+    def test_a_connection_that_is_never_answered(self):
+        def stall(sock, number):
+            if number == 1:
+                while sock.recv(65536):
+                    pass
+            echo(sock)
+
+        with Service(stall) as server:
+            done = bench("-c", "4", "--timeout", "2s", *SHORT, server.text)
+            result = done.result
+            self.assertEqual((done.code, result["starved"], result["timeouts"], result["wrong"]), (1, 1, 1, 0))
+            self.assertIn("failed: starved=0", done.err)
+            self.assertIn("failed: errors=0", done.err)
+            self.assertEqual(result["error"], "no answer in time")
+
+    def test_a_connection_that_is_closed(self):
+        def leave(sock, number):
+            echo(sock, (lambda data: data) if number != 1 else (lambda data: None))
+
+        with Service(leave) as server:
+            for more, code in ((), 1), (("--assert", "errors=1,starved<=1"), 0), (("--assert", "errors<1"), 1):
+                server.sockets.clear()
+                done = bench("-c", "4", *SHORT, *more, server.text)
+                self.assertEqual((done.code, done.result["lost_connections"]), (code, 1), done.describe())
+                self.assertEqual(done.result["error"], "the server closed a connection")
+
+    def test_a_known_delay(self):
+        with Service(lambda sock, number: echo(sock, lambda data: server.pause(0.05) or data)) as server:
+            for more in ((), ("--rate", "20")):
+                result = self.assertClean(bench("-c", "5", "-d", "1s", *more, server.text))
+                self.assertGreaterEqual(result["latency_p50_us"], 50e3)
+                self.assertLess(result["latency_p50_us"], 250e3)
+
+    def test_a_pause_shows_in_an_open_loop(self):
+        def hold(sock, number):
+            count = 0
+
+            def change(data):
+                nonlocal count
+                count += 1
+                if count == 100:
+                    server.pause(1)
+                return data
+            echo(sock, change)
+
+        with Service(hold) as server:
+            options = ("-c", "1", "-d", "3s", "--warmup", "0")
+            closed = self.assertClean(bench(*options, server.text))
+            opened = self.assertClean(bench(*options, "--rate", "100", server.text))
+            # One message of many waits for the server; but 100 of 300 are due while it does not answer.
+            self.assertGreaterEqual(closed["latency_max_us"], 990e3)
+            self.assertLess(closed["latency_p90_us"], 250e3)
+            self.assertGreater(opened["latency_p90_us"], 500e3)
+
+    def test_a_server_that_is_too_slow_for_the_rate(self):
+        with Service(lambda sock, number: echo(sock, lambda data: server.pause(0.02) or data)) as server:
+            done = bench("-c", "1", "--rate", "1000", "-d", "500ms", server.text)
+            self.assertIn("the rate was not reached", done.result["verdict"])
+            self.assertGreater(done.result["latency_p90_us"], 100e3)
+
+    def test_no_room_for_a_fanout(self):
+        with serve("echo") as server:
+            done = bench("-m", "fanout", "-c", "2", *SHORT, text_address(server.address()))
+            self.assertEqual((done.code, done.result), (1, None))
+            self.assertIn("does not answer as 'coracle serve broadcast'", done.err)
+
+    def test_nobody_there(self):
+        for mode in ("echo", "line", "connect", "idle", "fanout"):
+            done = run_coracle("bench", "-m", mode, "-c", "3", closed_port())
+            self.assertEqual((done.code, done.out), (69, ""), done.describe())
+            self.assertRegex(done.err, r"\Acoracle bench: dial tcp 127.0.0.1:\d+: connect: connection refused\n\Z")
+
+
+class Output(BenchCase):
+    def setUp(self):
+        self.server = serve("echo")
+        self.addCleanup(self.server.stop)
+        self.address = text_address(self.server.address())
+
+    def test_text(self):
+        done = run_coracle("bench", *SHORT, "--pid", str(self.server.pid), self.address)
+        self.assertEqual(done.code, 0, done.describe())
+        self.assertRegex(done.out, r"\Aecho tcp://127.0.0.1:\d+\n100 connections, 64 bytes, depth 1, 1 worker, ")
+        self.assertRegex(done.out, r"latency +mean +p50 +p90 +p99 +p99.9 +p99.99 +max\n( +[0-9.]+(us|ms|s)){7}\n")
+        self.assertRegex(done.out, r"\nmessages +\d+, \d+/s, ")
+        self.assertRegex(done.out, r"\nerrors +0 \(0 failed to connect, 0 lost, 0 timed out\), wrong 0, starved 0\n")
+        self.assertRegex(done.out, r"\nserver +\d+\.\d+ us of CPU time per message, \d+ % of \d+ cores?, peak RSS ")
+        self.assertRegex(done.out, r"\ngenerator +\d+\.\d+ us of CPU time per message, \d+ % of 1 worker\n")
+
+    def test_server_usage(self):
+        result = self.assertClean(bench(*SHORT, "--pid", str(self.server.pid), self.address))
+        self.assertGreater(result["server_cpu_us"], 0.5)
+        self.assertEqual(result["server_cores"], len(os.sched_getaffinity(0)))
+        self.assertGreater(result["server_peak_rss_bytes"], 1 << 20)
+        self.assertGreater(result["server_cpu_share"], 0)
+        self.assertIsNone(self.assertClean(bench(*SHORT, self.address))["server_cpu_us"])
+
+    def test_csv_has_the_figures_of_json(self):
+        named = self.assertClean(bench(*SHORT, self.address))
+        done = run_coracle("bench", "-f", "csv", *SHORT, self.address)
+        head, row = csv.reader(io.StringIO(done.out))
+        self.assertEqual(len(head), len(row))
+        self.assertEqual(set(head), set(named) - {"network", "error", "verdict", "interrupted"})
+        values = dict(zip(head, row))
+        self.assertEqual((values["mode"], values["connections"], values["server_cpu_us"]), ("echo", "100", ""))
+
+    def test_hdr(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "out.hdr")
+            done = run_coracle("bench", "-f", "hdr", "-o", path, *SHORT, self.address)
+            self.assertEqual(done.code, 0, done.describe())
+            self.assertIn("\nmessages", done.out)
+            with open(path, encoding="ascii") as file:
+                lines = file.read().split("\n")
+        self.assertEqual(lines[0].split(), ["Value", "Percentile", "TotalCount", "1/(1-Percentile)"])
+        self.assertEqual((lines[1], lines[-1]), ("", ""))
+        rows = [list(map(float, line.split())) for line in lines[2:-4]]
+        for before, after in zip(rows, rows[1:]):
+            self.assertLessEqual(before[0], after[0])
+            self.assertLess(before[1], after[1])
+            self.assertLessEqual(before[2], after[2])
+        self.assertEqual(rows[0][1], 0)
+        self.assertEqual((len(rows[-1]), rows[-1][1]), (3, 1))
+        for row in rows[:-1]:
+            self.assertAlmostEqual(row[3], 1 / (1 - row[1]), delta=0.01 + row[3] / 100)
+            self.assertGreaterEqual(row[2] + 1e-6, row[1] * rows[-1][2])
+        self.assertRegex(lines[-4], r"^#\[Mean    = +[0-9.]+, StdDeviation   = +[0-9.]+\]$")
+        self.assertRegex(lines[-3], r"^#\[Max     = +%.3f, Total count    = +%d\]$" % (rows[-1][0], rows[-1][2]))
+        self.assertRegex(lines[-2], r"^#\[Buckets = +\d+, SubBuckets     = +\d+\]$")
+
+    def test_output_file(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "out.json")
+            done = run_coracle("bench", "-f", "json", "-o", path, "--quiet", *SHORT, self.address)
+            self.assertEqual((done.code, done.out), (0, ""), done.describe())
+            with open(path, encoding="utf-8") as file:
+                self.assertEqual(json.load(file)["mode"], "echo")
+            done = run_coracle("bench", "-o", os.path.join(folder, "no", "such"), *SHORT, self.address)
+            self.assertEqual((done.code, done.out), (1, ""))
+            self.assertIn("no such file or directory", done.err)
+        done = run_coracle("bench", "-o", "/dev/full", *SHORT, self.address)
+        self.assertEqual(done.code, 1, done.describe())
+
+    def test_progress_is_for_terminals(self):
+        argv = [BIN, "bench", "--duration", "1200ms", "--warmup", "0", self.address]
+        for more, expected in ((), True), (("--quiet",), False):
+            control, terminal = pty.openpty()
+            program = subprocess.Popen(argv + list(more), stdout=subprocess.PIPE, stderr=terminal)
+            os.close(terminal)
+            shown = b""
+            with contextlib.suppress(OSError):  # EIO when the other end is closed
+                while data := os.read(control, 4096):
+                    shown += data
+            os.close(control)
+            out, _ = program.communicate(timeout=20)
+            self.assertEqual((program.returncode, b"\nmessages" in out), (0, True))
+            self.assertEqual(b" messages " in shown and b"/s" in shown, expected, shown)
+
+    def test_assert(self):
+        done = bench(*SHORT, "--assert", "p99<1m, rate>1,max<=1h,mean>0,starved=0", self.address)
+        self.assertClean(done)
+        done = bench(*SHORT, "--assert", "p50<1ns,rate>=1G,p99.9>1ns", self.address)
+        self.assertEqual(done.code, 1)
+        self.assertRegex(done.err, r"\Acoracle bench: failed: p50<1ns \(p50 is [0-9.]+us\)\n"
+                                   r"coracle bench: failed: rate>=1G \(rate is \d+\)\n\Z")
+
+
+class Limits(BenchCase):
+    def limited(self, soft, hard, *argv):
+        def limit():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        return bench(*argv, preexec=limit)
+
+    @each_server("echo")
+    def test_descriptors(self, server):
+        address = text_address(server.address())
+        self.assertClean(self.limited(64, 1024, "-c", "200", *SHORT, address))
+        done = self.limited(64, 128, "-c", "200", *SHORT, address)
+        self.assertEqual((done.code, done.out), (75, ""))
+        self.assertRegex(done.err, r"200 connections need \d+ descriptors and the limit is 128: raise it \('ulimit ")
+
+    def test_interrupt_gives_the_results_so_far(self):
+        answered = threading.Event()
+
+        def handle(sock, number):
+            echo(sock, lambda data: answered.set() or data)
+
+        with Service(handle) as server, \
+                coracle("bench", "-d", "10m", "--warmup", "0", "-c", "2", server.text) as program:
+            wait_until(answered.is_set, "a message")
+            wait_until(lambda: len(server.sockets) == 2, "both connections")
+            server.pause(0.2)
+            program.signal(signal.SIGINT)
+            self.assertEqual(program.wait(), 0, program.describe())
+            self.assertIn("(interrupted)", program.out)
+            self.assertIn("wrong 0", program.out)
+
+    def test_interrupt_before_the_first_result(self):
+        with Service(lambda sock, number: echo(sock)) as server, \
+                coracle("bench", "--warmup", "10m", "-c", "2", server.text) as program:
+            wait_until(lambda: len(server.sockets) == 2, "both connections")
+            program.signal(signal.SIGTERM)
+            self.assertEqual(program.wait(), 128 + signal.SIGTERM, program.describe())
+            self.assertEqual(program.out, "")
+
+    def test_mistakes(self):
+        for argv, text in (
+                ([], "no ADDRESS"), (["-m", "ehco"], "echo"), (["--conections", "3"], "'--connections'"),
+                (["--rst"], "--mode connect"), (["--line", "x"], "--mode line"), (["--stalled", "1"], "--mode fanout"),
+                (["-m", "fanout", "-c", "2", "--stalled", "2"], "at least one has to read"),
+                (["-m", "fanout", "-s", "11"], "at least 12"), (["-m", "line", "-s", "1MiB"], "at most"),
+                (["-m", "line", "--line", "a\nb"], "one line"), (["-d", "0"], "more than 0"),
+                (["-r", "fast"], "'fast' is not a number"), (["-r", "0"], "'0' is not a number"),
+                (["--pid", str(1 << 22)], "no process"), (["-c", "0"], "a number from 1"),
+                (["--assert", "p98<5ms"], "expected a metric: p50 ")):
+            done = run_coracle("bench", *argv, *(["127.0.0.1:1"] if argv else []))
+            self.assertEqual((done.code, done.out), (2, ""), done.describe())
+            self.assertIn(text, done.err)
+
+    def test_a_mistake_in_assert_is_pointed_at(self):
+        done = run_coracle("bench", "--assert", "errors=0,p99<5", "127.0.0.1:1")
+        self.assertEqual(done.code, 2)
+        lines = done.err.split("\n")
+        self.assertIn("expected a duration", lines[0])
+        self.assertEqual(lines[1:], ["  errors=0,p99<5", "  " + " " * 13 + "^", ""])
+
+    def test_help(self):
+        done = run_coracle("bench", "--help")
+        self.assertEqual((done.code, done.err), (0, ""))
+        self.assertEqual(done.out, run_coracle("help", "bench").out)
+        self.assertLessEqual(max(map(len, done.out.split("\n"))), 120)
+        for word in ("echo", "line", "connect", "fanout", "idle", "--rate", "--assert", "p99.99", "ADDRESS"):
+            self.assertIn(word, done.out)
+
+
+if __name__ == "__main__":
+    main()
