@@ -235,7 +235,8 @@ class BadServers(BenchCase):
             self.assertIn("failed: wrong=0", done.err)
 
     def test_more_than_was_asked_for(self):
-        with Service(lambda sock, number: echo(sock, lambda data: data + b"!")) as server:
+        # One byte too many, and even the one that would come next.
+        with Service(lambda sock, number: echo(sock, lambda data: data + bytes([(data[-1] + 1) % 251]))) as server:
             done = bench(*SHORT, "-c", "2", server.text)
             self.assertEqual((done.code, done.result["wrong"]), (1, 2))
         with Service(lambda sock, number: echo(sock, lambda data: data + b"!\n")) as server:
