@@ -443,10 +443,10 @@ class Limits(BenchCase):
     @each_server("echo")
     def test_descriptors(self, server):
         address = text_address(server.address())
-        self.assertClean(self.limited(64, 1024, "-c", "200", "-d", "1s", address))
-        done = self.limited(64, 128, "-c", "200", "-d", "1s", address)
+        self.assertClean(self.limited(64, 1024, "-c", "100", "-d", "1s", address))
+        done = self.limited(64, 128, "-c", "100", "-d", "1s", address)
         self.assertEqual((done.code, done.out), (75, ""))
-        self.assertRegex(done.err, r"200 connections need \d+ descriptors and the limit is 128: raise it \('ulimit ")
+        self.assertRegex(done.err, r"100 connections need \d+ descriptors and the limit is 128: raise it \('ulimit ")
 
     def test_interrupt_gives_the_results_so_far(self):
         answered = threading.Event()
