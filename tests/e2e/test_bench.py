@@ -119,9 +119,11 @@ class Modes(BenchCase):
 
     def test_echo_over_a_unix_socket(self):
         with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "echo.sock")
+            path = os.path.join(folder, 'echo "1".sock')
             with serve("echo=unix://" + path):
-                self.assertClean(bench(*SHORT, "unix://" + path))
+                self.assertEqual(self.assertClean(bench(*SHORT, "unix://" + path))["address"], path)
+                done = run_coracle("bench", "-f", "csv", *SHORT, "unix://" + path)
+                self.assertEqual(list(csv.DictReader(io.StringIO(done.out)))[0]["address"], path)
 
     @each_server("echo")
     def test_open_loop_keeps_its_rate(self, server):

@@ -115,6 +115,19 @@ static void write_json(const struct result *of, FILE *to)
     fprintf(to, "\n}\n");
 }
 
+/* In quotes, with those inside doubled. */
+static void write_csv_text(const char *text, FILE *to)
+{
+    fputc('"', to);
+    for (; *text != '\0'; text++) {
+        if (*text == '"') {
+            fputc('"', to);
+        }
+        fputc(*text, to);
+    }
+    fputc('"', to);
+}
+
 static void write_csv(const struct result *of, FILE *to)
 {
     figure list[FIGURES_MAX];
@@ -123,7 +136,9 @@ static void write_csv(const struct result *of, FILE *to)
     for (size_t i = 0; i < count; i++) {
         fprintf(to, ",%s", list[i].name);
     }
-    fprintf(to, "\n%s,\"%s\",%s", bench_mode_names[of->plan->options.mode], of->plan->addresses[0].text, loop_name(of));
+    fprintf(to, "\n%s,", bench_mode_names[of->plan->options.mode]);
+    write_csv_text(of->plan->addresses[0].text, to);
+    fprintf(to, ",%s", loop_name(of));
     for (size_t i = 0; i < count; i++) {
         fprintf(to, ",");
         if (list[i].known) {
@@ -191,8 +206,9 @@ static void write_text(const struct result *of, FILE *to)
     const tally *sum = of->sum;
     write_heading(of, to);
     write_latencies(of, to);
-    fprintf(to, "messages   %" PRIu64 ", %.0f/s, %.2f MB/s\n", (uint64_t)sum->messages, result_metric(of, METRIC_RATE),
-            result_metric(of, METRIC_RATE) * (double)of->plan->size / 1e6);
+    fprintf(to, "%s %" PRIu64 ", %.0f/s, %.2f MB/s\n",
+            of->plan->options.mode == MODE_FANOUT ? "deliveries" : "messages  ", (uint64_t)sum->messages,
+            result_metric(of, METRIC_RATE), result_metric(of, METRIC_RATE) * (double)of->plan->size / 1e6);
     fprintf(to,
             "errors     %" PRIu64 " (%" PRIu64 " failed to connect, %" PRIu64 " lost, %" PRIu64
             " timed out), wrong %" PRIu64 ", starved %" PRIu64 "\n",
