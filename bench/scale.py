@@ -36,7 +36,6 @@ def arguments():
     parser.add_argument("--seconds", type=float, default=1.5, help="that a sample is measured")
     parser.add_argument("--warmup", type=float, default=0.3)
     parser.add_argument("--tries", type=int, default=3, help="of a sample that is disturbed")
-    parser.add_argument("--work", type=int, default=250, metavar="NS", help="the generator spends on each message")
     parser.add_argument("--quick", action="store_true", help="few connections and tasks: to try it out")
     parser.add_argument("--priority", action="store_true", help="run everything at the highest niceness (root)")
     parser.add_argument("--build", default=os.path.join(side_by_side.ROOT, "build", "release"), metavar="DIR")
@@ -60,7 +59,7 @@ def run_tasks(sampler, entry):
 def scale_scenarios(options):
     sizes = QUICK if options.quick else {"connections": CONNECTIONS, "tasks": TASKS}
     parts = {
-        "echo": [scenarios.echo(count, 64, 1, options.work, "Echo, %d connections" % count, servers=SERVERS)
+        "echo": [scenarios.echo(count, 64, 1, "Echo, %d connections" % count, servers=SERVERS)
                  for count in sizes["connections"]],
         "memory": [scenarios.Scenario("memory_%d" % count, "Memory, %d connections" % count, scenarios.measure_idle,
                                       scenarios.each(SERVERS, (count,)), main="idle_bytes", rounds_max=1, seconds=8)

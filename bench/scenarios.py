@@ -60,25 +60,30 @@ def each(servers, load, **how):
     return [Entry(key=name, server=name, load=load, **how) for name in servers]
 
 
-def echo(connections, size, depth, work, title, aims=(), servers=ECHO, **how):
+def echo(connections, size, depth, title, aims=(), servers=ECHO, **how):
     name = "echo_%d_%d" % (size, connections) + ("_depth_%d" % depth if depth > 1 else "")
-    load = ("--connections", connections, "--size", size, "--depth", depth, "--work", work)
-    # With very many the messages that are under way at the edges of the measured time are no small part.
-    return Scenario(name, title, sampling.load, each(servers, load, longer=2 if connections > 5000 else 1),
-                    aims=list(aims), seconds=0.3 + connections / 8000, **how)
+    load = ("--connections", connections, "--size", size, "--depth", depth, "--step")
+    return Scenario(name, title, sampling.load, each(servers, load), aims=list(aims),
+                    seconds=0.3 + connections / 8000, **how)
 
 
-def spin(work):
-    """Latency of a lonely connection: a worker that polls a while before it sleeps."""
-    load = ("--connections", 1, "--work", work)
+def latency(connections, entries, aims):
+    """A closed loop: each connection sends again as soon as it has its answer."""
+    title = "Latency of %s, 64 B" % ("one connection" if connections == 1 else "%d connections" % connections)
+    return Scenario("latency_%d" % connections, title, sampling.load, entries, aims=aims,
+                    main="p50_us" if connections == 1 else "p99_us")
+
+
+def spin():
+    """One connection, and workers that poll a while before they sleep."""
+    load = ("--connections", 1)
     spinning = [Entry(name + "_spin", name, load, ("--spin", "50us"), note="--spin 50us") for name in OURS]
-    return Scenario("latency_1", "Latency of one connection, 64 B", sampling.load,
-                    each(("raw", "coracle", "coracle_uring"), load) + spinning + each(("go",), load), main="p50_us",
-                    aims=[Aim(one.key, "p50_us", 0.4, "raw") for one in spinning])
+    return latency(1, each(("raw", "coracle", "coracle_uring"), load) + spinning + each(("go",), load),
+                   [Aim(one.key, "p50_us", 0.4, "raw") for one in spinning])
 
 
-def churn(how, uring, go, work):
-    load = ("--connections", 32, "--close", how, "--work", work)
+def churn(how, uring, go):
+    load = ("--connections", 128, "--close", how, "--step")
     return Scenario("churn_" + how, "Connect, one echo, close with a %s" % how.upper(), sampling.load,
                     each(ECHO, load),
                     aims=[Aim("coracle", "server_us", 1.02, "raw"), Aim("coracle_uring", "server_us", uring, "raw"),
@@ -114,9 +119,9 @@ def stalled():
                         for aim in (Aim(name, "kept", 0.95, least=True), Aim(name, "memory_mb", 16))])
 
 
-def workers(work):
+def workers():
     """Two workers on two CPUs, which they share with two generators, beside one worker."""
-    load = ("--connections", 50, "--work", work)
+    load = ("--connections", 50)
     entries, aims = [], []
     for name in OURS:
         for count in (1, 2):
@@ -127,13 +132,13 @@ def workers(work):
                     aims=aims, bases=())
 
 
-def many(count, base, work):
+def many(count, base):
     """As many connections as descriptors allow; each must get its answers."""
     entries, aims = [], []
     for name in ("raw",) + OURS:
         for connections in (base, count):
             entries.append(Entry("%s_%d" % (name, connections), name,
-                                 ("--connections", connections, "--work", work), longer=1 if connections == base else 2,
+                                 ("--connections", connections, "--step"), longer=1 if connections == base else 2,
                                  note="%s connections" % format(connections, ",")))
         if name != "raw":
             aims += [Aim("%s_%d" % (name, count), "starved", 0),
@@ -142,9 +147,9 @@ def many(count, base, work):
                     bases=(), rounds_max=3, seconds=1.5)
 
 
-def control(work):
+def control():
     """The harness itself: the same server twice, and one that is known to need 250 ns more on each message."""
-    load = ("--connections", 100, "--work", work)
+    load = ("--connections", 100, "--step")
     return Scenario("control", "Control: the raw loop against itself, and against itself with 250 ns of work",
                     sampling.load, [Entry("raw", "raw", load), Entry("again", "raw", load, note="again"),
                                     Entry("slower", "raw", load, ("--work", "250"), note="250 ns more per message")],
@@ -181,34 +186,34 @@ def idle(connections):
                         for value, limit in (("idle_bytes", IDLE_BYTES), ("left_bytes", 8e6))])
 
 
-def all_scenarios(work, quick):
+def all_scenarios(quick):
     """In the order in which they are measured. Quick ones have fewer connections where opening them takes long."""
     few = (Aim("coracle", "server_us", 1.02, "raw"), Aim("coracle", "server_us", 0.80, "go"))
-    hundred = few + (
-        Aim("coracle_uring", "server_us", 1.03, "raw_uring"), Aim("coracle_uring", "server_us", 1.0, "raw"),
-        Aim("coracle", "p99_us", 1.0, "raw"), Aim("coracle", "p99_us", 0.5, "go"),
-        Aim("coracle_uring", "p99_us", 1.0, "raw"), Aim("coracle_uring", "p99_us", 0.5, "go"))
+    hundred = few + (Aim("coracle_uring", "server_us", 1.03, "raw_uring"),
+                     Aim("coracle_uring", "server_us", 1.0, "raw"))
+    tail = [Aim(name, "p99_us", limit, to) for name in OURS for to, limit in (("raw", 1.0), ("go", 0.5))]
     great = (Aim("coracle", "server_us", 1.05, "raw"), Aim("coracle_uring", "server_us", 0.90, "raw"))
     return [
-        control(work),
-        echo(1, 64, 1, work, "Echo, 64 B, 1 connection"),
-        echo(10, 64, 1, work, "Echo, 64 B, 10 connections", few),
-        echo(100, 64, 1, work, "Echo, 64 B, 100 connections", hundred),
-        echo(1000, 64, 1, work, "Echo, 64 B, 1,000 connections", few),
-        echo(10000, 64, 1, work, "Echo, 64 B, 10,000 connections", great),
-        echo(100, 16384, 1, work, "Echo, 16 KB, 100 connections", (
+        control(),
+        echo(1, 64, 1, "Echo, 64 B, 1 connection"),
+        echo(10, 64, 1, "Echo, 64 B, 10 connections", few),
+        echo(100, 64, 1, "Echo, 64 B, 100 connections", hundred),
+        echo(1000, 64, 1, "Echo, 64 B, 1,000 connections", few),
+        echo(10000, 64, 1, "Echo, 64 B, 10,000 connections", great),
+        echo(100, 16384, 1, "Echo, 16 KB, 100 connections", (
             Aim("coracle", "server_us", 1.02, "raw"), Aim("coracle", "server_us", 0.88, "go"))),
-        echo(100, 64, 16, work // 16, "Echo, 64 B, 100 connections, 16 messages under way on each", few),
-        churn("fin", 0.92, 0.90, work),
-        churn("rst", 0.87, 0.72, work),
-        spin(work),
+        echo(100, 64, 16, "Echo, 64 B, 100 connections, 16 messages under way on each", few),
+        churn("fin", 0.92, 0.90),
+        churn("rst", 0.87, 0.72),
+        spin(),
+        latency(100, each(ECHO, ("--connections", 100)), tail),
         room(100, 64, room_aims()),
         room(1000, 64, room_aims()),
         room(100, 1),
         room(1000, 1),
         stalled(),
-        workers(work),
-        many(2000 if quick else 18000, 1000, work),
+        workers(),
+        many(2000 if quick else 18000, 1000),
         system_calls(),
         primitives(),
         idle(1000 if quick else IDLE_CONNECTIONS),

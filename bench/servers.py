@@ -3,6 +3,7 @@
 import os
 import resource
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -183,11 +184,12 @@ class Server:
         """Ends the server; under a wrapper its child, so that the wrapper can say what it has seen."""
         pid = getattr(self, "pid", self.process.pid)
         if self.process.poll() is None:
-            os.kill(pid, 15)
+            os.kill(pid, signal.SIGTERM)
+            os.kill(pid, signal.SIGCONT)  # a generator that died may have left it stopped
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
-            os.kill(pid, 9)
+            os.kill(pid, signal.SIGKILL)
             self.process.wait()
         if self.process.stdout is not None:
             self.process.stdout.close()

@@ -6,8 +6,7 @@ What is compared first of all is the server's CPU time per message. Servers take
 has a fresh process, the server has one CPU and the load generator another. Before and after each sample the distance
 between the two CPUs is measured: when it differs, or when other programs used CPU time meanwhile, the sample is taken
 again, and a round whose samples saw the machine in different states is taken again as a whole. Servers are compared
-within a round, and the median of the rounds' ratios is given. README.md says how to read the result, and why the
-generator works a little on each message (--work).
+within a round, and the median of the rounds' ratios is given. README.md says how to read the result.
 
 Everything is kept in DIR/result.json after each sample; --resume goes on where an interrupted run has stopped.
 """
@@ -46,7 +45,6 @@ def arguments():
     parser.add_argument("--tries", type=int, default=3,
                         help="of a sample that is disturbed, and of a round in which the machine changed")
     parser.add_argument("--quick", action="store_true", help="2 rounds of 0.3 s, few connections: to try it out")
-    parser.add_argument("--work", type=int, default=250, metavar="NS", help="the generator spends on each message")
     # Not a real-time class: within it Go's background threads would not come to run, and connections would starve.
     parser.add_argument("--priority", action="store_true",
                         help="run everything at the highest niceness (root; for a machine that others use too)")
@@ -80,12 +78,12 @@ def take_priority():
 def choose(options):
     """The scenarios to measure, with the servers in each."""
     if options.connections:
-        chosen = [scenarios.echo(count, options.size, options.depth, options.work,
+        chosen = [scenarios.echo(count, options.size, options.depth,
                                  "Echo, %d B, %d connections, %d under way on each" % (
                                      options.size, count, options.depth))
                   for count in map(int, options.connections.split(","))]
     else:
-        known = scenarios.all_scenarios(options.work, options.quick)
+        known = scenarios.all_scenarios(options.quick)
         names = {one.name for one in known}
         starts = [start for start in options.only.split(",") if start not in names]
         chosen = [one for one in known if one.name in options.only.split(",") or one.name.startswith(tuple(starts))]
@@ -148,14 +146,13 @@ class Run:
     def __init__(self, folder, options):
         self.path = os.path.join(folder, "result.json")
         self.data = {"date": datetime.datetime.now().strftime("%Y-%m-%d %H:%M"), "machine": about(),
-                     "commit": commit(), "rounds": options.rounds, "seconds": options.seconds, "work": options.work,
+                     "commit": commit(), "rounds": options.rounds, "seconds": options.seconds,
                      "scenarios": {}}
         if options.resume and os.path.exists(self.path):
             with open(self.path, encoding="utf-8") as file:
                 self.data = json.load(file)
-            for name in ("seconds", "work"):
-                if self.data[name] != getattr(options, name):
-                    raise SystemExit("--resume: that run was made with --%s %g" % (name, self.data[name]))
+            if self.data["seconds"] != options.seconds:
+                raise SystemExit("--resume: that run was made with --seconds %g" % self.data["seconds"])
             if self.data["commit"] != commit():
                 note("warning: the run was begun at commit %s, this is %s" % (self.data["commit"], commit()))
 

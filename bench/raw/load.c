@@ -5,17 +5,21 @@
  * are counted. With --pid the CPU time that this process (the server) uses in the window is reported per message: on
  * one machine the rate is limited by the generator too, the server's cost is not.
  *
- * Whoever of server and generator is slower has the messages queue up before it and finds them cold in its caches. So a
- * server that needs a little more than another can come out a lot worse, if that makes it the slower side. --work makes
- * the generator spend so many ns more on each message: with it the slower side is the generator for both, and they
- * compare.
+ * Without --step each connection sends again as soon as it has its answer. Then whoever of server and generator is
+ * slower has the messages queue up before it and takes them in full batches, and the other waits, wakes up for one or
+ * two at a time, and so needs more for each: a server that is faster than the generator has its cost hidden. With
+ * --step all connections send at once, and again when all have their answers. Sending is half of the generator's work,
+ * so every server has a queue before it until the step is over, whoever is the faster, and waits once per step. And the
+ * generator never sleeps then, or servers would pay for waking it, the slower the more often.
  *
  * With --close each connection makes one echo, is closed by this side (fin: in order; rst: at once, SO_LINGER 0), and
  * another is opened in its place; a "message" is then a connection's whole life. Connections come from several source
- * addresses in turn, because one address has some 28,000 ports only, and each port rests a minute after a FIN.
+ * addresses in turn, because one address has some 28,000 ports only, and each port rests a minute after a FIN. Opening
+ * costs the generator more than serving costs the server; with --step the server (--pid) is therefore stopped, by
+ * SIGSTOP, while all connections are opened and their messages sent, and then has them all before it.
  *
- * usage: raw_load [--connections N] [--size BYTES] [--depth N] [--close fin|rst] [--sources N] [--seconds S]
- *                 [--warmup S] [--work NS] [--pid PID] IPV4:PORT
+ * usage: raw_load [--connections N] [--size BYTES] [--depth N] [--close fin|rst] [--step] [--sources N]
+ *                 [--seconds S] [--warmup S] [--pid PID] IPV4:PORT
  * Prints one line of key=value pairs. Exit 1 if a byte was wrong or a connection was lost.
  */
 #include <arpa/inet.h>
@@ -24,6 +28,7 @@
 #include <getopt.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -38,6 +43,8 @@
 enum { BUFFER_BYTES = 65536, PERIOD = 251, EVENTS = 256 };
 /* Source addresses when --sources does not say: for connections that stay, and for those that are closed. */
 enum { CONNECTIONS_PER_SOURCE = 4096, SOURCES_CLOSE = 200 };
+/* How long the end of a step, or the first message, may outlast the measured time. */
+static const int64_t patience_ns = INT64_C(5000000000);
 /* The histogram: 2^SUB_BITS buckets per power of two, so figures are within 1.6 %. */
 enum { SUB_BITS = 6, SUBS = 1 << SUB_BITS, BUCKETS = (64 - SUB_BITS) * SUBS };
 
@@ -58,8 +65,8 @@ static struct {
     uint64_t connections, size, depth;
     uint64_t sources; /* 0: as many as are needed */
     enum { STAY, CLOSE_FIN, CLOSE_RST } close;
+    bool step;
     double seconds, warmup;
-    int64_t work_ns;
     long pid;
     struct sockaddr_in addr;
 } options = {.connections = 100, .size = 64, .depth = 1, .seconds = 2, .warmup = 0.4};
@@ -69,7 +76,8 @@ static char pattern[PERIOD + BUFFER_BYTES];
 static char buffer[BUFFER_BYTES];
 static uint64_t histogram[BUCKETS];
 static uint64_t messages;
-static uint64_t opened; /* connections so far */
+static uint64_t opened;  /* connections so far */
+static uint64_t awaited; /* messages under way in this step */
 static int64_t longest_ns;
 static bool measuring;
 static int epoll;
@@ -159,7 +167,7 @@ static void open_client(client *of)
     of->sticky = false;
     of->first = of->sent = of->received = opened * 7;
     of->done = 0;
-    of->pending = options.size * options.depth;
+    of->pending = 0;
     of->sent_at[0] = clock_ns(CLOCK_MONOTONIC);
     of->fd = open_socket(options.close != STAY ? SOCK_NONBLOCK : 0);
     if (connect(of->fd, (struct sockaddr *)&options.addr, sizeof(options.addr)) < 0 && errno != EINPROGRESS) {
@@ -169,6 +177,7 @@ static void open_client(client *of)
         fail("connect");
     }
     if (options.close != STAY) {
+        of->pending = options.size;
         flush_pending(of);
     }
 }
@@ -182,15 +191,6 @@ static void close_client(client *of)
     (void)close(of->fd);
 }
 
-static int64_t work_until(int64_t start, uint64_t count)
-{
-    int64_t now = start;
-    while (now - start < options.work_ns * (int64_t)count) {
-        now = clock_ns(CLOCK_MONOTONIC);
-    }
-    return now;
-}
-
 static void count(client *of, int64_t took_ns)
 {
     if (measuring) {
@@ -201,22 +201,27 @@ static void count(client *of, int64_t took_ns)
     }
 }
 
-/* Counts the messages that are complete by now and sends as many new ones. False: the connection is another now. */
+/* Counts the messages that are complete by now and, if it is time, sends as many new ones. False: the connection is
+ * another now. */
 static bool count_messages(client *of)
 {
     uint64_t complete = (of->received - of->first) / options.size;
-    int64_t now = work_until(clock_ns(CLOCK_MONOTONIC), complete - of->done);
+    int64_t now = clock_ns(CLOCK_MONOTONIC);
     if (options.close != STAY && complete > 0) {
         count(of, now - of->sent_at[0]);
         close_client(of);
-        open_client(of);
+        awaited--;
+        if (!options.step) {
+            open_client(of);
+        }
         return false;
     }
     for (; of->done < complete; of->done++) {
         int64_t *sent_at = &of->sent_at[of->done % options.depth];
         count(of, now - *sent_at);
         *sent_at = now;
-        of->pending += options.size;
+        of->pending += options.step ? 0 : options.size;
+        awaited--;
     }
     flush_pending(of);
     return true;
@@ -245,10 +250,41 @@ static void receive(client *of)
     } while (count == sizeof(buffer) || of->sticky);
 }
 
-static void poll_once(void)
+/* Opens all connections before the server sees the first. */
+static void open_all(void)
+{
+    awaited = options.connections;
+    bool stop = options.step && options.close != STAY;
+    if (stop && kill((pid_t)options.pid, SIGSTOP) < 0) {
+        fail("SIGSTOP");
+    }
+    for (uint64_t i = 0; i < options.connections; i++) {
+        open_client(&clients[i]);
+    }
+    if (stop && kill((pid_t)options.pid, SIGCONT) < 0) {
+        fail("SIGCONT");
+    }
+}
+
+/* Each connection sends its messages. */
+static void send_all(void)
+{
+    int64_t now = clock_ns(CLOCK_MONOTONIC);
+    awaited = options.connections * options.depth;
+    for (uint64_t i = 0; i < options.connections; i++) {
+        for (uint64_t m = 0; m < options.depth; m++) {
+            clients[i].sent_at[m] = now;
+        }
+        clients[i].pending += options.size * options.depth;
+        flush_pending(&clients[i]);
+    }
+}
+
+/* True when measuring may begin or end: with --step, when a step is over. */
+static bool poll_once(void)
 {
     struct epoll_event events[EVENTS];
-    int count = epoll_wait(epoll, events, EVENTS, 100);
+    int count = epoll_wait(epoll, events, EVENTS, options.step ? 0 : 100);
     for (int i = 0; i < count; i++) {
         client *of = events[i].data.ptr;
         of->sticky = (events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
@@ -259,14 +295,25 @@ static void poll_once(void)
             receive(of);
         }
     }
+    if (!options.step || awaited > 0) {
+        return !options.step;
+    }
+    if (options.close != STAY) {
+        open_all();
+    } else {
+        send_all();
+    }
+    return true;
 }
 
 static void run_for(double seconds)
 {
-    int64_t end = clock_ns(CLOCK_MONOTONIC) + (int64_t)(seconds * 1e9);
-    while (clock_ns(CLOCK_MONOTONIC) < end) {
-        poll_once();
-    }
+    int64_t now, end = clock_ns(CLOCK_MONOTONIC) + (int64_t)(seconds * 1e9);
+    bool over;
+    do {
+        over = poll_once() && (!measuring || messages > 0);
+        now = clock_ns(CLOCK_MONOTONIC);
+    } while (now < end || (!over && now < end + patience_ns));
 }
 
 static void start_all(void)
@@ -276,13 +323,10 @@ static void start_all(void)
         if (clients[i].sent_at == NULL) {
             fail("calloc");
         }
-        open_client(&clients[i]);
     }
-    for (uint64_t i = 0; i < options.connections && options.close == STAY; i++) {
-        for (uint64_t m = 0; m < options.depth; m++) {
-            clients[i].sent_at[m] = clock_ns(CLOCK_MONOTONIC);
-        }
-        flush_pending(&clients[i]);
+    open_all();
+    if (options.close == STAY) {
+        send_all();
     }
 }
 
@@ -317,10 +361,11 @@ static void measure(clockid_t server)
 
 static void usage(const char *program)
 {
-    fprintf(stderr,
-            "usage: %s [--connections N] [--size BYTES] [--depth N] [--close fin|rst] [--sources N] [--seconds S] "
-            "[--warmup S] [--work NS] [--pid PID] IPV4:PORT\n",
-            program);
+    fprintf(
+        stderr,
+        "usage: %s [--connections N] [--size BYTES] [--depth N] [--close fin|rst] [--step] [--sources N] [--seconds S] "
+        "[--warmup S] [--pid PID] IPV4:PORT\n",
+        program);
     exit(2);
 }
 
@@ -365,8 +410,8 @@ static void set_option(char *program, int option)
     case 'w':
         options.warmup = atof(optarg);
         break;
-    case 'n':
-        options.work_ns = (int64_t)number;
+    case 'a':
+        options.step = true;
         break;
     case 'p':
         options.pid = (long)number;
@@ -379,19 +424,24 @@ static void set_option(char *program, int option)
 static void parse(int argc, char **argv)
 {
     static const struct option known[] = {
-        {"connections", required_argument, NULL, 'c'}, {"size", required_argument, NULL, 's'},
-        {"depth", required_argument, NULL, 'd'},       {"close", required_argument, NULL, 'e'},
-        {"sources", required_argument, NULL, 'o'},     {"seconds", required_argument, NULL, 't'},
-        {"warmup", required_argument, NULL, 'w'},      {"work", required_argument, NULL, 'n'},
-        {"pid", required_argument, NULL, 'p'},         {NULL, 0, NULL, 0},
+        {"connections", required_argument, NULL, 'c'},
+        {"size", required_argument, NULL, 's'},
+        {"depth", required_argument, NULL, 'd'},
+        {"close", required_argument, NULL, 'e'},
+        {"step", no_argument, NULL, 'a'},
+        {"sources", required_argument, NULL, 'o'},
+        {"seconds", required_argument, NULL, 't'},
+        {"warmup", required_argument, NULL, 'w'},
+        {"pid", required_argument, NULL, 'p'},
+        {NULL, 0, NULL, 0},
     };
     int option;
-    while ((option = getopt_long(argc, argv, "c:s:d:e:o:t:w:n:p:", known, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "c:s:d:e:ao:t:w:p:", known, NULL)) != -1) {
         set_option(argv[0], option);
     }
     parse_address(argv[0], argv[optind]);
     if (options.connections == 0 || options.size == 0 || options.depth == 0 || options.seconds <= 0 ||
-        (options.close != STAY && options.depth != 1)) {
+        (options.close != STAY && (options.depth != 1 || (options.step && options.pid == 0)))) {
         usage(argv[0]);
     }
     if (options.sources == 0) {

@@ -77,9 +77,9 @@ class Samples(Case):
 
     def test_load(self):
         servers = "raw,coracle"
-        found = self.run_harness("echo_64_100_depth_16,echo_16384_100,churn,control,workers", "--servers",
+        found = self.run_harness("echo_64_100_depth_16,churn,latency_100,control,workers", "--servers",
                                  servers)
-        for name in ("echo_64_100_depth_16", "echo_16384_100", "churn_fin", "churn_rst"):
+        for name in ("echo_64_100_depth_16", "churn_fin", "churn_rst", "latency_100"):
             self.check(found[name], ("raw", "coracle"), ("server_us", "p50_us", "p99_us", "per_s", "starved"))
         self.check(found["control"], ("raw", "again", "slower"), ("server_us",))
         self.check(found["workers"], ("coracle_1", "coracle_2"), ("server_us", "per_s"))
@@ -153,7 +153,7 @@ class Rounds(Case):
 
             def take(self, one, entry):
                 return {"values": {"server_us": 1.0}, "distance": left.pop(0), "changed": False, "foreign": 0.0}
-        one = scenarios.echo(10, 64, 1, 0, "test", servers=("raw", "coracle"))
+        one = scenarios.echo(10, 64, 1, "test", servers=("raw", "coracle"))
         side_by_side.measure_round(Sampler(), one, 0, {"failures": {}})
         return len(left)
 
@@ -167,7 +167,7 @@ class Rounds(Case):
         def sample(distance, figure):
             return {"values": {"server_us": figure, "p50_us": 5.0, "p99_us": 9.0, "starved": 0}, "distance": distance,
                     "changed": False, "foreign": 0.0}
-        one = scenarios.echo(100, 64, 1, 0, "test", (scenarios.Aim("coracle", "server_us", 1.02, "raw"),),
+        one = scenarios.echo(100, 64, 1, "test", (scenarios.Aim("coracle", "server_us", 1.02, "raw"),),
                              servers=("raw", "coracle"))
         return {"date": "today", "commit": "none", "machine": "a machine", "rounds": len(pairs), "seconds": 1,
                 "scenarios": {one.name: {
