@@ -39,7 +39,7 @@ def arguments():
     parser.add_argument("--quick", action="store_true", help="few connections and tasks: to try it out")
     parser.add_argument("--priority", action="store_true", help="run everything at the highest niceness (root)")
     parser.add_argument("--build", default=os.path.join(side_by_side.ROOT, "build", "release"), metavar="DIR")
-    parser.add_argument("--output", metavar="DIR", help="for results, default build/bench/<date and time>")
+    parser.add_argument("--output", metavar="DIR", help="for results, default build/scale/<date and time>")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --output, or with the newest one")
     parser.add_argument("--result", metavar="FILE", help="measure nothing: take this result.json")
     parser.add_argument("--document", metavar="FILE", help="refresh this document, such as docs/scale.md")
@@ -204,7 +204,7 @@ def main():
         raise_file_limit()
         if options.priority:
             side_by_side.take_priority()
-        folder = side_by_side.output_folder(options)
+        folder = side_by_side.output_folder(options, "scale")
         measure(options, folder)
     print(write(folder, options.document), end="")
 

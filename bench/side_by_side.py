@@ -118,8 +118,8 @@ def find_commands(options, chosen):
     return found
 
 
-def output_folder(options):
-    folder = os.path.join(ROOT, "build", "bench")
+def output_folder(options, kind="bench"):
+    folder = os.path.join(ROOT, "build", kind)
     if options.output:
         folder = options.output
     elif options.resume:
