@@ -34,7 +34,9 @@ COLUMNS = {
     "total": ("calls per message", "%.2f", 1, ()),
     "idle_bytes": ("per idle connection, bytes", "%.0f", 1, (
         ("after an echo each, bytes", "echo_bytes", "%.0f", 1), ("before, MB", "base_bytes", "%.1f", 1e-6),
-        ("left after all closed, MB above before", "left_bytes", "%.1f", 1e-6))),
+        ("left after all closed, MB above before", "left_bytes", "%.1f", 1e-6),
+        ("page tables, bytes each", "table_bytes", "%.0f", 1),
+        ("kernel, both ends, bytes each", "kernel_bytes", "%.0f", 1))),
 }
 UNITS = {"server_us": "CPU per message", "per_s": "rate", "p50_us": "p50", "p99_us": "p99", "total": "system calls",
          "starved": "starved", "memory_mb": "memory above start", "idle_bytes": "memory per idle connection",
