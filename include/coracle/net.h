@@ -56,6 +56,17 @@ COR_API COR_CHECK int cor_accept(cor_listener *listener, cor_conn **out);
 COR_API int cor_serve(cor_listener *listener, cor_group *group, void (*handler)(cor_conn *conn, void *arg), void *arg);
 
 /*
+ * Sets what cor_serve calls on this listener before each of its pauses, so that a server that has run out of
+ * descriptors or memory can say so: `code` is the error, -EMFILE or -ENOMEM as a rule. Set it before cor_serve; NULL
+ * for nothing.
+ * Returns: 0, COR_ECLOSED, COR_ENOT_TASK. Parks: never; `told` may. Threads: tasks only; `told` runs in the task that
+ * pauses, on any worker, perhaps on several at once. Owns: keeps `arg` until the listener is closed.
+ * Go: what net/http logs as "Accept error: ...; retrying in ...".
+ */
+COR_API int cor_listener_on_pause(cor_listener *listener, void (*told)(int code, int64_t pause_ns, void *arg),
+                                  void *arg);
+
+/*
  * Serves as cor_serve does until SIGINT or SIGTERM comes, then closes the listener and waits for the handlers; those
  * that have not ended after `grace_ns` are cancelled. A second signal has its earlier effect: as a rule it ends the
  * program at once. The body of a server's main task.

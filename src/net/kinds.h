@@ -30,6 +30,14 @@ ssize_t cori_socket_send(cori_slot *slot, const void *buf, size_t size);
 /* Fills *error but for its `where`; error may be NULL. Gives `code` back. */
 int cori_error_fill(cor_error *error, const char *op, const char *network, const char *address, int code);
 
+/* What cor_listener_on_pause has set. */
+typedef struct cori_on_pause {
+    void (*told)(int code, int64_t pause_ns, void *arg); /* NULL: nothing */
+    void *arg;
+} cori_on_pause;
+
+/* listener.c: for cor_serve. */
+cori_on_pause cori_listener_on_pause(cor_listener *listener);
 /*
  * listener.c: a second handle on the same listening socket, closed together with the first; for accepting on another
  * worker.

@@ -25,6 +25,7 @@ typedef struct extra {
     bool closing;
     int clone_count;
     cor_listener *clones[CORI_WORKERS_MAX];
+    cori_on_pause on_pause;
 } extra;
 
 static void listener_local_text(cori_slot *slot, char *text, size_t size)
@@ -254,6 +255,28 @@ static int clone_slot(cori_slot *first, cor_listener **out)
     cori_fd_open(slot, fd, CORI_FD_PLAIN);
     *out = cori_slot_publish(slot);
     return 0;
+}
+
+int cor_listener_on_pause(cor_listener *listener, void (*told)(int code, int64_t pause_ns, void *arg), void *arg)
+{
+    cori_slot *slot;
+    int rc = cori_slot_enter(listener, CORI_KIND_LISTENER, CORI_SHARED, &slot);
+    if (rc == 0) {
+        ((extra *)slot->is.impl)->on_pause = (cori_on_pause){told, arg};
+        cori_slot_leave(slot, CORI_SHARED);
+    }
+    return rc;
+}
+
+cori_on_pause cori_listener_on_pause(cor_listener *listener)
+{
+    cori_slot *slot;
+    cori_on_pause found = {NULL, NULL};
+    if (cori_slot_enter(listener, CORI_KIND_LISTENER, CORI_SHARED, &slot) == 0) {
+        found = ((extra *)slot->is.impl)->on_pause;
+        cori_slot_leave(slot, CORI_SHARED);
+    }
+    return found;
 }
 
 int cori_listener_clone(cor_listener *listener, cor_listener **out)

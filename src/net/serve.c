@@ -20,6 +20,7 @@ typedef struct service {
     void (*handler)(cor_conn *conn, void *arg);
     void *arg;
     const void *site; /* where handlers are said to be spawned */
+    cori_on_pause on_pause;
 } service;
 
 /* What a handler's task begins with; the handler is the task's `function`. */
@@ -71,6 +72,9 @@ static int accept_loop(const service *of, cor_listener *listener)
         }
         pause_ns = pause_ns == 0 ? CORI_ACCEPT_PAUSE_MIN_NS : pause_ns * 2;
         pause_ns = pause_ns > CORI_ACCEPT_PAUSE_MAX_NS ? CORI_ACCEPT_PAUSE_MAX_NS : pause_ns;
+        if (of->on_pause.told != NULL) {
+            of->on_pause.told(rc, pause_ns, of->on_pause.arg);
+        }
         (void)cor_sleep(pause_ns);
     }
 }
@@ -112,6 +116,7 @@ static int serve(service *of)
     if (cori_self() == NULL) {
         return COR_ENOT_TASK;
     }
+    of->on_pause = cori_listener_on_pause(of->listener);
     int count = start_acceptors(of, &acceptors, clones);
     int rc = accept_loop(of, of->listener);
     for (int i = 0; i < count; i++) { /* closed already if the listener was */
@@ -123,7 +128,7 @@ static int serve(service *of)
 
 int cor_serve(cor_listener *listener, cor_group *group, void (*handler)(cor_conn *conn, void *arg), void *arg)
 {
-    service of = {listener, group, handler, arg, __builtin_return_address(0)};
+    service of = {listener, group, handler, arg, __builtin_return_address(0), {NULL, NULL}};
     return serve(&of);
 }
 
@@ -165,7 +170,7 @@ int cor_serve_until_signal(cor_listener *listener, void (*handler)(cor_conn *con
                            int64_t grace_ns)
 {
     cor_group handlers = {0};
-    service of = {listener, &handlers, handler, arg, __builtin_return_address(0)};
+    service of = {listener, &handlers, handler, arg, __builtin_return_address(0), {NULL, NULL}};
     int rc = serve_watched(&of);
     (void)cor_listener_close(listener); /* or it is already */
     if (cor_group_wait(&handlers, cor_after(grace_ns)) == COR_ETIMEOUT) {

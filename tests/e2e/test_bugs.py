@@ -33,6 +33,8 @@ def out_of_descriptors(case, service, greeting=b""):
     with serve(service, workers=2, preexec=few_descriptors) as server:
         peers = [server.connect() for _ in range(FEW + 10)]  # the last ones wait in the backlog
         wait_until(lambda: server.fds() >= FEW - 1, "the table to be full")
+        server.wait_text(re.compile(r"level=warn event=accept_paused service=%s error=\"too many open files\" ms=\d+"
+                                    % service), name="err")
         with Peer(server.address()):  # something happens meanwhile
             before, begin = server.cpu_seconds(), time.monotonic()
             wait_until(lambda: time.monotonic() - begin > 1, "a second to pass")

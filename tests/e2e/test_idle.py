@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 # test: serial timeout=300
 """Ten thousand idle connections, on both pollers: what each costs, that each still answers, that all is given back."""
+import os
 import resource
+import unittest
 
 from harness import Case, Peer, main, serve, settled_fds, wait_until
 
@@ -86,6 +88,40 @@ class Idle(Case):
 
     def test_two_workers_uring(self):
         self.run_idle("io_uring", 2)
+
+
+LITTLE = 160 << 20  # bytes of addresses: the program itself and some hundred connections
+
+
+def little_memory():
+    resource.setrlimit(resource.RLIMIT_AS, (LITTLE, LITTLE))
+
+
+class OutOfMemory(Case):
+    def test_lives_on(self):
+        """Who has no memory for a connection refuses it and says so; the others are served, and new ones later."""
+        if os.environ.get("COR_SANITIZE"):
+            raise unittest.SkipTest("a sanitizer needs the addresses")
+        for workers in (1, 2):
+            with serve("echo", workers=workers, preexec=little_memory) as server:
+                peers = []
+                for _ in range(3000):
+                    if "event=accept_paused" in server.err:
+                        break
+                    peers.append(server.connect())
+                    peers[-1].send("x")
+                server.wait_text("event=accept_paused service=echo error=\"cannot allocate memory\"", name="err")
+                for peer in peers[:100]:
+                    self.assertEqual(peer.read(1), b"x")
+                    peer.send("y")
+                    self.assertEqual(peer.read(1), b"y")
+                for peer in peers:
+                    peer.close()
+                with server.connect() as peer:
+                    peer.send("z")
+                    self.assertEqual(peer.read(1), b"z")
+                server.stop()
+                self.assertEqual(server.process.returncode, 0, server.describe())
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ typedef struct server {
     void (*handler)(cor_conn *conn, void *arg);
     void *arg;
     int result;
+    uint32_t pauses; /* atomic */
 } server;
 
 static void serve_task(void *arg)
@@ -32,11 +33,20 @@ static void serve_task(void *arg)
     of->result = cor_serve(of->listener, &of->handlers, of->handler, of->arg);
 }
 
+static void count_pause(int code, int64_t pause_ns, void *arg)
+{
+    server *of = arg;
+    T_CODE(code, -EMFILE);
+    T_ASSERT(pause_ns >= 5 * COR_MILLISECOND && pause_ns <= COR_SECOND);
+    __atomic_add_fetch(&of->pauses, 1, __ATOMIC_ACQ_REL);
+}
+
 static void start_server(server *of, int worker, void (*handler)(cor_conn *conn, void *arg), void *arg)
 {
     const char *network;
     *of = (server){.handler = handler, .arg = arg, .result = 1};
     of->listener = listen_kind(KIND_TCP, &network, of->address);
+    T_CODE(cor_listener_on_pause(of->listener, count_pause, of), 0);
     go_on(worker, &of->loop, serve_task, of);
 }
 
@@ -254,6 +264,7 @@ TASK_TEST(out_of_descriptors)
     for (int i = 0; i < filler_count; i++) {
         (void)close(fillers[i]);
     }
+    T_ASSERT(__atomic_load_n(&under_test.pauses, __ATOMIC_ACQUIRE) > 0);
     for (int i = 0; i < EXHAUSTED; i++) {
         read_all(clients[i], &byte, 1);
         T_CODE(cor_close(clients[i]), 0);

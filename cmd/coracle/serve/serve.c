@@ -76,9 +76,18 @@ static void accept_ended(struct service *service, int code)
     }
 }
 
+/* Descriptors or memory have run out: new clients wait until there is some again. */
+static void accept_paused(int code, int64_t pause_ns, void *arg)
+{
+    const struct service *service = arg;
+    LOG(LEVEL_WARN, "accept_paused", {"service", service->def->name, 0}, {"error", cor_strerror(code), 0},
+        {"ms", NULL, pause_ns / COR_MILLISECOND});
+}
+
 static void accept_task(void *arg)
 {
     struct service *service = arg;
+    cor_listener_on_pause(service->listener, accept_paused, service);
     int code = cor_serve(service->listener, &service->serve->sessions, session_main, service);
     accept_ended(service, code);
     cor_waitgroup_done(&service->serve->acceptors);
