@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * cor_blocking's pool: a queue of jobs (each on its caller's stack) and up to cor_options.blocking_threads threads,
- * started on demand, ended with cor_run. The caller stays parked until `done`; the pool thread's last touch of the
- * job is that store (it has read the task before). Signals are blocked in pool threads: they belong to the workers.
+ * started on demand, ended with cor_run. The caller stays parked until `done`, which its own worker sets when it reads
+ * the job's note: the pool thread's last touch of the job is to leave it. Signals are blocked in pool threads: they
+ * belong to the workers.
  */
 #include "sched/park.h"
 
@@ -11,10 +12,11 @@
 #include <signal.h>
 
 typedef struct job {
+    cori_note note; /* first: what the worker reads */
     int (*fn)(void *arg);
     void *arg;
     int result;
-    uint32_t done; /* atomic */
+    bool done; /* its worker's thread only */
     cori_task *task;
     struct job *next;
 } job;
@@ -27,12 +29,18 @@ static struct {
     bool stop;
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER, .gone = PTHREAD_COND_INITIALIZER};
 
-static void finish(job *done)
+/* On the caller's worker. */
+static void finished(cori_note *note)
 {
-    cori_task *task = done->task;
-    done->result = done->fn(done->arg);
-    __atomic_store_n(&done->done, 1, __ATOMIC_SEQ_CST);
-    cori_wake(task);
+    job *done = (job *)note;
+    done->done = true;
+    cori_wake(done->task);
+}
+
+static void run_job(job *one)
+{
+    one->result = one->fn(one->arg);
+    cori_worker_note(one->task->worker, &one->note);
 }
 
 static void *pool_main(void *unused)
@@ -50,7 +58,7 @@ static void *pool_main(void *unused)
         pool.head = next->next;
         pool.queued--;
         (void)pthread_mutex_unlock(&pool.lock);
-        finish(next);
+        run_job(next);
         (void)pthread_mutex_lock(&pool.lock);
     }
     pool.threads--;
@@ -103,12 +111,12 @@ int cor_blocking(int (*fn)(void *arg), void *arg)
     if (self == NULL) {
         return COR_ENOT_TASK;
     }
-    job own = {.fn = fn, .arg = arg, .task = self};
+    job own = {.note.act = finished, .fn = fn, .arg = arg, .task = self};
     int rc = submit(&own);
     if (rc < 0) {
         return rc;
     }
-    while (__atomic_load_n(&own.done, __ATOMIC_SEQ_CST) == 0) {
+    while (!own.done) {
         cori_park_outside(self, "blocking call");
     }
     return own.result;

@@ -40,9 +40,8 @@ void cori_park_external(cori_task *self, int64_t deadline, const char *what);
 /* As cori_park_plain without a deadline, for something outside the program. */
 void cori_park_outside(cori_task *self, const char *what);
 
-/* Makes a task look at its condition again. Any thread; async-signal-safe if `from_signal`. */
+/* Makes a task look at its condition again. Workers' threads only; others leave a note (cori_worker_note). */
 void cori_wake(cori_task *task);
-void cori_wake_from_signal(cori_task *task);
 
 /*
  * Tells why a wait must end: COR_ECANCELED or COR_ETIMEOUT from the task's group, COR_ETIMEOUT when `deadline` (0:

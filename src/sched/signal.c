@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Signals for tasks. The handler may run on any thread at any instruction, so it does only what is atomic: it sets the
- * signal's bit in `pending` and wakes the waiter through the inject list. The waiter publishes itself, then looks at
- * `pending`; the handler sets the bit, then looks for a waiter: one of them sees the other.
+ * signal's bit in `pending` and leaves a note for worker 0, which wakes the waiter. The waiter publishes itself, then
+ * looks at `pending`; the handler sets the bit, then looks for a waiter: one of them sees the other. The one note is
+ * with the worker while `noted` is set; the worker clears it before it looks for the waiter.
  */
 #include "sched/park.h"
 
@@ -16,12 +17,27 @@ static cori_task *signal_waiter; /* atomic */
 static uint64_t caught;          /* signals whose action was replaced; bit as above */
 static struct sigaction earlier[SIGNAL_MAX];
 
+static void wake_waiter(cori_note *note);
+static cori_note note = {.act = wake_waiter};
+static uint32_t noted; /* atomic */
+
+/* On worker 0. */
+static void wake_waiter(cori_note *unused)
+{
+    (void)unused;
+    __atomic_store_n(&noted, 0, __ATOMIC_SEQ_CST);
+    cori_task *task = __atomic_load_n(&signal_waiter, __ATOMIC_SEQ_CST);
+    if (task != NULL) {
+        cori_wake(task);
+    }
+}
+
 static void on_signal(int number)
 {
     __atomic_fetch_or(&pending, UINT64_C(1) << (number - 1), __ATOMIC_SEQ_CST);
-    cori_task *task = __atomic_load_n(&signal_waiter, __ATOMIC_SEQ_CST);
-    if (task != NULL) {
-        cori_wake_from_signal(task);
+    if (__atomic_load_n(&signal_waiter, __ATOMIC_SEQ_CST) != NULL &&
+        __atomic_exchange_n(&noted, 1, __ATOMIC_SEQ_CST) == 0) {
+        cori_worker_note(&cori_rt.workers[0], &note);
     }
 }
 
@@ -106,5 +122,6 @@ void cori_signal_uninstall(void)
     }
     caught = 0;
     __atomic_store_n(&pending, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&noted, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&signal_waiter, NULL, __ATOMIC_SEQ_CST);
 }

@@ -157,11 +157,13 @@ void cori_wake(cori_task *task)
     }
 }
 
-void cori_wake_from_signal(cori_task *task)
+void cori_worker_note(cori_worker *worker, cori_note *note)
 {
-    if (__atomic_exchange_n(&task->permit, CORI_NOTIFIED, __ATOMIC_SEQ_CST) == CORI_PARKED) {
-        cori_worker_inject(task);
-    }
+    cori_note *head = __atomic_load_n(&worker->notes, __ATOMIC_RELAXED);
+    do {
+        note->next = head;
+    } while (!__atomic_compare_exchange_n(&worker->notes, &head, note, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    cori_worker_kick(worker);
 }
 
 /* Arms the task's timer for self->deadline unless it will fire earlier anyway. */
@@ -265,6 +267,19 @@ static void take_injected(cori_worker *worker)
     }
 }
 
+static void read_notes(cori_worker *worker)
+{
+    if (__atomic_load_n(&worker->notes, __ATOMIC_RELAXED) == NULL) {
+        return;
+    }
+    cori_note *note = __atomic_exchange_n(&worker->notes, NULL, __ATOMIC_ACQUIRE);
+    while (note != NULL) {
+        cori_note *next = note->next; /* afterwards the note may be gone */
+        note->act(note);
+        note = next;
+    }
+}
+
 static void fire_timers(cori_worker *worker)
 {
     cori_timer *timer = cori_heap_first(&worker->timers);
@@ -316,6 +331,7 @@ static bool nothing_can_run(void)
             __atomic_load_n(&worker->external, __ATOMIC_SEQ_CST) != 0 ||
             __atomic_load_n(&worker->timer_count, __ATOMIC_SEQ_CST) != 0 ||
             __atomic_load_n(&worker->injected, __ATOMIC_SEQ_CST) != NULL ||
+            __atomic_load_n(&worker->notes, __ATOMIC_SEQ_CST) != NULL ||
             __atomic_load_n(&worker->fresh_count, __ATOMIC_SEQ_CST) != 0) {
             return false;
         }
@@ -347,6 +363,7 @@ static bool deadlocked(void)
 static bool has_work(cori_worker *worker)
 {
     return worker->ready.head != NULL || __atomic_load_n(&worker->injected, __ATOMIC_SEQ_CST) != NULL ||
+           __atomic_load_n(&worker->notes, __ATOMIC_SEQ_CST) != NULL ||
            __atomic_load_n(&worker->fresh_count, __ATOMIC_SEQ_CST) != 0 ||
            __atomic_load_n(&cori_rt.stop, __ATOMIC_SEQ_CST) != 0;
 }
@@ -419,6 +436,7 @@ void cori_worker_run(cori_worker *worker)
     worker->now = cori_clock_now();
     while (__atomic_load_n(&cori_rt.stop, __ATOMIC_RELAXED) == 0) {
         take_injected(worker);
+        read_notes(worker);
         run_round(worker);
         if (worker->timers.count > 0) {
             worker->now = cori_clock_now();

@@ -7,7 +7,7 @@
  * workers put tasks in and take old ones out. The inject list is how other threads queue a pinned task: a stack
  * pushed by compare-and-swap, taken whole by the owner.
  *
- * Sleeping without a lost wake-up: the worker sets `sleeping`, then looks once more at inject, fresh and stop;
+ * Sleeping without a lost wake-up: the worker sets `sleeping`, then looks once more at inject, notes, fresh and stop;
  * whoever adds work does so first and then exchanges `sleeping` to 0, kicking the poller if it was 1. Both sides use
  * sequentially consistent operations, so at least one sees the other.
  */
@@ -26,6 +26,12 @@
 typedef struct cori_runq {
     cori_task *head, *tail;
 } cori_runq;
+
+/* Something for a worker to do between two tasks, left by any thread. */
+typedef struct cori_note {
+    struct cori_note *next;
+    void (*act)(struct cori_note *note);
+} cori_note;
 
 typedef struct cori_worker {
     cori_task *current; /* NULL: the scheduler itself runs */
@@ -65,6 +71,7 @@ typedef struct cori_worker {
 
     /* Shared: written by others. */
     _Alignas(CORI_CACHE_LINE) cori_task *injected; /* atomic */
+    cori_note *notes;                              /* atomic */
     uint32_t sleeping; /* atomic: 1 while the worker is (about to be) blocked in its poller */
     uint32_t fresh_lock;
     uint64_t fresh_first;  /* ticket of the first fresh task, UINT64_MAX: none; atomic; as fresh_count */
@@ -138,6 +145,8 @@ void cori_task_main(void *task);
  * Makes sure `worker` notices new work that was made visible before; true if it slept. Any thread; async-signal-safe.
  */
 bool cori_worker_kick(cori_worker *worker);
+/* Has a note acted on by the worker's thread; `note` is the worker's until then. Any thread; async-signal-safe. */
+void cori_worker_note(cori_worker *worker, cori_note *note);
 /* Tells every worker to stop. */
 void cori_worker_stop_all(void);
 
