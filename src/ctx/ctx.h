@@ -4,6 +4,10 @@
  * wants preserved saved on its own stack. The switch itself is in ctx_<cpu>.S; this header adds what the sanitizers
  * must be told.
  *
+ * A CPU predicts where a `ret` goes by remembering the calls. So a switch should be the last thing that a function does
+ * (then it returns straight to the task's code), a new context begins with a jump, not a return, and an ended one
+ * leaves no call behind: a task that is started, ends and gives way to its parent costs no misprediction.
+ *
  * Not preserved: signal mask (one per worker by rule), floating-point control words (a task that changes the rounding
  * mode must restore it before it parks) and shadow stacks (the object files do not claim to support them).
  */
@@ -11,6 +15,8 @@
 #define CORI_CTX_CTX_H
 
 #include "base/platform.h"
+
+#include <stdbool.h>
 
 #if CORI_ASAN
 #include <sanitizer/asan_interface.h>
@@ -21,7 +27,7 @@
 #endif
 
 typedef struct cori_ctx {
-    void *sp; /* valid while suspended */
+    void *sp; /* valid while suspended; NULL: has not begun */
 #if CORI_ASAN
     void *fake_stack;
     const void *stack_low;
@@ -34,14 +40,26 @@ typedef struct cori_ctx {
 
 /* Saves the running flow in *save_sp and goes on where `load_sp` was saved. In ctx_<cpu>.S. */
 void cori_ctx_swap(void **save_sp, void *load_sp);
-/* First instruction of a new context: calls the entry function laid down by cori_ctx_make. In ctx_<cpu>.S. */
-void cori_ctx_start(void);
+/* Saves the running flow in *save_sp and calls `entry(arg)`, which must never return, on the stack below `top`. */
+void cori_ctx_begin(void **save_sp, void *top, void (*entry)(void *arg), void *arg);
+/* Forgets the running flow, goes on where `load_sp` was saved. (Not _Noreturn: gcc would not jump there, but call.) */
+void cori_ctx_leave(void *load_sp);
 
-/*
- * Lays down a context on the stack [low, top) that will call `entry(arg)`, which must never return. `top` is aligned
- * to 16.
- */
-void cori_ctx_make(cori_ctx *ctx, void *low, void *top, void (*entry)(void *arg), void *arg);
+/* Describes a context on the stack [low, top) that has not begun. `top` is aligned to 16. */
+static inline void cori_ctx_make(cori_ctx *ctx, void *low, void *top)
+{
+    ctx->sp = NULL;
+#if CORI_ASAN
+    ctx->fake_stack = NULL;
+    ctx->stack_low = low;
+    ctx->stack_size = (size_t)((char *)top - (char *)low);
+#endif
+#if CORI_TSAN
+    ctx->fiber = __tsan_create_fiber(0);
+#endif
+    (void)low;
+    (void)top;
+}
 
 /* Describes the calling thread's own stack, so that switching back to it is understood. Call once per thread. */
 void cori_ctx_init_thread(cori_ctx *ctx);
@@ -56,6 +74,20 @@ static inline void cori_ctx_drop(cori_ctx *ctx)
     (void)ctx;
 }
 
+/* Tells the sanitizers that `self` (the running context) is left for `next`. */
+static inline void cori_ctx_departs(cori_ctx *self, const cori_ctx *next, bool ending)
+{
+#if CORI_ASAN
+    __sanitizer_start_switch_fiber(ending ? NULL : &self->fake_stack, next->stack_low, next->stack_size);
+#endif
+#if CORI_TSAN
+    __tsan_switch_to_fiber(next->fiber, 0);
+#endif
+    (void)self;
+    (void)next;
+    (void)ending;
+}
+
 /* Must be the first thing a new context does: tells ASan that the switch has arrived. */
 static inline void cori_ctx_arrived(cori_ctx *self)
 {
@@ -65,21 +97,28 @@ static inline void cori_ctx_arrived(cori_ctx *self)
     (void)self;
 }
 
-/*
- * Switches from `self` (the running context) to `next`; returns when somebody switches back. `ending`: never comes
- * back.
- */
-static inline void cori_ctx_switch(cori_ctx *self, cori_ctx *next, int ending)
+/* Switches from `self` to `next`, which was suspended; returns when somebody switches back. */
+static inline void cori_ctx_switch(cori_ctx *self, cori_ctx *next)
 {
-#if CORI_ASAN
-    __sanitizer_start_switch_fiber(ending ? NULL : &self->fake_stack, next->stack_low, next->stack_size);
-#endif
-#if CORI_TSAN
-    __tsan_switch_to_fiber(next->fiber, 0);
-#endif
+    cori_ctx_departs(self, next, false);
     cori_ctx_swap(&self->sp, next->sp);
     cori_ctx_arrived(self);
-    (void)ending;
+}
+
+/* Switches from `self` to `next`, which begins; `top` as given to cori_ctx_make. `ending`: for good. */
+static inline void cori_ctx_enter(cori_ctx *self, cori_ctx *next, void *top, void (*entry)(void *arg), void *arg,
+                                  bool ending)
+{
+    cori_ctx_departs(self, next, ending);
+    cori_ctx_begin(&self->sp, top, entry, arg);
+    cori_ctx_arrived(self);
+}
+
+/* Switches from `self`, which has ended, to `next`, which was suspended. */
+static inline void cori_ctx_exit(cori_ctx *self, cori_ctx *next)
+{
+    cori_ctx_departs(self, next, true);
+    cori_ctx_leave(next->sp);
 }
 
 #endif

@@ -6,21 +6,14 @@
  * A suspended stack, growing down:
  *
  *      sp+96 .. sp+159   d8..d15
- *      sp+80             x29, x30 (return address; cori_ctx_start for a new context)
+ *      sp+80             x29, x30 (return address)
  *      sp+64             x27, x28
  *      sp+48             x25, x26
  *      sp+32             x23, x24
  *      sp+16             x21, x22
- *      sp+0              x19 (entry function of a new context), x20 (its argument)
+ *      sp+0              x19, x20
  */
-    .text
-    .globl  cori_ctx_swap
-    .hidden cori_ctx_swap
-    .type   cori_ctx_swap, %function
-    .p2align 4
-cori_ctx_swap:                      /* x0: where to save sp; x1: the sp to load */
-    .cfi_startproc
-    hint    #34                     /* bti c */
+    .macro  save_registers
     sub     sp, sp, #160
     .cfi_adjust_cfa_offset 160
     stp     x19, x20, [sp, #0]
@@ -37,7 +30,9 @@ cori_ctx_swap:                      /* x0: where to save sp; x1: the sp to load 
     stp     d14, d15, [sp, #144]
     mov     x9, sp
     str     x9, [x0]
-    mov     sp, x1                  /* the frame below has the same shape, so the CFI stays true */
+    .endm
+
+    .macro  load_registers
     ldp     x19, x20, [sp, #0]
     ldp     x21, x22, [sp, #16]
     ldp     x23, x24, [sp, #32]
@@ -52,23 +47,62 @@ cori_ctx_swap:                      /* x0: where to save sp; x1: the sp to load 
     ldp     d14, d15, [sp, #144]
     add     sp, sp, #160
     .cfi_adjust_cfa_offset -160
+    .endm
+
+    .text
+    .globl  cori_ctx_swap
+    .hidden cori_ctx_swap
+    .type   cori_ctx_swap, %function
+    .p2align 4
+cori_ctx_swap:                      /* x0: where to save sp; x1: the sp to load */
+    .cfi_startproc
+    hint    #34                     /* bti c */
+    save_registers
+    mov     sp, x1                  /* the frame below has the same shape, so the CFI stays true */
+    load_registers
     ret
     .cfi_endproc
     .size   cori_ctx_swap, . - cori_ctx_swap
 
-    .globl  cori_ctx_start
-    .hidden cori_ctx_start
-    .type   cori_ctx_start, %function
+    .globl  cori_ctx_begin
+    .hidden cori_ctx_begin
+    .type   cori_ctx_begin, %function
     .p2align 4
-cori_ctx_start:
+cori_ctx_begin:                     /* x0: where to save sp; x1: top of the new stack; x2: entry; x3: its argument */
+    .cfi_startproc
+    hint    #34                     /* bti c */
+    save_registers
+    mov     sp, x1
+    mov     x0, x3
+    mov     x29, xzr                /* ends frame-pointer walks */
+    adr     x30, bottom             /* entry's return address */
+    mov     x16, x2
+    br      x16                     /* through x16: allowed to meet a `bti c` */
+    .cfi_endproc
+    .size   cori_ctx_begin, . - cori_ctx_begin
+
+    .globl  cori_ctx_leave
+    .hidden cori_ctx_leave
+    .type   cori_ctx_leave, %function
+    .p2align 4
+cori_ctx_leave:                     /* x0: the sp to load */
+    .cfi_startproc
+    .cfi_def_cfa_offset 160
+    hint    #34                     /* bti c */
+    mov     sp, x0
+    load_registers
+    ret
+    .cfi_endproc
+    .size   cori_ctx_leave, . - cori_ctx_leave
+
+    .type   below_bottom, %function
+below_bottom:
     .cfi_startproc
     .cfi_undefined x30              /* unwinders stop here: there is no caller */
-    hint    #36                     /* bti j */
-    mov     x0, x20
-    mov     x29, xzr                /* ends frame-pointer walks */
-    blr     x19
-    brk     #1                      /* the entry function must not return */
+    nop                             /* they look up the address before the one they find */
+bottom:
+    brk     #1                      /* an entry function must not return */
     .cfi_endproc
-    .size   cori_ctx_start, . - cori_ctx_start
+    .size   below_bottom, . - below_bottom
 
     .section .note.GNU-stack, "", %progbits

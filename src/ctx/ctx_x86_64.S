@@ -6,22 +6,15 @@
  *
  * A suspended stack, growing down:
  *
- *      sp+48   return address (cori_ctx_start for a new context: it begins with rsp = 16n)
+ *      sp+48   return address
  *      sp+40   rbp
  *      sp+32   rbx
- *      sp+24   r12      entry function of a new context
- *      sp+16   r13      its argument
+ *      sp+24   r12
+ *      sp+16   r13
  *      sp+8    r14
  *      sp+0    r15
  */
-    .text
-    .globl  cori_ctx_swap
-    .hidden cori_ctx_swap
-    .type   cori_ctx_swap, @function
-    .p2align 4
-cori_ctx_swap:                      /* rdi: where to save sp; rsi: the sp to load */
-    .cfi_startproc
-    endbr64
+    .macro  save_registers
     pushq   %rbp
     .cfi_adjust_cfa_offset 8
     .cfi_rel_offset rbp, 0
@@ -40,8 +33,9 @@ cori_ctx_swap:                      /* rdi: where to save sp; rsi: the sp to loa
     pushq   %r15
     .cfi_adjust_cfa_offset 8
     .cfi_rel_offset r15, 0
-    movq    %rsp, (%rdi)
-    movq    %rsi, %rsp              /* the frame below has the same shape, so the CFI stays true */
+    .endm
+
+    .macro  load_registers
     popq    %r15
     .cfi_adjust_cfa_offset -8
     .cfi_restore r15
@@ -60,24 +54,65 @@ cori_ctx_swap:                      /* rdi: where to save sp; rsi: the sp to loa
     popq    %rbp
     .cfi_adjust_cfa_offset -8
     .cfi_restore rbp
-    ret                             /* nearly always to the one call in cori_worker_next, as the CPU predicts; a jump
-                                       would leave its return stack one off and cost a miss per switch */
+    .endm
+
+    .text
+    .globl  cori_ctx_swap
+    .hidden cori_ctx_swap
+    .type   cori_ctx_swap, @function
+    .p2align 4
+cori_ctx_swap:                      /* rdi: where to save sp; rsi: the sp to load */
+    .cfi_startproc
+    endbr64
+    save_registers
+    movq    %rsp, (%rdi)
+    movq    %rsi, %rsp              /* the frame below has the same shape, so the CFI stays true */
+    load_registers
+    ret                             /* mostly to the same call that the other task was left by, as the CPU predicts; a
+                                       jump would leave its return stack one off and cost a miss per switch */
     .cfi_endproc
     .size   cori_ctx_swap, . - cori_ctx_swap
 
-    .globl  cori_ctx_start
-    .hidden cori_ctx_start
-    .type   cori_ctx_start, @function
+    .globl  cori_ctx_begin
+    .hidden cori_ctx_begin
+    .type   cori_ctx_begin, @function
     .p2align 4
-cori_ctx_start:
+cori_ctx_begin:                     /* rdi: where to save sp; rsi: top of the new stack; rdx: entry; rcx: its arg */
+    .cfi_startproc
+    endbr64
+    save_registers
+    movq    %rsp, (%rdi)
+    movq    %rsi, %rsp
+    leaq    bottom(%rip), %rax
+    pushq   %rax                    /* entry's return address */
+    movq    %rcx, %rdi
+    xorl    %ebp, %ebp              /* ends frame-pointer walks */
+    jmpq    *%rdx
+    .cfi_endproc
+    .size   cori_ctx_begin, . - cori_ctx_begin
+
+    .globl  cori_ctx_leave
+    .hidden cori_ctx_leave
+    .type   cori_ctx_leave, @function
+    .p2align 4
+cori_ctx_leave:                     /* rdi: the sp to load */
+    .cfi_startproc
+    .cfi_def_cfa_offset 56
+    endbr64
+    movq    %rdi, %rsp
+    load_registers
+    ret
+    .cfi_endproc
+    .size   cori_ctx_leave, . - cori_ctx_leave
+
+    .type   below_bottom, @function
+below_bottom:
     .cfi_startproc
     .cfi_undefined rip              /* unwinders stop here: there is no caller */
-    endbr64
-    movq    %r13, %rdi
-    xorl    %ebp, %ebp              /* ends frame-pointer walks */
-    callq   *%r12
-    ud2                             /* the entry function must not return */
+    nop                             /* they look up the address before the one they find */
+bottom:
+    ud2                             /* an entry function must not return */
     .cfi_endproc
-    .size   cori_ctx_start, . - cori_ctx_start
+    .size   below_bottom, . - below_bottom
 
     .section .note.GNU-stack, "", @progbits

@@ -92,10 +92,10 @@ static void print_task(cori_text *text, const cori_worker *worker, const cori_ta
         print_frames(text, task, CONTEXT_PC(running), CONTEXT_FRAME(running));
         return;
     }
-    const char *what = task->waiting_for;
-    print_head(text, task, what != NULL ? what : "runnable", worker->id,
-               what != NULL ? cori_clock_now() - task->since : -1);
     const uintptr_t *saved = task->ctx.sp;
+    bool parked = __atomic_load_n(&task->permit, __ATOMIC_RELAXED) == CORI_PARKED;
+    const char *what = saved == NULL ? "runnable, never ran" : parked ? task->waiting_for : "runnable";
+    print_head(text, task, what, worker->id, saved == NULL || parked ? cori_clock_now() - task->since : -1);
     if (saved != NULL) {
         print_frames(text, task, saved[SAVED_RETURN], saved[SAVED_FRAME]);
     }

@@ -25,11 +25,61 @@ static inline cori_task *cori_self(void)
     return cori_self_worker != NULL ? cori_self_worker->current : NULL;
 }
 
+/* Moves the permit as a parking task does; false if it must not wait. `solo` is cori_rt.solo. */
+static inline bool cori_permit_park(cori_task *self, bool solo)
+{
+    uint32_t old = CORI_RUNNING;
+    if (solo) {
+        old = __atomic_load_n(&self->permit, __ATOMIC_RELAXED);
+        __atomic_store_n(&self->permit, old == CORI_RUNNING ? CORI_PARKED : CORI_RUNNING, __ATOMIC_RELAXED);
+        return old == CORI_RUNNING;
+    }
+    if (__atomic_compare_exchange_n(&self->permit, &old, CORI_PARKED, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+        return true;
+    }
+    (void)__atomic_exchange_n(&self->permit, CORI_RUNNING, __ATOMIC_SEQ_CST);
+    return false;
+}
+
+/* Moves the permit as a waker does; true if the caller has to queue the task. */
+static inline bool cori_permit_wake(cori_task *task, bool solo)
+{
+    uint32_t old = __atomic_load_n(&task->permit, __ATOMIC_RELAXED);
+    if (solo) {
+        __atomic_store_n(&task->permit, old == CORI_PARKED ? CORI_RUNNING : CORI_NOTIFIED, __ATOMIC_RELAXED);
+        return old == CORI_PARKED;
+    }
+    while (!__atomic_compare_exchange_n(&task->permit, &old, old == CORI_PARKED ? CORI_RUNNING : CORI_NOTIFIED, false,
+                                        __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {}
+    return old == CORI_PARKED;
+}
+
+/* What all parking comes down to; if the task's timer is armed, `self->deadline` is set. */
+static inline void cori_park_now(cori_task *self, const char *what, bool solo)
+{
+    cori_worker *worker = self->worker;
+    self->waiting_for = what;
+    self->since = worker->now;
+    if (cori_permit_park(self, solo)) {
+        cori_worker_next(worker, self);
+    }
+}
+
+/* As cori_park, when there is a deadline. */
+void cori_park_until(cori_task *self, int64_t deadline, const char *what);
+
 /*
  * Parks the running task until woken, or until the coarse clock passes `deadline` (0: none) or its group's. `what` is
  * shown in dumps and must be static.
  */
-void cori_park(cori_task *self, int64_t deadline, const char *what);
+static inline void cori_park(cori_task *self, int64_t deadline, const char *what)
+{
+    if (cori_unlikely(deadline != 0 || !cori_group_is_plain(self->group) || self->timer.place != 0)) {
+        cori_park_until(self, deadline, what);
+    } else {
+        cori_park_now(self, what, cori_rt.solo);
+    }
+}
 
 /* As cori_park, but the deadline of the task's group does not end it: for waits that cancellation must not end. */
 void cori_park_plain(cori_task *self, int64_t deadline, const char *what);
@@ -42,6 +92,14 @@ void cori_park_outside(cori_task *self, const char *what);
 
 /* Makes a task look at its condition again. Workers' threads only; others leave a note (cori_worker_note). */
 void cori_wake(cori_task *task);
+
+/* As cori_wake, with one worker. */
+static inline void cori_wake_solo(cori_task *task)
+{
+    if (cori_permit_wake(task, true)) {
+        cori_ready_push(task->worker, task);
+    }
+}
 
 /*
  * Tells why a wait must end: COR_ECANCELED or COR_ETIMEOUT from the task's group, COR_ETIMEOUT when `deadline` (0:

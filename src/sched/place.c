@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which worker runs a task that never ran. A spawn queues it on the spawner's own worker (no other thread is
- * disturbed, and a short-lived child runs where its data is hot). Two rules then spread load:
+ * Which of several workers runs a task that never ran (with one worker it goes straight to the run queue). A spawn
+ * queues it on the spawner's own worker: no other thread is disturbed, and a short-lived child runs where its data is
+ * hot. Two rules then spread load:
  *
  *   balance  when a worker is about to start a task and has CORI_BALANCE_STEP live tasks more than the least loaded
  *            one, it hands the task over (once: `placed`). Long-lived tasks, such as connection handlers, so end up
@@ -75,7 +76,7 @@ static void appoint_watcher(void)
 /* Sees to it that somebody looks after a fresh queue that has just grown. */
 static void call_watcher(void)
 {
-    if (cori_rt.worker_count > 1 && __atomic_load_n(&cori_rt.idle, __ATOMIC_SEQ_CST) != 0 &&
+    if (__atomic_load_n(&cori_rt.idle, __ATOMIC_SEQ_CST) != 0 &&
         __atomic_load_n(&cori_rt.watching, __ATOMIC_SEQ_CST) == 0) {
         appoint_watcher();
     }
@@ -83,8 +84,6 @@ static void call_watcher(void)
 
 void cori_place_fresh(cori_worker *worker, cori_task *task)
 {
-    task->since = worker == cori_self_worker ? worker->now : cori_clock_now();
-    task->placed = cori_rt.worker_count == 1;
     fresh_push(worker, task);
     if (worker != cori_self_worker) {
         cori_worker_kick(worker);
@@ -129,7 +128,7 @@ cori_task *cori_place_take(cori_worker *worker)
                 continue;
             }
         }
-        task->worker = worker;
+        cori_task_pin(worker, task);
         return task;
     }
 }
@@ -159,7 +158,7 @@ cori_task *cori_place_steal(cori_worker *worker)
         cori_task *task = fresh_pop(victim, before);
         if (task != NULL) {
             task->placed = true;
-            task->worker = worker;
+            cori_task_pin(worker, task);
             worker->switches_left = fair ? worker->switches_left : 1; /* the round ends: one rescue per nap */
             return task;
         }

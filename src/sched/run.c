@@ -72,6 +72,7 @@ static int read_options(const cor_options *options)
         return -EINVAL;
     }
     cori_rt.worker_count = workers;
+    cori_rt.solo = workers == 1;
     cori_rt.stack_size_bytes = stack_class(stack);
     cori_rt.blocking_threads = options->blocking_threads != 0 ? options->blocking_threads : CORI_BLOCKING_DEFAULT;
     cori_rt.foreign_wakeups = options->foreign_wakeups;

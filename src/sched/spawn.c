@@ -6,6 +6,7 @@
  */
 #include "sched/spawn.h"
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "sched/park.h"
 
@@ -61,7 +62,7 @@ static cori_task *task_make(cori_worker *worker, const cori_spawn *spawn, int *r
     __atomic_store_n(&task->permit, CORI_RUNNING, __ATOMIC_RELAXED);
     task->placed = false;
     task->timer.place = 0;
-    task->waiting_for = NULL;
+    task->since = worker != NULL ? worker->now : cori_clock_now();
     task->group = spawn->group;
     task->entry = spawn->entry;
     task->arg_a = spawn->arg_a;
@@ -71,21 +72,42 @@ static cori_task *task_make(cori_worker *worker, const cori_spawn *spawn, int *r
     task->site = spawn->site;
     task->worker = NULL;
     task->id = new_id(worker);
-    cori_ctx_make(&task->ctx, task->stack.low, task, cori_task_main, task);
+    cori_ctx_make(&task->ctx, task->stack.low, task);
     return task;
+}
+
+bool cori_task_keep(cori_worker *worker, cori_task *task)
+{
+    size_t size_bytes = (size_t)(task->stack.top - task->stack.low);
+    bool keep = size_bytes == cori_rt.stack_size_bytes && worker->hot_count < CORI_STACK_HOT_MAX;
+    if (keep) {
+        task->next = worker->hot;
+        worker->hot = task;
+        worker->hot_count++;
+    }
+    return keep;
 }
 
 void cori_task_release(cori_worker *worker, cori_task *task)
 {
     cori_ctx_drop(&task->ctx);
-    size_t size_bytes = (size_t)(task->stack.top - task->stack.low);
-    if (size_bytes == cori_rt.stack_size_bytes && worker->hot_count < CORI_STACK_HOT_MAX) {
-        task->next = worker->hot;
-        worker->hot = task;
-        worker->hot_count++;
-        return;
+    if (!cori_task_keep(worker, task)) {
+        cori_stack_retire(&task->stack);
     }
-    cori_stack_retire(&task->stack);
+}
+
+/* Queues a new task: on its own worker, on a given one, or where placement finds the place. */
+static inline void queue_new(cori_worker *worker, cori_task *task, int place)
+{
+    if (cori_rt.solo) {
+        cori_task_pin(worker, task);
+        cori_ready_push(worker, task);
+    } else if (place >= 0) {
+        task->worker = &cori_rt.workers[place];
+        cori_worker_inject(task);
+    } else {
+        cori_place_fresh(worker, task);
+    }
 }
 
 int cori_spawn_task(const cori_spawn *spawn, cori_task **out)
@@ -106,31 +128,13 @@ int cori_spawn_task(const cori_spawn *spawn, cori_task **out)
     if (spawn->group != NULL) {
         cori_group_join(spawn->group, task);
     }
-    if (spawn->worker >= 0) {
-        task->worker = &cori_rt.workers[spawn->worker];
-        task->waiting_for = "start";
-        task->since = worker->now;
-        cori_worker_inject(task);
-    } else {
-        cori_place_fresh(worker, task);
-    }
+    queue_new(worker, task, spawn->worker);
     return 0;
-}
-
-/* Entry of tasks started by users: one argument. */
-static void call_function(void *function, void *arg)
-{
-    ((void (*)(void *))(uintptr_t)function)(arg);
 }
 
 static cori_spawn spawn_of(const cor_task_options *options, void (*task)(void *arg), void *arg, const void *site)
 {
-    cori_spawn spawn = {.entry = call_function,
-                        .arg_a = (void *)(uintptr_t)task,
-                        .arg_b = arg,
-                        .function = task,
-                        .site = site,
-                        .worker = -1};
+    cori_spawn spawn = {.arg_a = arg, .function = task, .site = site, .worker = -1};
     if (options != NULL) {
         spawn.name = options->name;
         spawn.stack_size_bytes = options->stack_size_bytes;
@@ -165,7 +169,13 @@ int cor_go_foreign(void (*task)(void *arg), void *arg)
         __atomic_load_n(&cori_rt.stop, __ATOMIC_SEQ_CST) == 0) {
         cori_task *made = task_make(NULL, &spawn, &rc);
         if (made != NULL) {
-            cori_place_fresh(&cori_rt.workers[made->id / ID_RANGE % (uint64_t)cori_rt.worker_count], made);
+            cori_worker *worker = &cori_rt.workers[made->id / ID_RANGE % (uint64_t)cori_rt.worker_count];
+            if (cori_rt.solo) {
+                made->worker = worker;
+                cori_worker_inject(made);
+            } else {
+                cori_place_fresh(worker, made);
+            }
             rc = 0;
         }
     }

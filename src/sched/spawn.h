@@ -7,9 +7,9 @@
 
 /* What a new task is to be. */
 typedef struct cori_spawn {
-    void (*entry)(void *a, void *b);
+    void (*entry)(void *a, void *b); /* NULL: function(arg_a) is called */
     void *arg_a, *arg_b;
-    void (*function)(void *arg); /* shown in dumps */
+    void (*function)(void *arg); /* what the user asked to run; shown in dumps */
     const char *name;            /* keeps; NULL: none */
     const void *site;            /* return address of the public call */
     size_t stack_size_bytes;     /* 0: the default */

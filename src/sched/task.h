@@ -14,14 +14,18 @@
  *
  * Park and wake are a permit, as in a binary semaphore: `permit` is RUNNING, NOTIFIED or PARKED.
  *
- *      wake:  old = exchange(permit, NOTIFIED); if old was PARKED, queue the task (this waker alone does)
- *      park:  compare-and-swap RUNNING -> PARKED, then switch away; if it fails (NOTIFIED came first) go on at once
- *      both ways of going on: exchange(permit, RUNNING), then look at the condition again
+ *      wake:  compare-and-swap PARKED -> RUNNING, and queue the task (this waker alone does), or else -> NOTIFIED
+ *      park:  compare-and-swap RUNNING -> PARKED, then switch away; or, if NOTIFIED came first, exchange it for RUNNING
+ *             and go on at once
+ *      both ways of going on: look at the condition again
  *
  * Every waiter publishes itself, then loops "condition? interrupted? park". So a wake means "look again" and may come
  * for no reason: late wakes, even for a task that has ended and whose slot has a new owner, do no harm (stack memory
- * stays mapped). No wake-up is lost: the waker changes the condition before its exchange, the task's exchange comes
- * before it reads the condition; whichever exchange is second sees the other's effect.
+ * stays mapped). No wake-up is lost: the waker changes the condition before its compare-and-swap. If that queues the
+ * task, the task looks later. If it leaves NOTIFIED behind, the next park does not wait and the task looks again, after
+ * an exchange that has read what the waker wrote.
+ *
+ * With one worker the permit is moved without atomic operations: only that worker's thread does (worker.h).
  *
  * There is no window between "parked" and "switched away": only the task's own worker can run it, and that worker is
  * busy switching. Other workers put it on the worker's inject list.
@@ -39,7 +43,7 @@ enum { CORI_RUNNING = 0, CORI_NOTIFIED = 1, CORI_PARKED = 2 };
 
 typedef struct cori_task {
     cori_ctx ctx;
-    uint32_t permit; /* atomic: the only field that other threads write */
+    uint32_t permit; /* atomic: besides the links the only field that other threads write */
     bool placed;     /* was put on this worker on purpose: not moved on for balance */
     bool external; /* parked for something outside the program (I/O, a signal, a thread): no deadlock while it waits */
     struct cori_task *next;                    /* in one of: run queue, inject list, fresh queue, hot stacks */
@@ -47,16 +51,16 @@ typedef struct cori_task {
     cori_timer timer;                          /* armed lazily: may fire early for an old deadline, never late */
     int64_t deadline;                          /* of the current park; 0: none */
     uint64_t ticket;                           /* place in its worker's order of arrival */
-    const char *waiting_for;                   /* text for the dump; NULL while runnable */
+    const char *waiting_for;                   /* text for the dump, while PARKED */
     int64_t since;                             /* when it parked or was queued, on the worker's coarse clock */
     int64_t trimmed;                           /* the `since` of the park for which tidy.c has seen to it */
     cor_group *group;                          /* NULL: none */
     struct cori_task *group_next, *group_prev; /* guard: the group's spin lock */
-    void (*entry)(void *a, void *b);
+    void (*entry)(void *a, void *b);           /* NULL: function(arg_a) is called */
     void *arg_a, *arg_b;
     const char *name;            /* NULL: unnamed */
     const void *site;            /* return address of the spawning call */
-    void (*function)(void *arg); /* what the user asked to run, for the dump */
+    void (*function)(void *arg); /* what the user asked to run; for the dump, too */
     uint64_t id;
     struct cori_task *live_next, *live_prev; /* the worker's list of started tasks */
     cori_stack stack;

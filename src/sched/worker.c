@@ -8,13 +8,13 @@
  * between rounds and when there is nothing to run. Tasks run in order of arrival, those that never ran (in the fresh
  * queue) and the others together: each gets a ticket when it is queued, and the lower of the two queues' heads is next.
  *
- * The memory of an ended task is released by whatever context runs next (`ending`): nobody can free the stack it
- * stands on.
+ * Nobody can free the stack it stands on. An ended task is kept for this thread's next spawn, which cannot come before
+ * the switch away from it is over; when enough are kept already, it is released at the end of the round (`ended`). So
+ * nothing has to be done after a switch, and the switch is the last thing that cori_worker_next does.
  */
 #include "sched/worker.h"
 
 #include "base/clock.h"
-#include "base/fatal.h"
 #include "sched/park.h"
 
 #include <errno.h>
@@ -22,13 +22,13 @@
 cori_runtime cori_rt;
 __thread cori_worker *cori_self_worker;
 
-/* Releases the task that has just been switched away from for good. First thing after every switch. */
-static inline void reap(cori_worker *worker)
+/* Releases the tasks that have ended in this round and could not be kept. On the scheduler's own stack. */
+static void release_ended(cori_worker *worker)
 {
-    cori_task *ended = worker->ending;
-    if (cori_unlikely(ended != NULL)) {
-        worker->ending = NULL;
-        cori_task_release(worker, ended);
+    while (worker->ended != NULL) {
+        cori_task *task = worker->ended;
+        worker->ended = task->next;
+        cori_task_release(worker, task);
     }
 }
 
@@ -42,47 +42,76 @@ static inline cori_task *pick(cori_worker *worker)
             return fresh;
         }
     }
-    return cori_runq_pop(&worker->ready);
+    return cori_ready_pop(worker);
 }
 
-static inline void switch_to(cori_worker *worker, cori_ctx *from, cori_task *next, int ending)
+static inline void begin_turn(cori_worker *worker, cori_task *next)
 {
     worker->current = next;
-    worker->ops_left = CORI_OPS_BUDGET;
-    cori_ctx_switch(from, next != NULL ? &next->ctx : &worker->scheduler, ending);
-    reap(worker);
+    if (worker->ops_left != CORI_OPS_BUDGET) {
+        worker->ops_left = CORI_OPS_BUDGET;
+    }
+}
+
+/* To the task's code, NULL: to the scheduler's. */
+static inline void switch_to(cori_worker *worker, cori_ctx *from, cori_task *next)
+{
+    begin_turn(worker, next);
+    if (next == NULL) {
+        cori_ctx_switch(from, &worker->scheduler);
+    } else if (cori_likely(next->ctx.sp != NULL)) {
+        cori_ctx_switch(from, &next->ctx);
+    } else {
+        cori_ctx_enter(from, &next->ctx, next, cori_task_main, next, false);
+    }
+}
+
+static inline void go_on_with(cori_worker *worker, cori_task *self, cori_task *next)
+{
+    if (next == self) {
+        begin_turn(worker, self);
+        return;
+    }
+    switch_to(worker, &self->ctx, next);
+}
+
+/* When the round is over, a task of the fresh queue may be next, or nothing is runnable. */
+static __attribute__((noinline)) void next_slowly(cori_worker *worker, cori_task *self)
+{
+    go_on_with(worker, self, --worker->switches_left > 0 ? pick(worker) : NULL);
+}
+
+/* True if the round goes on with the head of the run queue, if there is one. */
+static inline bool next_is_ready(const cori_worker *worker)
+{
+    return cori_likely(worker->switches_left > 1) &&
+           __atomic_load_n(&worker->fresh_first, __ATOMIC_RELAXED) == UINT64_MAX;
 }
 
 void cori_worker_next(cori_worker *worker, cori_task *self)
 {
-    cori_task *next = --worker->switches_left > 0 ? pick(worker) : NULL;
-    if (next == self) {
-        worker->ops_left = CORI_OPS_BUDGET;
-        return;
+    if (cori_likely(worker->ready.head != NULL) && next_is_ready(worker)) {
+        worker->switches_left--;
+        go_on_with(worker, self, cori_ready_pop(worker));
+    } else {
+        next_slowly(worker, self);
     }
-    switch_to(worker, &self->ctx, next, 0);
 }
 
 void cor_yield(void)
 {
-    cori_task *self = cori_self();
-    if (self != NULL) {
-        cori_ready_push(self->worker, self);
-        cori_worker_next(self->worker, self);
+    cori_worker *worker = cori_self_worker;
+    cori_task *self = worker != NULL ? worker->current : NULL;
+    if (self == NULL) {
+        return;
     }
-}
-
-static void live_add(cori_worker *worker, cori_task *task)
-{
-    task->live_prev = NULL;
-    task->live_next = worker->live_head;
-    if (worker->live_head != NULL) {
-        worker->live_head->live_prev = task;
+    if (cori_likely(worker->ready.head != NULL) && next_is_ready(worker)) {
+        worker->switches_left--;
+        switch_to(worker, &self->ctx, cori_ready_rotate(worker, self));
+    } else {
+        cori_ready_push(worker, self);
+        cori_worker_next(worker, self);
     }
-    /* The dump walks this list from a signal handler on this thread: the new head must be complete first. */
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    worker->live_head = task;
-    __atomic_store_n(&worker->live, worker->live + 1, __ATOMIC_RELAXED);
 }
 
 static void live_remove(cori_worker *worker, cori_task *task)
@@ -101,15 +130,28 @@ static void live_remove(cori_worker *worker, cori_task *task)
     __atomic_store_n(&worker->live, worker->live - 1, __ATOMIC_RELAXED);
 }
 
+/* Leaves an ended task for the next one. */
+static inline void leave(cori_worker *worker, cori_task *self)
+{
+    cori_task *next = --worker->switches_left > 0 ? pick(worker) : NULL;
+    begin_turn(worker, next);
+    if (next != NULL && next->ctx.sp == NULL) {
+        cori_ctx_enter(&self->ctx, &next->ctx, next, cori_task_main, next, true);
+    } else {
+        cori_ctx_exit(&self->ctx, next != NULL ? &next->ctx : &worker->scheduler);
+    }
+}
+
 void cori_task_main(void *arg)
 {
     cori_task *self = arg;
-    cori_worker *worker = cori_self_worker;
+    cori_worker *worker = self->worker;
     cori_ctx_arrived(&self->ctx);
-    reap(worker);
-    self->waiting_for = NULL;
-    live_add(worker, self);
-    self->entry(self->arg_a, self->arg_b);
+    if (self->entry != NULL) {
+        self->entry(self->arg_a, self->arg_b);
+    } else {
+        self->function(self->arg_a);
+    }
     if (self->group != NULL) {
         cori_group_leave(self);
     }
@@ -118,9 +160,11 @@ void cori_task_main(void *arg)
         __atomic_store_n(&worker->timer_count, worker->timers.count, __ATOMIC_RELAXED);
     }
     live_remove(worker, self);
-    worker->ending = self;
-    switch_to(worker, &self->ctx, --worker->switches_left > 0 ? pick(worker) : NULL, 1);
-    cori_fatal("coracle: an ended task was scheduled");
+    if (CORI_TSAN || !cori_task_keep(worker, self)) { /* TSan's idea of the task is still needed for the switch */
+        self->next = worker->ended;
+        worker->ended = self;
+    }
+    leave(worker, self);
 }
 
 /* Queues for the owner of `task->worker` what happened on any thread. */
@@ -144,19 +188,6 @@ bool cori_worker_kick(cori_worker *worker)
     return true;
 }
 
-void cori_wake(cori_task *task)
-{
-    if (__atomic_exchange_n(&task->permit, CORI_NOTIFIED, __ATOMIC_SEQ_CST) != CORI_PARKED) {
-        return;
-    }
-    cori_worker *worker = task->worker;
-    if (worker == cori_self_worker) {
-        cori_ready_push(worker, task);
-    } else {
-        cori_worker_inject(task);
-    }
-}
-
 void cori_worker_note(cori_worker *worker, cori_note *note)
 {
     cori_note *head = __atomic_load_n(&worker->notes, __ATOMIC_RELAXED);
@@ -164,6 +195,18 @@ void cori_worker_note(cori_worker *worker, cori_note *note)
         note->next = head;
     } while (!__atomic_compare_exchange_n(&worker->notes, &head, note, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
     cori_worker_kick(worker);
+}
+
+void cori_wake(cori_task *task)
+{
+    if (cori_permit_wake(task, cori_rt.solo)) {
+        cori_worker *worker = task->worker;
+        if (worker == cori_self_worker) {
+            cori_ready_push(worker, task);
+        } else {
+            cori_worker_inject(task);
+        }
+    }
 }
 
 /* Arms the task's timer for self->deadline unless it will fire earlier anyway. */
@@ -185,14 +228,7 @@ static inline __attribute__((always_inline)) void park(cori_task *self, int64_t 
         cor_yield(); /* no memory for the timer: the caller's loop polls until there is some */
         return;
     }
-    self->waiting_for = what;
-    self->since = worker->now;
-    uint32_t running = CORI_RUNNING;
-    if (__atomic_compare_exchange_n(&self->permit, &running, CORI_PARKED, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
-        cori_worker_next(worker, self);
-    }
-    (void)__atomic_exchange_n(&self->permit, CORI_RUNNING, __ATOMIC_SEQ_CST);
-    self->waiting_for = NULL;
+    cori_park_now(self, what, cori_rt.solo);
 }
 
 static inline int64_t with_group(const cori_task *self, int64_t deadline)
@@ -205,7 +241,7 @@ void cori_park_plain(cori_task *self, int64_t deadline, const char *what)
     park(self, deadline, what);
 }
 
-void cori_park(cori_task *self, int64_t deadline, const char *what)
+void cori_park_until(cori_task *self, int64_t deadline, const char *what)
 {
     park(self, with_group(self, deadline), what);
 }
@@ -219,7 +255,7 @@ void cori_park(cori_task *self, int64_t deadline, const char *what)
 static inline __attribute__((always_inline)) void prefetch_after_next(const cori_worker *worker)
 {
     const cori_task *next = worker->ready.head;
-    const cori_task *after = next != NULL ? next->next : NULL;
+    const cori_task *after = next != NULL && next != worker->ready.tail ? next->next : NULL;
     if (after != NULL) {
         const char *frames = after->ctx.sp;
 #pragma GCC unroll 16
@@ -262,6 +298,9 @@ static void take_injected(cori_worker *worker)
     }
     while (oldest != NULL) {
         cori_task *next = oldest->next;
+        if (oldest->ctx.sp == NULL) {
+            cori_task_pin(worker, oldest); /* it never ran */
+        }
         cori_ready_push(worker, oldest);
         oldest = next;
     }
@@ -421,7 +460,7 @@ static void run_round(cori_worker *worker)
             cori_place_resign(worker);
         }
         worker->untidy = true;
-        switch_to(worker, &worker->scheduler, next, 0);
+        switch_to(worker, &worker->scheduler, next);
         worker->switches_left--;
     }
 }
@@ -438,6 +477,7 @@ void cori_worker_run(cori_worker *worker)
         take_injected(worker);
         read_notes(worker);
         run_round(worker);
+        release_ended(worker);
         if (worker->timers.count > 0) {
             worker->now = cori_clock_now();
             fire_timers(worker);

@@ -7,6 +7,10 @@
  * workers put tasks in and take old ones out. The inject list is how other threads queue a pinned task: a stack
  * pushed by compare-and-swap, taken whole by the owner.
  *
+ * With one worker (`solo`) nobody takes tasks away and nobody else wakes them: what spawns, parks, wakes and locks
+ * within the program then needs no atomic operation. That holds because other threads never touch a task: they leave a
+ * note, which the worker reads (a finished blocking call, a signal), or inject a new task.
+ *
  * Sleeping without a lost wake-up: the worker sets `sleeping`, then looks once more at inject, notes, fresh and stop;
  * whoever adds work does so first and then exchanges `sleeping` to 0, kicking the poller if it was 1. Both sides use
  * sequentially consistent operations, so at least one sees the other.
@@ -35,13 +39,13 @@ typedef struct cori_note {
 
 typedef struct cori_worker {
     cori_task *current; /* NULL: the scheduler itself runs */
-    cori_runq ready;    /* runnable, pinned here */
+    cori_runq ready;    /* runnable, pinned here; the last one's `next` is not set */
     uint64_t ticket;    /* arrivals so far, in ready and fresh together: the lowest runs first (others read it) */
     int switches_left;  /* of this round */
     int ops_left;       /* of the current task's turn: see cori_charge */
     int64_t now;        /* the clock as of this round */
     cori_ctx scheduler; /* the thread's own stack */
-    cori_task *ending;  /* ended, to be released by whoever runs next */
+    cori_task *ended;   /* in this round, to be released at its end */
     cori_task *hot;     /* finished stacks with their pages, last in first out */
     unsigned hot_count;
     unsigned hot_least;   /* of hot_count since the last pass of tidy.c; these fields too */
@@ -54,7 +58,7 @@ typedef struct cori_worker {
     cori_rand rand;
     int id;
     bool watcher;                     /* this worker is the one that cori_rt.watching speaks of */
-    cori_task *live_head;             /* started tasks, for the dump */
+    cori_task *live_head;             /* tasks pinned here, for the dump */
     void *buffers[CORI_BUFFERS_KEPT]; /* for io/: read buffers not in use */
     unsigned buffer_count;
     pthread_t thread;
@@ -118,21 +122,65 @@ static inline void cori_runq_push(cori_runq *queue, cori_task *task)
     queue->tail = task;
 }
 
-/* Queues a task that is pinned to `worker`, on the worker's own thread. */
-static inline void cori_ready_push(cori_worker *worker, cori_task *task)
+/*
+ * The run queue, on the worker's own thread. What these functions cost is the number of their stores, so there are as
+ * few as can be: no link of the last task, no ticket where no fresh queue is.
+ */
+static inline void cori_ticket_take(cori_worker *worker, cori_task *task)
 {
-    task->ticket = worker->ticket;
-    __atomic_store_n(&worker->ticket, task->ticket + 1, __ATOMIC_RELAXED);
-    cori_runq_push(&worker->ready, task);
+    if (cori_unlikely(!cori_rt.solo)) {
+        task->ticket = worker->ticket;
+        __atomic_store_n(&worker->ticket, task->ticket + 1, __ATOMIC_RELAXED);
+    }
 }
 
-static inline cori_task *cori_runq_pop(cori_runq *queue)
+static inline void cori_ready_push(cori_worker *worker, cori_task *task)
 {
-    cori_task *task = queue->head;
-    if (task != NULL) {
-        queue->head = task->next;
+    cori_ticket_take(worker, task);
+    if (worker->ready.head == NULL) {
+        worker->ready.head = task;
+    } else {
+        worker->ready.tail->next = task;
     }
-    return task;
+    worker->ready.tail = task;
+}
+
+/* Takes the first task, NULL if there is none. */
+static inline cori_task *cori_ready_pop(cori_worker *worker)
+{
+    cori_task *first = worker->ready.head;
+    if (first != NULL) {
+        worker->ready.head = first == worker->ready.tail ? NULL : first->next;
+    }
+    return first;
+}
+
+/* Queues `task` and takes the first of those that were queued already, at least one. */
+static inline cori_task *cori_ready_rotate(cori_worker *worker, cori_task *task)
+{
+    cori_task *first = worker->ready.head;
+    cori_task *last = worker->ready.tail;
+    cori_ticket_take(worker, task);
+    last->next = task;
+    worker->ready.tail = task;
+    worker->ready.head = first == last ? task : first->next; /* no waiting for the link that has just been written */
+    return first;
+}
+
+/* Pins a task that never ran to a worker, for life. On the worker's own thread. */
+static inline void cori_task_pin(cori_worker *worker, cori_task *task)
+{
+    cori_task *head = worker->live_head;
+    task->worker = worker;
+    task->live_prev = NULL;
+    task->live_next = head;
+    if (head != NULL) {
+        head->live_prev = task;
+    }
+    /* The dump walks this list from a signal handler on this thread: the new head must be complete first. */
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    worker->live_head = task;
+    __atomic_store_n(&worker->live, worker->live + 1, __ATOMIC_RELAXED);
 }
 
 /* worker.c: the scheduler's loop of one worker, until cori_rt.stop. */
@@ -169,7 +217,9 @@ void cori_place_resign(cori_worker *worker);
  */
 int64_t cori_tidy(cori_worker *worker);
 
-/* spawn.c: gives back the stack of a task that has ended and been switched away from. */
+/* spawn.c: keeps an ended task, which may be the running one, for the next spawn; false: there are enough. */
+bool cori_task_keep(cori_worker *worker, cori_task *task);
+/* Keeps or gives back a task that has ended and been switched away from. */
 void cori_task_release(cori_worker *worker, cori_task *task);
 
 /* group.c: an ending task leaves its group (which may be gone afterwards). */
