@@ -30,6 +30,12 @@
 #define CORI_TIDY_STEP 32
 /* Task switches before the worker looks at I/O, timers and other threads again. */
 #define CORI_ROUND_SWITCHES 256
+/*
+ * While there is something to run the kernel is asked for events this often, ns: asking costs as much as fifty
+ * switches. At the latest after so many rounds (a clock may stand still).
+ */
+#define CORI_POLL_INTERVAL_NS 50000
+#define CORI_POLL_ROUNDS 64
 /* Operations that a task may finish without parking before it has to let others run. */
 #define CORI_OPS_BUDGET 128
 /* Cache lines of a task's stack that are fetched before its turn: about what a task parked in a read has in use. */

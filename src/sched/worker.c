@@ -2,7 +2,8 @@
 /*
  * The scheduler's loop. A worker works in rounds: take what other threads injected, run up to CORI_ROUND_SWITCHES
  * tasks, read the clock, fire timers, ask the poller (without waiting while anything is runnable). So a busy pair of
- * tasks keeps neither I/O nor timers nor other tasks waiting for longer than a round.
+ * tasks keeps neither timers nor other tasks waiting for longer than a round. A round may take a microsecond only, so
+ * while there is something to run the poller is asked at most every CORI_POLL_INTERVAL_NS.
  *
  * Within a round a task that parks switches straight to the next runnable one; the scheduler's own stack runs only
  * between rounds and when there is nothing to run. Tasks run in order of arrival, those that never ran (in the fresh
@@ -465,6 +466,28 @@ static void run_round(cori_worker *worker)
     }
 }
 
+/* Between two rounds: time, timers, events. */
+static void look_around(cori_worker *worker)
+{
+    bool busy = has_work(worker);
+    if (busy || worker->timers.count > 0) {
+        worker->now = cori_clock_now();
+        fire_timers(worker);
+        busy = has_work(worker);
+    }
+    if (busy && worker->now - worker->polled < CORI_POLL_INTERVAL_NS && ++worker->unpolled < CORI_POLL_ROUNDS) {
+        return;
+    }
+    if (busy) {
+        poll_events(worker, 0);
+    } else {
+        sleep_until_event(worker);
+    }
+    worker->unpolled = 0;
+    worker->now = worker->polled = cori_clock_now();
+    fire_timers(worker);
+}
+
 void cori_worker_run(cori_worker *worker)
 {
     cori_self_worker = worker;
@@ -478,17 +501,7 @@ void cori_worker_run(cori_worker *worker)
         read_notes(worker);
         run_round(worker);
         release_ended(worker);
-        if (worker->timers.count > 0) {
-            worker->now = cori_clock_now();
-            fire_timers(worker);
-        }
-        if (has_work(worker)) {
-            poll_events(worker, 0);
-        } else {
-            sleep_until_event(worker);
-        }
-        worker->now = cori_clock_now();
-        fire_timers(worker);
+        look_around(worker);
     }
     if (worker->poller->ops->stop != NULL) {
         worker->poller->ops->stop(worker->poller);

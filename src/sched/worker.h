@@ -44,6 +44,8 @@ typedef struct cori_worker {
     int switches_left;  /* of this round */
     int ops_left;       /* of the current task's turn: see cori_charge */
     int64_t now;        /* the clock as of this round */
+    int64_t polled;     /* when the poller was asked last */
+    int unpolled;       /* rounds since then */
     cori_ctx scheduler; /* the thread's own stack */
     cori_task *ended;   /* in this round, to be released at its end */
     cori_task *hot;     /* finished stacks with their pages, last in first out */

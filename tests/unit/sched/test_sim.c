@@ -267,12 +267,47 @@ static void a_kick_ends_an_endless_wait(void **state)
     fake_uninstall();
 }
 
+/* How often the poller is asked while a task yields for `rounds` rounds of which each takes `round_ns`. */
+static unsigned polls_while_busy(unsigned rounds, int64_t round_ns)
+{
+    unsigned before = fake_count().waits;
+    for (unsigned i = 0; i < rounds; i++) {
+        fake_advance(round_ns);
+        for (int j = 0; j < CORI_ROUND_SWITCHES; j++) {
+            cor_yield();
+        }
+    }
+    return fake_count().waits - before;
+}
+
+static int busy_main(void *arg)
+{
+    (void)arg;
+    unsigned often = polls_while_busy(100, CORI_POLL_INTERVAL_NS);
+    T_ASSERT(often >= 99 && often <= 101);
+    unsigned sometimes = polls_while_busy(100, CORI_POLL_INTERVAL_NS / 10);
+    T_ASSERT(sometimes >= 9 && sometimes <= 11);
+    unsigned seldom = polls_while_busy(10 * CORI_POLL_ROUNDS, 0); /* even if time stands still */
+    T_ASSERT(seldom >= 9 && seldom <= 11);
+    return 0;
+}
+
+/* The kernel is asked by the clock: often while rounds are long, seldom while they are short. */
+static void a_busy_worker_polls_by_time(void **state)
+{
+    (void)state;
+    fake_install();
+    cor_options options = fake_options(1);
+    assert_int_equal(cor_run(busy_main, NULL, &options), 0);
+    fake_uninstall();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equal_seeds_give_equal_runs),  cmocka_unit_test(a_year_takes_no_time),
         cmocka_unit_test(script_and_timers_interleave), cmocka_unit_test(scripted_bytes_arrive_on_time),
-        cmocka_unit_test(a_kick_ends_an_endless_wait),
+        cmocka_unit_test(a_kick_ends_an_endless_wait),  cmocka_unit_test(a_busy_worker_polls_by_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
