@@ -95,31 +95,6 @@ static inline cori_chan_waiter *claim_next(cor_waitq *queue)
     return waiter;
 }
 
-/* Drops waiters from the head of the queue that can no longer be served; false if none remains. */
-static bool has_claimable(cor_waitq *queue)
-{
-    for (;;) {
-        cori_chan_waiter *waiter = queue->head;
-        if (waiter == NULL) {
-            return false;
-        }
-        if (waiter->winner == NULL || __atomic_load_n(waiter->winner, __ATOMIC_RELAXED) == CORI_UNDECIDED) {
-            return true;
-        }
-        cori_waitq_remove(queue, &waiter->base);
-    }
-}
-
-bool cori_chan_can_send(cor_chan *chan)
-{
-    return chan->closed || chan->count < chan->capacity || has_claimable(&chan->receivers);
-}
-
-bool cori_chan_can_recv(cor_chan *chan)
-{
-    return chan->closed || chan->count > 0 || has_claimable(&chan->senders);
-}
-
 cori_outcome cori_chan_send_locked(cor_chan *chan, const void *elem)
 {
     if (cori_unlikely(chan->closed)) {
@@ -189,7 +164,7 @@ static __attribute__((noinline)) int await_partner(cor_chan *chan, cor_waitq *qu
 {
     cori_chan_waiter waiter = {.base.task = cori_self(), .elem = elem};
     cori_waitq_push(queue, &waiter.base);
-    cori_spin_unlock(&chan->spin);
+    cori_chan_unlock(chan);
     int rc = cori_waiter_await_until(&waiter.base, queue, &chan->spin, deadline, what);
     return rc == 0 ? waiter.result : rc;
 }
@@ -197,14 +172,14 @@ static __attribute__((noinline)) int await_partner(cor_chan *chan, cor_waitq *qu
 /* Ends an operation that did not wait. */
 static inline int finish(cor_chan *chan, cori_outcome outcome)
 {
-    cori_spin_unlock(&chan->spin);
+    cori_chan_unlock(chan);
     if (outcome.partner != NULL) {
         cori_waiter_serve(outcome.partner);
     }
     return outcome.rc;
 }
 
-int cor_chan_send(cor_chan *chan, const void *elem, int64_t deadline)
+static __attribute__((noinline)) int send_any(cor_chan *chan, const void *elem, int64_t deadline)
 {
     cori_task *self = cori_self();
     if (cori_unlikely(self == NULL)) {
@@ -213,7 +188,7 @@ int cor_chan_send(cor_chan *chan, const void *elem, int64_t deadline)
     if (cori_unlikely(chan == NULL)) {
         return cori_chan_block(deadline, "chan send (nil chan)");
     }
-    cori_spin_lock(&chan->spin);
+    cori_chan_lock(chan);
     cori_outcome outcome = cori_chan_send_locked(chan, elem);
     if (outcome.rc == -EAGAIN) {
         return await_partner(chan, &chan->senders, (void *)(uintptr_t)elem, deadline, "chan send");
@@ -223,7 +198,7 @@ int cor_chan_send(cor_chan *chan, const void *elem, int64_t deadline)
     return rc;
 }
 
-int cor_chan_recv(cor_chan *chan, void *elem, int64_t deadline)
+static __attribute__((noinline)) int recv_any(cor_chan *chan, void *elem, int64_t deadline)
 {
     cori_task *self = cori_self();
     if (cori_unlikely(self == NULL)) {
@@ -232,7 +207,7 @@ int cor_chan_recv(cor_chan *chan, void *elem, int64_t deadline)
     if (cori_unlikely(chan == NULL)) {
         return cori_chan_block(deadline, "chan receive (nil chan)");
     }
-    cori_spin_lock(&chan->spin);
+    cori_chan_lock(chan);
     cori_outcome outcome = cori_chan_recv_locked(chan, elem);
     if (outcome.rc == -EAGAIN) {
         return await_partner(chan, &chan->receivers, elem, deadline, "chan receive");
@@ -240,6 +215,89 @@ int cor_chan_recv(cor_chan *chan, void *elem, int64_t deadline)
     int rc = finish(chan, outcome);
     cori_charge(self);
     return rc;
+}
+
+/*
+ * The usual hand-offs between tasks of one worker: a word goes straight to or from the task that waits for it, or the
+ * caller has to wait for as long as it takes. No lock, no call. Whatever else is the case, send_any and recv_any do it.
+ */
+static inline bool hands_over(const cor_chan *chan, const cori_chan_waiter *partner, const void *elem)
+{
+    return partner->elem != NULL && elem != NULL && chan->elem_size_bytes == sizeof(uint64_t) &&
+           cori_self_worker->ops_left > 1;
+}
+
+static inline void hand_over(cor_waitq *queue, cori_chan_waiter *partner, int result)
+{
+    cori_task *task = partner->base.task;
+    cori_waitq_remove(queue, &partner->base);
+    if (partner->winner != NULL) {
+        *partner->winner = partner->number;
+    }
+    partner->result = result;
+    partner->base.done = 1;
+    cori_wake_solo(task);
+    cori_self_worker->ops_left--;
+}
+
+static __attribute__((noinline)) int await_quickly(cor_chan *chan, cor_waitq *queue, void *elem, const char *what)
+{
+    cori_task *self = cori_self_worker->current;
+    cori_chan_waiter waiter;
+    waiter.base.task = self;
+    waiter.base.done = 0;
+    waiter.elem = elem;
+    waiter.winner = NULL;
+    cori_waitq_push(queue, &waiter.base);
+    cori_park_now(self, what, true);
+    int rc =
+        cori_likely(waiter.base.done != 0) ? 0 : cori_waiter_await_until(&waiter.base, queue, &chan->spin, 0, what);
+    return rc == 0 ? waiter.result : rc;
+}
+
+static inline bool is_quick(const cor_chan *chan)
+{
+    return cori_rt.solo && cori_self_worker != NULL && chan != NULL;
+}
+
+static inline bool is_endless(int64_t deadline)
+{
+    const cori_task *self = cori_self_worker->current;
+    return deadline == 0 && cori_group_is_plain(self->group) && self->timer.place == 0;
+}
+
+int cor_chan_send(cor_chan *chan, const void *elem, int64_t deadline)
+{
+    if (cori_likely(is_quick(chan))) {
+        cori_chan_waiter *receiver = cori_chan_first(&chan->receivers);
+        if (receiver != NULL) {
+            if (hands_over(chan, receiver, elem)) {
+                memcpy(receiver->elem, elem, sizeof(uint64_t));
+                hand_over(&chan->receivers, receiver, 1);
+                return 0;
+            }
+        } else if (chan->count == chan->capacity && !chan->closed && is_endless(deadline)) {
+            return await_quickly(chan, &chan->senders, (void *)(uintptr_t)elem, "chan send");
+        }
+    }
+    return send_any(chan, elem, deadline);
+}
+
+int cor_chan_recv(cor_chan *chan, void *elem, int64_t deadline)
+{
+    if (cori_likely(is_quick(chan)) && chan->count == 0) {
+        cori_chan_waiter *sender = cori_chan_first(&chan->senders);
+        if (sender != NULL) {
+            if (hands_over(chan, sender, elem)) {
+                memcpy(elem, sender->elem, sizeof(uint64_t));
+                hand_over(&chan->senders, sender, 0);
+                return 1;
+            }
+        } else if (!chan->closed && is_endless(deadline)) {
+            return await_quickly(chan, &chan->receivers, elem, "chan receive");
+        }
+    }
+    return recv_any(chan, elem, deadline);
 }
 
 int cor_chan_try_send(cor_chan *chan, const void *elem)
@@ -250,7 +308,7 @@ int cor_chan_try_send(cor_chan *chan, const void *elem)
     if (chan == NULL) {
         return -EAGAIN;
     }
-    cori_spin_lock(&chan->spin);
+    cori_chan_lock(chan);
     return finish(chan, cori_chan_send_locked(chan, elem));
 }
 
@@ -262,7 +320,7 @@ int cor_chan_try_recv(cor_chan *chan, void *elem)
     if (chan == NULL) {
         return -EAGAIN;
     }
-    cori_spin_lock(&chan->spin);
+    cori_chan_lock(chan);
     return finish(chan, cori_chan_recv_locked(chan, elem));
 }
 
@@ -299,16 +357,16 @@ int cor_chan_close(cor_chan *chan)
     if (chan == NULL) {
         return -EINVAL;
     }
-    cori_spin_lock(&chan->spin);
+    cori_chan_lock(chan);
     if (chan->closed) {
-        cori_spin_unlock(&chan->spin);
+        cori_chan_unlock(chan);
         return COR_ECHAN_CLOSED;
     }
     chan->closed = true;
     size_t size_bytes = chan->elem_size_bytes;
     cori_waiter *receivers = close_queue(&chan->receivers, 0);
     cori_waiter *senders = close_queue(&chan->senders, COR_ECHAN_CLOSED);
-    cori_spin_unlock(&chan->spin);
+    cori_chan_unlock(chan);
     zero_values(receivers, size_bytes);
     cori_waiter_serve_list(receivers);
     cori_waiter_serve_list(senders);

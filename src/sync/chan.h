@@ -50,13 +50,46 @@ typedef struct cori_outcome {
     cori_waiter *partner; /* who was served by it, NULL: nobody; cori_waiter_serve it after the unlock */
 } cori_outcome;
 
+/* With one worker nobody else can be here. */
+static inline void cori_chan_lock(cor_chan *chan)
+{
+    if (cori_unlikely(!cori_rt.solo)) {
+        cori_spin_lock(&chan->spin);
+    }
+}
+
+static inline void cori_chan_unlock(cor_chan *chan)
+{
+    __atomic_store_n(&chan->spin, 0, __ATOMIC_RELEASE);
+}
+
 /* Try the operation, under the lock. */
 cori_outcome cori_chan_send_locked(cor_chan *chan, const void *elem);
 cori_outcome cori_chan_recv_locked(cor_chan *chan, void *elem);
 
+/* Drops waiters from the head of the queue that can no longer be served; gives the first that can, or NULL. */
+static inline cori_chan_waiter *cori_chan_first(cor_waitq *queue)
+{
+    for (;;) {
+        cori_chan_waiter *waiter = queue->head;
+        if (waiter == NULL || waiter->winner == NULL ||
+            __atomic_load_n(waiter->winner, __ATOMIC_RELAXED) == CORI_UNDECIDED) {
+            return waiter;
+        }
+        cori_waitq_remove(queue, &waiter->base);
+    }
+}
+
 /* Tell under the lock whether the operation need not wait now (a select's claim may still snatch the partner away). */
-bool cori_chan_can_send(cor_chan *chan);
-bool cori_chan_can_recv(cor_chan *chan);
+static inline bool cori_chan_can_send(cor_chan *chan)
+{
+    return chan->closed || chan->count < chan->capacity || cori_chan_first(&chan->receivers) != NULL;
+}
+
+static inline bool cori_chan_can_recv(cor_chan *chan)
+{
+    return chan->closed || chan->count > 0 || cori_chan_first(&chan->senders) != NULL;
+}
 
 /* Parks for ever, but for deadline and cancellation: what a nil channel does. */
 int cori_chan_block(int64_t deadline, const char *what);

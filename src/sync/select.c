@@ -2,9 +2,10 @@
 /*
  * Select: one of several channel operations.
  *
- * Under the locks of all its channels (taken in order of their addresses, each once, so selects cannot block each other
- * in a circle) it does one of the ready cases, chosen at random. If none is ready it puts one node per case into the
- * queues, before it gives the locks back: no partner can come in between. All nodes share the word `winner`.
+ * Under the locks of all its channels (taken in order of their addresses, each once, so selects cannot block each
+ * other in a circle) it does one of the ready cases, chosen at random. If none is ready it puts one node per case into
+ * the queues, before it gives the locks back: no partner can come in between. All nodes share the word `winner`. With
+ * one worker there is nobody to lock out.
  *
  * Exactly one case is done: a partner that finds a node takes it out of the queue, under that channel's lock, and must
  * turn `winner` from UNDECIDED to the node's number before it may use it; only one compare-and-swap can succeed. One
@@ -28,7 +29,7 @@ enum { FEW = 4 };
 typedef struct selection {
     cor_case *cases;
     cori_chan_waiter *nodes; /* one per case */
-    uint8_t *order;          /* the cases that have a channel, by its address */
+    uint8_t *order;          /* the cases that have a channel, by its address if locks must be taken */
     unsigned count;          /* of `order` */
     int32_t winner;          /* atomic */
     cori_task *self;
@@ -48,7 +49,7 @@ static void sort_cases(selection *sel, size_t count)
             continue;
         }
         unsigned place = sel->count++;
-        while (place > 0 && (uintptr_t)chan_at(sel, place - 1) > (uintptr_t)chan) {
+        while (place > 0 && !cori_rt.solo && (uintptr_t)chan_at(sel, place - 1) > (uintptr_t)chan) {
             sel->order[place] = sel->order[place - 1];
             place--;
         }
@@ -62,7 +63,7 @@ static void lock_all(const selection *sel)
     for (unsigned i = 0; i < sel->count; i++) {
         cor_chan *chan = chan_at(sel, i);
         if (chan != last) {
-            cori_spin_lock(&chan->spin);
+            cori_chan_lock(chan);
         }
         last = chan;
     }
@@ -74,7 +75,7 @@ static void unlock_all(const selection *sel)
     for (unsigned i = 0; i < sel->count; i++) {
         cor_chan *chan = chan_at(sel, i);
         if (chan != last) {
-            cori_spin_unlock(&chan->spin);
+            cori_chan_unlock(chan);
         }
         last = chan;
     }
@@ -135,7 +136,11 @@ static void enqueue_all(selection *sel)
         int number = sel->order[i];
         const cor_case *one = &sel->cases[number];
         cori_chan_waiter *node = &sel->nodes[number];
-        *node = (cori_chan_waiter){.base.task = sel->self, .elem = one->elem, .winner = &sel->winner, .number = number};
+        node->base.task = sel->self;
+        node->base.done = 0;
+        node->elem = one->elem;
+        node->winner = &sel->winner;
+        node->number = number;
         cori_waitq_push(queue_of(one), &node->base);
     }
 }
@@ -144,7 +149,7 @@ static void enqueue_all(selection *sel)
 static void dequeue_some(const selection *sel, unsigned from, unsigned to)
 {
     cor_chan *chan = chan_at(sel, from);
-    cori_spin_lock(&chan->spin);
+    cori_chan_lock(chan);
     for (unsigned i = from; i < to; i++) {
         int number = sel->order[i];
         cori_waiter *node = &sel->nodes[number].base;
@@ -152,13 +157,28 @@ static void dequeue_some(const selection *sel, unsigned from, unsigned to)
             cori_waitq_remove(queue_of(&sel->cases[number]), node);
         }
     }
-    cori_spin_unlock(&chan->spin);
+    cori_chan_unlock(chan);
+}
+
+static void dequeue_solo(const selection *sel)
+{
+    for (unsigned i = 0; i < sel->count; i++) {
+        int number = sel->order[i];
+        cori_waiter *node = &sel->nodes[number].base;
+        if (node->linked) {
+            cori_waitq_remove(queue_of(&sel->cases[number]), node);
+        }
+    }
 }
 
 /* Takes all nodes out but that of the case `done` (< 0: all). */
 static void dequeue_others(const selection *sel, int done)
 {
     unsigned to = 0;
+    if (cori_rt.solo) {
+        dequeue_solo(sel);
+        return;
+    }
     for (unsigned from = 0; from < sel->count; from = to) {
         to = from + 1;
         while (to < sel->count && chan_at(sel, to) == chan_at(sel, from)) {
@@ -179,7 +199,7 @@ static bool give_up(selection *sel)
 }
 
 /* Waits for a partner. The number of the case that is done, or why the wait ended. */
-static int await_winner(selection *sel, int64_t deadline, const char *what)
+static inline __attribute__((always_inline)) int await_winner(selection *sel, int64_t deadline, const char *what)
 {
     for (;;) {
         int32_t winner = __atomic_load_n(&sel->winner, __ATOMIC_ACQUIRE);
@@ -196,7 +216,7 @@ static int await_winner(selection *sel, int64_t deadline, const char *what)
     }
 }
 
-static int wait_for_one(selection *sel, int64_t deadline, const char *what)
+static inline __attribute__((always_inline)) int wait_for_one(selection *sel, int64_t deadline, const char *what)
 {
     int rc = await_winner(sel, deadline, what);
     dequeue_others(sel, rc);
@@ -207,17 +227,22 @@ static int wait_for_one(selection *sel, int64_t deadline, const char *what)
 }
 
 /* The whole of a select; `block` false: without waiting. */
-static int run(selection *sel, size_t count, int64_t deadline, bool block)
+static inline __attribute__((always_inline)) int run(selection *sel, size_t count, int64_t deadline, bool block)
 {
     cori_waiter *partner = NULL;
+    bool locks = !cori_rt.solo;
     sort_cases(sel, count);
-    lock_all(sel);
+    if (locks) {
+        lock_all(sel);
+    }
     int rc = do_ready(sel, &partner);
     bool waits = rc == -EAGAIN && block;
     if (waits) {
         enqueue_all(sel);
     }
-    unlock_all(sel);
+    if (locks) {
+        unlock_all(sel);
+    }
     if (waits) {
         return wait_for_one(sel, deadline, count == 0 ? "select (no cases)" : "select");
     }
