@@ -92,23 +92,13 @@ static size_t put_one(char *out, const unsigned char *bytes, size_t size, int ke
     return length;
 }
 
-/* Counts the plain ASCII bytes at the start: nearly all there ever is, so it has a path of its own. */
-static size_t plain_bytes(const unsigned char *bytes, size_t size)
-{
-    size_t count = 0;
-    while (count < size && bytes[count] >= 0x20 && bytes[count] < 0x7F && bytes[count] != '\\') {
-        count++;
-    }
-    return count;
-}
-
 size_t safe_size(const void *bytes, size_t size, int keep)
 {
     char form[4 * UTF8_MAX];
     size_t total = 0;
     const unsigned char *next = bytes;
     while (size > 0) {
-        size_t taken = plain_bytes(next, size);
+        size_t taken = utf8_plain(next, size);
         total += taken > 0 ? taken : put_one(form, next, size, keep, &taken);
         next += taken;
         size -= taken;
@@ -121,7 +111,7 @@ char *safe_copy(char *to, const void *bytes, size_t size, int keep)
     char form[4 * UTF8_MAX];
     const unsigned char *next = bytes;
     while (size > 0) {
-        size_t taken = plain_bytes(next, size);
+        size_t taken = utf8_plain(next, size);
         size_t written = taken;
         if (taken > 0) {
             memcpy(to, next, taken);

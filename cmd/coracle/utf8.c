@@ -2,6 +2,8 @@
 /* UTF-8 by the table of RFC 3629, section 4. */
 #include "utf8.h"
 
+#include <string.h>
+
 /* How many bytes a sequence with this first byte has, 0 if none begins so; the second byte's range comes along. */
 static size_t sequence_length(unsigned char first, unsigned char *low, unsigned char *high)
 {
@@ -58,6 +60,42 @@ size_t utf8_decode(const void *text, size_t size, uint32_t *rune)
     }
     *rune = value;
     return length;
+}
+
+/* The same byte eight times. */
+#define EIGHT(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* Not zero if one of eight bytes is below `limit`, at most 0x80: exact in telling whether, not which. */
+static inline uint64_t below(uint64_t bytes, unsigned char limit)
+{
+    return (bytes - EIGHT(limit)) & ~bytes & EIGHT(0x80);
+}
+
+static bool is_plain(unsigned char byte)
+{
+    return byte >= 0x20 && byte < 0x7F && byte != '"' && byte != '\\';
+}
+
+static inline bool eight_plain(const unsigned char *text)
+{
+    uint64_t bytes;
+    memcpy(&bytes, text, sizeof(bytes));
+    uint64_t other = (bytes & EIGHT(0x80)) | below(bytes, 0x20) | below(bytes ^ EIGHT('"'), 1) |
+                     below(bytes ^ EIGHT('\\'), 1) | below(bytes ^ EIGHT(0x7F), 1);
+    return other == 0;
+}
+
+size_t utf8_plain(const void *text, size_t size)
+{
+    const unsigned char *bytes = text;
+    size_t count = 0;
+    while (size - count >= 8 && eight_plain(bytes + count)) {
+        count += 8;
+    }
+    while (count < size && is_plain(bytes[count])) {
+        count++;
+    }
+    return count;
 }
 
 size_t utf8_unfinished(const void *text, size_t size)

@@ -16,6 +16,12 @@
  */
 size_t utf8_decode(const void *text, size_t size, uint32_t *rune);
 
+/*
+ * Counts the bytes at the start that are printable ASCII and neither a quotation mark nor a backslash: what stands for
+ * itself everywhere. Nearly all text there ever is, so it is looked at eight bytes at a time.
+ */
+size_t utf8_plain(const void *text, size_t size);
+
 /* Counts the bytes at the end that begin a character whose rest is still to come: 0..3. */
 size_t utf8_unfinished(const void *text, size_t size);
 

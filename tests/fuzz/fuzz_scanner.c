@@ -2,6 +2,7 @@
 /*
  * The JSON stream scanner. What it finds does not depend on where the stream is cut; without a size limit it is what a
  * plain recursive reader of RFC 8259 finds, which gets the whole stream at once and shares no grammar with the scanner.
+ * Messages that are found without json-c are those that json-c would have found.
  *
  * Input: a byte with the limit (0: none), a byte with the number of events after which to stop (0: never), cuts,
  * stream.
@@ -20,6 +21,7 @@ enum { NO_LIMIT = 1 << 20, LEVELS = 32, UTF8_CARRY = 4 };
 typedef struct findings {
     char *text;
     size_t size;
+    bool values; /* noted are the values of "message", however they are found */
     unsigned events, stop_after;
     scanner_result result;
     bool inside;
@@ -40,7 +42,21 @@ static bool on_message(void *arg, struct json_object *object)
 {
     findings *found = arg;
     CHECK(object != NULL && json_object_is_type(object, json_type_object));
+    if (found->values) {
+        struct json_object *value = json_object_object_get(object, "message");
+        object = json_object_is_type(value, json_type_string) ? value : object;
+    }
     note(found, "", json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
+    return ++found->events != found->stop_after;
+}
+
+static bool on_text(void *arg, const char *text, size_t size)
+{
+    findings *found = arg;
+    struct json_object *value = json_object_new_string_len(text, (int)size);
+    CHECK(value != NULL);
+    note(found, "", json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN));
+    json_object_put(value);
     return ++found->events != found->stop_after;
 }
 
@@ -52,11 +68,12 @@ static bool on_invalid(void *arg, const char *reason)
     return ++found->events != found->stop_after;
 }
 
-static findings scan_cut(const uint8_t *bytes, size_t size, size_t max_size, unsigned stop_after, cuts at)
+static findings scan_cut(const uint8_t *bytes, size_t size, size_t max_size, unsigned stop_after, cuts at, bool values,
+                         bool texts)
 {
-    static const scanner_events events = {on_message, on_invalid};
+    const scanner_events events = {on_message, on_invalid, texts ? on_text : NULL};
     struct scanner scanner = {.max_size = max_size};
-    findings found = {.stop_after = stop_after, .result = SCANNER_MORE};
+    findings found = {.values = values, .stop_after = stop_after, .result = SCANNER_MORE};
     size_t count;
     note(&found, "", "");
     for (size_t i = 0; i < size && found.result == SCANNER_MORE; i += count) {
@@ -68,7 +85,7 @@ static findings scan_cut(const uint8_t *bytes, size_t size, size_t max_size, uns
         CHECK(scanner.size <= max_size + count + UTF8_CARRY);
         free(piece);
     }
-    CHECK(scanner_is_inside(&scanner) == (scanner.tokener != NULL));
+    CHECK(scanner_is_inside(&scanner) || scanner.tokener == NULL);
     CHECK((found.result == SCANNER_STOPPED) == (stop_after != 0 && found.events == stop_after));
     found.inside = scanner_is_inside(&scanner);
     scanner_free(&scanner);
@@ -317,9 +334,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     unsigned stop_after = input_byte(&in);
     cuts at = input_cuts(&in);
     size_t max_size = limit > 0 ? limit : NO_LIMIT;
-    findings cut = scan_cut(in.next, in.left, max_size, stop_after, at);
-    findings whole = scan_cut(in.next, in.left, max_size, stop_after, (cuts){0});
+    findings cut = scan_cut(in.next, in.left, max_size, stop_after, at, false, false);
+    findings whole = scan_cut(in.next, in.left, max_size, stop_after, (cuts){0}, false, false);
+    findings values = scan_cut(in.next, in.left, max_size, stop_after, at, true, false);
+    findings texts = scan_cut(in.next, in.left, max_size, stop_after, at, true, true);
     check_same(&cut, &whole);
+    check_same(&values, &texts);
     if (limit == 0 && stop_after == 0) {
         /* The start of a character at the end of the stream has not come yet. */
         findings plain = read_plainly(in.next, in.left - utf8_unfinished(in.next, in.left));
@@ -329,5 +349,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     free(cut.text);
     free(whole.text);
+    free(values.text);
+    free(texts.text);
     return 0;
 }

@@ -13,10 +13,12 @@
 struct json_object;
 struct json_tokener;
 
-/* What was found. Both return false to stop scanning for good. */
+/* What was found. All return false to stop scanning for good. What they are given is theirs until they return. */
 typedef struct scanner_events {
-    bool (*message)(void *arg, struct json_object *object); /* borrowed until return */
+    bool (*message)(void *arg, struct json_object *object);
     bool (*invalid)(void *arg, const char *reason);
+    /* An object of plain strings, by the value of its "message". NULL: they go to `message` too, which takes longer. */
+    bool (*text)(void *arg, const char *text, size_t size);
 } scanner_events;
 
 /* Where in the text of a message the scanner is. */
@@ -28,7 +30,8 @@ typedef struct scanner_place {
 } scanner_place;
 
 struct scanner {
-    struct json_tokener *tokener; /* NULL: between messages */
+    struct json_tokener *tokener; /* NULL: the message has not needed it yet */
+    bool inside;                  /* a message has begun */
     size_t max_size;              /* bytes of a message, and of what is skipped */
     size_t size;                  /* bytes of the message, or skipped, so far */
     scanner_place place;          /* in the message */

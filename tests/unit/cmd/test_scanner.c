@@ -42,7 +42,17 @@ static bool on_invalid(void *arg, const char *reason)
     return true;
 }
 
-static const scanner_events events = {on_message, on_invalid};
+static bool on_text(void *arg, const char *text, size_t size)
+{
+    char line[256];
+    (void)arg;
+    snprintf(line, sizeof(line), "%.*s", (int)size, text);
+    note("=", line);
+    return true;
+}
+
+static const scanner_events events = {.message = on_message, .invalid = on_invalid};
+static const scanner_events text_events = {.message = on_message, .invalid = on_invalid, .text = on_text};
 
 /* Feeds `size` bytes `step` at a time and returns the last result. */
 static scanner_result feed(struct scanner *scanner, const char *text, size_t size, size_t step)
@@ -74,6 +84,47 @@ static void test_any_segmentation(void **state)
     check("{\"m\":\"}{\\\"\\\\\"}{\"m\":[{},[1]]}", "{\"m\":\"}{\\\"\\\\\"}\n{\"m\":[{},[1]]}\n");
     check("{\"m\":\"é已😀\"}", "{\"m\":\"é已😀\"}\n");
     check("\r\n\t ", "");
+}
+
+/* Objects of plain strings with a "message" are given as text if they come whole; all else goes to json-c. */
+static void test_plain_texts(void **state)
+{
+    static const struct {
+        const char *json, *expected;
+    } cases[] = {
+        {"{\"message\":\"a\"}", "=a\n"},
+        {"{\"message\":\"\"}", "=\n"},
+        {" {\t\"client_ip\" : \"é\" ,\r\n\"message\":\"b c\" }{\"message\":\"d\"}", "=b c\n=d\n"},
+        {"{\"message\":\"a\",\"message\":\"b\"}", "=b\n"},
+        {"{\"message\":\"a\",\"n\":\"{}\"}", "=a\n"},
+        {"{\"message\":\"\\u0061\"}", "{\"message\":\"a\"}\n"},
+        {"{\"\\u006dessage\":\"a\"}", "{\"message\":\"a\"}\n"},
+        {"{\"message\":\"a\",\"n\":1}", "{\"message\":\"a\",\"n\":1}\n"},
+        {"{\"message\":[\"a\"]}", "{\"message\":[\"a\"]}\n"},
+        {"{\"messages\":\"a\"}", "{\"messages\":\"a\"}\n"},
+        {"{}", "{}\n"},
+        {"{\"message\":\"a\",}\n", "!"},
+        {"{\"message\":\"a\" \"n\":\"b\"}\n", "!"},
+        {"{\"message\":\"a\"]}\n", "!"},
+        {"{\"message\" \"a\"}\n", "!"},
+        {"{,\"message\":\"a\"}\n", "!"},
+        {"{\"message\":\"\xFF\"}\n", "!"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct scanner scanner = {.max_size = 100};
+        found[0] = '\0';
+        size_t size = strlen(cases[i].json);
+        assert_int_equal(scanner_feed(&scanner, cases[i].json, size, &text_events, NULL), SCANNER_MORE);
+        found[cases[i].expected[0] == '!' ? 1 : sizeof(found) - 1] = '\0'; /* in json-c's words */
+        assert_string_equal(found, cases[i].expected);
+        scanner_free(&scanner);
+        found[0] = '\0';
+        scanner_feed(&scanner, cases[i].json, 2, &text_events, NULL);
+        scanner_feed(&scanner, cases[i].json + 2, size - 2, &text_events, NULL);
+        assert_int_not_equal(found[0], '='); /* cut: it has not come whole */
+        scanner_free(&scanner);
+    }
 }
 
 static void test_takes_up_behind_the_next_line(void **state)
@@ -201,6 +252,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_any_segmentation),
+        cmocka_unit_test(test_plain_texts),
         cmocka_unit_test(test_takes_up_behind_the_next_line),
         cmocka_unit_test(test_stricter_than_the_tokener),
         cmocka_unit_test(test_nul_bytes),

@@ -35,6 +35,22 @@ static void test_valid_characters(void **state)
     }
 }
 
+/* Every byte at every place of a text longer than what is looked at in one go. */
+static void test_plain_text(void **state)
+{
+    (void)state;
+    for (int byte = 0; byte < 256; byte++) {
+        bool plain = byte >= 0x20 && byte < 0x7F && byte != '"' && byte != '\\';
+        for (size_t at = 0; at < 19; at++) {
+            char text[19];
+            memset(text, 'x', sizeof(text));
+            text[at] = (char)byte;
+            assert_int_equal(utf8_plain(text, sizeof(text)), plain ? sizeof(text) : at);
+            assert_int_equal(utf8_plain(text, at), at);
+        }
+    }
+}
+
 static void test_invalid_sequences(void **state)
 {
     static const char *const cases[] = {
@@ -99,6 +115,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_valid_characters),
+        cmocka_unit_test(test_plain_text),
         cmocka_unit_test(test_invalid_sequences),
         cmocka_unit_test(test_unfinished_end),
         cmocka_unit_test(test_trim),
