@@ -4,16 +4,17 @@
 server's memory is bounded. COR_E2E_FULL=1 publishes 50 MB to each, otherwise 8 MB: more than socket buffers take.
 """
 import selectors
+import signal
 import threading
 import time
 
-from harness import ACK_ANSWER, FULL, PATIENCE, TOLD, Case, main, need_json, serve
+from harness import ACK_ANSWER, FULL, PATIENCE, TOLD, Case, main, need_json, serve, wait_until
 
 READERS = 98
 TEXT_SIZE = 8000
 BYTES_EACH = 50_000_000 if FULL else 8_000_000
 WINDOW = 8  # messages that may be under way to the slowest of the 98: less than an outbox
-GROWTH_KIB = 32 * 1024
+GROWTH_KIB = 16 * 1024
 FLOOD = 20_000  # messages of 1 KB at once: 80 outboxes
 
 
@@ -82,6 +83,100 @@ class Room(Case):
                 for listener in listeners:
                     listener.join()
                 self.assertEqual(lines, [FLOOD] * len(members))
+
+    def test_floods_of_many_cut_nobody_who_reads(self):
+        """Red if senders are not held up before they add to what waits: together they overrun the outboxes."""
+        count, size = 1000, 1000
+        for workers in (1, 2):
+            with self.subTest(workers=workers), \
+                    serve("broadcast", workers=workers,
+                          options=("--quiet", "--log-level", "warn", "--outbox", "16k")) as server:
+                members = [self.enter(server) for _ in range(8)]
+                for index, peer in enumerate(members):
+                    for _ in range(len(members) - index - 1):
+                        peer.line()
+                lines = [0] * len(members)
+
+                def listen(index):
+                    while lines[index] < count * len(members):
+                        data = members[index].sock.recv(1 << 16)
+                        if not data:
+                            return
+                        lines[index] += data.count(b"\n")
+
+                flood = b'{"message":"%s"}' % (b"y" * size) * count
+                threads = [threading.Thread(target=listen, args=(index,)) for index in range(len(members))]
+                threads += [threading.Thread(target=peer.send, args=(flood,)) for peer in members]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+                self.assertEqual(lines, [count * len(members)] * len(members), server.describe())
+                for peer in members:
+                    peer.close()
+
+    def test_memory_is_the_log_s(self):
+        """Sixty members that never read cost one log, not sixty outboxes."""
+        outbox = 1 << 20
+        for policy in ("drop-oldest", "cut"):
+            with self.subTest(policy=policy), \
+                    serve("broadcast", options=("--quiet", "--log-level", "error", "--outbox", str(outbox),
+                                                "--slow-policy", policy)) as server:
+                if server.is_sanitized():
+                    self.skipTest("a sanitizer's memory cannot be judged")
+                stalled = [self.enter(server, small_buffer=4096) for _ in range(60)]
+                talker = self.enter(server)
+                before = server.private_kib()
+                for number in range(1500):  # 12 MB, each acknowledged
+                    talker.send(b'{"message":"' + text_of(number) + b'"}')
+                    self.assertEqual(talker.line(), talker.name.encode() + ACK_ANSWER)
+                self.assertLess(server.private_kib() - before, 5 * outbox // 1024)
+                for peer in (talker, *stalled):
+                    peer.close()
+
+    def test_a_room_that_falls_silent(self):
+        """What writes to a member ends after a while without messages, and is there again for the next one."""
+        with serve("broadcast", options=("--quiet", "--log-level", "warn")) as server:
+            if server.is_sanitized():
+                self.skipTest("a sanitizer may keep the signals that dumps are made by")
+            a, b = self.enter(server), self.enter(server)
+            a.line()
+            wait_until(lambda: "member_wake" not in self.dump(server), "the writing tasks to end")
+            a.send(b'{"message":"again"}')
+            self.assertEqual(b.line(), a.name.encode() + TOLD + b"again\n")
+            self.assertEqual(a.line(), a.name.encode() + ACK_ANSWER)
+            self.assertIn("member_wake", self.dump(server))
+            a.close()
+            b.close()
+
+    def test_order_of_one_s_own(self):
+        """What a member says, gets wrong and hears comes in the order in which it happened."""
+        with serve("broadcast", options=("--quiet", "--log-level", "warn")) as server:
+            a, b = self.enter(server), self.enter(server)
+            a.line()
+            own, told, wrong = a.name.encode() + ACK_ANSWER, b.name.encode() + TOLD, b"invalid message: "
+            for _ in range(100):
+                a.send(b'{"message":"1"}x\n{"message":"2"}{"message":""}\n{"message":"3"}')
+                b.send(b'{"message":"b"}')
+                heard = [a.line() for _ in range(6)]
+                heard.remove(told + b"b\n")
+                self.assertEqual([line[:len(wrong)] for line in heard],
+                                 [line[:len(wrong)] for line in (own, wrong, own, wrong, own)])
+                heard = [b.line() for _ in range(4)]
+                heard.remove(b.name.encode() + ACK_ANSWER)
+                self.assertEqual(heard, [a.name.encode() + TOLD + b"%d\n" % number for number in (1, 2, 3)])
+            a.close()
+            b.close()
+
+    @staticmethod
+    def dump(server):
+        """What SIGQUIT prints. Dumps come one after the other, so a second one ends the first."""
+        mark = "SIGQUIT: all tasks"
+        done = server.err.count(mark)
+        for count in (1, 2):
+            server.signal(signal.SIGQUIT)
+            server.wait_text(mark, count=done + count, name="err")
+        return server.err.split(mark)[done + 1]
 
     def enter(self, server, **options):
         """Connects and waits until the room knows the member: its own message is acknowledged."""

@@ -31,7 +31,7 @@ static bool tell_invalid(void *arg, const char *reason)
     struct talker *talker = arg;
     char line[160];
     int size = snprintf(line, sizeof(line), "invalid message: %s\n", reason);
-    member_send(talker->member, line, (size_t)size);
+    room_tell(talker->member, line, (size_t)size);
     return true;
 }
 
@@ -66,35 +66,41 @@ static char *compose(const struct member *sender, const char *text, size_t size,
 
 static void say(struct talker *talker, const char *text, size_t size)
 {
-    char own[COR_ADDR_TEXT + sizeof(ACKNOWLEDGED)];
-    int own_size = snprintf(own, sizeof(own), "%s" ACKNOWLEDGED, talker->member->address);
     size_t total;
-    char *others = compose(talker->member, text, size, &total);
-    if (others == NULL) {
+    char *line = compose(talker->member, text, size, &total);
+    if (line == NULL || !room_say(talker->member, line, total)) {
         tell_invalid(talker, "out of memory");
-        return;
     }
-    room_say(talker->member, own, (size_t)own_size, others, total);
-    free(others);
+    free(line);
+}
+
+/* Takes a message that has come whole, shown already. */
+static bool take_text(void *arg, const char *text, size_t size)
+{
+    struct talker *talker = arg;
+    talker->session->heard = true;
+    session_arm_read(talker->session);
+    if (size == 0) {
+        tell_invalid(talker, "\"message\" is empty");
+    } else {
+        say(talker, text, size);
+    }
+    return member_cut(talker->member) == NULL;
 }
 
 static bool take_message(void *arg, struct json_object *object)
 {
     struct talker *talker = arg;
-    talker->session->heard = true;
-    session_arm_read(talker->session);
     struct json_object *message;
     if (!json_object_object_get_ex(object, "message", &message) || !json_object_is_type(message, json_type_string)) {
-        tell_invalid(talker, "no \"message\" text in it");
-    } else if (json_object_get_string_len(message) == 0) {
-        tell_invalid(talker, "\"message\" is empty");
-    } else {
-        if (log_shows()) {
-            show_message(talker->member, object);
-        }
-        say(talker, json_object_get_string(message), (size_t)json_object_get_string_len(message));
+        talker->session->heard = true;
+        session_arm_read(talker->session);
+        return tell_invalid(talker, "no \"message\" text in it") && member_cut(talker->member) == NULL;
     }
-    return member_cut(talker->member) == NULL;
+    if (log_shows() && json_object_get_string_len(message) > 0) {
+        show_message(talker->member, object);
+    }
+    return take_text(talker, json_object_get_string(message), (size_t)json_object_get_string_len(message));
 }
 
 /* Says, and tells the client where that helps, why reading it has come to an end. */
@@ -117,10 +123,14 @@ __attribute__((noinline)) static void end_talk(struct talker *talker, scanner_re
     log_say("read client message failed:%s", cause);
 }
 
-/* Reads the client until it is over. Returns whether its outbox is still worth writing out. */
+/* Reads the client until it is over. Returns whether what it has not heard yet is still worth writing. */
 static bool listen_to(struct talker *talker)
 {
-    static const scanner_events events = {.message = take_message, .invalid = tell_invalid};
+    const scanner_events events = {
+        .message = take_message,
+        .invalid = tell_invalid,
+        .text = log_shows() ? NULL : take_text, /* what is shown is the whole object */
+    };
     struct session *session = talker->session;
     struct scanner scanner = {.max_size = session_options(session)->max_line};
     scanner_result result = SCANNER_MORE;
@@ -135,6 +145,7 @@ static bool listen_to(struct talker *talker)
         session->bytes_in += (uint64_t)count;
         result = scanner_feed(&scanner, data.data, data.size, &events, talker);
         cor_buffer_free(&data);
+        room_flush(talker->member->room);
     }
     if (count == 0 && scanner_is_inside(&scanner)) {
         tell_invalid(talker, "unexpected end of data");
@@ -146,7 +157,7 @@ static bool listen_to(struct talker *talker)
 
 static void broadcast_handle(struct session *session)
 {
-    struct talker talker = {.session = session, .member = room_join(session->service->state, session)};
+    struct talker talker = {.session = session, .member = room_join(session->service->state, session, ACKNOWLEDGED)};
     if (talker.member == NULL) {
         session->reason = "no_memory";
         return;
@@ -160,7 +171,10 @@ static void broadcast_handle(struct session *session)
 
 static int broadcast_start(struct service *service)
 {
-    service->state = calloc(1, sizeof(struct room));
+    service->state = malloc(sizeof(struct room));
+    if (service->state != NULL) {
+        room_init(service->state, &service->serve->options);
+    }
     const char *port = strrchr(service->bound, ':');
     log_say("listening port:  %s", port != NULL ? port + 1 : service->bound);
     return service->state == NULL ? -1 : 0;
@@ -168,6 +182,9 @@ static int broadcast_start(struct service *service)
 
 static void broadcast_stop(struct service *service)
 {
+    if (service->state != NULL) {
+        room_free(service->state);
+    }
     free(service->state);
 }
 

@@ -1,60 +1,88 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A room: every member hears what is said in it. What a member has not read yet waits in its outbox, which is bounded
- * and takes memory only while something is in it. A task writes it out, started when something is put in and gone when
- * it is empty, so a member that reads slowly delays no other. All members hear messages in the same order.
+ * A room: every member hears what is said in it, all in the same order. What is said is written once, into the room's
+ * log; a member is a place in it and a task that writes to the connection all that lies between this place and the end,
+ * in one go. So a message costs each member its share of a write and nothing else, a member that reads slowly delays no
+ * other, and memory does not grow with members times messages. A writing task that has nothing to write for a while
+ * ends, and is started again when there is something.
  *
- * A sender that is faster than the others can read is paced: else one flooding client would fill everybody's outbox and
- * have healthy members cut. Members whose writing stands still do not count: they are slow, and nobody waits for them.
- * Lock order: room, then member.
+ * `outbox` of the options is how far a member may lie behind, in bytes of the log. Who is further behind than half of
+ * it, but moving, holds up whoever wants to say something: so a flooding client does not have healthy members cut. Who
+ * is behind and does not move is slow: nobody waits for it, and beyond `outbox` the slow policy decides.
+ *
+ * No wake-up is lost. A writing task declares itself PARKED under the lock and after having found there that nothing
+ * has been added; who adds does so under the lock and then, under the lock, wakes whom it finds PARKED. Writing tasks
+ * that are busy are not woken: before they park, they look.
+ * A sender that is held up names the member it waits for in `awaited`, then looks at its place again; that member
+ * changes its place, then looks at `awaited` (both sequentially consistent): one of them sees the other.
  */
 #ifndef CORACLE_CMD_SERVE_ROOM_H
 #define CORACLE_CMD_SERVE_ROOM_H
 
+#include "serve/msglog.h"
 #include "serve/session.h"
 
-/* All-zero is an empty room. */
+#include <stdalign.h>
+
 struct room {
     cor_mutex lock;
-    struct member *first;
+    const serve_options *options;
+    struct msg_log log;               /* guard: the lock, where msglog.h asks for one */
+    struct member *first;             /* guard: the lock */
+    uint64_t clear_until;             /* guard: the lock; up to here the log may grow without asking the members */
+    _Atomic(struct member *) awaited; /* changed under the lock; whom senders wait for; NULL: nobody */
+    int64_t awaited_until;            /* guard: the lock; when to ask again; 0: when it has moved */
+    cor_waitgroup gate;               /* 1 while there is somebody awaited, else 0 */
 };
 
-/* One connection in the room. */
+/* What a member's writing task does. */
+typedef enum writing_state { WRITING_NONE, WRITING, WRITING_PARKED, WRITING_ENDED } writing_state;
+
+/* One connection in the room. What is needed together stands together: of a thousand members none is in a cache. */
 struct member {
-    char address[COR_ADDR_TEXT]; /* the peer's, by the socket */
-    cor_conn *conn;
-    struct serve *serve;
+    alignas(64) struct msg_reader reader; /* the writing task's; of room_join and room_leave when there is none */
     struct room *room;
-    struct member *next, *prev; /* under the room's lock */
-    cor_mutex lock;             /* guards all below */
-    cor_cond changed;           /* the outbox has shrunk, or writing has ended */
-    char *outbox;               /* NULL: empty */
-    size_t start, end;          /* the waiting bytes in it: whole lines */
-    size_t capacity;            /* bytes allocated */
-    size_t in_flight;           /* bytes being written */
-    int64_t slice_started;      /* when the bytes in flight were begun, cor_now() */
-    uint64_t written;           /* bytes */
-    uint64_t dropped;           /* messages */
-    const char *cut;            /* why it is to leave: a reason; NULL: it is not */
-    bool writing;               /* its writing task exists */
-    bool left;                  /* its session is over */
-    atomic_int users;           /* the session and the writing task: whoever lets go last frees it */
+    struct member *next;       /* guard: the lock; prev too */
+    cor_waitgroup news;        /* guard: the lock; 1 while WRITING_PARKED, else 0 */
+    writing_state state;       /* guard: the lock */
+    bool left;                 /* guard: the lock; the writing task ends when all is written */
+    _Atomic uint64_t tried;    /* the place from which the writing task began to write last */
+    _Atomic(const char *) cut; /* changed under the lock; why it is to leave: a reason; NULL: it is not */
+    struct session session;    /* a copy: what the writing task writes to and counts in */
+    cor_group writer;          /* the writing task */
+    struct member *prev;
+    int64_t watched_since; /* guard: the lock; when it was first seen too far behind at `watched_at`; 0: it is not */
+    uint64_t watched_at;
+    size_t own_size;
+    char address[COR_ADDR_TEXT]; /* the peer's, by the socket */
+    char own[];                  /* what it hears instead of its own messages: its address and what follows */
 };
 
-/* Makes a member of the session's connection and lets it in. Returns NULL when memory ran out. */
-struct member *room_join(struct room *room, struct session *session);
+void room_init(struct room *room, const serve_options *options);
 
-/* Queues a whole line (its LF included) for one member. */
-void member_send(struct member *to, const char *text, size_t size);
-
-/* Queues `own` for the sender and `others` for everybody else, in one step as all members see it. */
-void room_say(struct member *sender, const char *own, size_t own_size, const char *others, size_t others_size);
-
-/* Why the member is to leave, NULL if it is not. */
-const char *member_cut(struct member *member);
+/* Frees what an empty room holds. */
+void room_free(struct room *room);
 
 /*
- * Takes the member out. With `drain` what is in its outbox is written first. Adds its counts to the session's. The
+ * Makes a member of the session's connection and lets it in. It will hear its address and `acknowledged`, a whole line,
+ * in place of each message of its own. Returns NULL when memory ran out.
+ */
+struct member *room_join(struct room *room, const struct session *session, const char *acknowledged);
+
+/* Says a whole line (its LF included), longer than the acknowledgement, to everybody. False: memory ran out. */
+bool room_say(struct member *sender, const char *line, size_t size);
+
+/* Tells one member only a whole line. */
+void room_tell(struct member *to, const char *line, size_t size);
+
+/* Has written what has been said. To be called after a number of messages that came together. */
+void room_flush(struct room *room);
+
+/* Why the member is to leave, NULL if it is not. */
+const char *member_cut(const struct member *member);
+
+/*
+ * Takes the member out. With `drain` all that it is to hear is written first. Adds its counts to the session's. The
  * member is gone afterwards; the connection is still to be closed.
  */
 void room_leave(struct member *member, struct session *session, bool drain);

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A member's writing task: writes what the log has for the member, in pieces as large as there are, then parks until
+ * there is more. It takes the room's lock to go from block to block and to park, not to read.
+ */
+#include "serve/delivery.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* How long a task without work stays: starting one costs more than waking one, but it keeps a page of stack. */
+#define LINGER_NS COR_SECOND
+
+__attribute__((noinline)) static void report_failure(struct member *member, int code)
+{
+    char text[COR_ERROR_TEXT];
+    log_say("broad message to %s failed: %s", member->address,
+            session_error_text(&member->session, "write", code, text, sizeof(text)));
+}
+
+static void give_up(struct member *member, int code)
+{
+    struct room *room = member->room;
+    cor_mutex_lock(&room->lock);
+    if (member_cut(member) == NULL && !member->left) {
+        report_failure(member, code);
+        member_cut_off(member, code == COR_ETIMEOUT    ? "write_timeout"
+                               : code == COR_ECANCELED ? "shutdown"
+                               : code == -ENOMEM       ? "no_memory"
+                                                       : "reset");
+    }
+    member->state = WRITING_ENDED;
+    cor_mutex_unlock(&room->lock);
+}
+
+/* Writes a run in which messages of its own or private ones are. Returns 0 or an error code. */
+static int write_copied(struct member *member, const struct msg_run *run)
+{
+    char *text = malloc(run->size);
+    if (text == NULL) {
+        return -ENOMEM;
+    }
+    size_t size = msglog_copy(&member->reader, run, member->own, member->own_size, text);
+    int code = size > 0 ? session_write(&member->session, text, size) : 0;
+    free(text);
+    return code;
+}
+
+/* Writes all that is in the member's block. Returns 0 or an error code. */
+static int write_block(struct member *member)
+{
+    struct msg_run run;
+    while (msglog_peek(&member->reader, &run)) {
+        uint64_t place = atomic_load_explicit(&member->reader.place, memory_order_relaxed);
+        atomic_store_explicit(&member->tried, place, memory_order_relaxed);
+        int code = run.plain ? session_write(&member->session, run.text, run.size) : write_copied(member, &run);
+        if (code < 0) {
+            return code;
+        }
+        msglog_take(&member->reader, &run);
+        member_moved(member);
+    }
+    return 0;
+}
+
+/* Parks until there is more. Called and returns with the lock held. False: the task is to end. */
+static bool await_news(struct member *member)
+{
+    struct room *room = member->room;
+    cor_waitgroup_add(&member->news, 1);
+    member->state = WRITING_PARKED;
+    cor_mutex_unlock(&room->lock);
+    int code = cor_waitgroup_wait(&member->news, cor_after(LINGER_NS));
+    cor_mutex_lock(&room->lock);
+    if (member->state == WRITING) {
+        return true;
+    }
+    cor_waitgroup_done(&member->news); /* nobody has woken it: time is up, or it is cancelled */
+    member->state = WRITING_NONE;
+    if (code != COR_ETIMEOUT) {
+        member->state = WRITING_ENDED;
+        member_cut_off(member, "shutdown");
+    }
+    return false;
+}
+
+/* Goes to the next block, or waits for one. False: the task is to end. */
+static bool go_on(struct member *member)
+{
+    struct room *room = member->room;
+    bool more = true;
+    cor_mutex_lock(&room->lock);
+    while (more && !msglog_next(&room->log, &member->reader)) {
+        more = !member->left && await_news(member);
+    }
+    cor_mutex_unlock(&room->lock);
+    return more;
+}
+
+static void write_news(void *arg)
+{
+    struct member *member = arg;
+    int code;
+    do {
+        code = write_block(member);
+    } while (code == 0 && go_on(member));
+    if (code < 0) {
+        give_up(member, code);
+    }
+}
+
+void member_wake(struct member *member)
+{
+    if (member->state == WRITING_PARKED) {
+        member->state = WRITING;
+        cor_waitgroup_done(&member->news);
+    } else if (member->state == WRITING_NONE) {
+        member->state = WRITING;
+        if (cor_group_go(&member->writer, write_news, member) < 0) {
+            member->state = WRITING_ENDED;
+            member_cut_off(member, "no_memory");
+        }
+    }
+}

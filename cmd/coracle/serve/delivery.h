@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Between a room and its members' writing tasks; for room.c and delivery.c only. */
+#ifndef CORACLE_CMD_SERVE_DELIVERY_H
+#define CORACLE_CMD_SERVE_DELIVERY_H
+
+#include "serve/room.h"
+
+/* Starts or wakes the writing task of a member that has none or a parked one. Under the room's lock. */
+void member_wake(struct member *member);
+
+/* Ends a member's reading and writing; its session then has it leave. Under the room's lock. */
+void member_cut_off(struct member *member, const char *reason);
+
+/* To be called when a member's place has changed. Not under the lock. */
+void member_moved(struct member *member);
+
+#endif

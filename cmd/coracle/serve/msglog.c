@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The log's blocks. A block's pins count the readers in it and those held that are still to come there. A block leaves
+ * the list at its old end only: when nobody is in it and nobody was overtaken (a reader that was may want it yet), or
+ * when it lies `keep` bytes back. Off the list and without pins it is freed.
+ */
+#include "serve/msglog.h"
+
+#include <stdalign.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct msg_entry {
+    const struct msg_reader *by; /* compared only: who is gone meanwhile reads no more */
+    uint32_t end;                /* of its text in the block */
+    bool is_private;
+} msg_entry;
+
+struct msg_block {
+    struct msg_block *next;       /* guard: the lock */
+    uint64_t begin;               /* place of its first byte */
+    uint64_t first;               /* messages said before it */
+    size_t capacity;              /* bytes for texts and entries; a multiple of an entry's alignment */
+    uint32_t said;                /* guard: the lock; messages in it but private ones */
+    uint32_t pins;                /* guard: the lock */
+    bool listed;                  /* guard: the lock */
+    _Atomic uint32_t private_end; /* offset behind the newest private message */
+    _Atomic uint32_t count;       /* entries that may be read */
+    alignas(msg_entry) char text[];
+};
+
+static msg_entry *entry_of(const struct msg_block *block, uint32_t index)
+{
+    return (msg_entry *)(void *)(uintptr_t)(block->text + block->capacity) - 1 - index;
+}
+
+/* Under the lock, where nobody adds. */
+static uint32_t text_size(const struct msg_block *block)
+{
+    uint32_t count = atomic_load_explicit(&block->count, memory_order_relaxed);
+    return count == 0 ? 0 : entry_of(block, count - 1)->end;
+}
+
+static bool fits(const struct msg_block *block, size_t size)
+{
+    uint32_t count = atomic_load_explicit(&block->count, memory_order_relaxed);
+    return text_size(block) + size + (count + 1) * sizeof(msg_entry) <= block->capacity;
+}
+
+static void free_block(struct msg_log *log, struct msg_block *block)
+{
+    if (log->spare == NULL && block->capacity + sizeof(*block) == log->block_size) {
+        log->spare = block;
+    } else {
+        free(block);
+    }
+}
+
+static void drop_old_blocks(struct msg_log *log)
+{
+    struct msg_block *block = log->oldest;
+    while (block != log->newest &&
+           ((block->pins == 0 && log->overtaken == 0) || log->end - block->next->begin >= log->keep)) {
+        log->oldest = block->next;
+        block->listed = false;
+        if (block->pins == 0) {
+            free_block(log, block);
+        } else {
+            log->overtaken++;
+        }
+        block = log->oldest;
+    }
+}
+
+static void unpin(struct msg_log *log, struct msg_block *block)
+{
+    if (--block->pins == 0) {
+        if (!block->listed) {
+            log->overtaken--;
+            free_block(log, block);
+        }
+        drop_old_blocks(log);
+    }
+}
+
+/* A block that takes a message of that size, or NULL. */
+static struct msg_block *make_block(struct msg_log *log, size_t size)
+{
+    size_t capacity = log->block_size - sizeof(struct msg_block);
+    struct msg_block *block = log->spare;
+    size_t needed = (size + 2 * sizeof(msg_entry)) & ~(alignof(msg_entry) - 1);
+    if (needed > capacity || block == NULL) {
+        capacity = needed > capacity ? needed : capacity;
+        block = malloc(sizeof(*block) + capacity);
+    } else {
+        log->spare = NULL;
+    }
+    if (block != NULL) {
+        *block = (struct msg_block){.begin = log->end, .first = log->said, .capacity = capacity, .listed = true};
+    }
+    return block;
+}
+
+/* Makes the newest block one that takes a message of that size. */
+static bool make_room(struct msg_log *log, size_t size)
+{
+    if (log->newest != NULL && !log->full && fits(log->newest, size)) {
+        return true;
+    }
+    struct msg_block *block = make_block(log, size);
+    if (block == NULL) {
+        return false;
+    }
+    if (log->newest != NULL) {
+        log->newest->next = block;
+    } else {
+        log->oldest = block;
+    }
+    log->newest = block;
+    log->full = false;
+    drop_old_blocks(log);
+    return true;
+}
+
+bool msglog_add(struct msg_log *log, struct msg_reader *by, bool is_private, const char *text, size_t size)
+{
+    if (size > UINT32_MAX / 2 || !make_room(log, size)) {
+        return false;
+    }
+    struct msg_block *block = log->newest;
+    uint32_t start = text_size(block), end = start + (uint32_t)size;
+    uint32_t count = atomic_load_explicit(&block->count, memory_order_relaxed);
+    memcpy(block->text + start, text, size);
+    *entry_of(block, count) = (msg_entry){.by = by, .end = end, .is_private = is_private};
+    log->end += size;
+    if (is_private) {
+        atomic_store_explicit(&block->private_end, end, memory_order_relaxed);
+    } else {
+        log->said++;
+        block->said++;
+    }
+    atomic_store_explicit(&by->spoken, log->end, memory_order_relaxed);
+    atomic_store_explicit(&block->count, count + 1, memory_order_release);
+    return true;
+}
+
+void msglog_end_batch(struct msg_log *log)
+{
+    uint64_t batch = log->end - log->batch;
+    log->full = batch > 0 && !fits(log->newest, batch + batch / 2); /* the half: for entries */
+    log->batch = log->end;
+}
+
+bool msglog_enter(struct msg_log *log, struct msg_reader *reader)
+{
+    if (!make_room(log, 0)) {
+        return false;
+    }
+    struct msg_block *block = log->newest;
+    reader->block = block;
+    reader->index = atomic_load_explicit(&block->count, memory_order_relaxed);
+    reader->offset = text_size(block);
+    atomic_store(&reader->place, log->end);
+    block->pins++;
+    return true;
+}
+
+void msglog_leave(struct msg_log *log, struct msg_reader *reader)
+{
+    struct msg_block *block = reader->block;
+    struct msg_block *last = reader->last != NULL ? reader->last : block;
+    reader->block = NULL;
+    while (block != last) {
+        struct msg_block *next = block->next;
+        unpin(log, block);
+        block = next;
+    }
+    unpin(log, last);
+}
+
+void msglog_hold(struct msg_log *log, struct msg_reader *reader)
+{
+    if (reader->last != NULL || !reader->block->listed) {
+        return; /* held already, or overtaken: what came next for it is gone */
+    }
+    for (struct msg_block *block = reader->block; block != log->newest; block = block->next) {
+        block->next->pins++;
+    }
+    reader->last = log->newest;
+}
+
+/* From the end of its block to the next one, or if that is gone to the oldest that there is. */
+static void move_on(struct msg_log *log, struct msg_reader *reader)
+{
+    struct msg_block *old = reader->block;
+    bool held = reader->last != NULL && reader->last != old;
+    struct msg_block *block = held || old->listed ? old->next : log->oldest;
+    if (!held) { /* else it has been pinned for this reader before */
+        reader->last = NULL;
+        block->pins++;
+    }
+    reader->dropped += block->first - old->first - old->said;
+    reader->block = block;
+    reader->index = 0;
+    reader->offset = 0;
+    atomic_store(&reader->place, block->begin);
+    unpin(log, old);
+}
+
+bool msglog_next(struct msg_log *log, struct msg_reader *reader)
+{
+    struct msg_run run;
+    while (!msglog_peek(reader, &run)) {
+        if (reader->block == log->newest) {
+            reader->last = NULL;
+            return false;
+        }
+        move_on(log, reader);
+    }
+    return true;
+}
+
+bool msglog_peek(const struct msg_reader *reader, struct msg_run *run)
+{
+    const struct msg_block *block = reader->block;
+    uint32_t count = atomic_load_explicit(&block->count, memory_order_acquire);
+    if (count == reader->index) {
+        return false;
+    }
+    run->text = block->text + reader->offset;
+    run->size = entry_of(block, count - 1)->end - reader->offset;
+    run->count = count - reader->index;
+    run->plain = reader->offset >= atomic_load_explicit(&block->private_end, memory_order_relaxed) &&
+                 block->begin + reader->offset >= atomic_load_explicit(&reader->spoken, memory_order_relaxed);
+    return true;
+}
+
+size_t msglog_copy(const struct msg_reader *reader, const struct msg_run *run, const char *own, size_t own_size,
+                   char *to)
+{
+    char *start = to;
+    const char *text = run->text;
+    for (uint32_t i = 0; i < run->count; i++) {
+        const msg_entry *entry = entry_of(reader->block, reader->index + i);
+        const char *end = reader->block->text + entry->end;
+        if (entry->by == reader && !entry->is_private) {
+            to = mempcpy(to, own, own_size);
+        } else if (entry->by == reader || !entry->is_private) {
+            to = mempcpy(to, text, (size_t)(end - text));
+        }
+        text = end;
+    }
+    return (size_t)(to - start);
+}
+
+void msglog_take(struct msg_reader *reader, const struct msg_run *run)
+{
+    reader->index += run->count;
+    reader->offset += (uint32_t)run->size;
+    atomic_store(&reader->place, reader->block->begin + reader->offset);
+}
+
+void msglog_free(struct msg_log *log)
+{
+    while (log->oldest != NULL) {
+        struct msg_block *next = log->oldest->next;
+        free(log->oldest);
+        log->oldest = next;
+    }
+    free(log->spare);
+    log->newest = log->spare = NULL;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The messages of a room, in one log that all readers share. It consists of blocks; in a block texts grow from the
+ * front and entries from the back, so what a reader has not read yet lies in one piece and is written from where it
+ * lies. An entry says whose the message is: its own a reader gets in another form, a private one of others not at all.
+ *
+ * Adding, and a reader's way from block to block, happen under the caller's lock. Inside its block a reader needs none:
+ * bytes are never changed once `count` (release, acquire) covers them, and a pinned block is not freed.
+ *
+ * Memory. A block goes as soon as all readers are past it. If one of them stands still, the log keeps `keep` bytes and
+ * takes older blocks off its list: only the block that it stands in stays until it moves, and then it finds that it
+ * was overtaken and goes on with the oldest message that there is. So the log needs `keep` bytes, and a block for each
+ * place where somebody stands still.
+ */
+#ifndef CORACLE_CMD_SERVE_MSGLOG_H
+#define CORACLE_CMD_SERVE_MSGLOG_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct msg_block;
+
+/* All-zero but for the first two is an empty log. */
+struct msg_log {
+    size_t block_size; /* bytes of a block, its head included */
+    size_t keep;       /* bytes for readers that stand still */
+    struct msg_block *oldest, *newest;
+    struct msg_block *spare; /* NULL: none */
+    uint64_t end;            /* bytes ever added: the place of the next one */
+    uint64_t said;           /* messages ever added but private ones */
+    uint64_t batch;          /* where began what came together with the newest message */
+    bool full;               /* the next message begins a block */
+    unsigned overtaken;      /* blocks off the list in which somebody still reads */
+};
+
+/* Where somebody reads, and who it is. Its own but for what is marked otherwise. */
+struct msg_reader {
+    struct msg_block *block; /* pinned; changes under the lock; NULL: not reading */
+    uint32_t index;          /* the next entry */
+    uint32_t offset;         /* where its text begins */
+    struct msg_block *last;  /* guard: the lock; pinned up to and with this one; NULL: not held */
+    _Atomic uint64_t place;  /* in the log: what was added before has been read */
+    _Atomic uint64_t spoken; /* the end of the newest entry that is its own */
+    uint64_t dropped;        /* messages it was overtaken by */
+};
+
+/* What a reader may take: `count` entries, `size` bytes. */
+struct msg_run {
+    const char *text;
+    size_t size;
+    uint32_t count;
+    bool plain; /* all of the text is for this reader, as it is */
+};
+
+/* Adds a message: told to all but `by`, or if it is private to `by` only. Under the lock. False: memory ran out. */
+bool msglog_add(struct msg_log *log, struct msg_reader *by, bool is_private, const char *text, size_t size);
+
+/*
+ * What was added since the last call came together. If as much again would not fit into the block, the next message
+ * begins another: what comes together is to be read, and so written, in one piece. Under the lock.
+ */
+void msglog_end_batch(struct msg_log *log);
+
+/* Lets a reader in behind the newest message. Under the lock. False: memory ran out. */
+bool msglog_enter(struct msg_log *log, struct msg_reader *reader);
+
+/* Ends reading. Under the lock. */
+void msglog_leave(struct msg_log *log, struct msg_reader *reader);
+
+/* Keeps for the reader what there is now, however slowly it reads. Under the lock. */
+void msglog_hold(struct msg_log *log, struct msg_reader *reader);
+
+/* Goes on behind what has been read of a block. Under the lock. False: there is nothing more. */
+bool msglog_next(struct msg_log *log, struct msg_reader *reader);
+
+/* Gives what is there to read in the reader's block. False: nothing. */
+bool msglog_peek(const struct msg_reader *reader, struct msg_run *run);
+
+/*
+ * Copies what this reader is to get of a run that is not plain; `own` stands for each message of its own and is no
+ * longer than any of them. Returns the size, at most run->size.
+ */
+size_t msglog_copy(const struct msg_reader *reader, const struct msg_run *run, const char *own, size_t own_size,
+                   char *to);
+
+/* Takes a run: the reader is behind it. */
+void msglog_take(struct msg_reader *reader, const struct msg_run *run);
+
+/* Frees everything. No reader may be left. */
+void msglog_free(struct msg_log *log);
+
+#endif

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+/* The log of a room: who gets what, in which order, what is kept for whom, and that nothing is kept for nobody. */
+/* sources: cmd/coracle/serve/msglog.c */
+/* test: workers=1 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "serve/msglog.h"
+
+#define OWN "own\n"
+enum { BLOCK = 1024, KEEP = 4096, READERS = 8, STEPS = 20000 };
+
+static void add(struct msg_log *log, struct msg_reader *by, const char *text)
+{
+    assert_true(msglog_add(log, by, false, text, strlen(text)));
+}
+
+/* Reads at most `runs` runs and appends what the reader gets to `to`. Returns the size. */
+static size_t read_runs(struct msg_log *log, struct msg_reader *reader, int runs, char *to)
+{
+    size_t size = 0;
+    struct msg_run run;
+    while (runs-- > 0 && msglog_next(log, reader) && msglog_peek(reader, &run)) {
+        if (run.plain) {
+            memcpy(to + size, run.text, run.size);
+            size += run.size;
+        } else {
+            size += msglog_copy(reader, &run, OWN, strlen(OWN), to + size);
+        }
+        msglog_take(reader, &run);
+    }
+    to[size] = '\0';
+    return size;
+}
+
+static void expect(struct msg_log *log, struct msg_reader *reader, const char *text)
+{
+    char got[8 * BLOCK];
+    read_runs(log, reader, 100, got);
+    assert_string_equal(got, text);
+}
+
+static size_t listed(const struct msg_log *log, const struct msg_reader *of)
+{
+    return (size_t)(log->end - atomic_load(&of->place));
+}
+
+static void test_own_and_private(void **state)
+{
+    struct msg_log log = {.block_size = BLOCK, .keep = KEEP};
+    struct msg_reader a = {0}, b = {0}, late = {0};
+    (void)state;
+    assert_true(msglog_enter(&log, &a));
+    assert_true(msglog_enter(&log, &b));
+    expect(&log, &a, "");
+    add(&log, &a, "a says 1\n");
+    add(&log, &b, "b says 2\n");
+    assert_true(msglog_add(&log, &a, true, "only a\n", 7));
+    add(&log, &a, "a says 3\n");
+    assert_true(msglog_enter(&log, &late));
+    expect(&log, &a, OWN "b says 2\nonly a\n" OWN);
+    expect(&log, &b, "a says 1\n" OWN "a says 3\n");
+    expect(&log, &late, "");
+    add(&log, &a, "a says 4\n");
+    struct msg_run run;
+    assert_true(msglog_peek(&b, &run));
+    assert_true(run.plain);
+    expect(&log, &b, "a says 4\n");
+    expect(&log, &late, "a says 4\n");
+    assert_true(msglog_add(&log, &a, true, "only a\n", 7));
+    add(&log, &a, "a says 5\n");
+    expect(&log, &b, "a says 5\n");
+    expect(&log, &a, OWN "only a\n" OWN);
+    expect(&log, &late, "a says 5\n");
+    assert_int_equal(a.dropped + b.dropped + late.dropped, 0);
+    assert_int_equal(listed(&log, &a), 0);
+    msglog_leave(&log, &a);
+    msglog_leave(&log, &b);
+    msglog_leave(&log, &late);
+    msglog_free(&log);
+}
+
+static void test_longer_than_a_block(void **state)
+{
+    struct msg_log log = {.block_size = BLOCK, .keep = KEEP};
+    struct msg_reader a = {0}, b = {0};
+    char text[3 * BLOCK + 2];
+    (void)state;
+    memset(text, 'x', sizeof(text));
+    memcpy(text + sizeof(text) - 2, "\n", 2);
+    assert_true(msglog_enter(&log, &a));
+    assert_true(msglog_enter(&log, &b));
+    add(&log, &a, "1\n");
+    add(&log, &a, text);
+    add(&log, &a, "3\n");
+    char got[8 * BLOCK];
+    assert_int_equal(read_runs(&log, &b, 100, got), strlen(text) + 4);
+    assert_memory_equal(got, "1\nx", 3);
+    assert_memory_equal(got + 2 + strlen(text), "3\n", 3);
+    expect(&log, &a, OWN OWN OWN);
+    assert_ptr_equal(log.oldest, log.newest);
+    msglog_leave(&log, &a);
+    msglog_leave(&log, &b);
+    msglog_free(&log);
+}
+
+/* A batch is not torn between blocks, if it is not larger than the one before. */
+static void test_batches_in_one_piece(void **state)
+{
+    struct msg_log log = {.block_size = BLOCK, .keep = KEEP};
+    struct msg_reader a = {0}, b = {0};
+    (void)state;
+    assert_true(msglog_enter(&log, &a));
+    assert_true(msglog_enter(&log, &b));
+    for (int batch = 0; batch < 100; batch++) {
+        for (int i = 0; i < 8; i++) {
+            add(&log, &a, "a message of thirty bytes, no ");
+        }
+        msglog_end_batch(&log);
+        struct msg_run run;
+        assert_true(msglog_next(&log, &b) && msglog_peek(&b, &run));
+        assert_int_equal(run.count, 8);
+        msglog_take(&b, &run);
+        assert_false(msglog_next(&log, &b));
+    }
+    msglog_leave(&log, &a);
+    msglog_leave(&log, &b);
+    msglog_free(&log);
+}
+
+/* Counts the blocks on the list but the newest; a block begins with its link. */
+static size_t count_blocks(const struct msg_log *log)
+{
+    size_t count = 0;
+    for (struct msg_block *block = log->oldest; block != log->newest; block = *(struct msg_block **)(void *)block) {
+        count++;
+    }
+    return count;
+}
+
+/* One reader stands still: the log keeps what it promises for it and no more, and the others do not notice. */
+static void stand_still(bool hold)
+{
+    struct msg_log log = {.block_size = BLOCK, .keep = KEEP};
+    struct msg_reader still = {0}, moving = {0};
+    char line[64], got[8 * BLOCK];
+    int count = 0;
+    assert_true(msglog_enter(&log, &still));
+    assert_true(msglog_enter(&log, &moving));
+    for (; count < 1000; count++) {
+        snprintf(line, sizeof(line), "%08d abcdefghijklmnopqrstuvwxyz\n", count);
+        add(&log, &moving, line);
+        expect(&log, &moving, OWN);
+        if (count == 99 && hold) {
+            msglog_hold(&log, &still);
+        }
+        assert_in_range(count_blocks(&log), 0, KEEP / (BLOCK / 2) + 1);
+    }
+    assert_true(log.overtaken > 0);
+    int next = 0, last_of_first = -1;
+    while (read_runs(&log, &still, 1, got) > 0) {
+        for (char *text = got; *text != '\0'; text += 36) {
+            int number = atoi(text);
+            last_of_first = number != next && last_of_first < 0 ? next - 1 : last_of_first;
+            assert_true(number == next || last_of_first == next - 1);
+            next = number + 1;
+        }
+    }
+    assert_int_equal(next, count);
+    assert_in_range(last_of_first, hold ? 99 : 1, hold ? 99 + BLOCK / 36 : BLOCK / 36);
+    assert_in_range(still.dropped, count - 2 * (KEEP + BLOCK) / 36 - BLOCK / 36, count - KEEP / 36 - (hold ? 100 : 1));
+    assert_int_equal(log.overtaken, 0);
+    assert_ptr_equal(log.oldest, log.newest);
+    msglog_leave(&log, &still);
+    msglog_leave(&log, &moving);
+    msglog_free(&log);
+}
+
+static void test_overtaken(void **state)
+{
+    (void)state;
+    stand_still(false);
+}
+
+static void test_held(void **state)
+{
+    (void)state;
+    stand_still(true);
+}
+
+/* Anything in any order: what a reader has got and what was dropped for it is all that it should have got. */
+static void test_at_random(void **state)
+{
+    struct msg_log log = {.block_size = BLOCK, .keep = KEEP};
+    struct msg_reader readers[READERS] = {0};
+    uint64_t next[READERS] = {0}, said = 0;
+    static char got[1 << 20];
+    (void)state;
+    srand(7);
+    for (int step = 0; step < STEPS; step++) {
+        int i = rand() % READERS, what = rand() % 100;
+        struct msg_reader *reader = &readers[i];
+        if (reader->block == NULL) {
+            *reader = (struct msg_reader){0};
+            next[i] = said;
+            assert_true(msglog_enter(&log, reader));
+        } else if (what < 70) {
+            char line[512];
+            int size = snprintf(line, sizeof(line), "%010llu%*s\n", (unsigned long long)said++, rand() % 300, "");
+            assert_true(msglog_add(&log, reader, false, line, (size_t)size));
+        } else if (what < 75) {
+            assert_true(msglog_add(&log, reader, true, "p\n", 2));
+        } else if (what < 77) {
+            msglog_hold(&log, reader);
+        } else if (what < 78) {
+            msglog_leave(&log, reader);
+        } else if (i < READERS / 2 || what < 80) { /* the others are slow */
+            uint64_t dropped = reader->dropped;
+            read_runs(&log, reader, 1, got);
+            next[i] += reader->dropped - dropped;
+            for (char *line = got; *line != '\0'; line = strchr(line, '\n') + 1) {
+                if (*line != 'p') {
+                    assert_true(*line == 'o' || strtoull(line, NULL, 10) == next[i]);
+                    next[i]++;
+                }
+            }
+        }
+    }
+    for (int i = 0; i < READERS; i++) {
+        if (readers[i].block != NULL) {
+            uint64_t dropped = readers[i].dropped;
+            while (read_runs(&log, &readers[i], 1, got) > 0 || msglog_next(&log, &readers[i])) {
+                for (char *line = got; *line != '\0'; line = strchr(line, '\n') + 1) {
+                    next[i] += *line != 'p';
+                }
+            }
+            assert_int_equal(next[i] + readers[i].dropped - dropped, said);
+            msglog_leave(&log, &readers[i]);
+        }
+    }
+    assert_int_equal(log.overtaken, 0);
+    msglog_free(&log);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_own_and_private),
+        cmocka_unit_test(test_longer_than_a_block),
+        cmocka_unit_test(test_batches_in_one_piece),
+        cmocka_unit_test(test_overtaken),
+        cmocka_unit_test(test_held),
+        cmocka_unit_test(test_at_random),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
