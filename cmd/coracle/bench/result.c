@@ -78,23 +78,28 @@ static double rate_wanted(const struct plan *plan)
     return options->mode == MODE_FANOUT ? plan->rate * (double)(options->connections - options->stalled) : plan->rate;
 }
 
+/* What the generator has to say of itself. */
 static void judge_generator(struct result *of)
 {
     const struct plan *plan = of->plan;
-    double own = 100 * result_own_share(of), late = (double)of->sum->late / (double)(of->sum->alarms + 1);
+    double own = result_own_share(of), late = (double)of->sum->late / (double)(of->sum->alarms + 1);
     unsigned long long workers = plan->options.workers;
-    if (own > 100 * BUSY_SHARE) {
-        snprintf(of->verdict, sizeof(of->verdict),
+    char *to = of->verdict;
+    size_t size = sizeof(of->verdict);
+    if (own > BUSY_SHARE && of->server_known && result_server_share(of) > BUSY_SHARE) {
+        snprintf(to, size, "server and generator were both busy all the time: the rate is what they can do together");
+    } else if (own > BUSY_SHARE) {
+        snprintf(to, size,
                  "the generator was the bottleneck: it used %.0f %% of its %llu worker%s; use more --workers, or judge "
                  "the server by its CPU time per message (--pid)",
-                 own, workers, workers == 1 ? "" : "s");
+                 100 * own, workers, workers == 1 ? "" : "s");
     } else if (plan->rate > 0 && late > LATE_SHARE) {
-        snprintf(of->verdict, sizeof(of->verdict),
+        snprintf(to, size,
                  "the generator fell behind its schedule: %.1f %% of its alarms rang more than 1 ms late; use more "
                  "--workers, a lower --rate, or CPUs of its own",
                  100 * late);
     } else if (plan->options.mode != MODE_IDLE && rate_of(of) < RATE_SHARE * rate_wanted(plan)) {
-        snprintf(of->verdict, sizeof(of->verdict),
+        snprintf(to, size,
                  "the rate was not reached: %.0f of %.0f per second; the server is the bottleneck, or there are too "
                  "few --connections or too little --depth",
                  rate_of(of), rate_wanted(plan));
