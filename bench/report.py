@@ -135,12 +135,12 @@ def aims(data):
     lines = ["| scenario | server | figure | aim | measured | |", "|---|---|---|---|---|---|"]
     for one in data["scenarios"].values():
         for aim in one["aims"]:
-            if not samples_of(one, aim["entry"]) or (aim["to"] and not samples_of(one, aim["to"])):
+            if not one["rounds"] or not {aim["entry"], aim["to"] or aim["entry"]} <= set(one["entries"]):
                 continue
             form, factor = ("%.3f", 1) if aim["to"] else FORMS.get(aim["value"], ("%.1f ns", 1))
             found = ratios(one, aim["entry"], aim["to"], aim["value"]) if aim["to"] else figures(
                 one, aim["entry"], aim["value"])
-            verdict = "not known"
+            verdict = "not measured"
             if found:
                 figure = max(found) if aim["value"] == "starved" else statistics.median(found)
                 met = figure >= aim["limit"] if aim["least"] else figure <= aim["limit"]

@@ -25,7 +25,8 @@ class Entry:
     note: str = ""
 
     def label(self):
-        return LABELS.get(self.server, self.server) + (", " + self.note if self.note else "")
+        name = "coracle" if self.server.startswith("bench_") else LABELS.get(self.server, self.server)
+        return name + (", " + self.note if self.note else "")
 
 
 @dataclasses.dataclass
