@@ -84,7 +84,7 @@ def spin():
 
 
 def churn(how, uring, go):
-    load = ("--connections", 128, "--close", how, "--step")
+    load = ("--connections", 32, "--close", how, "--step")
     return Scenario("churn_" + how, "Connect, one echo, close with a %s" % how.upper(), sampling.load,
                     each(ECHO, load),
                     aims=[Aim("coracle", "server_us", 1.02, "raw"), Aim("coracle_uring", "server_us", uring, "raw"),
