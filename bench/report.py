@@ -127,6 +127,11 @@ def case_table(one):
 def failures(one):
     lines = ["%s: not measured: %s" % (one["entries"].get(key, key), text)
              for key, text in one["failures"].items() if not samples_of(one, key)]
+    for key, label in one["entries"].items():
+        texts = [text for sample in samples_of(one, key) for text in sample.get("failed", ())]
+        if texts:
+            lines.append("%s: %d samples failed and were taken again: %s" % (label, len(texts), "; ".join(
+                sorted(set(texts)))))
     return [""] + lines if lines else []
 
 

@@ -92,19 +92,18 @@ class Sampler:
         return each
 
     def take(self, scenario, entry):
-        """Takes a sample until it is undisturbed; the least disturbed one if that never happens."""
-        taken, failed = [], 0
-        while len(taken) < self.tries:
+        """Takes a sample until it is undisturbed; the least disturbed one if that never happens. What failed before it
+        is told in it, for it may have been a wrong byte."""
+        taken, failed = [], []
+        while len(taken) < self.tries and not (taken and not disturbed(taken[-1])):
             try:
                 taken.append(self.take_once(scenario, entry))
-            except Failed:
-                failed += 1
-                if failed == FAILURES_MAX:
+            except Failed as reason:
+                failed.append(str(reason))
+                if len(failed) == FAILURES_MAX:
                     raise
-                continue
-            if not disturbed(taken[-1]):
-                return taken[-1]
-        return min(taken, key=lambda one: (one["changed"], one["foreign"]))
+        least = min(taken, key=lambda one: (disturbed(one), one["changed"], one["foreign"]))
+        return dict(least, failed=failed) if failed else least
 
     def take_once(self, scenario, entry):
         try:

@@ -18,6 +18,7 @@ HARNESS = os.path.join(SOURCE, "bench", "side_by_side.py")
 sys.path.insert(0, os.path.join(SOURCE, "bench"))
 
 import report  # noqa: E402
+import sampling  # noqa: E402
 import scenarios  # noqa: E402
 import side_by_side  # noqa: E402
 
@@ -161,6 +162,26 @@ class Rounds(Case):
         self.assertEqual(self.round_of([50, 52, 330, 331]), 2)
         self.assertEqual(self.round_of([50, 330, 331, 335, 50]), 1)
         self.assertEqual(self.round_of([50, 330] * 5), 10 - 2 * TRIES)
+
+    def test_failed_samples(self):
+        """A sample that fails is taken again, and told; one that always fails is given up."""
+        class Sampler(sampling.Sampler):
+            outcomes = []
+
+            def take_once(self, scenario, entry):
+                if self.outcomes.pop(0):
+                    return {"values": {}, "distance": 50, "changed": False, "foreign": 0.0}
+                raise sampling.Failed("a wrong byte")
+        sampler = Sampler(BUILD, {}, 1, 0, TRIES)
+        sampler.outcomes = [False, True, True]
+        self.assertEqual(sampler.take(None, None)["failed"], ["a wrong byte"])
+        self.assertEqual(sampler.outcomes, [True])
+        sampler.outcomes = [False] * 10
+        self.assertRaises(sampling.Failed, sampler.take, None, None)
+        data = self.data([((50, 5.0), (50, 5.5))])
+        one = next(iter(data["scenarios"].values()))
+        one["rounds"][0]["coracle"]["failed"] = ["a wrong byte"]
+        self.assertIn("coracle epoll: 1 samples failed and were taken again: a wrong byte", report.table(one))
 
     def data(self, pairs):
         """A run of one scenario: per round (distance, us) of raw and of coracle."""
