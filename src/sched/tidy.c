@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory that is given back while a worker has nothing to run. A pass comes CORI_TIDY_NS after tasks have run, and
- * again as long as there is something to wait for; a worker that is idle for good is not woken any more. It looks at
+ * Memory that is given back while a worker has nothing to run. A pass comes CORI_TIDY_NS after tasks have run (later
+ * with very many tasks), and again as long as there is something to wait for; a worker that is idle for good is not
+ * woken any more. It looks at
  *
  *   finished stacks   that the worker keeps hot: those it had no use for since the last pass (the low-water mark of
  *                     their number) go back to the pool, but for CORI_STACK_WARM
@@ -81,6 +82,8 @@ int64_t cori_tidy(cori_worker *worker)
         worker->tidying = false;
     }
     worker->hot_least = worker->hot_count;
-    worker->tidy_at = worker->untidy ? worker->now + CORI_TIDY_NS : 0;
-    return worker->untidy ? CORI_TIDY_NS : -1;
+    bool again = worker->untidy || worker->hot_count > CORI_STACK_WARM;
+    int64_t wait_ns = again ? CORI_TIDY_NS + (int64_t)worker->live * CORI_TIDY_TASK_NS : -1;
+    worker->tidy_at = wait_ns > 0 ? worker->now + wait_ns : 0;
+    return wait_ns;
 }

@@ -170,6 +170,24 @@ TIDY_TEST(stacks_without_use_go_back_to_the_pool)
     return 0;
 }
 
+static void dig_soon(void *arg)
+{
+    T_CODE(cor_sleep(COR_MICROSECOND), 0);
+    dig_once(arg);
+}
+
+/* The pass that was planned while the stacks were in use cannot tell that they no longer are: another must follow. */
+TIDY_TEST(stacks_left_between_passes_are_not_forgotten)
+{
+    (void)unused;
+    for (int i = 0; i < CORI_STACK_HOT_MAX; i++) {
+        T_CODE(cor_go(dig_soon, (void *)(uintptr_t)DEEP), 0);
+    }
+    T_CODE(cor_sleep(CORI_TIDY_NS * 3), 0);
+    T_EQ(cori_self_worker->hot_count, CORI_STACK_WARM);
+    return 0;
+}
+
 TIDY_TEST(stacks_in_use_now_and_then_stay)
 {
     (void)unused;
@@ -265,6 +283,7 @@ int main(void)
         cmocka_unit_test(task_parked_late_is_not_forgotten),
         cmocka_unit_test(idle_worker_is_left_alone_in_the_end),
         cmocka_unit_test(stacks_without_use_go_back_to_the_pool),
+        cmocka_unit_test(stacks_left_between_passes_are_not_forgotten),
         cmocka_unit_test(stacks_in_use_now_and_then_stay),
         cmocka_unit_test(tasks_may_end_during_a_pass),
         cmocka_unit_test(a_deep_crowd_gives_its_memory_back),
