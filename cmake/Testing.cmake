@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # How tests are registered. A C test is one file, one binary, and one ctest entry per number of workers:
 #   <label>.<folder>.<name>.w1 .w2 .w8   run with COR_WORKERS=1, 2, 8 and COR_POLLER=epoll
-#   <label>.<folder>.<name>.u.w1 .u.w2   those about connections and waiting once more, with COR_POLLER=io_uring
+#   <label>.<folder>.<name>.u.w1 .u.w2 .u.w8   those about connections and waiting once more, with COR_POLLER=io_uring
 # Lines at the top of a test file change that, each a comment of its own:
 #   /* test: workers=1,2 timeout=240 serial no-valgrind */   counts, seconds, not beside other tests, not under valgrind
 #   ... no-uring: not over io_uring
@@ -97,7 +97,7 @@ function(cor_add_c_test target name source)
   endforeach()
   cor_test_word(no_uring ${source} no-uring OFF)
   if(COR_HAVE_URING AND NOT no_uring AND name MATCHES "^(net|contract|stress|unit\\.sched)\\.")
-    foreach(count IN ITEMS 1 2)
+    foreach(count IN ITEMS 1 2 8)
       if(count IN_LIST workers)
         add_test(NAME ${name}.u.w${count} COMMAND ${target})
         cor_test_properties(${name}.u.w${count} ${arg_LABEL} ${seconds} ${serial}
