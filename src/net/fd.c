@@ -166,8 +166,11 @@ static bool consume_read_signs(cori_slot *slot)
 /* The usual kinds without a call: see cori_sys_recv. */
 static inline ssize_t try_read(cori_slot *slot, void *buf, size_t size)
 {
-    if (cori_likely(slot->ops->try_read == cori_socket_receive && cori_rt.poll_ops->plain_receive)) {
-        return cori_sys_recv(slot->pollfd.fd, buf, size);
+    if (cori_likely(slot->ops->try_read == cori_socket_receive)) {
+        const cori_poll_ops *by = cori_rt.poll_ops;
+        return by->plain_receive
+                   ? cori_sys_recv(slot->pollfd.fd, buf, size)
+                   : by->receive(__atomic_load_n(&slot->pollfd.poller, __ATOMIC_ACQUIRE), &slot->pollfd, buf, size);
     }
     return slot->ops->try_read(slot, buf, size);
 }

@@ -219,11 +219,16 @@ static cori_event *read_mail(cori_uring *poller, cori_event *event, const cori_e
     return event;
 }
 
+static cori_pollfd *pollfd_of(uint64_t tag)
+{
+    uint64_t address = tag & ((UINT64_C(1) << CORI_URING_POINTER_BITS) - 1) & ~(uint64_t)CORI_URING_OP_MASK;
+    return (cori_pollfd *)(uintptr_t)address;
+}
+
 /* The state a completion is of; NULL if that is gone. */
 static uring_fd *state_of_tag(const cori_uring *poller, uint64_t tag)
 {
-    cori_pollfd *pollfd = (cori_pollfd *)(uintptr_t)(tag & ((UINT64_C(1) << CORI_URING_POINTER_BITS) - 1) &
-                                                     ~(uint64_t)CORI_URING_OP_MASK);
+    cori_pollfd *pollfd = pollfd_of(tag);
     bool current =
         pollfd != NULL &&
         __atomic_load_n(&pollfd->generation, __ATOMIC_ACQUIRE) == (uint16_t)(tag >> CORI_URING_POINTER_BITS) &&
@@ -277,13 +282,31 @@ static cori_event *complete(cori_uring *poller, const struct io_uring_cqe *cqe, 
     return direction >= 0 ? add_event(event, state->pollfd, direction) : event;
 }
 
+/* Fetches what the completions after the one at `head` will need: the next one's state, and the pollfd of that behind. */
+static inline __attribute__((always_inline)) void prefetch_next(const struct io_uring_cq *cq, unsigned head,
+                                                                unsigned tail)
+{
+    if (tail - head > 2) {
+        const cori_pollfd *next = pollfd_of(cq->cqes[(head + 1) & cq->ring_mask].user_data);
+        __builtin_prefetch(pollfd_of(cq->cqes[(head + 2) & cq->ring_mask].user_data));
+        if (next != NULL) {
+            __builtin_prefetch(cori_uring_state(next));
+            __builtin_prefetch((void *)__atomic_load_n(&next->wait[CORI_READ], __ATOMIC_RELAXED)); /* will be woken */
+        }
+    }
+}
+
 static cori_event *harvest(cori_uring *poller, cori_event *event, const cori_event *end)
 {
-    struct io_uring_cqe *cqe;
-    while (event < end && io_uring_peek_cqe(&poller->ring, &cqe) == 0) {
-        struct io_uring_cqe copy = *cqe;
-        io_uring_cqe_seen(&poller->ring, cqe); /* at once: completing may enter the ring, which wants room */
-        if (copy.user_data == CORI_URING_KICK) {
+    const struct io_uring_cq *cq = &poller->ring.cq;
+    unsigned head = *cq->khead;
+    unsigned tail;
+    while (event < end && (tail = io_uring_smp_load_acquire(cq->ktail)) != head) {
+        prefetch_next(cq, head, tail);
+        struct io_uring_cqe copy = cq->cqes[head & cq->ring_mask];
+        io_uring_cq_advance(&poller->ring, 1); /* at once: completing may enter the ring, which wants room */
+        head++;
+        if (cori_unlikely(copy.user_data == CORI_URING_KICK)) {
             poller->kicked = true;
             poller->kick_armed = (copy.flags & IORING_CQE_F_MORE) != 0;
         } else if (copy.user_data != CORI_URING_NONE) {
@@ -342,7 +365,10 @@ static void uring_stop(cori_poller *base)
     cori_uring *poller = (cori_uring *)base;
     cori_event events[CORI_POLL_EVENTS];
     cori_uring_cancel(poller, -1);
-    while (harvest(poller, events, events + CORI_POLL_EVENTS) != events) {}
+    while (io_uring_cq_ready(&poller->ring) > 0 || io_uring_cq_has_overflow(&poller->ring)) {
+        (void)harvest(poller, events, events + CORI_POLL_EVENTS);
+        (void)io_uring_submit_and_get_events(&poller->ring);
+    }
     cori_uring_own = NULL;
     __atomic_store_n(&poller->stopped, 1, __ATOMIC_RELEASE);
 }

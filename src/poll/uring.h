@@ -4,11 +4,13 @@
 #define CORI_POLL_URING_H
 
 #include "base/limits.h"
+#include "base/platform.h"
 #include "poll/poll.h"
 
 #include <liburing.h>
 
-enum { CORI_URING_NO_BUFFER = 0xffff };
+/* Buffers begin in different sets of the cache. */
+enum { CORI_URING_NO_BUFFER = 0xffff, CORI_URING_STRIDE = CORI_URING_BUFFER_BYTES + 192 };
 /* User data of the requests that are on no descriptor of a connection. */
 enum { CORI_URING_NONE = 0, CORI_URING_KICK = 4 };
 
@@ -87,9 +89,32 @@ void cori_uring_cancel(cori_uring *poller, int fd);
 /* Ends the request of a descriptor whose queue holds enough; armed again when somebody waits. Owner only. */
 void cori_uring_enough(cori_uring *poller, cori_uring_fd *state, enum cori_uring_op op);
 
-/* The bytes of a buffer; gives an empty one back to the kernel, the owner at once and others by way of it. */
-char *cori_uring_buffer(const cori_uring *poller, uint16_t id);
-void cori_uring_give_back(cori_uring *poller, uint16_t id);
+/* The bytes of a buffer. */
+static inline char *cori_uring_buffer(const cori_uring *poller, uint16_t id)
+{
+    return poller->buffers + (size_t)id * CORI_URING_STRIDE;
+}
+
+/* Lends a buffer to the kernel. Owner only. */
+static inline void cori_uring_lend(cori_uring *poller, uint16_t id)
+{
+    io_uring_buf_ring_add(poller->buffer_ring, cori_uring_buffer(poller, id), CORI_URING_BUFFER_BYTES, id,
+                          io_uring_buf_ring_mask(CORI_URING_BUFFERS), 0);
+    io_uring_buf_ring_advance(poller->buffer_ring, 1);
+}
+
+/* Gives an empty buffer back by way of the owner; any thread. */
+void cori_uring_return(cori_uring *poller, uint16_t id);
+
+static inline void cori_uring_give_back(cori_uring *poller, uint16_t id)
+{
+    if (cori_likely(cori_uring_own == poller)) {
+        cori_uring_lend(poller, id);
+    } else {
+        cori_uring_return(poller, id);
+    }
+}
+
 /* Owner only: hands to the kernel what others gave back. */
 void cori_uring_take_returned(cori_uring *poller);
 

@@ -18,7 +18,6 @@
 enum {
     SQ_ENTRIES = 256,
     CQ_ENTRIES = 4096,
-    BUFFER_STRIDE = CORI_URING_BUFFER_BYTES + 192,
     SQE_TRIES = 3,
     RING_BYTES = 65536, /* whole pages, whatever their size */
 };
@@ -26,24 +25,8 @@ _Static_assert(CORI_URING_BUFFERS * sizeof(struct io_uring_buf) <= RING_BYTES, "
 
 __thread cori_uring *cori_uring_own;
 
-char *cori_uring_buffer(const cori_uring *poller, uint16_t id)
+void cori_uring_return(cori_uring *poller, uint16_t id)
 {
-    return poller->buffers + (size_t)id * BUFFER_STRIDE;
-}
-
-static void recycle(cori_uring *poller, uint16_t id)
-{
-    io_uring_buf_ring_add(poller->buffer_ring, cori_uring_buffer(poller, id), CORI_URING_BUFFER_BYTES, id,
-                          io_uring_buf_ring_mask(CORI_URING_BUFFERS), 0);
-    io_uring_buf_ring_advance(poller->buffer_ring, 1);
-}
-
-void cori_uring_give_back(cori_uring *poller, uint16_t id)
-{
-    if (cori_uring_own == poller) {
-        recycle(poller, id);
-        return;
-    }
     uint32_t head = __atomic_load_n(&poller->returned, __ATOMIC_RELAXED);
     do {
         poller->next[id] = (uint16_t)head;
@@ -58,7 +41,7 @@ void cori_uring_take_returned(cori_uring *poller)
     uint32_t id = __atomic_exchange_n(&poller->returned, CORI_URING_NO_BUFFER, __ATOMIC_ACQUIRE);
     while (id != CORI_URING_NO_BUFFER) {
         uint32_t next = poller->next[id];
-        recycle(poller, (uint16_t)id);
+        cori_uring_lend(poller, (uint16_t)id);
         id = next;
     }
 }
@@ -137,7 +120,7 @@ static int make_ring(cori_uring *poller)
 
 static int make_buffers(cori_uring *poller)
 {
-    poller->buffers = aligned_alloc(RING_BYTES, (CORI_URING_BUFFERS * BUFFER_STRIDE / RING_BYTES + 1) * RING_BYTES);
+    poller->buffers = aligned_alloc(RING_BYTES, (CORI_URING_BUFFERS * CORI_URING_STRIDE / RING_BYTES + 1) * RING_BYTES);
     poller->buffer_ring = aligned_alloc(RING_BYTES, RING_BYTES);
     if (poller->buffers == NULL || poller->buffer_ring == NULL) {
         return -ENOMEM;
@@ -147,7 +130,7 @@ static int make_buffers(cori_uring *poller)
     io_uring_buf_ring_init(poller->buffer_ring);
     int rc = io_uring_register_buf_ring(&poller->ring, &registration, 0);
     for (uint16_t id = 0; id < CORI_URING_BUFFERS && rc == 0; id++) {
-        recycle(poller, id);
+        cori_uring_lend(poller, id);
     }
     return rc;
 }
