@@ -33,6 +33,8 @@ enum cori_sys_call {
     CORI_SYS_GETSOCKNAME,
     CORI_SYS_EPOLL_CTL,
     CORI_SYS_EPOLL_WAIT,
+    CORI_SYS_URING_SETUP, /* each try to make a ring */
+    CORI_SYS_URING_ENTRY, /* each wish for an entry in it */
     CORI_SYS_MMAP,
 };
 

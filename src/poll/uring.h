@@ -67,6 +67,13 @@ static inline uint64_t cori_uring_tag(const cori_pollfd *pollfd, enum cori_uring
     return (uint64_t)(uintptr_t)pollfd | (uint64_t)pollfd->generation << CORI_URING_POINTER_BITS | (uint64_t)op;
 }
 
+/* How large rings are made; a test may set it to less while no cor_run is active. */
+typedef struct cori_uring_size {
+    unsigned entries, completions;
+    uint16_t buffers; /* at most CORI_URING_BUFFERS */
+} cori_uring_size;
+extern cori_uring_size cori_uring_size_now;
+
 /* The poller whose ring this thread may enter. */
 extern __thread cori_uring *cori_uring_own;
 

@@ -16,13 +16,12 @@
 #include <unistd.h>
 
 enum {
-    SQ_ENTRIES = 256,
-    CQ_ENTRIES = 4096,
     SQE_TRIES = 3,
     RING_BYTES = 65536, /* whole pages, whatever their size */
 };
 _Static_assert(CORI_URING_BUFFERS * sizeof(struct io_uring_buf) <= RING_BYTES, "the buffer ring must fit");
 
+cori_uring_size cori_uring_size_now = {.entries = 256, .completions = 4096, .buffers = CORI_URING_BUFFERS};
 __thread cori_uring *cori_uring_own;
 
 void cori_uring_return(cori_uring *poller, uint16_t id)
@@ -48,6 +47,9 @@ void cori_uring_take_returned(cori_uring *poller)
 
 struct io_uring_sqe *cori_uring_sqe(cori_uring *poller)
 {
+    if (cori_sys_faulted(CORI_SYS_URING_ENTRY) != 0) {
+        return NULL;
+    }
     struct io_uring_sqe *sqe = io_uring_get_sqe(&poller->ring);
     for (int i = 0; i < SQE_TRIES && sqe == NULL; i++) {
         (void)io_uring_submit_and_get_events(&poller->ring);
@@ -111,8 +113,9 @@ static int make_ring(cori_uring *poller)
     int rc = -EINVAL;
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]) && rc == -EINVAL; i++) {
         struct io_uring_params params = {.flags = flags[i] | IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE,
-                                         .cq_entries = CQ_ENTRIES};
-        rc = io_uring_queue_init_params(SQ_ENTRIES, &poller->ring, &params);
+                                         .cq_entries = cori_uring_size_now.completions};
+        rc = cori_sys_faulted(CORI_SYS_URING_SETUP);
+        rc = rc == 0 ? io_uring_queue_init_params(cori_uring_size_now.entries, &poller->ring, &params) : rc;
         poller->deferred = (flags[i] & IORING_SETUP_DEFER_TASKRUN) != 0;
     }
     return rc;
@@ -129,7 +132,7 @@ static int make_buffers(cori_uring *poller)
                                             .ring_entries = CORI_URING_BUFFERS};
     io_uring_buf_ring_init(poller->buffer_ring);
     int rc = io_uring_register_buf_ring(&poller->ring, &registration, 0);
-    for (uint16_t id = 0; id < CORI_URING_BUFFERS && rc == 0; id++) {
+    for (uint16_t id = 0; id < cori_uring_size_now.buffers && rc == 0; id++) {
         cori_uring_lend(poller, id);
     }
     return rc;
