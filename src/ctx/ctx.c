@@ -3,6 +3,7 @@
 #include "ctx/ctx.h"
 
 #include <pthread.h>
+#include <signal.h>
 
 void cori_ctx_init_thread(cori_ctx *ctx)
 {
@@ -23,3 +24,22 @@ void cori_ctx_init_thread(cori_ctx *ctx)
     ctx->fiber = __tsan_get_current_fiber();
 #endif
 }
+
+#if CORI_TSAN
+static __thread sigset_t held; /* this thread's mask before the switch that is under way */
+
+void cori_ctx_hold_signals(void)
+{
+    sigset_t all;
+    (void)sigfillset(&all);
+    (void)sigdelset(&all, SIGSEGV); /* a stack that overflows right here is still reported */
+    (void)pthread_sigmask(SIG_BLOCK, &all, &held);
+}
+
+void cori_ctx_let_signals(void)
+{
+    /* TSan prepares a fiber for signals in a call that it knows, and would lose one that came meanwhile: so now. */
+    (void)pthread_kill(pthread_self(), 0);
+    (void)pthread_sigmask(SIG_SETMASK, &held, NULL);
+}
+#endif

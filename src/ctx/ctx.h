@@ -74,6 +74,16 @@ static inline void cori_ctx_drop(cori_ctx *ctx)
     (void)ctx;
 }
 
+#if CORI_TSAN
+/*
+ * TSan keeps a signal for the fiber that it found running until that fiber calls something that TSan knows: if it parks
+ * first, perhaps for ever. So no signal arrives while a switch is under way, and what has arrived before is handled
+ * before: pthread_sigmask does both, since it is itself such a call.
+ */
+void cori_ctx_hold_signals(void);
+void cori_ctx_let_signals(void);
+#endif
+
 /* Tells the sanitizers that `self` (the running context) is left for `next`. */
 static inline void cori_ctx_departs(cori_ctx *self, const cori_ctx *next, bool ending)
 {
@@ -81,6 +91,7 @@ static inline void cori_ctx_departs(cori_ctx *self, const cori_ctx *next, bool e
     __sanitizer_start_switch_fiber(ending ? NULL : &self->fake_stack, next->stack_low, next->stack_size);
 #endif
 #if CORI_TSAN
+    cori_ctx_hold_signals();
     __tsan_switch_to_fiber(next->fiber, 0);
 #endif
     (void)self;
@@ -88,11 +99,14 @@ static inline void cori_ctx_departs(cori_ctx *self, const cori_ctx *next, bool e
     (void)ending;
 }
 
-/* Must be the first thing a new context does: tells ASan that the switch has arrived. */
+/* Must be the first thing a new context does: tells the sanitizers that the switch has arrived. */
 static inline void cori_ctx_arrived(cori_ctx *self)
 {
 #if CORI_ASAN
     __sanitizer_finish_switch_fiber(self->fake_stack, NULL, NULL);
+#endif
+#if CORI_TSAN
+    cori_ctx_let_signals();
 #endif
     (void)self;
 }
