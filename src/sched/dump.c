@@ -169,8 +169,8 @@ static void on_quit(int number)
 }
 
 /*
- * TSan keeps a signal for the fiber that it found running, and runs the handler when that fiber goes on: for a task
- * that parks at this moment, perhaps never. So there the signal is sent again; a handler out of turn does nothing.
+ * TSan may lose a signal that arrives while it prepares a new thread for signals, and it handles signals in calls that
+ * it knows. So there the signal is sent again, which is such a call; a handler out of turn does nothing.
  */
 static void signal_again(void)
 {
@@ -184,7 +184,7 @@ static void wait_idle(void)
 {
     for (unsigned round = 1; __atomic_load_n(&dump.active, __ATOMIC_ACQUIRE) != 0; round++) {
         (void)sched_yield();
-        if (CORI_TSAN && round % 1024 == 0) {
+        if (CORI_TSAN && round % 16 == 0) {
             signal_again();
         }
     }

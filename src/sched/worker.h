@@ -25,6 +25,7 @@
 
 #include <coracle/task.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 
 typedef struct cori_runq {
@@ -96,12 +97,12 @@ typedef struct cori_runtime {
     bool solo; /* one worker: no other thread to share with */
     bool foreign_wakeups;
     bool no_sigquit_dump, no_overflow_report;
-    uint32_t stop;        /* atomic: main_task has returned, or deadlock */
-    uint32_t deadlock;    /* atomic */
-    uint32_t idle;        /* atomic: workers that sleep */
-    uint32_t watching;    /* atomic: an idle worker looks after the others' fresh queues */
-    uint64_t next_id;     /* atomic: hands out ranges of task numbers */
-    pthread_mutex_t gate; /* held by cor_run until worker threads may end */
+    uint32_t stop;     /* atomic: main_task has returned, or deadlock */
+    uint32_t deadlock; /* atomic */
+    uint32_t idle;     /* atomic: workers that sleep */
+    uint32_t watching; /* atomic: an idle worker looks after the others' fresh queues */
+    uint64_t next_id;  /* atomic: hands out ranges of task numbers */
+    sem_t gate;        /* posted for each worker thread when it may end */
     int (*main_task)(void *arg);
     void *main_arg;
     int main_result;
