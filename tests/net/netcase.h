@@ -157,7 +157,7 @@ static inline void go_on(int worker, cor_group *group, void (*task)(void *arg), 
 
 static inline void wait_for(cor_group *group)
 {
-    T_CODE(cor_group_wait(group, cor_after(SOON * (taskcase_is_slow() ? 3 : 1))), 0);
+    T_CODE(cor_group_wait(group, cor_after(SOON * taskcase_patience())), 0);
 }
 
 /* True while a task is parked in a call on the connection in this direction. */

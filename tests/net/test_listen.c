@@ -220,7 +220,7 @@ static int try_second_listen(const char *first_network, const char *first, const
 static void expect_second_listen(const char *first[2], const char *second[2], int code)
 {
     int rc = -EADDRINUSE;
-    for (int i = 0; i < 20 && rc == -EADDRINUSE && (i == 0 || code == 0); i++) {
+    for (int i = 0; i < 200 && rc == -EADDRINUSE && (i == 0 || code == 0); i++) {
         rc = try_second_listen(first[0], first[1], second[0], second[1]);
     }
     T_CODE(rc, code);

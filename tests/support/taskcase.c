@@ -56,6 +56,11 @@ bool taskcase_is_slow(void)
     return CORI_ASAN != 0 || CORI_TSAN != 0 || getenv("COR_VALGRIND") != NULL;
 }
 
+int taskcase_patience(void)
+{
+    return taskcase_is_slow() ? 6 : 2;
+}
+
 uint32_t taskcase_scale(uint32_t count)
 {
     uint32_t divisor = CORI_TSAN != 0 ? 50 : taskcase_is_slow() ? 10 : 1; /* TSan pays a millisecond for a stack */
