@@ -26,7 +26,7 @@ SERVERS = ("raw",) + OURS
 LEAST_IDLE = 100  # connections from which memory is measured: fewer do not show beside the process's own
 BASE = 1000  # connections that the cost of more is compared with
 QUICK = {"connections": (100, 1000), "tasks": (1000, 10000)}
-PLOTS = ("scale-cpu.svg", "scale-tasks.svg")
+PLOTS = {"scale-cpu.svg": "Server CPU per message by connections", "scale-tasks.svg": "Cost by number of tasks"}
 
 
 def arguments():
@@ -146,9 +146,9 @@ def draw(data, folder):
                            if count >= 10 and median(one, name, "server_us")] for name in SERVERS}
     tasks = {label: [(count, median(one, "tasks", value)) for count, one in counts(data, "tasks")]
              for label, value in (("echo over a pipe", "echo_ns"), ("wake", "wake_all_ns"), ("switch", "switch_ns"))}
-    drawn = (plot.lines(os.path.join(folder, PLOTS[0]), "Server CPU per echo of 64 B", "connections", "us", cost),
-             plot.lines(os.path.join(folder, PLOTS[1]), "Cost by number of tasks", "tasks", "ns", tasks))
-    return [name for name, made in zip(PLOTS, drawn) if made]
+    labels = (("connections", "us", cost), ("tasks", "ns", tasks))
+    return [name for (name, title), (x_label, y_label, series) in zip(PLOTS.items(), labels)
+            if plot.lines(os.path.join(folder, name), title, x_label, y_label, series)]
 
 
 def blocks(data, drawn):
@@ -158,7 +158,7 @@ def blocks(data, drawn):
         if counts(data, name):
             found[name] = make(data)
     for name in drawn:
-        found[name] = ["![%s](images/%s)" % (name.partition(".")[0], name)]
+        found[name.partition(".")[0]] = ["![%s](images/%s)" % (PLOTS[name], name)]
     return found
 
 
@@ -168,7 +168,7 @@ def write(folder, target):
         data = json.load(file)
     drawn = draw(data, folder)
     parts = blocks(data, drawn)
-    text = "\n\n".join("\n".join(lines) for name, lines in parts.items() if name not in drawn) + "\n"
+    text = "\n\n".join("\n".join(lines) for name, lines in parts.items() if name + ".svg" not in drawn) + "\n"
     with open(os.path.join(folder, "result.md"), "w", encoding="utf-8") as file:
         file.write(text)
     if target:
