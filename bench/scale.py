@@ -24,6 +24,7 @@ TASKS = (1000, 10000, 100000, 1000000)
 OURS = scenarios.OURS
 SERVERS = ("raw",) + OURS
 LEAST_IDLE = 100  # connections from which memory is measured: fewer do not show beside the process's own
+LEAST_KERNEL = 1000  # the same for the kernel's objects, which other programs use as well
 BASE = 1000  # connections that the cost of more is compared with
 QUICK = {"connections": (100, 1000), "tasks": (1000, 10000)}
 PLOTS = {"scale-cpu.svg": "Server CPU per message by connections", "scale-tasks.svg": "Cost by number of tasks"}
@@ -121,7 +122,7 @@ def memory_table(data):
         rows.append([
             format(count, ","), " / ".join("%.1f" % ((base + each * count) * 1e-6) if base else "-"
                                            for base, each in process),
-            both(one, "idle_bytes", "%.0f"), both(one, "table_bytes", "%.0f"), both(one, "kernel_bytes", "%.0f"),
+            both(one, "idle_bytes", "%.0f"), both(one, "table_bytes", "%.0f"), both(one, "kernel_bytes", "%.0f") if count >= LEAST_KERNEL else "-",
             both(one, "left_bytes", "%.1f", 1e-6)])
     return table(["connections", "process, MB", "process, bytes each", "page tables, bytes each",
                   "kernel's objects for both ends, bytes each", "left after all have closed, MB"], rows)
