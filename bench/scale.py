@@ -122,7 +122,8 @@ def memory_table(data):
         rows.append([
             format(count, ","), " / ".join("%.1f" % ((base + each * count) * 1e-6) if base else "-"
                                            for base, each in process),
-            both(one, "idle_bytes", "%.0f"), both(one, "table_bytes", "%.0f"), both(one, "kernel_bytes", "%.0f") if count >= LEAST_KERNEL else "-",
+            both(one, "idle_bytes", "%.0f"), both(one, "table_bytes", "%.0f"),
+            both(one, "kernel_bytes", "%.0f") if count >= LEAST_KERNEL else "-",
             both(one, "left_bytes", "%.1f", 1e-6)])
     return table(["connections", "process, MB", "process, bytes each", "page tables, bytes each",
                   "kernel's objects for both ends, bytes each", "left after all have closed, MB"], rows)
