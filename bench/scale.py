@@ -110,9 +110,9 @@ def echo_table(data):
             cost, at_base = median(one, name, "server_us"), base and median(base, name, "server_us")
             row += [shown("%.2f", cost), report.spread(report.ratios(one, name, "raw", "server_us"), "%.2f"),
                     "%.2f" % (cost / at_base) if cost and at_base else "-"]
-        rows.append(row + [both(one, "per_s", "%.0f"), both(one, "p99_us", "%.1f", 1e-3), " / ".join(
+        rows.append(row + [both(one, "per_s", "%.0f"), " / ".join(
             "%.0f" % max(report.figures(one, name, "starved"), default=0) for name in OURS)])
-    return table(heads + ["messages/s", "p99, ms", "starved"], rows)
+    return table(heads + ["messages/s", "starved"], rows)
 
 
 def memory_table(data):
