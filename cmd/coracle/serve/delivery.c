@@ -11,6 +11,35 @@
 /* How long a task without work stays: starting one costs more than waking one, but it keeps a page of stack. */
 #define LINGER_NS COR_SECOND
 
+void member_enlist(struct member *member, struct member **list)
+{
+    member->next = *list;
+    member->link = list;
+    if (*list != NULL) {
+        (*list)->link = &member->next;
+    }
+    *list = member;
+}
+
+void member_delist(struct member *member)
+{
+    *member->link = member->next;
+    if (member->next != NULL) {
+        member->next->link = member->link;
+    }
+}
+
+/* To another state, and into the list that goes with it, unless it has left. Under the lock. */
+static void change_state(struct member *member, writing_state state)
+{
+    bool idle = state == WRITING_NONE || state == WRITING_PARKED;
+    member->state = state;
+    if (!member->left) {
+        member_delist(member);
+        member_enlist(member, idle ? &member->room->idle : &member->room->busy);
+    }
+}
+
 __attribute__((noinline)) static void report_failure(struct member *member, int code)
 {
     char text[COR_ERROR_TEXT];
@@ -29,7 +58,7 @@ static void give_up(struct member *member, int code)
                                : code == -ENOMEM       ? "no_memory"
                                                        : "reset");
     }
-    member->state = WRITING_ENDED;
+    change_state(member, WRITING_ENDED);
     cor_mutex_unlock(&room->lock);
 }
 
@@ -68,7 +97,7 @@ static bool await_news(struct member *member)
 {
     struct room *room = member->room;
     cor_waitgroup_add(&member->news, 1);
-    member->state = WRITING_PARKED;
+    change_state(member, WRITING_PARKED);
     cor_mutex_unlock(&room->lock);
     int code = cor_waitgroup_wait(&member->news, cor_after(LINGER_NS));
     cor_mutex_lock(&room->lock);
@@ -76,10 +105,13 @@ static bool await_news(struct member *member)
         return true;
     }
     cor_waitgroup_done(&member->news); /* nobody has woken it: time is up, or it is cancelled */
-    member->state = WRITING_NONE;
-    if (code != COR_ETIMEOUT) {
-        member->state = WRITING_ENDED;
-        member_cut_off(member, "shutdown");
+    if (code == COR_ETIMEOUT) {
+        change_state(member, WRITING_NONE);
+    } else {
+        change_state(member, WRITING_ENDED);
+        if (!member->left) {
+            member_cut_off(member, "shutdown");
+        }
     }
     return false;
 }
@@ -112,12 +144,12 @@ static void write_news(void *arg)
 void member_wake(struct member *member)
 {
     if (member->state == WRITING_PARKED) {
-        member->state = WRITING;
+        change_state(member, WRITING);
         cor_waitgroup_done(&member->news);
     } else if (member->state == WRITING_NONE) {
-        member->state = WRITING;
+        change_state(member, WRITING);
         if (cor_group_go(&member->writer, write_news, member) < 0) {
-            member->state = WRITING_ENDED;
+            change_state(member, WRITING_ENDED);
             member_cut_off(member, "no_memory");
         }
     }

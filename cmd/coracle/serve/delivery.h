@@ -5,6 +5,10 @@
 
 #include "serve/room.h"
 
+/* Puts a member into a list of the room, or takes it out of the one it is in. Under the room's lock. */
+void member_enlist(struct member *member, struct member **list);
+void member_delist(struct member *member);
+
 /* Starts or wakes the writing task of a member that has none or a parked one. Under the room's lock. */
 void member_wake(struct member *member);
 

@@ -43,11 +43,7 @@ struct member *room_join(struct room *room, const struct session *session, const
         free(new);
         return NULL;
     }
-    new->next = room->first;
-    if (room->first != NULL) {
-        room->first->prev = new;
-    }
-    room->first = new;
+    member_enlist(new, &room->idle);
     cor_mutex_unlock(&room->lock);
     return new;
 }
@@ -63,6 +59,16 @@ static void open_gate(struct room *room)
     if (atomic_load(&room->awaited) != NULL) {
         atomic_store(&room->awaited, NULL);
         cor_waitgroup_done(&room->gate);
+    }
+}
+
+/* Has senders wait for a member, unless it has left `place` by now. Under the lock. */
+static void close_gate(struct room *room, struct member *slowest, uint64_t place)
+{
+    cor_waitgroup_add(&room->gate, 1);
+    atomic_store(&room->awaited, slowest);
+    if (atomic_load(&slowest->reader.place) != place) {
+        open_gate(room);
     }
 }
 
@@ -92,8 +98,9 @@ void member_moved(struct member *member)
 
 static void flush(struct room *room)
 {
-    for (struct member *member = room->first; member != NULL; member = member->next) {
-        if (member->state != WRITING && atomic_load(&member->reader.place) != room->log.end) {
+    for (struct member *member = room->idle, *next; member != NULL; member = next) {
+        next = member->next;
+        if (atomic_load(&member->reader.place) != room->log.end) {
             member_wake(member);
         }
     }
@@ -140,13 +147,12 @@ static bool give_up(struct member *member)
 }
 
 /*
- * How far the log may grow for this member's sake, if `size` bytes are to be added to it. A member that has heard
- * everything can always take one message, however long. *until: when to ask again if that is too little.
+ * How far the log may grow for the sake of a member at `place`, if `size` bytes are to be added to it. A member that
+ * has heard everything can always take one message, however long. *until: when to ask again if that is too little.
  */
-static uint64_t limit_of(struct member *member, size_t size, int64_t now, int64_t *until)
+static uint64_t limit_of(struct member *member, uint64_t place, size_t size, int64_t now, int64_t *until)
 {
     uint64_t outbox = member->room->options->outbox, end = member->room->log.end;
-    uint64_t place = atomic_load(&member->reader.place);
     uint64_t behind = end - place + size;
     if (place == end || behind <= outbox / 2) {
         member->watched_since = 0;
@@ -162,26 +168,25 @@ static uint64_t limit_of(struct member *member, size_t size, int64_t now, int64_
 /* Asks all members how far the log may grow; closes the gate if that is not enough for `size` bytes. Under the lock. */
 static void survey(struct room *room, size_t size)
 {
+    struct member *slowest = NULL, *lists[] = {room->busy, room->idle};
+    uint64_t clear_until = room->log.end + size + room->options->outbox / 2, slowest_place = 0;
     int64_t now = cor_now();
-    struct member *slowest = NULL;
-    uint64_t clear_until = room->log.end + size + room->options->outbox / 2;
-    for (struct member *member = room->first; member != NULL; member = member->next) {
-        int64_t until = 0;
-        uint64_t limit = member_cut(member) != NULL ? UINT64_MAX : limit_of(member, size, now, &until);
-        if (limit < clear_until) {
-            clear_until = limit;
-            slowest = member;
-            room->awaited_until = until;
+    for (int i = 0; i < 2; i++) {
+        for (struct member *member = lists[i]; member != NULL; member = member->next) {
+            int64_t until = 0;
+            uint64_t place = atomic_load(&member->reader.place);
+            uint64_t limit = member_cut(member) != NULL ? UINT64_MAX : limit_of(member, place, size, now, &until);
+            if (limit < clear_until) {
+                clear_until = limit;
+                slowest = member;
+                slowest_place = place;
+                room->awaited_until = until;
+            }
         }
     }
     room->clear_until = clear_until;
     if (room->log.end + size > clear_until) {
-        uint64_t place = atomic_load(&slowest->reader.place);
-        cor_waitgroup_add(&room->gate, 1);
-        atomic_store(&room->awaited, slowest);
-        if (atomic_load(&slowest->reader.place) != place) {
-            open_gate(room);
-        }
+        close_gate(room, slowest, slowest_place);
     }
 }
 
@@ -227,19 +232,6 @@ void room_tell(struct member *to, const char *line, size_t size)
     (void)add(to, true, line, size);
 }
 
-static void unlink_member(struct member *member)
-{
-    struct room *room = member->room;
-    if (member->prev != NULL) {
-        member->prev->next = member->next;
-    } else {
-        room->first = member->next;
-    }
-    if (member->next != NULL) {
-        member->next->prev = member->prev;
-    }
-}
-
 /* Has the writing task end: when all is written, or at once. Under the lock. */
 static void end_writing(struct member *member, bool drain)
 {
@@ -258,7 +250,7 @@ void room_leave(struct member *member, struct session *session, bool drain)
 {
     struct room *room = member->room;
     cor_mutex_lock(&room->lock);
-    unlink_member(member);
+    member_delist(member);
     if (atomic_load(&room->awaited) == member) {
         open_gate(room);
     }

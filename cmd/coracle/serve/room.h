@@ -13,8 +13,9 @@
  * No wake-up is lost. A writing task declares itself PARKED under the lock and after having found there that nothing
  * has been added; who adds does so under the lock and then, under the lock, wakes whom it finds PARKED. Writing tasks
  * that are busy are not woken: before they park, they look.
- * A sender that is held up names the member it waits for in `awaited`, then looks at its place again; that member
- * changes its place, then looks at `awaited` (both sequentially consistent): one of them sees the other.
+ * A sender that is held up names the member it waits for in `awaited`, then looks whether that is still at the place
+ * that was too far behind; the member changes its place, then looks at `awaited` (both sequentially consistent): one of
+ * them sees the other.
  */
 #ifndef CORACLE_CMD_SERVE_ROOM_H
 #define CORACLE_CMD_SERVE_ROOM_H
@@ -28,7 +29,7 @@ struct room {
     cor_mutex lock;
     const serve_options *options;
     struct msg_log log;               /* guard: the lock, where msglog.h asks for one */
-    struct member *first;             /* guard: the lock */
+    struct member *busy, *idle;       /* guard: the lock; those WRITING or ENDED, and the others */
     uint64_t clear_until;             /* guard: the lock; up to here the log may grow without asking the members */
     _Atomic(struct member *) awaited; /* changed under the lock; whom senders wait for; NULL: nobody */
     int64_t awaited_until;            /* guard: the lock; when to ask again; 0: when it has moved */
@@ -42,7 +43,8 @@ typedef enum writing_state { WRITING_NONE, WRITING, WRITING_PARKED, WRITING_ENDE
 struct member {
     alignas(64) struct msg_reader reader; /* the writing task's; of room_join and room_leave when there is none */
     struct room *room;
-    struct member *next;       /* guard: the lock; prev too */
+    struct member *next;       /* guard: the lock; in one of the room's lists */
+    struct member **link;      /* guard: the lock; what points to it there */
     cor_waitgroup news;        /* guard: the lock; 1 while WRITING_PARKED, else 0 */
     writing_state state;       /* guard: the lock */
     bool left;                 /* guard: the lock; the writing task ends when all is written */
@@ -50,7 +52,6 @@ struct member {
     _Atomic(const char *) cut; /* changed under the lock; why it is to leave: a reason; NULL: it is not */
     struct session session;    /* a copy: what the writing task writes to and counts in */
     cor_group writer;          /* the writing task */
-    struct member *prev;
     int64_t watched_since; /* guard: the lock; when it was first seen too far behind at `watched_at`; 0: it is not */
     uint64_t watched_at;
     size_t own_size;
