@@ -62,35 +62,30 @@ size_t utf8_decode(const void *text, size_t size, uint32_t *rune)
     return length;
 }
 
-/* The same byte eight times. */
-#define EIGHT(byte) (UINT64_C(0x0101010101010101) * (byte))
-
-/* Not zero if one of eight bytes is below `limit`, at most 0x80: exact in telling whether, not which. */
-static inline uint64_t below(uint64_t bytes, unsigned char limit)
-{
-    return (bytes - EIGHT(limit)) & ~bytes & EIGHT(0x80);
-}
+/* Sixteen bytes that the compiler works on together, on any CPU. */
+typedef unsigned char sixteen __attribute__((vector_size(16)));
 
 static bool is_plain(unsigned char byte)
 {
     return byte >= 0x20 && byte < 0x7F && byte != '"' && byte != '\\';
 }
 
-static inline bool eight_plain(const unsigned char *text)
+static inline bool sixteen_plain(const unsigned char *text)
 {
-    uint64_t bytes;
+    sixteen bytes;
+    uint64_t halves[2];
     memcpy(&bytes, text, sizeof(bytes));
-    uint64_t other = (bytes & EIGHT(0x80)) | below(bytes, 0x20) | below(bytes ^ EIGHT('"'), 1) |
-                     below(bytes ^ EIGHT('\\'), 1) | below(bytes ^ EIGHT(0x7F), 1);
-    return other == 0;
+    sixteen other = (sixteen)((bytes < 0x20) | (bytes >= 0x7F) | (bytes == '"') | (bytes == '\\'));
+    memcpy(halves, &other, sizeof(halves));
+    return (halves[0] | halves[1]) == 0;
 }
 
 size_t utf8_plain(const void *text, size_t size)
 {
     const unsigned char *bytes = text;
     size_t count = 0;
-    while (size - count >= 8 && eight_plain(bytes + count)) {
-        count += 8;
+    while (size - count >= sizeof(sixteen) && sixteen_plain(bytes + count)) {
+        count += sizeof(sixteen);
     }
     while (count < size && is_plain(bytes[count])) {
         count++;

@@ -18,7 +18,7 @@ size_t utf8_decode(const void *text, size_t size, uint32_t *rune);
 
 /*
  * Counts the bytes at the start that are printable ASCII and neither a quotation mark nor a backslash: what stands for
- * itself everywhere. Nearly all text there ever is, so it is looked at eight bytes at a time.
+ * itself everywhere. Nearly all text there ever is, so it is looked at sixteen bytes at a time.
  */
 size_t utf8_plain(const void *text, size_t size);
 

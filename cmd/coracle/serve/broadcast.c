@@ -48,17 +48,17 @@ __attribute__((noinline)) static void show_message(const struct member *sender, 
     log_say("connection is connected from  %s", sender->address);
 }
 
-/* Writes "<address> says: <message>" LF; the caller frees it. */
+/* Writes "<address> says: <message>" LF; the caller frees it. What is safe keeps its size, nothing else does. */
 static char *compose(const struct member *sender, const char *text, size_t size, size_t *total)
 {
     const int keep = SAFE_KEEP_BACKSLASH | SAFE_KEEP_FORMAT;
-    size_t address_size = strlen(sender->address);
-    *total = address_size + strlen(SAYS) + safe_size(text, size, keep) + 1;
+    size_t address_size = strlen(sender->address), safe = safe_size(text, size, keep);
+    *total = address_size + strlen(SAYS) + safe + 1;
     char *line = malloc(*total);
     if (line != NULL) {
         char *end = mempcpy(line, sender->address, address_size);
         end = mempcpy(end, SAYS, strlen(SAYS));
-        end = safe_copy(end, text, size, keep);
+        end = safe == size ? mempcpy(end, text, size) : safe_copy(end, text, size, keep);
         *end = '\n';
     }
     return line;

@@ -41,8 +41,8 @@ static void test_plain_text(void **state)
     (void)state;
     for (int byte = 0; byte < 256; byte++) {
         bool plain = byte >= 0x20 && byte < 0x7F && byte != '"' && byte != '\\';
-        for (size_t at = 0; at < 19; at++) {
-            char text[19];
+        for (size_t at = 0; at < 43; at++) {
+            char text[43];
             memset(text, 'x', sizeof(text));
             text[at] = (char)byte;
             assert_int_equal(utf8_plain(text, sizeof(text)), plain ? sizeof(text) : at);
