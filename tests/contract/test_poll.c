@@ -97,13 +97,17 @@ static void fake_drain(int fd)
     fake_set_writable(fd, true);
 }
 
+#if COR_HAVE_URING
+#define URING_OPS &cori_poll_uring
+#else
+#define URING_OPS NULL /* these are skipped */
+#endif
+
 static const backend backends[] = {
     {&cori_poll_epoll, CORI_FD_PLAIN, real_open, real_feed, real_end, real_fill, real_drain},
     {&fake_poll_ops, CORI_FD_PLAIN, fake_open, fake_feed_text, fake_feed_end, fake_fill, fake_drain},
-#if COR_HAVE_URING
-    {&cori_poll_uring, CORI_FD_PLAIN, real_open, real_feed, real_end, real_fill, real_drain},
-    {&cori_poll_uring, CORI_FD_STREAM, tcp_open, real_feed, real_end, real_fill, real_drain},
-#endif
+    {URING_OPS, CORI_FD_PLAIN, real_open, real_feed, real_end, real_fill, real_drain},
+    {URING_OPS, CORI_FD_STREAM, tcp_open, real_feed, real_end, real_fill, real_drain},
 };
 enum { EPOLL, FAKE, URING, URING_STREAM };
 
