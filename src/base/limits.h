@@ -53,6 +53,8 @@
 #define CORI_URING_QUEUED_MAX 8
 /* Connections accepted ahead of who takes them before accepting is stopped; what came with them is kept, too. */
 #define CORI_URING_ACCEPTED_MAX 64
+/* States of closed descriptors that an io_uring keeps for the next ones. */
+#define CORI_URING_STATES_KEPT 64
 /* How long a queued task that never ran must have waited before an idle worker takes it from its worker, ns. */
 #define CORI_STEAL_AGE_NS 1000000
 /* The same for an idle worker that has its share already: it only rescues tasks from behind a computing one, ns. */

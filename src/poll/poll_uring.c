@@ -89,7 +89,7 @@ static void post(cori_uring *poller, uring_fd *state, unsigned what)
     }
     uring_fd *head = __atomic_load_n(&poller->mail, __ATOMIC_RELAXED);
     do {
-        state->mail_next = head;
+        state->next = head;
     } while (!__atomic_compare_exchange_n(&poller->mail, &head, state, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
     uring_kick(&poller->base);
 }
@@ -116,6 +116,30 @@ static int uring_arm(cori_poller *base, cori_pollfd *pollfd, int direction)
     return rc;
 }
 
+/* A new state, all zero; NULL: no memory. */
+static uring_fd *state_new(cori_uring *poller)
+{
+    uring_fd *state = cori_uring_own == poller ? poller->spare : NULL;
+    if (state == NULL) {
+        return calloc(1, sizeof(*state));
+    }
+    poller->spare = state->next;
+    poller->spare_count--;
+    *state = (uring_fd){0};
+    return state;
+}
+
+static void state_free(cori_uring *poller, uring_fd *state)
+{
+    if (cori_uring_own != poller || poller->spare_count >= CORI_URING_STATES_KEPT) {
+        free(state);
+        return;
+    }
+    state->next = poller->spare;
+    poller->spare = state;
+    poller->spare_count++;
+}
+
 /* Makes the kernel let go of the descriptor and frees its state, which nobody else can reach any more. */
 static void remove_now(cori_uring *poller, uring_fd *state)
 {
@@ -129,7 +153,7 @@ static void remove_now(cori_uring *poller, uring_fd *state)
     cori_uring_accepts_free(state);
     state->pollfd = NULL;
     if (__atomic_load_n(&state->mail, __ATOMIC_SEQ_CST) == 0) {
-        free(state);
+        state_free(poller, state);
     }
     __atomic_store_n(&pollfd->backend, NULL, __ATOMIC_SEQ_CST); /* its closer may go on */
 }
@@ -152,14 +176,14 @@ static bool uring_remove(cori_poller *base, cori_pollfd *pollfd, bool closing)
 
 static int uring_add(cori_poller *base, cori_pollfd *pollfd)
 {
-    (void)base;
+    cori_uring *poller = (cori_uring *)base;
     int fault = cori_sys_faulted(CORI_SYS_EPOLL_CTL);
-    uring_fd *state = fault == 0 ? calloc(1, sizeof(*state)) : NULL;
+    uring_fd *state = fault == 0 ? state_new(poller) : NULL;
     if (state == NULL) {
         return fault != 0 ? fault : -ENOMEM;
     }
     if (pollfd->kind == CORI_FD_ACCEPTS && cori_uring_accepts_new(state) < 0) {
-        free(state);
+        state_free(poller, state);
         return -ENOMEM;
     }
     state->head = state->tail = CORI_URING_NO_BUFFER;
@@ -182,7 +206,7 @@ static cori_event *answer(cori_uring *poller, uring_fd *state, cori_event *event
     unsigned what = __atomic_exchange_n(&state->mail, 0, __ATOMIC_SEQ_CST);
     unsigned later = 0;
     if (pollfd == NULL) {
-        free(state);
+        state_free(poller, state);
         return event;
     }
     if ((what & MAIL_REMOVE) != 0) {
@@ -212,7 +236,7 @@ static cori_event *read_mail(cori_uring *poller, cori_event *event, const cori_e
     }
     uring_fd *state = __atomic_exchange_n(&poller->mail, NULL, __ATOMIC_ACQUIRE);
     while (state != NULL) {
-        uring_fd *next = state->mail_next;
+        uring_fd *next = state->next;
         event = answer(poller, state, event, end);
         state = next;
     }
@@ -373,14 +397,20 @@ static void uring_stop(cori_poller *base)
     __atomic_store_n(&poller->stopped, 1, __ATOMIC_RELEASE);
 }
 
+static void free_all(uring_fd *list)
+{
+    while (list != NULL) {
+        uring_fd *next = list->next;
+        free(list);
+        list = next;
+    }
+}
+
 static void uring_close(cori_poller *base)
 {
     cori_uring *poller = (cori_uring *)base;
-    while (poller->mail != NULL) {
-        uring_fd *state = poller->mail;
-        poller->mail = state->mail_next;
-        free(state);
-    }
+    free_all(poller->mail);
+    free_all(poller->spare);
     cori_uring_free(poller);
 }
 

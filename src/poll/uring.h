@@ -28,6 +28,8 @@ typedef struct cori_uring {
     uint32_t length[CORI_URING_BUFFERS]; /* bytes received */
     uint32_t returned;                   /* atomic: stack of buffers emptied by other threads */
     struct cori_uring_fd *mail;          /* atomic: states with a request of another thread's, newest first */
+    struct cori_uring_fd *spare;         /* states to use again */
+    unsigned spare_count;
 } cori_uring;
 
 /* State of one registered descriptor. */
@@ -35,15 +37,15 @@ typedef struct cori_uring_fd {
     uint32_t spin;       /* guards the queue and its end; all else belongs to the owner */
     uint16_t head, tail; /* queue of filled buffers; CORI_URING_NO_BUFFER: empty */
     uint16_t queued;
-    bool receiving;               /* a receive is armed, or about to be; atomic */
-    bool ended;                   /* after the queue: the peer has closed */
-    int error;                    /* after the queue: -errno to report once */
-    uint32_t offset;              /* bytes of the head buffer already read */
-    bool armed_read, armed_write; /* a request is in the ring */
-    bool stopping;                /* what receives or accepts is being cancelled: enough is queued */
-    uint8_t mail;                 /* bits; atomic; not 0: in the mail list */
-    cori_pollfd *pollfd;          /* NULL: removed, and freed when the mail is read */
-    struct cori_uring_fd *mail_next;
+    bool receiving;                     /* a receive is armed, or about to be; atomic */
+    bool ended;                         /* after the queue: the peer has closed */
+    int error;                          /* after the queue: -errno to report once */
+    uint32_t offset;                    /* bytes of the head buffer already read */
+    bool armed_read, armed_write;       /* a request is in the ring */
+    bool stopping;                      /* what receives or accepts is being cancelled: enough is queued */
+    uint8_t mail;                       /* bits; atomic; not 0: in the mail list */
+    cori_pollfd *pollfd;                /* NULL: removed, and freed when the mail is read */
+    struct cori_uring_fd *next;         /* in the mail, or among the spare ones */
     struct cori_uring_accepts *accepts; /* connections accepted ahead; NULL if it accepts none */
 } cori_uring_fd;
 
