@@ -21,6 +21,9 @@ typedef struct cor_options {
     bool no_overflow_report; /* leave SIGSEGV alone (default: a stack overflow names its task, then the program dies) */
     bool foreign_wakeups;    /* threads of yours will use cor_go_foreign: being idle for ever is no deadlock */
     uint64_t seed;           /* of the scheduler's random choices; 0: from the kernel */
+    int64_t spin_ns;         /* how long a worker whose last wait was short looks for events in a busy loop before it
+                                sleeps, up to 1 s: quicker answers for a busy CPU; 0: COR_SPIN_US from the environment
+                                (in microseconds), else not at all */
 } cor_options;
 
 /* Attributes of one task for cor_go_with; all-zero means all defaults. */

@@ -38,6 +38,14 @@
  */
 #define CORI_POLL_INTERVAL_NS 50000
 #define CORI_POLL_ROUNDS 64
+/*
+ * Spinning before sleep: the most that an option may say, ns; the least time that one look at the poller takes, ns
+ * (bounds the looks where a clock stands still); and how many times the limit a wait may last and still be short: the
+ * thread's wake-up is part of it.
+ */
+#define CORI_SPIN_MAX_NS 1000000000
+#define CORI_SPIN_LOOK_NS 100
+#define CORI_SPIN_SHORT 2
 /* Operations that a task may finish without parking before it has to let others run. */
 #define CORI_OPS_BUDGET 128
 /* Cache lines of a task's stack that are fetched before its turn: about what a task parked in a read has in use. */

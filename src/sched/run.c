@@ -54,6 +54,18 @@ static int choose_workers(const cor_options *options)
     return *end == '\0' && count >= 1 && count <= CORI_WORKERS_MAX ? (int)count : -EINVAL;
 }
 
+/* The same for spinning; < 0: a bad one. */
+static int64_t choose_spin(const cor_options *options)
+{
+    const char *text = getenv("COR_SPIN_US");
+    if (options->spin_ns != 0 || text == NULL || text[0] == '\0') {
+        return options->spin_ns <= CORI_SPIN_MAX_NS ? options->spin_ns : -EINVAL;
+    }
+    char *end = NULL;
+    long us = strtol(text, &end, 10);
+    return *end == '\0' && us >= 0 && us <= CORI_SPIN_MAX_NS / 1000 ? us * INT64_C(1000) : -EINVAL;
+}
+
 static size_t stack_class(size_t size_bytes)
 {
     size_t rounded = CORI_STACK_MIN_BYTES;
@@ -67,13 +79,15 @@ static int read_options(const cor_options *options)
 {
     size_t stack = options->stack_size_bytes != 0 ? options->stack_size_bytes : CORI_STACK_DEFAULT_BYTES;
     int workers = choose_workers(options);
+    int64_t spin_ns = choose_spin(options);
     cori_rt.poll_ops = cori_poll_pick(options->poller);
-    if (workers < 1 || workers > CORI_WORKERS_MAX || stack > CORI_STACK_MAX_BYTES || options->blocking_threads < 0 ||
-        options->blocking_threads > CORI_BLOCKING_MAX || cori_rt.poll_ops == NULL) {
+    if (spin_ns < 0 || workers < 1 || workers > CORI_WORKERS_MAX || stack > CORI_STACK_MAX_BYTES ||
+        options->blocking_threads < 0 || options->blocking_threads > CORI_BLOCKING_MAX || cori_rt.poll_ops == NULL) {
         return -EINVAL;
     }
     cori_rt.worker_count = workers;
     cori_rt.solo = workers == 1;
+    cori_rt.spin_ns = spin_ns;
     cori_rt.stack_size_bytes = stack_class(stack);
     cori_rt.blocking_threads = options->blocking_threads != 0 ? options->blocking_threads : CORI_BLOCKING_DEFAULT;
     cori_rt.foreign_wakeups = options->foreign_wakeups;

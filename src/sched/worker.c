@@ -469,8 +469,11 @@ static void run_round(cori_worker *worker)
 /* Between two rounds: time, timers, events. */
 static void look_around(cori_worker *worker)
 {
+    if (worker->switches_left != CORI_ROUND_SWITCHES) {
+        cori_spin_found(worker, worker->now); /* a task from another worker's fresh queue */
+    }
     bool busy = has_work(worker);
-    if (busy || worker->timers.count > 0) {
+    if (busy || worker->timers.count > 0 || cori_rt.spin_ns > 0) {
         worker->now = cori_clock_now();
         fire_timers(worker);
         busy = has_work(worker);
@@ -478,7 +481,7 @@ static void look_around(cori_worker *worker)
     if (busy && worker->now - worker->polled < CORI_POLL_INTERVAL_NS && ++worker->unpolled < CORI_POLL_ROUNDS) {
         return;
     }
-    if (busy) {
+    if (busy || (cori_rt.spin_ns > 0 && cori_spin(worker))) {
         poll_events(worker, 0);
     } else {
         sleep_until_event(worker);
@@ -486,6 +489,9 @@ static void look_around(cori_worker *worker)
     worker->unpolled = 0;
     worker->now = worker->polled = cori_clock_now();
     fire_timers(worker);
+    if (cori_rt.spin_ns > 0 && has_work(worker)) {
+        cori_spin_found(worker, worker->now);
+    }
 }
 
 void cori_worker_run(cori_worker *worker)

@@ -47,6 +47,10 @@ typedef struct cori_worker {
     int64_t now;        /* the clock as of this round */
     int64_t polled;     /* when the poller was asked last */
     int unpolled;       /* rounds since then */
+    int64_t idle_since; /* when it ran out of work, 0: it has some; spin.c's, like what follows */
+    int64_t looks_left; /* of this spin */
+    bool spinning;      /* it is the one that cori_rt.spinning speaks of */
+    bool short_wait;    /* its last wait for work was short */
     cori_ctx scheduler; /* the thread's own stack */
     cori_task *ended;   /* in this round, to be released at its end */
     cori_task *hot;     /* finished stacks with their pages, last in first out */
@@ -94,12 +98,14 @@ typedef struct cori_runtime {
     const cori_poll_ops *poll_ops;
     size_t stack_size_bytes;
     int blocking_threads;
-    bool solo; /* one worker: no other thread to share with */
+    int64_t spin_ns; /* how long to look for events before sleeping; 0: not at all */
+    bool solo;       /* one worker: no other thread to share with */
     bool foreign_wakeups;
     bool no_sigquit_dump, no_overflow_report;
     uint32_t stop;     /* atomic: main_task has returned, or deadlock */
     uint32_t deadlock; /* atomic */
     uint32_t idle;     /* atomic: workers that sleep */
+    uint32_t spinning; /* atomic: a worker looks for events in a busy loop */
     uint32_t watching; /* atomic: an idle worker looks after the others' fresh queues */
     uint64_t next_id;  /* atomic: hands out ranges of task numbers */
     sem_t gate;        /* posted for each worker thread when it may end */
@@ -213,6 +219,11 @@ cori_task *cori_place_steal(cori_worker *worker);
 int64_t cori_place_watch(cori_worker *worker);
 /* The watcher has found something to run: passes the office on. */
 void cori_place_resign(cori_worker *worker);
+
+/* spin.c: for a worker that found work at `when`. */
+void cori_spin_found(cori_worker *worker, int64_t when);
+/* For a worker without work: true if it should look at its poller without waiting, false if it should sleep. */
+bool cori_spin(cori_worker *worker);
 
 /*
  * tidy.c: for a worker about to sleep: gives back a bounded piece of what is not needed any more; how long it may sleep

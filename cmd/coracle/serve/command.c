@@ -26,6 +26,8 @@ static const option_def defs[] = {
     {"workers", 'w', OPTION_COUNT, FIELD(workers), "N",
      "worker threads (default: COR_WORKERS, else one per usable core)", NULL, 1, 256},
     {"poller", 'p', OPTION_CHOICE, FIELD(poller), "NAME", "how to wait for the kernel", poller_names, 0, 0},
+    {"spin", 0, OPTION_DURATION, FIELD(spin), "D",
+     "look for events so long before sleeping (default: COR_SPIN_US, else 0)", NULL, 0, 0},
     {"max-conns", 'c', OPTION_COUNT, FIELD(max_conns), "N", "connections at a time (default: what descriptors allow)",
      NULL, 1, UINT32_MAX},
     {"max-line", 'l', OPTION_SIZE, FIELD(max_line), "BYTES", "longest line or JSON message (default 64k)", NULL, 16,
@@ -149,6 +151,7 @@ static int run_tasks(struct serve *serve)
     cor_options runtime = {
         .workers = (int)options->workers,
         .poller = options->poller < 0 ? NULL : poller_names[options->poller],
+        .spin_ns = options->spin < COR_SECOND ? options->spin : COR_SECOND,
     };
     int code = cor_run(start, serve, &runtime);
     if (code >= 0) {

@@ -27,6 +27,7 @@ typedef struct serve_options {
     size_t outbox;              /* bytes waiting per member of the room */
     int slow_policy;            /* a slow_policy */
     int64_t grace;              /* ns */
+    int64_t spin;               /* ns; 0: not, unless the environment says so */
     bool quiet;
     const char *reply; /* what ack answers */
     int log_format;    /* a log_format */
