@@ -506,11 +506,15 @@ def close_all(*peers):
         peer.close()
 
 
+_bound = []
+
+
 def closed_port():
-    """An address of the loopback on which nobody listens: bound once, then let go."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return "127.0.0.1:%d" % sock.getsockname()[1]
+    """An address of the loopback on which nobody listens, nor will: this process keeps it bound."""
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    _bound.append(sock)
+    return "127.0.0.1:%d" % sock.getsockname()[1]
 
 
 # --- the test case and the main of every file

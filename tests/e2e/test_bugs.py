@@ -11,9 +11,10 @@ import socket
 import threading
 import time
 
-from harness import (ACK_ANSWER, GREETING, REPLY, SOURCE, Case, Listener, Peer, close_all, closed_port, coracle,
-                     each_server, join, main, message, need_json, run_coracle, serve, settled_fds, text_address,
-                     told, wait_until)
+from harness import (ACK_ANSWER, GREETING, PATIENCE, REPLY, SOURCE, Case, Listener, Peer, close_all, closed_port,
+                     coracle, each_server, join, main, message, need_json, run_coracle, serve, settled_fds,
+                     text_address, told, wait_until)
+
 
 ASK = "What to send to the server? Type Q to quit.\n"
 FEW = 40  # descriptors
@@ -38,7 +39,7 @@ def out_of_descriptors(case, service, greeting=b""):
         with Peer(server.address()):  # something happens meanwhile
             before, begin = server.cpu_seconds(), time.monotonic()
             wait_until(lambda: time.monotonic() - begin > 1, "a second to pass")
-            case.assertLess(server.cpu_seconds() - before, 0.3, "it spins")
+            case.assertLess(server.cpu_seconds() - before, 0.3 * (time.monotonic() - begin), "it spins")
         for peer in peers:
             peer.close()
         with server.connect() as peer:
@@ -91,7 +92,7 @@ class S0(Case):
             for peer in (first, second, third):
                 self.assertEqual(peer.gone(), b"")
             self.assertGreater(time.monotonic() - begin, 0.25)
-            self.assertLess(time.monotonic() - begin, 5)
+            self.assertLess(time.monotonic() - begin, PATIENCE)
         server.wait_text("max_conns", name="err")
         self.assertBase(server, base)
         with server.connect() as peer:
@@ -245,7 +246,7 @@ class S1(Case):
                 late = run_coracle("dial", "--timeout", "500ms", listener.text)
                 self.assertEqual(late.code, 69, late.describe())
                 self.assertIn("dial tcp %s: i/o timeout" % listener.text, late.err)
-                self.assertLess(time.monotonic() - begin, 5)
+                self.assertLess(time.monotonic() - begin, PATIENCE)
             finally:
                 for sock in fill:
                     sock.close()
@@ -585,12 +586,12 @@ class S4(Case):
         """Red if a client may stay for ever without a word although a limit is set."""
         with server.connect() as peer:
             for _ in range(3):
+                begin = time.monotonic()
                 peer.send("x\n")
                 self.assertTrue(peer.line())
-            begin = time.monotonic()
             self.assertEqual(peer.gone(), b"")
             self.assertGreater(time.monotonic() - begin, 0.25)
-            self.assertLess(time.monotonic() - begin, 5)
+            self.assertLess(time.monotonic() - begin, PATIENCE)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import os
 import re
 import socket
 import tempfile
-import time
 
 from harness import (BIN, Case, Listener, Peer, Program, closed_port, coracle, main, need_json, run_coracle, serve,
                      text_address)
@@ -284,10 +283,8 @@ class Signals(Case):
             for kind in ("raw", "echo", "name", "get"):
                 with Listener() as listener, coracle("dial", "--as", kind, listener.text) as client:
                     peer = listener.accept()
-                    begin = time.monotonic()
                     client.signal(number)
                     self.assertIn(client.wait(), (128 + number, -number), client.describe())
-                    self.assertLess(time.monotonic() - begin, 5)
                     peer.close()
 
     def test_stdout_gone(self):

@@ -131,6 +131,18 @@ static inline size_t fill_up(cor_conn *conn)
     return total;
 }
 
+/* How long this thread was runnable without a CPU, because of other programs; 0 if the kernel does not tell. */
+static inline int64_t stolen_ns(void)
+{
+    long long ran_ns, waited_ns = 0;
+    FILE *file = fopen("/proc/thread-self/schedstat", "re");
+    if (file != NULL) {
+        waited_ns = fscanf(file, "%lld %lld", &ran_ns, &waited_ns) == 2 ? waited_ns : 0;
+        T_EQ(fclose(file), 0);
+    }
+    return waited_ns;
+}
+
 static inline void go_in(cor_group *group, void (*task)(void *arg), void *arg)
 {
     T_CODE(cor_group_go(group, task, arg), 0);

@@ -165,9 +165,9 @@ TASK_TEST(cleared_deadline_does_not_fire)
     T_CODE(cor_listener_set_deadline(listener, 0), 0);
     go_on(1, &acceptors, accept_until_closed, listener);
     T_ACCEPTING(listener);
-    T_CODE(cor_listener_set_deadline(listener, cor_after(10 * COR_MILLISECOND)), 0);
+    T_CODE(cor_listener_set_deadline(listener, cor_after(50 * COR_MILLISECOND)), 0);
     T_CODE(cor_listener_set_deadline(listener, 0), 0);
-    T_CODE(cor_sleep(30 * COR_MILLISECOND), 0);
+    T_CODE(cor_sleep(65 * COR_MILLISECOND), 0);
     T_ASSERT(somebody_waits(listener, CORI_KIND_LISTENER, CORI_READ));
     T_CODE(cor_listener_close(listener), 0);
     wait_for(&acceptors);

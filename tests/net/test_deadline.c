@@ -110,13 +110,15 @@ TASK_TEST(deadline_moved_closer)
 
 static void cleared(waiting *of, cor_group *task)
 {
-    T_CODE(set_deadline(of, cor_after(100 * COR_MILLISECOND)), 0);
+    int64_t deadline = cor_after(50 * COR_MILLISECOND);
+    T_CODE(set_deadline(of, deadline), 0);
     T_CODE(set_deadline(of, 0), 0);
-    T_CODE(cor_sleep(130 * COR_MILLISECOND), 0);
-    T_EQ(returned(of), 0);
+    bool in_time = cor_now() < deadline; /* else this machine was too busy for the test to mean anything */
+    T_CODE(cor_sleep(65 * COR_MILLISECOND), 0);
+    T_ASSERT(returned(of) == 0 || !in_time);
     T_CODE(cor_close(of->conn), 0);
     wait_for(task);
-    T_CODE(of->result, COR_ECLOSED);
+    T_ASSERT(of->result == COR_ECLOSED || !in_time);
 }
 
 /* N153 */
@@ -189,7 +191,7 @@ TASK_TEST(timed_out_write_tells_its_count)
     free(bytes);
 }
 
-/* N157: one attempt of several is at most 10 % late, none is early. */
+/* N157: one attempt of several is at most 10 % late, not counting waits for a CPU; none is early. */
 TASK_TEST(deadlines_are_punctual)
 {
     enum { LENGTH_NS = 50000000 };
@@ -197,12 +199,13 @@ TASK_TEST(deadlines_are_punctual)
     cor_conn *a, *b;
     char byte;
     make_pair(KIND_TCP, &a, &b);
-    for (int i = 0; i < 10; i++) {
-        int64_t start = cor_now();
+    for (int i = 0; i < 10 && best_ns > LENGTH_NS / 10 * 11; i++) {
+        int64_t stolen_before_ns = stolen_ns(), start = cor_now();
         T_CODE(cor_set_read_deadline(a, start + LENGTH_NS), 0);
         T_CODE(cor_read(a, &byte, 1), COR_ETIMEOUT);
         int64_t took_ns = cor_now() - start;
         T_REQUIRE(took_ns >= LENGTH_NS, "after %jd ns", (intmax_t)took_ns);
+        took_ns -= stolen_ns() - stolen_before_ns;
         best_ns = took_ns < best_ns ? took_ns : best_ns;
     }
     T_REQUIRE(taskcase_is_slow() || best_ns <= LENGTH_NS / 10 * 11, "at best after %jd ns", (intmax_t)best_ns);
@@ -307,7 +310,7 @@ TASK_TEST_WITH(close_beats_the_deadline, &one_worker)
 /* N164 */
 static void write_slowly(void *arg)
 {
-    for (int i = 0; i < 120; i++) {
+    for (int i = 0; i < 36; i++) {
         T_CODE(cor_sleep(10 * COR_MILLISECOND), 0);
         write_all(arg, "x", 1);
     }
@@ -320,15 +323,17 @@ TASK_TEST(idle_timeout_that_is_extended)
     cor_group writer = {0};
     char byte;
     ssize_t count;
-    int64_t start = cor_now();
+    int64_t start = cor_now(), deadline;
     make_pair(KIND_TCP, &a, &b);
     go_in(&writer, write_slowly, a);
     do {
-        T_CODE(cor_set_read_deadline(b, cor_after(COR_SECOND)), 0);
+        deadline = cor_after(300 * COR_MILLISECOND);
+        T_CODE(cor_set_read_deadline(b, deadline), 0);
         count = cor_read(b, &byte, 1);
-    } while (count == 1);
+        T_ASSERT(count != COR_ETIMEOUT || cor_now() >= deadline); /* this machine stood still for so long */
+    } while (count == 1 || count == COR_ETIMEOUT);
     T_CODE(count, 0);
-    T_ASSERT(cor_now() - start >= 1200 * COR_MILLISECOND);
+    T_ASSERT(cor_now() - start >= 360 * COR_MILLISECOND);
     wait_for(&writer);
     T_CODE(cor_close(b), 0);
 }

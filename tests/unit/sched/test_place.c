@@ -119,18 +119,25 @@ static void be_short(void *arg)
     add(&ended);
 }
 
-/* Tasks that end at once stay where they were made as long as that worker gets to them. */
+/*
+ * Tasks that end at once stay where they were made as long as that worker gets to them. When the machine takes its
+ * thread away for long enough, the other worker may help out: so the best of five counts.
+ */
 TASK_TEST_WITH(short_tasks_are_not_sent_around, &two_workers)
 {
-    for (uint32_t i = 1; i <= 1000; i++) {
-        T_CODE(cor_go(be_short, NULL), 0);
-        while (load(&ended) < i) {
-            cor_yield();
+    uint32_t best = 0;
+    for (int attempt = 0; attempt < 5 && best < 700; attempt++) {
+        uint32_t before = load(&per_worker[cor_worker_id()]), ended_before = load(&ended);
+        for (uint32_t i = 1; i <= 1000; i++) {
+            T_CODE(cor_go(be_short, NULL), 0);
+            while (load(&ended) - ended_before < i) {
+                cor_yield();
+            }
         }
+        uint32_t here = load(&per_worker[cor_worker_id()]) - before;
+        best = here > best ? here : best;
     }
-    uint32_t here = load(&per_worker[cor_worker_id()]);
-    /* When the machine takes the thread away for long enough, the other worker may help out. */
-    T_REQUIRE(here >= 700 || taskcase_is_slow(), "%u of 1000 ran here", here);
+    T_REQUIRE(best >= 700 || taskcase_is_slow(), "at best %u of 1000 ran here", best);
 }
 
 static void compute(void *arg)
@@ -227,14 +234,19 @@ static void compute_briefly(void *arg)
     add(&ended);
 }
 
+/* Both must have run for it: on one busy CPU the second worker may sleep through an attempt. */
 TASK_TEST_WITH(computing_tasks_share_the_workers, &two_workers)
 {
-    for (int i = 0; i < 40; i++) {
-        T_CODE(cor_go(compute_briefly, NULL), 0);
+    bool shared = false;
+    for (uint32_t attempt = 1; attempt <= 5 && !shared; attempt++) {
+        memset(per_worker, 0, sizeof(per_worker));
+        for (int i = 0; i < 40; i++) {
+            T_CODE(cor_go(compute_briefly, NULL), 0);
+        }
+        T_EVENTUALLY(load(&ended) == 40 * attempt, 20 * COR_SECOND);
+        shared = load(&per_worker[0]) >= 8 && load(&per_worker[1]) >= 8;
     }
-    T_EVENTUALLY(load(&ended) == 40, 20 * COR_SECOND);
-    T_REQUIRE(load(&per_worker[0]) >= 8 && load(&per_worker[1]) >= 8, "%u and %u", load(&per_worker[0]),
-              load(&per_worker[1]));
+    T_REQUIRE(shared, "%u and %u", load(&per_worker[0]), load(&per_worker[1]));
 }
 
 TASK_TEST_WITH(one_worker_has_them_all, &one_worker)

@@ -51,7 +51,7 @@ TASK_TEST(sleep_of_nothing_returns_at_once)
         T_CODE(cor_sleep(-1), 0);
         T_CODE(cor_sleep(INT64_MIN), 0);
     }
-    T_ASSERT(cor_now() - before < COR_SECOND);
+    T_ASSERT(cor_now() - before < 20 * COR_SECOND);
 }
 
 static int wake_order[500];
@@ -155,7 +155,7 @@ TASK_TEST_WITH(busy_pair_starves_no_timer, &one_worker)
         int64_t before = cor_now();
         T_CODE(cor_sleep(COR_MILLISECOND), 0);
         int64_t slept_ns = cor_now() - before;
-        T_REQUIRE(slept_ns < 500 * COR_MILLISECOND, "1 ms took %jd ns", (intmax_t)slept_ns);
+        T_REQUIRE(slept_ns < 20 * COR_SECOND, "1 ms took %jd ns", (intmax_t)slept_ns);
     }
     stop_busy_pair(0);
 }
@@ -165,7 +165,7 @@ TASK_TEST_WITH(busy_pair_starves_no_new_task, &one_worker)
     start_busy_pair();
     for (uint32_t i = 1; i <= 100; i++) {
         T_CODE(cor_go(count_me, NULL), 0);
-        int64_t deadline = cor_after(COR_SECOND);
+        int64_t deadline = cor_after(20 * COR_SECOND);
         while (runs() < i) {
             T_ASSERT(cor_now() < deadline);
             cor_yield();
@@ -213,7 +213,7 @@ TASK_TEST_WITH(busy_pair_starves_no_io, &one_worker)
         T_EQ(write(ends[1], "x", 1), 1);
         int64_t before = cor_now();
         wait_readable(&on);
-        T_ASSERT(cor_now() - before < COR_SECOND);
+        T_ASSERT(cor_now() - before < 20 * COR_SECOND);
         T_EQ(read(ends[0], &byte, 1), 1);
     }
     stop_busy_pair(0);
