@@ -33,6 +33,12 @@ GREETING = b"Let's GO!\n"
 ACK_ANSWER = ": 已经收到信息\n".encode()
 TOLD = " 地址发送了请求消息：".encode()
 
+# Whoever started this, as a job in the background for instance, may have had signals ignored; children inherit that.
+for _number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD):
+    signal.signal(_number, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
 
 def wait_until(condition, what="condition", seconds=PATIENCE):
     """Calls condition() until it gives something true, and returns that; fails after the deadline."""

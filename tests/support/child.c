@@ -14,6 +14,18 @@ enum { CHILD_ALARM_S = 60 };
 /* There in coverage builds only: _exit alone would lose the counts. */
 void __gcov_dump(void) __attribute__((weak));
 
+/* Whoever started this test, as a job in the background for instance, may have had signals ignored or blocked. */
+__attribute__((constructor)) static void usual_signals(void)
+{
+    static const int numbers[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGCHLD, SIGUSR1, SIGUSR2, SIGURG};
+    sigset_t none;
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        (void)signal(numbers[i], SIG_DFL);
+    }
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 void child_default_signals(void)
 {
     static const int numbers[] = {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL};
