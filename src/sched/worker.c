@@ -258,10 +258,10 @@ static inline __attribute__((always_inline)) void prefetch_after_next(const cori
     const cori_task *next = worker->ready.head;
     const cori_task *after = next != NULL && next != worker->ready.tail ? next->next : NULL;
     if (after != NULL) {
-        const char *frames = after->ctx.sp;
+        uintptr_t frames = (uintptr_t)after->ctx.sp; /* a number: a task that never ran has none yet */
 #pragma GCC unroll 16
         for (int line = 0; line < CORI_PREFETCH_LINES; line++) {
-            __builtin_prefetch(frames + line * CORI_CACHE_LINE);
+            __builtin_prefetch((const void *)(frames + (uintptr_t)line * CORI_CACHE_LINE));
         }
         __builtin_prefetch((const char *)after + CORI_CACHE_LINE);
     }
