@@ -2,6 +2,7 @@
 /* fork, a pipe for the output, a time limit by alarm in the child. */
 #include "support/child.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +15,11 @@ enum { CHILD_ALARM_S = 60 };
 /* There in coverage builds only: _exit alone would lose the counts. */
 void __gcov_dump(void) __attribute__((weak));
 
-/* Whoever started this test, as a job in the background for instance, may have had signals ignored or blocked. */
-__attribute__((constructor)) static void usual_signals(void)
+/*
+ * Whoever started this test, as a job in the background for instance, may have had signals ignored or blocked, or the
+ * first three descriptors closed.
+ */
+__attribute__((constructor)) static void start_as_usual(void)
 {
     static const int numbers[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGCHLD, SIGUSR1, SIGUSR2, SIGURG};
     sigset_t none;
@@ -24,6 +28,11 @@ __attribute__((constructor)) static void usual_signals(void)
     }
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    int fd = 0;
+    while (fd >= 0 && fd <= STDERR_FILENO) {
+        fd = open("/dev/null", O_RDWR);
+    }
+    (void)close(fd);
 }
 
 void child_default_signals(void)
