@@ -87,8 +87,8 @@
 #define T_MEM(left, right, size) T_REQUIRE(memcmp((left), (right), (size)) == 0, "%s and %s differ", #left, #right)
 
 /*
- * Waits (by letting other tasks run) until the condition holds, at most `timeout_ns`, which a machine that has much else
- * to do may exceed several times. Tasks only.
+ * Waits (by letting other tasks run) until the condition holds, at most `timeout_ns`, which a machine with much else to
+ * do may exceed several times. Tasks only.
  */
 #define T_EVENTUALLY(condition, timeout_ns)                                                                            \
     do {                                                                                                               \
