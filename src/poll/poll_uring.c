@@ -249,15 +249,19 @@ static cori_pollfd *pollfd_of(uint64_t tag)
     return (cori_pollfd *)(uintptr_t)address;
 }
 
-/* The state a completion is of; NULL if that is gone. */
+/*
+ * The state a completion is of; NULL if that is gone. The state is read first: should the pollfd be in use again by now,
+ * on another worker perhaps, then whoever made a newer state visible has made the newer generation visible before.
+ */
 static uring_fd *state_of_tag(const cori_uring *poller, uint64_t tag)
 {
     cori_pollfd *pollfd = pollfd_of(tag);
+    uring_fd *state = pollfd != NULL ? cori_uring_state(pollfd) : NULL;
     bool current =
-        pollfd != NULL &&
+        state != NULL &&
         __atomic_load_n(&pollfd->generation, __ATOMIC_ACQUIRE) == (uint16_t)(tag >> CORI_URING_POINTER_BITS) &&
         __atomic_load_n(&pollfd->poller, __ATOMIC_ACQUIRE) == &poller->base;
-    return current ? cori_uring_state(pollfd) : NULL;
+    return current ? state : NULL;
 }
 
 /* What a completion brought that nobody is left to take. */
