@@ -22,6 +22,7 @@ void cori_ctx_init_thread(cori_ctx *ctx)
 #endif
 #if CORI_TSAN
     ctx->fiber = __tsan_get_current_fiber();
+    cori_ctx_let_signals();
 #endif
 }
 

@@ -78,7 +78,8 @@ static inline void cori_ctx_drop(cori_ctx *ctx)
 /*
  * TSan keeps a signal for the fiber that it found running until that fiber calls something that TSan knows: if it parks
  * first, perhaps for ever. So no signal arrives while a switch is under way, and what has arrived before is handled
- * before: pthread_sigmask does both, since it is itself such a call.
+ * before: pthread_sigmask does both, since it is itself such a call. New threads are started with signals held, until
+ * cori_ctx_init_thread.
  */
 void cori_ctx_hold_signals(void);
 void cori_ctx_let_signals(void);

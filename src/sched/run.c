@@ -170,11 +170,17 @@ static int start_threads(int *rc)
 {
     int started = 1;
     cori_rt.workers[0].thread = pthread_self();
+#if CORI_TSAN
+    cori_ctx_hold_signals();
+#endif
     while (*rc == 0 && started < cori_rt.worker_count) {
         cori_worker *worker = &cori_rt.workers[started];
         *rc = -pthread_create(&worker->thread, NULL, worker_thread, worker);
         started += *rc == 0;
     }
+#if CORI_TSAN
+    cori_ctx_let_signals();
+#endif
     return started;
 }
 
