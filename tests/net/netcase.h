@@ -115,7 +115,7 @@ static inline void write_all(cor_conn *conn, const void *buf, size_t size)
     T_EQ(cor_write(conn, buf, size), size);
 }
 
-/* Writes until the kernel (or the pipe) takes no more; the bytes written. */
+/* Writes until the kernel (or the pipe) has taken nothing for a while; the bytes written. */
 static inline size_t fill_up(cor_conn *conn)
 {
     static const char zeros[65536];
@@ -125,7 +125,7 @@ static inline size_t fill_up(cor_conn *conn)
         T_CODE(cor_set_write_deadline(conn, cor_after(20 * COR_MILLISECOND)), 0);
         rc = cor_write_counted(conn, zeros, sizeof(zeros), &written);
         total += written;
-    } while (rc == 0);
+    } while (rc == 0 || written > 0);
     T_CODE(rc, COR_ETIMEOUT);
     T_CODE(cor_set_write_deadline(conn, 0), 0);
     return total;
