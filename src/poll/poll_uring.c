@@ -250,8 +250,8 @@ static cori_pollfd *pollfd_of(uint64_t tag)
 }
 
 /*
- * The state a completion is of; NULL if that is gone. The state is read first: should the pollfd be in use again by now,
- * on another worker perhaps, then whoever made a newer state visible has made the newer generation visible before.
+ * The state a completion is of; NULL if that is gone. The state is read first: should the pollfd be in use again by
+ * now, on another worker perhaps, then whoever made a newer state visible has made the newer generation visible before.
  */
 static uring_fd *state_of_tag(const cori_uring *poller, uint64_t tag)
 {
