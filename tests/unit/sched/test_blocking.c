@@ -96,7 +96,7 @@ TASK_TEST(runs_in_parallel_with_a_thread_left_from_before)
         for (int i = 0; i < 3; i++) {
             T_CODE(cor_go(meet_task, NULL), 0);
         }
-        T_EVENTUALLY(runs() == round * 3, 10 * COR_SECOND);
+        T_EVENTUALLY(runs() == round * 3, 20 * COR_SECOND);
     }
 }
 
@@ -163,7 +163,7 @@ TASK_TEST_WITH(the_worker_does_not_stop, &one_worker)
     }
     T_EQ(runs(), 0);
     __atomic_store_n(&release, 1, __ATOMIC_RELEASE);
-    T_EVENTUALLY(runs() == 1, 5 * COR_SECOND);
+    T_EVENTUALLY(runs() == 1, 20 * COR_SECOND);
 }
 
 /* Waking and cancelling do not end it early: fn may still use what arg points to. */
@@ -194,7 +194,7 @@ static void foreign_task(void *arg)
 TASK_TEST(may_spawn_with_the_foreign_entry)
 {
     T_CODE(cor_blocking(spawn_foreign, (void *)(uintptr_t)foreign_task), 0);
-    T_EVENTUALLY(runs() == 1, 5 * COR_SECOND);
+    T_EVENTUALLY(runs() == 1, 20 * COR_SECOND);
 }
 
 /* cor_run ends only when the pool has: fn's last touch of its argument comes before that. */

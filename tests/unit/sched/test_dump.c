@@ -73,7 +73,7 @@ static void sleep_until_released(void *arg)
 static void let_go(uint32_t count)
 {
     __atomic_store_n(&release, 1, __ATOMIC_RELEASE);
-    T_EVENTUALLY(load(&ran) == count, 10 * COR_SECOND);
+    T_EVENTUALLY(load(&ran) == count, 20 * COR_SECOND);
 }
 
 TASK_TEST(shows_number_name_state_worker_and_age)
@@ -81,7 +81,7 @@ TASK_TEST(shows_number_name_state_worker_and_age)
     char expected[64];
     cor_task_options named = {.name = "sleepy head"};
     T_CODE(cor_go_with(&named, sleep_until_released, NULL), 0);
-    T_EVENTUALLY(__atomic_load_n(&sleeper_id, __ATOMIC_ACQUIRE) != 0, 5 * COR_SECOND);
+    T_EVENTUALLY(__atomic_load_n(&sleeper_id, __ATOMIC_ACQUIRE) != 0, 20 * COR_SECOND);
     T_CODE(cor_sleep(3 * COR_MILLISECOND), 0); /* so that it is parked, for at least this long on a coarse clock */
     dump_all();
     const char *line = line_with("sleepy head");
@@ -138,7 +138,7 @@ TASK_TEST(shows_every_task)
     unsigned shown = count_of("]: one of many");
     /* Tasks on their way between two queues at that moment may be missing, or only counted. */
     T_REQUIRE(shown >= COUNT * 8 / 10 || strstr(dumped, "tasks queued on worker") != NULL, "%u shown", shown);
-    T_EVENTUALLY((dump_all(), count_of("]: one of many") == COUNT), 10 * COR_SECOND);
+    T_EVENTUALLY((dump_all(), count_of("]: one of many") == COUNT), 20 * COR_SECOND);
     let_go(COUNT);
 }
 
@@ -158,7 +158,7 @@ TASK_TEST_WITH(shows_tasks_that_never_ran, &one_worker)
     dump_all();
     T_EQ(count_of("[runnable, never ran, "), 5);
     T_EQ(count_of("]: latecomer\n"), 5);
-    T_EVENTUALLY(load(&ran) == 5, 5 * COR_SECOND);
+    T_EVENTUALLY(load(&ran) == 5, 20 * COR_SECOND);
 }
 
 static void never_yields(void *arg)
@@ -226,7 +226,7 @@ static int quit_main(void *arg)
 {
     cor_task_options named = {.name = "the sleeper"};
     T_CODE(cor_go_with(&named, sleep_until_released, NULL), 0);
-    T_EVENTUALLY(__atomic_load_n(&sleeper_id, __ATOMIC_ACQUIRE) != 0, 5 * COR_SECOND);
+    T_EVENTUALLY(__atomic_load_n(&sleeper_id, __ATOMIC_ACQUIRE) != 0, 20 * COR_SECOND);
     T_CODE(cor_sleep(COR_MILLISECOND), 0);
     T_EQ(kill(getpid(), SIGQUIT), 0);
     T_CODE(cor_sleep(COR_MILLISECOND), 0);
@@ -315,7 +315,7 @@ TASK_TEST(shows_a_backtrace)
 {
     cor_task_options named = {.name = "in the depths"};
     T_CODE(cor_go_with(&named, park_deep_down, (void *)(intptr_t)10), 0);
-    T_EVENTUALLY(__atomic_load_n(&sleeper_id, __ATOMIC_ACQUIRE) != 0, 5 * COR_SECOND);
+    T_EVENTUALLY(__atomic_load_n(&sleeper_id, __ATOMIC_ACQUIRE) != 0, 20 * COR_SECOND);
     T_CODE(cor_sleep(COR_MILLISECOND), 0);
     dump_all();
     const char *at = strstr(dumped, "]: in the depths\n");

@@ -90,9 +90,9 @@ TASK_TEST(several_may_wait)
     for (int i = 0; i < 5; i++) {
         T_CODE(cor_go(wait_for_shared, NULL), 0);
     }
-    T_EVENTUALLY(runs() == 10, 5 * COR_SECOND);
+    T_EVENTUALLY(runs() == 10, 20 * COR_SECOND);
     cor_group_cancel(&shared);
-    T_EVENTUALLY(runs() == 15, 5 * COR_SECOND);
+    T_EVENTUALLY(runs() == 15, 20 * COR_SECOND);
     T_CODE(cor_group_wait(&shared, 0), 0);
 }
 
@@ -102,7 +102,7 @@ TASK_TEST(cancel_wakes_the_parked)
     for (int i = 0; i < 100; i++) {
         T_CODE(cor_group_go(&group, sleep_long, NULL), 0);
     }
-    T_EVENTUALLY(runs() == 100, 5 * COR_SECOND);
+    T_EVENTUALLY(runs() == 100, 20 * COR_SECOND);
     T_CODE(cor_cancelled(), 0);
     int64_t before = cor_now();
     cor_group_cancel(&group);
@@ -141,7 +141,7 @@ TASK_TEST(cancelled_can_be_asked)
 {
     cor_group group = {0};
     T_CODE(cor_group_go(&group, compute_until_cancelled, NULL), 0);
-    T_EVENTUALLY(runs() == 1, 5 * COR_SECOND);
+    T_EVENTUALLY(runs() == 1, 20 * COR_SECOND);
     cor_group_cancel(&group);
     T_CODE(cor_group_wait(&group, 0), 0);
 }
@@ -164,7 +164,7 @@ TASK_TEST(deadline_can_be_changed)
 {
     cor_group group = {0};
     T_CODE(cor_group_go(&group, sleep_long, NULL), 0);
-    T_EVENTUALLY(runs() == 1, 5 * COR_SECOND);
+    T_EVENTUALLY(runs() == 1, 20 * COR_SECOND);
     cor_group_set_deadline(&group, cor_after(COR_MINUTE));
     cor_group_set_deadline(&group, cor_after(3 * COR_MILLISECOND));
     cor_group_set_deadline(&group, 0);
@@ -218,7 +218,7 @@ TASK_TEST(cancelling_reaches_down)
         T_CODE(cor_group_go(&group, sleep_long, NULL), 0);
         T_CODE(cor_group_go(&group, child, NULL), 0);
         if (i % 2 == 0) { /* parked already, or still on their way */
-            T_EVENTUALLY(runs() == 3 * (uint32_t)i + 3, 5 * COR_SECOND);
+            T_EVENTUALLY(runs() == 3 * (uint32_t)i + 3, 20 * COR_SECOND);
         }
         cor_group_cancel(&group);
         T_CODE(cor_group_wait(&group, 0), 0);
@@ -230,7 +230,7 @@ TASK_TEST(deadline_reaches_down)
 {
     cor_group group = {0};
     T_CODE(cor_group_go(&group, child, NULL), 0);
-    T_EVENTUALLY(runs() == 2, 5 * COR_SECOND);
+    T_EVENTUALLY(runs() == 2, 20 * COR_SECOND);
     cor_group_set_deadline(&group, cor_after(COR_MILLISECOND));
     T_CODE(cor_group_wait(&group, 0), 0);
     T_EQ(load(&timed_out), 2);
@@ -240,7 +240,7 @@ static void cancel_a_child(void *arg)
 {
     cor_group group = {0};
     T_CODE(cor_group_go(&group, sleep_long, NULL), 0);
-    T_EVENTUALLY(runs() >= 2, 5 * COR_SECOND);
+    T_EVENTUALLY(runs() >= 2, 20 * COR_SECOND);
     cor_group_cancel(&group);
     T_CODE(cor_group_wait(&group, 0), 0);
     T_CODE(cor_cancelled(), 0);
@@ -254,7 +254,7 @@ TASK_TEST(cancelling_never_reaches_up)
     uint32_t done = 0;
     T_CODE(cor_group_go(&group, sleep_long, NULL), 0); /* the sibling */
     T_CODE(cor_group_go(&group, cancel_a_child, &done), 0);
-    T_EVENTUALLY(load(&done) == 1, 5 * COR_SECOND);
+    T_EVENTUALLY(load(&done) == 1, 20 * COR_SECOND);
     T_EQ(load(&cancelled), 1);
     cor_group_cancel(&group);
     T_CODE(cor_group_wait(&group, 0), 0);
@@ -272,7 +272,7 @@ TASK_TEST(plain_spawn_leaves_the_group)
 {
     cor_group group = {0};
     T_CODE(cor_group_go(&group, start_outsider, NULL), 0);
-    T_EVENTUALLY(runs() == 1, 5 * COR_SECOND);
+    T_EVENTUALLY(runs() == 1, 20 * COR_SECOND);
     cor_group_cancel(&group);
     T_CODE(cor_group_wait(&group, 0), 0);
 }

@@ -89,7 +89,7 @@ TASK_TEST(wake_from_another_task)
         event on = {0};
         T_CODE(cor_go(set_it, &on), 0);
         T_CODE(event_wait(&on, 0), 0);
-        T_EVENTUALLY(runs() == i, COR_SECOND); /* `on` is on this stack */
+        T_EVENTUALLY(runs() == i, 20 * COR_SECOND); /* `on` is on this stack */
     }
 }
 
@@ -120,7 +120,7 @@ TASK_TEST(old_timers_end_no_later_park)
         int64_t deadline = cor_after(4 * COR_MILLISECOND);
         T_CODE(event_wait(&late, deadline), COR_ETIMEOUT);
         T_ASSERT(cor_now() >= deadline);
-        T_EVENTUALLY(runs() == (uint32_t)i + 1, COR_SECOND);
+        T_EVENTUALLY(runs() == (uint32_t)i + 1, 20 * COR_SECOND);
     }
 }
 
@@ -133,7 +133,7 @@ TASK_TEST(shorter_deadline_after_a_longer_one)
     int64_t before = cor_now();
     T_CODE(event_wait(&never, before + 2 * COR_MILLISECOND), COR_ETIMEOUT);
     T_ASSERT(cor_now() - before < 10 * COR_SECOND);
-    T_EVENTUALLY(runs() == 1, COR_SECOND);
+    T_EVENTUALLY(runs() == 1, 20 * COR_SECOND);
 }
 
 static cori_task *ended; /* atomic */
@@ -150,7 +150,7 @@ TASK_TEST(late_wakes_are_harmless)
 {
     for (uint32_t i = 1; i <= 200; i++) {
         T_CODE(cor_go(note_and_end, NULL), 0);
-        T_EVENTUALLY(runs() == i, COR_SECOND);
+        T_EVENTUALLY(runs() == i, 20 * COR_SECOND);
         cor_yield();
         cori_wake(__atomic_load_n(&ended, __ATOMIC_ACQUIRE));
         cori_wake(__atomic_load_n(&ended, __ATOMIC_ACQUIRE));
@@ -159,7 +159,7 @@ TASK_TEST(late_wakes_are_harmless)
         cori_wake(__atomic_load_n(&ended, __ATOMIC_ACQUIRE));
         T_CODE(event_wait(&on, 0), 0);
         __atomic_sub_fetch(&ran, 1, __ATOMIC_ACQ_REL);
-        T_EVENTUALLY(runs() == i, COR_SECOND);
+        T_EVENTUALLY(runs() == i, 20 * COR_SECOND);
     }
 }
 
@@ -223,13 +223,13 @@ TASK_TEST_WITH(foreign_spawn_wakes_a_sleeping_runtime, &foreign)
     T_EQ(pthread_create(&thread, NULL, spawn_one_by_one, &last), 0);
     T_CODE(event_wait(&last, cor_after(30 * COR_SECOND)), 0);
     T_EQ(pthread_join(thread, NULL), 0);
-    T_EVENTUALLY(runs() == 200, COR_SECOND);
+    T_EVENTUALLY(runs() == 200, 20 * COR_SECOND);
 }
 
 TASK_TEST_WITH(foreign_entry_works_for_tasks_too, &foreign)
 {
     T_CODE(cor_go_foreign(count_me, NULL), 0);
-    T_EVENTUALLY(runs() == 1, COR_SECOND);
+    T_EVENTUALLY(runs() == 1, 20 * COR_SECOND);
 }
 
 static uint32_t hammer_stop;

@@ -76,8 +76,13 @@ static uint32_t worst_share(uint32_t workers)
  */
 static void expect_even_shares(uint32_t workers, bool one_by_one, uint32_t percent)
 {
+    /*
+     * Under a sanitizer, eight threads on two processors need longer to wake up than a queued task may wait, so idle
+     * workers rightly take others' tasks: there the shares say nothing, only that all ran.
+     */
+    bool judged = !taskcase_is_slow() || workers <= 2;
     uint32_t best = UINT32_MAX;
-    for (int round = 0; round < ROUNDS_MAX && best > percent; round++) {
+    for (int round = 0; round < (judged ? ROUNDS_MAX : 1) && best > percent; round++) {
         memset(per_worker, 0, sizeof(per_worker));
         started = ended = release = 0;
         spawn_long_lived(LONG_LIVED, one_by_one);
@@ -86,13 +91,8 @@ static void expect_even_shares(uint32_t workers, bool one_by_one, uint32_t perce
         best = worst < best ? worst : best;
         end_long_lived(LONG_LIVED);
         cor_runtime_stats stats;
-        T_EVENTUALLY(cor_stats(&stats) == 0 && stats.tasks == 1, 5 * COR_SECOND);
+        T_EVENTUALLY(cor_stats(&stats) == 0 && stats.tasks == 1, 20 * COR_SECOND);
     }
-    /*
-     * Under a sanitizer, eight threads on two processors need longer to wake up than a queued task may wait, so idle
-     * workers rightly take others' tasks: there the shares say nothing, only that all ran.
-     */
-    bool judged = !taskcase_is_slow() || workers <= 2;
     T_REQUIRE(best <= (taskcase_is_slow() ? 80 : percent) || !judged, "the worst share was always %u %% off or more",
               best);
 }

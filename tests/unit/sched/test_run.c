@@ -59,7 +59,7 @@ static int spawn_ten(void *arg)
     for (int i = 0; i < 10; i++) {
         T_CODE(cor_go(count_me, NULL), 0);
     }
-    T_EVENTUALLY(runs() == before + 10, 5 * COR_SECOND);
+    T_EVENTUALLY(runs() == before + 10, 20 * COR_SECOND);
     return *(int *)arg;
 }
 
@@ -215,7 +215,7 @@ static int leave_tasks_behind(void *arg)
     for (int i = 0; i < 200; i++) {
         T_CODE(cor_go(never_end, NULL), 0);
     }
-    T_EVENTUALLY(runs() >= before + 200, 10 * COR_SECOND);
+    T_EVENTUALLY(runs() >= before + 200, 20 * COR_SECOND);
     for (int i = 0; i < 200; i++) {
         T_CODE(cor_go(count_me, NULL), 0);
     }
@@ -248,7 +248,7 @@ static void spin(void *arg)
 static int end_beside_a_spinner(void *arg)
 {
     T_CODE(cor_go(spin, NULL), 0);
-    T_EVENTUALLY(__atomic_load_n(&spinning, __ATOMIC_ACQUIRE) != 0, 5 * COR_SECOND);
+    T_EVENTUALLY(__atomic_load_n(&spinning, __ATOMIC_ACQUIRE) != 0, 20 * COR_SECOND);
     return *(int *)arg;
 }
 
@@ -271,7 +271,7 @@ static int check_stats(void *arg)
     T_CODE(cor_stats(&stats), 0);
     T_EQ(stats.spawned, spawned + 10);
     T_EQ(stats.connections, 0);
-    T_EVENTUALLY(cor_stats(&stats) == 0 && stats.tasks == 1, 5 * COR_SECOND);
+    T_EVENTUALLY(cor_stats(&stats) == 0 && stats.tasks == 1, 20 * COR_SECOND);
     return *(int *)arg;
 }
 

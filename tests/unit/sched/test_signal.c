@@ -59,7 +59,7 @@ static void send_signals(void *arg)
     for (int i = 0; i < 200; i++) {
         uint32_t seen = runs();
         T_EQ(kill(getpid(), i % 2 == 0 ? SIGUSR1 : SIGUSR2), 0);
-        T_EVENTUALLY(runs() == seen + 1, 10 * COR_SECOND);
+        T_EVENTUALLY(runs() == seen + 1, 20 * COR_SECOND);
     }
 }
 
@@ -111,7 +111,7 @@ TASK_TEST(one_waiter_at_a_time_and_cancel)
     cor_group group = {0};
     T_CODE(cor_signal_catch(SIGUSR1), 0);
     T_CODE(cor_group_go(&group, wait_in_vain, NULL), 0);
-    T_EVENTUALLY(runs() == 1, 5 * COR_SECOND);
+    T_EVENTUALLY(runs() == 1, 20 * COR_SECOND);
     T_CODE(cor_sleep(COR_MILLISECOND), 0);
     T_CODE(cor_signal_wait(1), -EBUSY);
     cor_group_cancel(&group);

@@ -145,7 +145,7 @@ static void start_busy_pair(void)
 static void stop_busy_pair(uint32_t others)
 {
     __atomic_store_n(&stop_busy, 1, __ATOMIC_RELEASE);
-    T_EVENTUALLY(runs() == others + 2, 5 * COR_SECOND);
+    T_EVENTUALLY(runs() == others + 2, 20 * COR_SECOND);
 }
 
 TASK_TEST_WITH(busy_pair_starves_no_timer, &one_worker)

@@ -29,7 +29,7 @@ TASK_TEST_WITH(spawned_task_is_queued_and_not_run_at_once, &one_worker)
         T_CODE(cor_go(count_me, NULL), 0);
     }
     T_EQ(runs(), 0);
-    T_EVENTUALLY(runs() == 100, COR_SECOND);
+    T_EVENTUALLY(runs() == 100, 20 * COR_SECOND);
 }
 
 static int order[1000];
@@ -45,7 +45,7 @@ TASK_TEST_WITH(tasks_start_in_the_order_of_spawning, &one_worker)
     for (intptr_t i = 0; i < 1000; i++) {
         T_CODE(cor_go(note_order, (void *)i), 0);
     }
-    T_EVENTUALLY(order_count == 1000, COR_SECOND);
+    T_EVENTUALLY(order_count == 1000, 20 * COR_SECOND);
     for (int i = 0; i < 1000; i++) {
         T_EQ(order[i], i);
     }
@@ -63,7 +63,7 @@ TASK_TEST(argument_arrives_untouched)
 {
     long value;
     T_CODE(cor_go(note_arg, &value), 0);
-    T_EVENTUALLY(runs() == 1, COR_SECOND);
+    T_EVENTUALLY(runs() == 1, 20 * COR_SECOND);
     T_ASSERT(__atomic_load_n(&seen_arg, __ATOMIC_ACQUIRE) == &value);
 }
 
@@ -92,7 +92,7 @@ TASK_TEST(stack_sizes_of_ones_own)
         size_t depth = taskcase_is_slow() ? usable / 8 : usable / 2;
         T_CODE(cor_go_with(&options, dig_deep, (void *)(uintptr_t)depth), 0);
     }
-    T_EVENTUALLY(runs() == 5, 10 * COR_SECOND);
+    T_EVENTUALLY(runs() == 5, 20 * COR_SECOND);
 }
 
 TASK_TEST(bad_stack_size_is_refused)
@@ -102,7 +102,7 @@ TASK_TEST(bad_stack_size_is_refused)
     options.stack_size_bytes = SIZE_MAX;
     T_CODE(cor_go_with(&options, count_me, NULL), -EINVAL);
     T_CODE(cor_go_with(NULL, count_me, NULL), 0);
-    T_EVENTUALLY(runs() == 1, COR_SECOND);
+    T_EVENTUALLY(runs() == 1, 20 * COR_SECOND);
 }
 
 enum { MOST_IDS = 3000 };
@@ -131,7 +131,7 @@ TASK_TEST(numbers_are_unique_and_constant)
     for (intptr_t i = 0; i < (intptr_t)count; i++) {
         T_CODE(cor_go(note_id, (void *)i), 0);
     }
-    T_EVENTUALLY(runs() == count, 10 * COR_SECOND);
+    T_EVENTUALLY(runs() == count, 20 * COR_SECOND);
     T_ASSERT(cor_task_id() == own);
     qsort(ids, count, sizeof(ids[0]), compare_ids);
     for (uint32_t i = 0; i < count; i++) {
@@ -180,7 +180,7 @@ static void nest(void *arg)
 TASK_TEST(tasks_spawn_tasks)
 {
     T_CODE(cor_go(nest, (void *)(intptr_t)10), 0);
-    T_EVENTUALLY(runs() == 2047, 10 * COR_SECOND);
+    T_EVENTUALLY(runs() == 2047, 20 * COR_SECOND);
 }
 
 TASK_TEST(a_hundred_thousand_tasks)
@@ -238,7 +238,7 @@ TASK_TEST_WITH(no_stack_gives_enomem, &few_stacks)
     faults_clear();
     T_CODE(cor_go(wait_at_gate, NULL), 0);
     __atomic_store_n(&gate, 1, __ATOMIC_RELEASE);
-    T_EVENTUALLY(runs() == started + 1, 10 * COR_SECOND);
+    T_EVENTUALLY(runs() == started + 1, 20 * COR_SECOND);
 }
 
 static void outside_a_task(void **state)
