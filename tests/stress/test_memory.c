@@ -8,25 +8,10 @@
 
 #include "base/limits.h"
 
-#include <stdio.h>
-
 enum { TASKS = 10000, DEEP_BYTES = 32 * 1024, BYTES_EACH = 4300, LEFT_BYTES = 8 << 20 };
 
 static cor_chan *gate;
 static uint32_t waiting; /* atomic */
-
-static size_t private_bytes(void)
-{
-    char line[128];
-    size_t total = 0, kib;
-    FILE *file = fopen("/proc/self/smaps_rollup", "r");
-    T_ASSERT(file != NULL);
-    while (fgets(line, sizeof(line), file) != NULL) {
-        total += sscanf(line, "Private_Dirty: %zu kB", &kib) == 1 ? kib * 1024 : 0;
-    }
-    (void)fclose(file);
-    return total;
-}
 
 /* Uses about `bytes` of its stack. */
 static __attribute__((noinline)) int dig(size_t bytes)
@@ -51,7 +36,7 @@ static void expect_at_most(size_t bytes, const char *when)
 {
     int64_t deadline = cor_after(6 * CORI_TIDY_NS);
     size_t now;
-    while ((now = private_bytes()) > bytes) {
+    while ((now = taskcase_private_bytes()) > bytes) {
         T_REQUIRE(cor_now() < deadline, "%s: %zu KiB, not %zu", when, now / 1024, bytes / 1024);
         T_CODE(cor_sleep(CORI_TIDY_NS / 8), 0);
     }
@@ -64,12 +49,12 @@ TASK_TEST(deep_tasks_give_their_memory_back)
     }
     cor_group group = {0};
     gate = cor_chan_new(0, 0);
-    size_t before = private_bytes();
+    size_t before = taskcase_private_bytes();
     for (int i = 0; i < TASKS; i++) {
         T_CODE(cor_group_go(&group, dig_and_wait, NULL), 0);
     }
     T_EVENTUALLY(__atomic_load_n(&waiting, __ATOMIC_ACQUIRE) == TASKS, 30 * COR_SECOND);
-    T_ASSERT(private_bytes() - before > (size_t)TASKS * DEEP_BYTES);
+    T_ASSERT(taskcase_private_bytes() - before > (size_t)TASKS * DEEP_BYTES);
     expect_at_most(before + (size_t)TASKS * BYTES_EACH, "parked for long");
     T_CODE(cor_chan_close(gate), 0);
     T_CODE(cor_group_wait(&group, 0), 0);

@@ -6,7 +6,6 @@
 /* test: workers=1,2 serial */
 #include "support/taskcase.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { TASKS = 50000, BYTES_EACH = 4700, SPARE_BYTES = 4 << 20 };
@@ -14,19 +13,6 @@ enum { TASKS = 50000, BYTES_EACH = 4700, SPARE_BYTES = 4 << 20 };
 static cor_conn **ends;
 static cor_chan *gate;
 static uint32_t woken; /* atomic */
-
-static size_t private_bytes(void)
-{
-    char line[128];
-    size_t total = 0, kib;
-    FILE *file = fopen("/proc/self/smaps_rollup", "r");
-    T_ASSERT(file != NULL);
-    while (fgets(line, sizeof(line), file) != NULL) {
-        total += sscanf(line, "Private_Dirty: %zu kB", &kib) == 1 ? kib * 1024 : 0;
-    }
-    (void)fclose(file);
-    return total;
-}
 
 /* Echoes numbers; waits at the gate for 0. */
 static void serve(void *arg)
@@ -62,7 +48,7 @@ static void tell_all(uint32_t count, bool to_the_gate)
 TASK_TEST(fifty_thousand_tasks)
 {
     uint32_t count = taskcase_scale(TASKS);
-    size_t before = private_bytes();
+    size_t before = taskcase_private_bytes();
     cor_group group = {0};
     ends = calloc(count, sizeof(cor_conn *));
     gate = cor_chan_new(0, 0);
@@ -73,7 +59,7 @@ TASK_TEST(fifty_thousand_tasks)
         T_CODE(cor_group_go(&group, serve, other), 0);
     }
     tell_all(count, false);
-    size_t used = private_bytes() - before;
+    size_t used = taskcase_private_bytes() - before;
     tell_all(count, true);
     T_CODE(cor_chan_close(gate), 0);
     T_EVENTUALLY(__atomic_load_n(&woken, __ATOMIC_ACQUIRE) == count, 30 * COR_SECOND);

@@ -67,6 +67,19 @@ uint32_t taskcase_scale(uint32_t count)
     return count > divisor ? count / divisor : 1;
 }
 
+size_t taskcase_private_bytes(void)
+{
+    char line[128];
+    size_t total = 0, kib;
+    FILE *file = fopen("/proc/self/smaps_rollup", "r");
+    T_ASSERT(file != NULL);
+    while (fgets(line, sizeof(line), file) != NULL) {
+        total += sscanf(line, "Private_Dirty: %zu kB", &kib) == 1 ? kib * 1024 : 0;
+    }
+    (void)fclose(file);
+    return total;
+}
+
 const char *taskcase_text(int code)
 {
     return code > 0 ? "not an error" : cor_strerror(code);

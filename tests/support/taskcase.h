@@ -112,6 +112,9 @@ bool taskcase_is_slow(void);
 /* By how much a time that something must not exceed is to be multiplied: it only tells slow from never. */
 int taskcase_patience(void);
 
+/* The memory that this process alone has written to, in bytes. Tasks only. */
+size_t taskcase_private_bytes(void);
+
 /* A number of repetitions for this build: `count`, or far fewer where everything is slow. */
 uint32_t taskcase_scale(uint32_t count);
 

@@ -7,7 +7,6 @@
 #include "sched/park.h"
 #include "sched/worker.h"
 
-#include <stdio.h>
 #include <sys/mman.h>
 
 enum { PAGE = 4096, DEEP = 32 * 1024, CROWD = 10000, MIB = 1 << 20 };
@@ -33,19 +32,6 @@ static int committed(const cori_stack *stack)
         count += pages[i] & 1;
     }
     return count;
-}
-
-static size_t private_bytes(void)
-{
-    char line[128];
-    size_t total = 0, kib;
-    FILE *file = fopen("/proc/self/smaps_rollup", "r");
-    T_ASSERT(file != NULL);
-    while (fgets(line, sizeof(line), file) != NULL) {
-        total += sscanf(line, "Private_Dirty: %zu kB", &kib) == 1 ? kib * 1024 : 0;
-    }
-    (void)fclose(file);
-    return total;
 }
 
 static void run(int (*main_task)(void *))
@@ -255,17 +241,17 @@ TIDY_TEST(a_deep_crowd_gives_its_memory_back)
     (void)unused;
     gate = cor_chan_new(0, 0);
     uint32_t count = taskcase_scale(CROWD);
-    size_t before = private_bytes();
+    size_t before = taskcase_private_bytes();
     for (uint32_t i = 0; i < count; i++) {
         T_CODE(cor_go(dig_and_wait, (void *)(uintptr_t)DEEP), 0);
     }
     cor_yield();
-    size_t deep = private_bytes() - before;
+    size_t deep = taskcase_private_bytes() - before;
     T_CODE(cor_sleep(CORI_TIDY_NS * 3), 0);
-    size_t parked = private_bytes() - before;
+    size_t parked = taskcase_private_bytes() - before;
     open_gate(count);
     T_CODE(cor_sleep(CORI_TIDY_NS * 3), 0);
-    size_t kept = private_bytes() - before;
+    size_t kept = taskcase_private_bytes() - before;
     print_message("%u tasks: %zu bytes each when deep, %zu when parked for long; %zu KiB kept\n", count, deep / count,
                   parked / count, kept / 1024);
     if (!taskcase_is_slow()) {
