@@ -38,10 +38,12 @@ COLUMNS = {
         ("page tables, bytes each", "table_bytes", "%.0f", 1),
         ("kernel, both ends, bytes each", "kernel_bytes", "%.0f", 1))),
 }
-UNITS = {"server_us": "CPU per message", "per_s": "rate", "p50_us": "p50", "p99_us": "p99", "total": "system calls",
+UNITS = {"server_us": "CPU per message", "per_s": "rate", "per_cpu_s": "rate of a fully used CPU",
+         "p50_us": "p50", "p99_us": "p99", "total": "system calls",
          "starved": "starved", "memory_mb": "memory above start", "idle_bytes": "memory per idle connection",
          "left_bytes": "memory left after all closed", "kept": "kept of the rate before"}
-FORMS = {"per_s": ("%.2f million/s", 1e-6), "memory_mb": ("%.1f MB", 1), "idle_bytes": ("%.0f bytes", 1),
+FORMS = {"per_s": ("%.2f million/s", 1e-6), "per_cpu_s": ("%.2f million/s", 1e-6),
+         "memory_mb": ("%.1f MB", 1), "idle_bytes": ("%.0f bytes", 1),
          "left_bytes": ("%.1f MB", 1e-6), "starved": ("%.0f", 1), "total": ("%.2f", 1),
          "kept": ("%.1f %%", 100)}  # others: ns
 
