@@ -171,14 +171,14 @@ class Modes(BenchCase):
             except ConnectionResetError:
                 ends.append("RST")
 
-        for more, expected in ((), {"FIN"}), (("--rst",), {"RST"}):
+        for more, expected in ((), "FIN"), (("--rst",), "RST"):
             with Service(note_end) as server:
                 ends.clear()
                 done = bench("-m", "connect", *SHORT, "-c", "2", "--rate", "20", *more, server.text)
                 self.assertClean(done)
                 wait_until(lambda: len(ends) == len(server.sockets), "all ends")
             # The first connection of each only looks whether somebody is there.
-            self.assertEqual(set(ends[2:]), expected, ends)
+            self.assertGreaterEqual(ends.count(expected), max(len(ends) - 2, 3), ends)
 
     def test_idle_is_silent(self):
         waits = []
