@@ -2,6 +2,7 @@
 # How tests are registered. A C test is one file, one binary, and one ctest entry per number of workers:
 #   <label>.<folder>.<name>.w1 .w2 .w8   run with COR_WORKERS=1, 2, 8 and COR_POLLER=epoll
 #   <label>.<folder>.<name>.u.w1 .u.w2 .u.w8   those about connections and waiting once more, with COR_POLLER=io_uring
+#                                              (.u.w8 not under a sanitizer)
 # Lines at the top of a test file change that, each a comment of its own:
 #   /* test: workers=1,2 timeout=240 serial no-valgrind */   counts, seconds, not beside other tests, not under valgrind
 #   ... no-uring: not over io_uring
@@ -97,7 +98,11 @@ function(cor_add_c_test target name source)
   endforeach()
   cor_test_word(no_uring ${source} no-uring OFF)
   if(COR_HAVE_URING AND NOT no_uring AND name MATCHES "^(net|contract|stress|unit\\.sched)\\.")
-    foreach(count IN ITEMS 1 2 8)
+    set(uring_workers 1 2)
+    if(NOT COR_SANITIZE) # where a thread costs so much, eight of them over both pollers cost minutes
+      list(APPEND uring_workers 8)
+    endif()
+    foreach(count IN LISTS uring_workers)
       if(count IN_LIST workers)
         add_test(NAME ${name}.u.w${count} COMMAND ${target})
         cor_test_properties(${name}.u.w${count} ${arg_LABEL} ${seconds} ${serial}
