@@ -30,7 +30,7 @@
 /* Added to it for each task of the worker, ns: looking at one takes about 150 ns, so passes take 0.3 % at most. */
 #define CORI_TIDY_TASK_NS 50000
 #define CORI_TIDY_STEP 32
-/* Task switches before the worker looks at I/O, timers and other threads again. */
+/* Task switches before the worker looks at timers and other threads again, and perhaps at I/O: see below. */
 #define CORI_ROUND_SWITCHES 256
 /*
  * While there is something to run the kernel is asked for events this often, ns: asking costs as much as fifty
