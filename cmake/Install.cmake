@@ -13,16 +13,12 @@ file(GLOB man_pages CONFIGURE_DEPENDS docs/man/*.1)
 if(man_pages)
   install(FILES ${man_pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 endif()
-install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES LICENSE NOTICE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 # Found from its own place, so that it is right wherever the files were installed (DESTDIR, --prefix, a package).
 file(RELATIVE_PATH prefix_from_pc
   ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
 list(TRANSFORM CMAKE_DL_LIBS PREPEND -l OUTPUT_VARIABLE dl_flag)
-set(uring_flag "")
-if(COR_HAVE_URING)
-  set(uring_flag -luring)
-endif()
 configure_file(cmake/coracle.pc.in coracle.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/coracle.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 

@@ -30,16 +30,18 @@ if(NOT COR_HAVE_JSON)
   message(NOTICE "json-c: off or not found; no broadcast service")
 endif()
 
-# COR_HAVE_URING 0/1: the io_uring poller.
+# COR_HAVE_URING 0/1: the io_uring poller. It needs liburing.a too, which goes into libcoracle.a.
 set(COR_HAVE_URING 0)
 if(COR_WITH_URING AND PkgConfig_FOUND)
   pkg_check_modules(URING QUIET IMPORTED_TARGET liburing>=2.3)
-  if(URING_FOUND)
+  find_library(COR_URING_ARCHIVE NAMES liburing.a HINTS ${URING_LIBDIR} ${URING_LIBRARY_DIRS})
+  mark_as_advanced(COR_URING_ARCHIVE)
+  if(URING_FOUND AND COR_URING_ARCHIVE)
     set(COR_HAVE_URING 1)
   endif()
 endif()
 if(NOT COR_HAVE_URING)
-  message(NOTICE "liburing: off or not found; the only poller is epoll")
+  message(NOTICE "liburing (with liburing.a): off or not found; the only poller is epoll")
 endif()
 
 # COR_HAVE_VALGRIND 0/1: its header, which lets stacks be registered (src/ctx includes it if it is there). The

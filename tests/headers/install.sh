@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Installs into a scratch folder and builds a stranger's program against it: by pkg-config shared and static, and by
-# find_package.
+# Installs into a scratch folder and builds a stranger's program against it: by pkg-config, by naming libcoracle.a and
+# nothing else, and by find_package.
 # usage: install.sh CMAKE BUILD_DIR CC VERSION
 set -eu
 cmake=$1 build=$2 cc=$3 version=$4
@@ -39,13 +39,15 @@ check() {
     fi
 }
 
+unset LD_LIBRARY_PATH LIBRARY_PATH
 # shellcheck disable=SC2046 # flags are words
 "$cc" "$scratch/use.c" $(flags --cflags --libs) -o "$scratch/shared"
 check env LD_LIBRARY_PATH="$libdir" "$scratch/shared"
-# shellcheck disable=SC2046
-"$cc" "$scratch/use.c" $(flags --cflags) "$libdir/libcoracle.a" $(flags --libs --static | sed "s/-lcoracle//") \
-    -o "$scratch/static"
+"$cc" "$scratch/use.c" -I"$scratch/usr/include" "$libdir/libcoracle.a" -o "$scratch/static"
 check "$scratch/static"
+# shellcheck disable=SC2046
+"$cc" -static "$scratch/use.c" $(flags --cflags --libs --static) -o "$scratch/alone"
+check "$scratch/alone"
 
 mkdir "$scratch/find"
 mv "$scratch/use.c" "$scratch/find"
