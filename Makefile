@@ -95,8 +95,12 @@ cover: deps-check ## measure line coverage of src/, at least 90 %
 	@gcovr --root . --filter src/ --object-directory build/cover --exclude-unreachable-branches \
 	    --txt --print-summary --fail-under-line 90
 
-install: build ## install below PREFIX (default /usr/local), staged in DESTDIR
+# ldconfig is for programs linked without pkg-config's -rpath; a staged tree has no loader to tell.
+install: deps-run ## build the library and the program, install below PREFIX (default /usr/local), staged in DESTDIR
+	@$(call configure,release)
+	@cmake --build --preset release --target coracle_static coracle_shared coracle_program
 	@cmake --install build/release --prefix $(or $(PREFIX),/usr/local)
+	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" -eq 0 ]; then PATH=$$PATH:/sbin:/usr/sbin ldconfig; fi
 
 package: build ## make a Debian package in build/
 	@cd build && cpack --config release/CPackConfig.cmake

@@ -21,6 +21,15 @@ file(RELATIVE_PATH prefix_from_pc
 list(TRANSFORM CMAKE_DL_LIBS PREPEND -l OUTPUT_VARIABLE dl_flag)
 configure_file(cmake/coracle.pc.in coracle.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/coracle.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+# The -rpath in it lets a program run right after `make install`, whatever the prefix and whoever ran it: no ldconfig.
+# Below /usr the loader looks anyway, and packages are not supposed to carry one.
+install(CODE "set(pc \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_LIBDIR}/pkgconfig/coracle.pc\")")
+install(CODE [[
+if(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
+  file(READ "${pc}" text)
+  string(REPLACE " -Wl,-rpath,\${libdir}" "" text "${text}")
+  file(WRITE "${pc}" "${text}")
+endif()]])
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/coracle)
 install(EXPORT coracleTargets NAMESPACE coracle:: DESTINATION ${package_dir})

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Installs into a scratch folder and builds a stranger's program against it: by pkg-config, by naming libcoracle.a and
-# nothing else, and by find_package.
+# nothing else, and by find_package. Each runs at once: no LD_LIBRARY_PATH, no ldconfig.
 # usage: install.sh CMAKE BUILD_DIR CC VERSION
 set -eu
 cmake=$1 build=$2 cc=$3 version=$4
@@ -42,7 +42,7 @@ check() {
 unset LD_LIBRARY_PATH LIBRARY_PATH
 # shellcheck disable=SC2046 # flags are words
 "$cc" "$scratch/use.c" $(flags --cflags --libs) -o "$scratch/shared"
-check env LD_LIBRARY_PATH="$libdir" "$scratch/shared"
+check "$scratch/shared"
 "$cc" "$scratch/use.c" -I"$scratch/usr/include" "$libdir/libcoracle.a" -o "$scratch/static"
 check "$scratch/static"
 # shellcheck disable=SC2046
@@ -65,5 +65,12 @@ C
 "$cmake" --build "$scratch/find/b" >>"$scratch/log"
 check "$scratch/find/b/use"
 check "$scratch/find/b/use_static"
+
+# A package puts things below /usr, where the loader looks by itself.
+DESTDIR=$scratch/package "$cmake" --install "$build" --prefix /usr >>"$scratch/log"
+if grep rpath "$(find "$scratch/package/usr" -name coracle.pc)" || ! grep -q rpath "$pc"; then
+    echo "coracle.pc: -rpath belongs into it everywhere but below /usr" >&2
+    exit 1
+fi
 [ ! -e "$build/coracle" ] || [ -x "$scratch/usr/bin/coracle" ]
 echo "shared, static and find_package work"
