@@ -1,21 +1,25 @@
 # SPDX-License-Identifier: MIT
 # test: serial timeout=300
 """A room of a hundred with a member that stalls and one that trickles: the other 98 get everything, in order, and the
-server's memory is bounded. COR_E2E_FULL=1 publishes 50 MB to each, otherwise 8 MB: more than socket buffers take.
+server's memory is bounded. COR_E2E_FULL=1 publishes 50 MB to each, otherwise 8 MB with a smaller outbox: more than
+socket buffers and the outbox take.
 """
+import select
 import selectors
 import signal
 import threading
 import time
 
-from harness import ACK_ANSWER, FULL, PATIENCE, TOLD, Case, main, need_json, serve, wait_until
+from harness import (ACK_ANSWER, FULL, PATIENCE, TOLD, Case, close_all, join, main, message, need_json, serve, told,
+                     wait_until)
 
 READERS = 98
 TEXT_SIZE = 8000
 BYTES_EACH = 50_000_000 if FULL else 8_000_000
 WINDOW = 8  # messages that may be under way to the slowest of the 98: less than an outbox
-GROWTH_KIB = 16 * 1024
-FLOOD = 20_000  # messages of 1 KB at once: 80 outboxes
+OUTBOX = 16 << 20 if FULL else 2 << 20  # the first is the default
+GROWTH_KIB = 24 * 1024
+FLOOD = 20_000  # messages of 1 KB at once: 20 MB
 
 
 def text_of(number):
@@ -52,17 +56,96 @@ class Room(Case):
 
     def test_slow_members_among_a_hundred(self):
         for workers in (1, 2):
+            options = () if FULL else ("--outbox", str(OUTBOX))
             with self.subTest(workers=workers), \
-                    serve("broadcast", workers=workers, options=("--quiet", "--log-level", "warn")) as server:
+                    serve("broadcast", workers=workers, options=("--quiet", "--log-level", "warn", *options)) as server:
                 self.run_room(server, workers)
                 server.stop()
                 self.assertEqual(server.process.returncode, 0, server.describe())
+
+    def test_a_pause_is_forgiven(self):
+        """A member that reads nothing during a whole burst, less than the outbox, then hears all of it."""
+        for workers in (1, 2, 8):
+            with self.subTest(workers=workers), \
+                    serve("broadcast", workers=workers, options=("--quiet", "--log-level", "warn")) as server:
+                talker, pausing = join(self, server, 2)
+                count = 1000
+                for number in range(count):
+                    talker.send(b'{"message":"' + text_of(number) + b'"}')
+                for number in range(count):  # all has been said before the other reads on
+                    self.assertEqual(talker.line(), talker.name.encode() + ACK_ANSWER)
+                prefix = talker.name.encode() + TOLD
+                for number in range(count):
+                    self.assertEqual(pausing.line(), prefix + text_of(number) + b"\n")
+                close_all(talker, pausing)
+
+    def test_a_flood_beside_members_that_stall(self):
+        """Healthy members hear all of a flood of many outboxes, also one that pauses until the flood has come to a
+        halt for 0.3 s because of it; those that stall are cut."""
+        count, outbox = 2000, 1 << 20
+        for workers in (1, 2, 8):
+            with self.subTest(workers=workers), \
+                    serve("broadcast", workers=workers, options=("--log-level", "info", "--quiet",
+                                                                 "--outbox", str(outbox))) as server:
+                stalled = [self.enter(server, small_buffer=4096) for _ in range(2)]
+                *readers, talker = join(self, server, 6)
+                prefix, wrong, halted = talker.name.encode() + TOLD, [], threading.Event()
+
+                def listen(peer, prefix=prefix, wrong=wrong, halted=halted, pausing=readers[0]):
+                    for number in range(count):
+                        if peer is pausing and number == 100:
+                            halted.wait(PATIENCE)
+                        line = peer.line()
+                        if line != prefix + text_of(number) + b"\n":
+                            wrong.append((number, line[:80]))
+                            return
+
+                def acknowledged(talker=talker, halted=halted):
+                    left = count
+                    while left > 0:
+                        if not select.select([talker.sock], (), (), 0.3)[0]:
+                            halted.set()
+                        left -= talker.sock.recv(1 << 16).count(b"\n")
+                    halted.set()
+
+                threads = [threading.Thread(target=listen, args=(peer,)) for peer in readers]
+                threads.append(threading.Thread(target=acknowledged))
+                for thread in threads:
+                    thread.start()
+                talker.send(b"".join(b'{"message":"' + text_of(number) + b'"}' for number in range(count)))
+                for thread in threads:
+                    thread.join()
+                self.assertEqual(wrong, [], server.describe())
+                for peer in stalled:
+                    peer.gone()
+                server.wait_text("reason=slow", count=len(stalled), name="err")
+                close_all(talker, *readers, *stalled)
+
+    def test_slow_after(self):
+        """A member that takes nothing at all is cut after a while, however little the room says."""
+        for options, reason in ((("--slow-after", "300ms"), "slow"), (("--write-timeout", "300ms"), "write_timeout"),
+                                (("--slow-after", "0", "--write-timeout", "300ms"), "write_timeout"),
+                                (("--slow-after", "300ms", "--slow-policy", "drop-oldest", "--write-timeout", "600ms"),
+                                 "write_timeout")):
+            with self.subTest(options=options), \
+                    serve("broadcast", options=("--quiet", "--log-level", "info", *options)) as server:
+                talker, stalled = self.enter(server), self.enter(server, small_buffer=4096)
+                self.assertEqual(talker.line(), told(stalled, "here"))
+                for number in range(1000):  # 8 MB: half an outbox, more than sockets hold
+                    talker.send(b'{"message":"' + text_of(number) + b'"}')
+                    self.assertEqual(talker.line(), talker.name.encode() + ACK_ANSWER)
+                server.wait_text("reason=%s " % reason, name="err")
+                stalled.gone()
+                talker.send(message("still here"))
+                self.assertEqual(talker.line(), talker.name.encode() + ACK_ANSWER)
+                close_all(talker, stalled)
 
     def test_a_flood_cuts_nobody_who_reads(self):
         """Red if a sender is not paced: its flood then fills the outboxes of members that read all the time."""
         for workers in (1, 2):
             with self.subTest(workers=workers), \
-                    serve("broadcast", workers=workers, options=("--quiet", "--log-level", "warn")) as server:
+                    serve("broadcast", workers=workers,
+                          options=("--quiet", "--log-level", "warn", "--outbox", "256k")) as server:
                 members = [self.enter(server) for _ in range(6)]
                 for index, peer in enumerate(members):  # what the later ones said on entering
                     for _ in range(len(members) - index - 1):
@@ -207,7 +290,7 @@ class Room(Case):
                   gaps[len(gaps) * 99 // 100] * 1000, peak - before))
         if not server.is_sanitized():
             self.assertLess(peak - before, GROWTH_KIB)
-        stalled.gone()  # cut by the default policy: the stream ends
+        stalled.gone()  # cut by the default policy: it is farther behind than the outbox
         for peer in (stalled, trickle, talker, *readers):
             peer.close()
 

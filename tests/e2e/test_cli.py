@@ -39,7 +39,8 @@ class Texts(Case):
     def test_help_names_everything_it_should(self):
         text = run_coracle("serve", "--help").out
         for option in ("workers", "poller", "max-conns", "max-line", "idle-timeout", "write-timeout", "outbox",
-                       "first-byte-timeout", "slow-policy", "grace", "quiet", "log-format", "log-level", "reply"):
+                       "slow-after", "first-byte-timeout", "slow-policy", "grace", "quiet", "log-format", "log-level",
+                       "reply"):
             self.assertIn("--" + option, text)
         for service, address in zip(SERVICES, (":5000", "localhost:50000", "localhost:50001", "0.0.0.0:1253",
                                                "127.0.0.1:9999", "tcp4://:8001")):

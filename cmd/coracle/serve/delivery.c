@@ -53,7 +53,7 @@ static void give_up(struct member *member, int code)
     cor_mutex_lock(&room->lock);
     if (member_cut(member) == NULL && !member->left) {
         report_failure(member, code);
-        member_cut_off(member, code == COR_ETIMEOUT    ? "write_timeout"
+        member_cut_off(member, code == COR_ETIMEOUT    ? member->timed_out
                                : code == COR_ECANCELED ? "shutdown"
                                : code == -ENOMEM       ? "no_memory"
                                                        : "reset");

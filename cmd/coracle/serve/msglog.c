@@ -41,10 +41,15 @@ static uint32_t text_size(const struct msg_block *block)
     return count == 0 ? 0 : entry_of(block, count - 1)->end;
 }
 
+/* Memory in use. Under the lock, where nobody adds. */
+static size_t used(const struct msg_block *block)
+{
+    return text_size(block) + atomic_load_explicit(&block->count, memory_order_relaxed) * sizeof(msg_entry);
+}
+
 static bool fits(const struct msg_block *block, size_t size)
 {
-    uint32_t count = atomic_load_explicit(&block->count, memory_order_relaxed);
-    return text_size(block) + size + (count + 1) * sizeof(msg_entry) <= block->capacity;
+    return used(block) + size + sizeof(msg_entry) <= block->capacity;
 }
 
 static void free_block(struct msg_log *log, struct msg_block *block)
@@ -112,6 +117,8 @@ static bool make_room(struct msg_log *log, size_t size)
         return false;
     }
     if (log->newest != NULL) {
+        log->end = log->newest->begin + sizeof(*block) + log->newest->capacity;
+        block->begin = log->end;
         log->newest->next = block;
     } else {
         log->oldest = block;
@@ -132,22 +139,22 @@ bool msglog_add(struct msg_log *log, struct msg_reader *by, bool is_private, con
     uint32_t count = atomic_load_explicit(&block->count, memory_order_relaxed);
     memcpy(block->text + start, text, size);
     *entry_of(block, count) = (msg_entry){.by = by, .end = end, .is_private = is_private};
-    log->end += size;
     if (is_private) {
         atomic_store_explicit(&block->private_end, end, memory_order_relaxed);
     } else {
         log->said++;
         block->said++;
     }
-    atomic_store_explicit(&by->spoken, log->end, memory_order_relaxed);
+    atomic_store_explicit(&by->spoken, block->begin + end, memory_order_relaxed);
     atomic_store_explicit(&block->count, count + 1, memory_order_release);
+    log->end = block->begin + used(block);
     return true;
 }
 
 void msglog_end_batch(struct msg_log *log)
 {
     uint64_t batch = log->end - log->batch;
-    log->full = batch > 0 && !fits(log->newest, batch + batch / 2); /* the half: for entries */
+    log->full = batch > 0 && !fits(log->newest, batch);
     log->batch = log->end;
 }
 
@@ -257,7 +264,7 @@ void msglog_take(struct msg_reader *reader, const struct msg_run *run)
 {
     reader->index += run->count;
     reader->offset += (uint32_t)run->size;
-    atomic_store(&reader->place, reader->block->begin + reader->offset);
+    atomic_store(&reader->place, reader->block->begin + reader->offset + reader->index * sizeof(msg_entry));
 }
 
 void msglog_free(struct msg_log *log)

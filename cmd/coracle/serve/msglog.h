@@ -10,7 +10,8 @@
  * Memory. A block goes as soon as all readers are past it. If one of them stands still, the log keeps `keep` bytes and
  * takes older blocks off its list: only the block that it stands in stays until it moves, and then it finds that it
  * was overtaken and goes on with the oldest message that there is. So the log needs `keep` bytes, and a block for each
- * place where somebody stands still.
+ * place where somebody stands still. Places count memory, not texts: an entry counts, and so does what is left free at
+ * the end of a block. Otherwise short messages would need far more than `keep`.
  */
 #ifndef CORACLE_CMD_SERVE_MSGLOG_H
 #define CORACLE_CMD_SERVE_MSGLOG_H
@@ -28,7 +29,7 @@ struct msg_log {
     size_t keep;       /* bytes for readers that stand still */
     struct msg_block *oldest, *newest;
     struct msg_block *spare; /* NULL: none */
-    uint64_t end;            /* bytes ever added: the place of the next one */
+    uint64_t end;            /* memory ever used, in bytes: the place of the next message */
     uint64_t said;           /* messages ever added but private ones */
     uint64_t batch;          /* where began what came together with the newest message */
     bool full;               /* the next message begins a block */
@@ -42,7 +43,7 @@ struct msg_reader {
     uint32_t offset;         /* where its text begins */
     struct msg_block *last;  /* guard: the lock; pinned up to and with this one; NULL: not held */
     _Atomic uint64_t place;  /* in the log: what was added before has been read */
-    _Atomic uint64_t spoken; /* the end of the newest entry that is its own */
+    _Atomic uint64_t spoken; /* the end of the newest text of its own: its block's place and the offset there */
     uint64_t dropped;        /* messages it was overtaken by */
 };
 

@@ -9,8 +9,11 @@
 #define BLOCK_MAX ((size_t)64 * 1024)
 #define BLOCK_MIN ((size_t)4 * 1024)
 #define BLOCKS_PER_OUTBOX 4
-/* Who needs longer to take what was begun to be written to it, at most 64 KiB, is not moving. */
-#define MOVING_NS (100 * COR_MILLISECOND)
+/* Members are looked at each time the log has grown by an eighth of the outbox. */
+#define LOOKS_PER_OUTBOX 8
+/* A member moves if it takes this part of the outbox within this time: with 16 MiB, 256 KiB in a second. */
+#define STEPS_PER_OUTBOX 64
+#define MOVING_NS COR_SECOND
 
 void room_init(struct room *room, const serve_options *options)
 {
@@ -24,6 +27,19 @@ void room_free(struct room *room)
     msglog_free(&room->log);
 }
 
+/* With the policy cut, a member that takes nothing at all for `slow_after` is as slow as one that is too far behind. */
+static void limit_writes(struct member *member)
+{
+    const serve_options *options = member->room->options;
+    int64_t after = options->slow_policy == SLOW_CUT ? options->slow_after : 0;
+    if (after > 0 && (options->write_timeout == 0 || after < options->write_timeout)) {
+        member->timed_out = "slow";
+        session_limit_writes(&member->session, after);
+    } else {
+        member->timed_out = "write_timeout";
+    }
+}
+
 struct member *room_join(struct room *room, const struct session *session, const char *acknowledged)
 {
     char peer[COR_ADDR_TEXT];
@@ -35,6 +51,7 @@ struct member *room_join(struct room *room, const struct session *session, const
         return NULL;
     }
     *new = (struct member){.room = room, .session = *session, .own_size = own_size, .tried = UINT64_MAX};
+    limit_writes(new);
     memcpy(new->address, peer, sizeof(peer));
     memcpy(mempcpy(new->own, peer, strlen(peer)), acknowledged, strlen(acknowledged));
     cor_mutex_lock(&room->lock);
@@ -115,13 +132,14 @@ void room_flush(struct room *room)
 }
 
 /*
- * Whether a member that is too far behind has got anywhere in the last time. While its writing task has not come to its
- * turn that is not the member's fault.
+ * Whether a member that is behind has taken a step lately. As long as its writing task has not had its turn, that it
+ * has not is no fault of the member's.
  */
 static bool is_moving(struct member *member, uint64_t place, int64_t now)
 {
     bool tried = atomic_load_explicit(&member->tried, memory_order_relaxed) == place;
-    if (member->watched_since == 0 || member->watched_at != place || !tried) {
+    uint64_t step = member->room->options->outbox / STEPS_PER_OUTBOX;
+    if (member->watched_since == 0 || place - member->watched_at >= step || !tried) {
         member->watched_since = now;
         member->watched_at = place;
     }
@@ -154,11 +172,16 @@ static uint64_t limit_of(struct member *member, uint64_t place, size_t size, int
 {
     uint64_t outbox = member->room->options->outbox, end = member->room->log.end;
     uint64_t behind = end - place + size;
-    if (place == end || behind <= outbox / 2) {
+    bool moving = true;
+    if (place == end || behind <= outbox / LOOKS_PER_OUTBOX) {
         member->watched_since = 0;
+    } else {
+        moving = is_moving(member, place, now);
+    }
+    if (place == end || behind <= outbox / 2) {
         return behind > outbox / 2 ? end + size : place + outbox / 2;
     }
-    if (is_moving(member, place, now)) {
+    if (moving) {
         *until = member->watched_since + MOVING_NS;
         return place + outbox / 2;
     }
@@ -169,7 +192,7 @@ static uint64_t limit_of(struct member *member, uint64_t place, size_t size, int
 static void survey(struct room *room, size_t size)
 {
     struct member *slowest = NULL, *lists[] = {room->busy, room->idle};
-    uint64_t clear_until = room->log.end + size + room->options->outbox / 2, slowest_place = 0;
+    uint64_t clear_until = room->log.end + size + room->options->outbox / LOOKS_PER_OUTBOX, slowest_place = 0;
     int64_t now = cor_now();
     for (int i = 0; i < 2; i++) {
         for (struct member *member = lists[i]; member != NULL; member = member->next) {

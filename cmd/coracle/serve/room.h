@@ -6,9 +6,17 @@
  * other, and memory does not grow with members times messages. A writing task that has nothing to write for a while
  * ends, and is started again when there is something.
  *
- * `outbox` of the options is how far a member may lie behind, in bytes of the log. Who is further behind than half of
- * it, but moving, holds up whoever wants to say something: so a flooding client does not have healthy members cut. Who
- * is behind and does not move is slow: nobody waits for it, and beyond `outbox` the slow policy decides.
+ * `outbox` of the options is how far a member may fall behind, in bytes of the log, and so what the room's log may
+ * need: there is one, whatever the number of members. A member is slow when it is farther behind than that, or, with
+ * the policy cut, when its socket has taken no byte at all for `slow_after` while there was something to take.
+ *
+ * Senders are faster than any member: nothing on a sender's side tells a member that cannot keep up from one that does
+ * not read. So a member more than half of `outbox` behind that moves holds up whoever wants to say something. What
+ * is said then comes at the pace of the slowest member that moves, and a flood does not have healthy members cut. One
+ * that does not move, and only that, is left behind: senders go on, and at `outbox` the slow policy decides about it.
+ * To move is to take a 64th of `outbox` within a second. So one member delays the others by a second if it has just
+ * stopped, by nothing if it stopped earlier, and the pace of a room never has to sink below that 64th a second. The
+ * alternative, senders that wait for `slow_after`, would let one silent connection silence the room for 10 seconds.
  *
  * No wake-up is lost. A writing task declares itself PARKED under the lock and after having found there that nothing
  * has been added; who adds does so under the lock and then, under the lock, wakes whom it finds PARKED. Writing tasks
@@ -54,6 +62,7 @@ struct member {
     cor_group writer;          /* the writing task */
     int64_t watched_since; /* guard: the lock; when it was first seen too far behind at `watched_at`; 0: it is not */
     uint64_t watched_at;
+    const char *timed_out; /* the reason when its socket has taken nothing for as long as it may */
     size_t own_size;
     char address[COR_ADDR_TEXT]; /* the peer's, by the socket */
     char own[];                  /* what it hears instead of its own messages: its address and what follows */

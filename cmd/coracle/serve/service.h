@@ -24,7 +24,8 @@ typedef struct serve_options {
     int64_t idle_timeout;       /* ns; 0: none */
     int64_t write_timeout;      /* ns; 0: none */
     int64_t first_byte_timeout; /* ns; 0: none */
-    size_t outbox;              /* bytes waiting per member of the room */
+    size_t outbox;              /* bytes of the room's log; how far a member may be behind */
+    int64_t slow_after;         /* ns in which a member of the room must take something; 0: any time */
     int slow_policy;            /* a slow_policy */
     int64_t grace;              /* ns */
     int64_t spin;               /* ns; 0: not, unless the environment says so */

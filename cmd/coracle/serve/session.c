@@ -56,13 +56,19 @@ ssize_t session_read(struct session *session, void *buf, size_t size)
     return count;
 }
 
+void session_limit_writes(struct session *session, int64_t limit_ns)
+{
+    session->write_limit = limit_ns;
+    cor_set_write_deadline(session->conn, limit_ns > 0 ? cor_after(limit_ns / EIGHTHS + 1) : 0);
+}
+
 /*
  * The limit is counted in eighths, each begun when the one before has run out: so a write that the kernel takes at
  * once, as nearly all do, looks at no clock. What runs out first may be an eighth that an earlier write has begun.
  */
 int session_write_rest(struct session *session, const char *bytes, size_t size, size_t done)
 {
-    int64_t limit = session_options(session)->write_timeout;
+    int64_t limit = session->write_limit;
     int code = COR_ETIMEOUT;
     for (int eighths = 0; limit > 0 && code == COR_ETIMEOUT && eighths <= EIGHTHS; eighths++) {
         size_t written;
@@ -189,7 +195,7 @@ void session_main(cor_conn *conn, void *arg)
             cor_set_read_deadline(conn, session.read_deadline);
         }
         if (options->write_timeout > 0) {
-            cor_set_write_deadline(conn, cor_after(options->write_timeout / EIGHTHS + 1));
+            session_limit_writes(&session, options->write_timeout);
         }
         session.service->def->handle(&session);
     }

@@ -18,6 +18,7 @@ struct session {
     uint64_t dropped;      /* messages it was too slow for */
     int64_t started;       /* cor_now() */
     int64_t read_deadline; /* armed now, 0: none */
+    int64_t write_limit;   /* ns in which the peer must take something; 0: none */
     bool heard;            /* something complete has arrived: from now on the idle limit counts */
     bool limits_reads;     /* there is an idle or a first-byte limit */
 };
@@ -56,6 +57,9 @@ static inline ssize_t session_read_buffer(struct session *session, cor_buffer *o
     session_note_read(session, count);
     return count;
 }
+
+/* Sets for how long the peer may take nothing of what is written to it, ns; 0: for ever. */
+void session_limit_writes(struct session *session, int64_t limit_ns);
 
 /* What session_write does when an eighth of the write limit has run out. */
 int session_write_rest(struct session *session, const char *bytes, size_t size, size_t done);
