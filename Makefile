@@ -14,13 +14,14 @@ configure = mkdir -p build/$(1) && cmake --preset $(1) >build/$(1)/configure.log
 
 .DEFAULT_GOAL := help
 .PHONY: help deps deps-run deps-test deps-check build run test check bench install package fmt fmt-check tidy style \
-        clean cover aarch64 dev-tests tsan-tests valgrind fuzz
+        clean cover aarch64 dev-tests tsan-tests valgrind fuzz mutants
 
 help: ## list the targets
 	@echo "Coracle: Go's goroutines, channels and net for C. Targets:"
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Variables: ARGS=\"$(ARGS)\" for run, JOBS=$(JOBS), DESTDIR and PREFIX for install,"
-	@echo "BENCH_ARGS=\"--only echo --quick\" for bench (bench/side_by_side.py --help)."
+	@echo "BENCH_ARGS=\"--only echo --quick\" for bench (bench/side_by_side.py --help),"
+	@echo "MUTANTS_ARGS=\"--only 'sync/*'\" for mutants (tests/mutants/run.py --help)."
 
 deps: deps-check ## install every Debian package that a target below needs
 deps-run:
@@ -80,6 +81,9 @@ aarch64: deps-check ## build for 64-bit ARM and run its self-contained tests und
 
 fuzz: deps-check ## run each fuzz target for SECONDS_PER_FUZZER seconds
 	@tools/fuzz.sh $(SECONDS_PER_FUZZER)
+
+mutants: deps-test ## put one fault after the other into a copy of the tree: does a test notice each? minutes
+	@python3 -B tests/mutants/run.py $(MUTANTS_ARGS)
 
 bench: ## compare with bare kernel loops, Go, libuv, libevent, NATS and Redis: half an hour, results in build/bench
 	@tools/deps.sh bench
