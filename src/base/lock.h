@@ -8,6 +8,7 @@
 #ifndef CORI_BASE_LOCK_H
 #define CORI_BASE_LOCK_H
 
+#include "base/atomic.h"
 #include "base/platform.h"
 
 #include <sched.h>
@@ -16,8 +17,8 @@
 static inline void cori_spin_lock(uint32_t *word)
 {
     unsigned spins = 0;
-    while (cori_unlikely(__atomic_exchange_n(word, 1, __ATOMIC_ACQUIRE) != 0)) {
-        while (__atomic_load_n(word, __ATOMIC_RELAXED) != 0) {
+    while (cori_unlikely(cori_swap_acquire(word, 1) != 0)) {
+        while (cori_load_relaxed(word) != 0) {
             if (++spins % 128 == 0) {
                 sched_yield();
             }
@@ -28,7 +29,7 @@ static inline void cori_spin_lock(uint32_t *word)
 
 static inline void cori_spin_unlock(uint32_t *word)
 {
-    __atomic_store_n(word, 0, __ATOMIC_RELEASE);
+    cori_store_release(word, 0);
 }
 
 #endif

@@ -3,6 +3,8 @@
 #ifndef CORI_BASE_PLATFORM_H
 #define CORI_BASE_PLATFORM_H
 
+#include "base/atomic.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,7 +42,7 @@ static inline void cori_pause(void)
 #if defined(__x86_64__)
     __builtin_ia32_pause();
 #else
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    cori_signal_fence();
 #endif
 }
 

@@ -9,6 +9,7 @@
  */
 #include "ctx/stack.h"
 
+#include "base/atomic.h"
 #include "base/fatal.h"
 #include "base/limits.h"
 #include "base/platform.h"
@@ -115,7 +116,7 @@ static cori_slab *slab_map(unsigned class)
         slab->free[slab->free_count++] = (uint8_t)(slots - 1 - i);
     }
     slab->next_all = all_slabs;
-    __atomic_store_n(&all_slabs, slab, __ATOMIC_RELEASE);
+    cori_store_release(&all_slabs, slab);
     open_add(slab);
     return slab;
 }
@@ -212,7 +213,7 @@ void cori_stack_trim(const cori_stack *stack, const void *sp)
 bool cori_stack_guard_hit(const void *address, const char **low, const char **top)
 {
     const char *hit = address;
-    for (cori_slab *slab = __atomic_load_n(&all_slabs, __ATOMIC_ACQUIRE); slab != NULL; slab = slab->next_all) {
+    for (cori_slab *slab = cori_load_acquire(&all_slabs); slab != NULL; slab = slab->next_all) {
         if (hit < slab->base || hit >= slab->base + slab->slots * slab->slot_bytes) {
             continue;
         }

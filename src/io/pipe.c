@@ -8,6 +8,7 @@
  * direction get here: the slot's locks serialise the others. Waiters publish their task under the lock and look again
  * after each wake.
  */
+#include "base/atomic.h"
 #include "base/lock.h"
 #include "net/handle.h"
 
@@ -47,7 +48,7 @@ static int check(cori_slot *slot, int direction)
     if (cori_slot_closed(slot)) {
         return COR_ECLOSED;
     }
-    return cori_interrupted(cori_self(), __atomic_load_n(&slot->deadline[direction], __ATOMIC_SEQ_CST));
+    return cori_interrupted(cori_self(), cori_load(&slot->deadline[direction]));
 }
 
 /* Parks with the lock released; `place` names the task meanwhile. */
@@ -56,7 +57,7 @@ static void wait_in(cori_slot *slot, pair *of, cori_task **place, int direction,
     cori_task *self = cori_self();
     *place = self;
     cori_spin_unlock(&of->spin);
-    cori_park(self, __atomic_load_n(&slot->deadline[direction], __ATOMIC_SEQ_CST), what);
+    cori_park(self, cori_load(&slot->deadline[direction]), what);
     cori_spin_lock(&of->spin);
     *place = NULL;
 }

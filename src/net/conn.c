@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The public calls on connections: enter the slot, let its kind do the work, leave. */
+#include "base/atomic.h"
 #include "base/clock.h"
 #include "base/sys.h"
 #include "net/kinds.h"
@@ -97,7 +98,7 @@ static void move_deadline(cori_slot *slot, int direction, int64_t deadline)
     if (deadline != 0 && deadline < cori_self_worker->now + COR_SECOND && deadline <= cori_clock_now()) {
         deadline = 1;
     }
-    __atomic_store_n(&slot->deadline[direction], deadline, __ATOMIC_SEQ_CST);
+    cori_store(&slot->deadline[direction], deadline);
     slot->ops->deadline_moved(slot, direction);
 }
 

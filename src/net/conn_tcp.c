@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* TCP connections: what is theirs beside fd.c. Also the parts of a socket that unix connections share. */
+#include "base/atomic.h"
 #include "base/limits.h"
 #include "base/sys.h"
 #include "net/kinds.h"
@@ -12,7 +13,7 @@ ssize_t cori_socket_receive(cori_slot *slot, void *buf, size_t size)
     if (cori_likely(cori_rt.poll_ops->plain_receive)) {
         return cori_sys_recv(slot->pollfd.fd, buf, size);
     }
-    cori_poller *poller = __atomic_load_n(&slot->pollfd.poller, __ATOMIC_ACQUIRE);
+    cori_poller *poller = cori_load_acquire(&slot->pollfd.poller);
     return cori_rt.poll_ops->receive(poller, &slot->pollfd, buf, size);
 }
 

@@ -6,6 +6,7 @@
  * A connect is issued without waiting. EINPROGRESS, EALREADY and EINTR mean "wait until writable", then SO_ERROR
  * tells; a 0 there is confirmed with getpeername, because a wake-up can be spurious, and else waited for again.
  */
+#include "base/atomic.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/sys.h"
@@ -31,7 +32,7 @@ typedef struct attempt {
 static int await_connected(cori_slot *slot)
 {
     for (;;) {
-        (void)__atomic_exchange_n(&slot->pollfd.wait[CORI_WRITE], CORI_IDLE, __ATOMIC_SEQ_CST);
+        (void)cori_swap(&slot->pollfd.wait[CORI_WRITE], CORI_IDLE);
         int error = 0;
         int rc = cori_sys_getsockopt(slot->pollfd.fd, SOL_SOCKET, SO_ERROR, &error);
         if (rc < 0 || error != 0) {
@@ -90,9 +91,9 @@ static int dial_once(attempt *try, cori_slot **out)
         return -ENOMEM;
     }
     slot->deadline[CORI_WRITE] = try->deadline;
-    (void)__atomic_fetch_and(&slot->state, ~UINT64_C(1), __ATOMIC_RELAXED); /* open to ourselves: waits check it */
+    (void)cori_fetch_and_relaxed(&slot->state, ~UINT64_C(1)); /* open to ourselves: waits check it */
     int rc = connect_slot(try, slot);
-    (void)__atomic_fetch_or(&slot->state, 1, __ATOMIC_RELAXED);
+    (void)cori_fetch_or_relaxed(&slot->state, 1);
     if (rc < 0) {
         cori_slot_discard(slot);
         return rc;

@@ -15,6 +15,7 @@
  */
 #include "net/fd.h"
 
+#include "base/atomic.h"
 #include "base/lock.h"
 #include "base/sys.h"
 #include "net/kinds.h"
@@ -34,18 +35,18 @@ int cori_fd_check(const cori_slot *slot, int direction)
     if (cori_unlikely(cori_slot_closed(slot))) {
         return COR_ECLOSED;
     }
-    return cori_interrupted(cori_self_worker->current, __atomic_load_n(&slot->deadline[direction], __ATOMIC_SEQ_CST));
+    return cori_interrupted(cori_self_worker->current, cori_load(&slot->deadline[direction]));
 }
 
 static void mark_ready(cori_slot *slot, int direction)
 {
-    __atomic_store_n(&slot->pollfd.wait[direction], CORI_READY, __ATOMIC_SEQ_CST);
+    cori_store(&slot->pollfd.wait[direction], CORI_READY);
 }
 
 /* Makes whoever is parked in `direction` look again. The exchange, and not a mere look, orders it after the change. */
 static void wake_waiter(cori_slot *slot, int direction)
 {
-    uintptr_t old = __atomic_exchange_n(&slot->pollfd.wait[direction], CORI_READY, __ATOMIC_SEQ_CST);
+    uintptr_t old = cori_swap(&slot->pollfd.wait[direction], CORI_READY);
     if (old > CORI_READY) {
         cori_wake((cori_task *)old);
     }
@@ -57,13 +58,13 @@ static int attach_here(cori_slot *slot, cori_poller *here)
     cori_poller *before = slot->pollfd.poller;
     if (before != NULL) {
         (void)before->ops->remove(before, &slot->pollfd, false);
-        __atomic_store_n(&slot->pollfd.poller, NULL, __ATOMIC_RELEASE);
+        cori_store_release(&slot->pollfd.poller, NULL);
     }
     int rc = here->ops->add(here, &slot->pollfd);
     if (rc == 0) {
-        __atomic_store_n(&slot->pollfd.poller, here, __ATOMIC_RELEASE);
+        cori_store_release(&slot->pollfd.poller, here);
     } else if (rc == -EPERM) { /* a regular file: the kernel does not poll it, it never blocks */
-        __atomic_store_n(&slot->pollfd.kind, CORI_FD_FILE, __ATOMIC_RELEASE);
+        cori_store_release(&slot->pollfd.kind, CORI_FD_FILE);
         rc = 0;
     }
     if (rc < 0) { /* a writer may be parked on the old registration: it tries again and registers itself */
@@ -76,7 +77,7 @@ static int attach_here(cori_slot *slot, cori_poller *here)
 static int attach(cori_slot *slot, int direction)
 {
     cori_poller *here = cori_self_worker->poller;
-    cori_poller *now = __atomic_load_n(&slot->pollfd.poller, __ATOMIC_ACQUIRE);
+    cori_poller *now = cori_load_acquire(&slot->pollfd.poller);
     int rc = 0;
     bool moves = direction == CORI_READ && here->ops->arm == NULL;
     if (cori_likely(now == here) || (now != NULL && !moves)) {
@@ -101,7 +102,7 @@ int cori_fd_wait(cori_slot *slot, int direction, const char *what)
         return rc;
     }
     if (cori_rt.poll_ops->arm != NULL) {
-        cori_poller *poller = __atomic_load_n(&slot->pollfd.poller, __ATOMIC_ACQUIRE);
+        cori_poller *poller = cori_load_acquire(&slot->pollfd.poller);
         rc = poller->ops->arm(poller, &slot->pollfd, direction);
         if (rc == -EBUSY) {
             cor_yield(); /* the poller has its turn before this task has its next */
@@ -111,28 +112,28 @@ int cori_fd_wait(cori_slot *slot, int direction, const char *what)
             return rc;
         }
     }
-    if (!__atomic_compare_exchange_n(word, &expected, (uintptr_t)self, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+    if (!cori_cas(word, &expected, (uintptr_t)self)) {
         return 0; /* READY came first */
     }
     for (;;) {
-        if (__atomic_load_n(word, __ATOMIC_SEQ_CST) != (uintptr_t)self) {
+        if (cori_load(word) != (uintptr_t)self) {
             return 0;
         }
         rc = cori_fd_check(slot, direction);
         if (rc != 0) {
             expected = (uintptr_t)self;
-            (void)__atomic_compare_exchange_n(word, &expected, CORI_IDLE, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+            (void)cori_cas(word, &expected, CORI_IDLE);
             return rc;
         }
-        cori_park_external(self, __atomic_load_n(&slot->deadline[direction], __ATOMIC_SEQ_CST), what);
+        cori_park_external(self, cori_load(&slot->deadline[direction]), what);
     }
 }
 
 static int wait_to_read(cori_slot *slot, const char *what)
 {
     for (;;) {
-        if (__atomic_load_n(&slot->pollfd.wait[CORI_READ], __ATOMIC_RELAXED) == CORI_READY ||
-            __atomic_load_n(&slot->pollfd.sticky, __ATOMIC_ACQUIRE) != 0 || cori_fd_never_waits(slot)) {
+        if (cori_load_relaxed(&slot->pollfd.wait[CORI_READ]) == CORI_READY ||
+            cori_load_acquire(&slot->pollfd.sticky) != 0 || cori_fd_never_waits(slot)) {
             return cori_fd_check(slot, CORI_READ);
         }
         int rc = cori_fd_wait(slot, CORI_READ, what); /* checks too, before it parks */
@@ -150,8 +151,8 @@ int cori_fd_wait_readable(cori_slot *slot)
 /* Consumes the sign that a call is worth trying; before the try, so that a later sign is not lost. */
 static void consume_ready(cori_slot *slot, int direction)
 {
-    if (__atomic_load_n(&slot->pollfd.wait[direction], __ATOMIC_RELAXED) == CORI_READY) {
-        (void)__atomic_exchange_n(&slot->pollfd.wait[direction], CORI_IDLE, __ATOMIC_SEQ_CST);
+    if (cori_load_relaxed(&slot->pollfd.wait[direction]) == CORI_READY) {
+        (void)cori_swap(&slot->pollfd.wait[direction], CORI_IDLE);
     }
 }
 
@@ -159,8 +160,7 @@ static void consume_ready(cori_slot *slot, int direction)
 static bool consume_read_signs(cori_slot *slot)
 {
     consume_ready(slot, CORI_READ);
-    return __atomic_load_n(&slot->pollfd.sticky, __ATOMIC_RELAXED) != 0 &&
-           __atomic_exchange_n(&slot->pollfd.sticky, 0, __ATOMIC_SEQ_CST) != 0;
+    return cori_load_relaxed(&slot->pollfd.sticky) != 0 && cori_swap(&slot->pollfd.sticky, 0) != 0;
 }
 
 /* The usual kinds without a call: see cori_sys_recv. */
@@ -168,9 +168,8 @@ static inline ssize_t try_read(cori_slot *slot, void *buf, size_t size)
 {
     if (cori_likely(slot->ops->try_read == cori_socket_receive)) {
         const cori_poll_ops *by = cori_rt.poll_ops;
-        return by->plain_receive
-                   ? cori_sys_recv(slot->pollfd.fd, buf, size)
-                   : by->receive(__atomic_load_n(&slot->pollfd.poller, __ATOMIC_ACQUIRE), &slot->pollfd, buf, size);
+        return by->plain_receive ? cori_sys_recv(slot->pollfd.fd, buf, size)
+                                 : by->receive(cori_load_acquire(&slot->pollfd.poller), &slot->pollfd, buf, size);
     }
     return slot->ops->try_read(slot, buf, size);
 }
@@ -192,7 +191,7 @@ ssize_t cori_fd_read_now(cori_slot *slot, void *buf, size_t size)
         return count;
     }
     if (sticky) { /* end of stream, an error or more bytes follow, and no event of their own */
-        __atomic_store_n(&slot->pollfd.sticky, 1, __ATOMIC_SEQ_CST);
+        cori_store(&slot->pollfd.sticky, 1);
     }
     if (count <= 0 || (size_t)count == size || !slot->ops->short_read_drains) {
         mark_ready(slot, CORI_READ);
@@ -213,7 +212,7 @@ bool cori_fd_confirm_readable(cori_slot *slot)
         mark_ready(slot, CORI_READ);
     }
     if (ready && sticky) {
-        __atomic_store_n(&slot->pollfd.sticky, 1, __ATOMIC_SEQ_CST);
+        cori_store(&slot->pollfd.sticky, 1);
     }
     return ready;
 }
@@ -235,7 +234,7 @@ int cori_fd_write(cori_slot *slot, const void *buf, size_t size, size_t *written
                 cori_self_worker->current); /* a peer that keeps up must not make one long write hold the worker */
         } else if (count != -EAGAIN) {
             return (int)count;
-        } else if (__atomic_load_n(&slot->pollfd.wait[CORI_WRITE], __ATOMIC_RELAXED) == CORI_READY) {
+        } else if (cori_load_relaxed(&slot->pollfd.wait[CORI_WRITE]) == CORI_READY) {
             consume_ready(slot, CORI_WRITE); /* then try again */
         } else {
             rc = cori_fd_wait(slot, CORI_WRITE, "IO wait (write)");
@@ -254,7 +253,7 @@ int cori_fd_shutdown(cori_slot *slot, int how)
 
 void cori_fd_deadline_moved(cori_slot *slot, int direction)
 {
-    uintptr_t waiter = __atomic_load_n(&slot->pollfd.wait[direction], __ATOMIC_SEQ_CST);
+    uintptr_t waiter = cori_load(&slot->pollfd.wait[direction]);
     if (waiter > CORI_READY) {
         cori_wake((cori_task *)waiter);
     }
@@ -286,8 +285,8 @@ static void detach(cori_slot *slot)
     }
     slot->detaching = true;
     for (;;) {
-        __atomic_store_n(&slot->pollfd.wait[CORI_READ], (uintptr_t)self, __ATOMIC_SEQ_CST);
-        if (__atomic_load_n(&slot->pollfd.backend, __ATOMIC_SEQ_CST) == NULL) {
+        cori_store(&slot->pollfd.wait[CORI_READ], (uintptr_t)self);
+        if (cori_load(&slot->pollfd.backend) == NULL) {
             break;
         }
         cori_park_outside(self, "close");
@@ -313,7 +312,7 @@ int cori_fd_accept(cori_slot *slot, cori_sockaddr *peer, socklen_t *len)
         }
         (void)consume_read_signs(slot);
         *len = sizeof(*peer);
-        cori_poller *poller = __atomic_load_n(&slot->pollfd.poller, __ATOMIC_ACQUIRE);
+        cori_poller *poller = cori_load_acquire(&slot->pollfd.poller);
         int fd = cori_rt.poll_ops->accept(poller, &slot->pollfd, &peer->any, len);
         if (fd == -EAGAIN) {
             continue;

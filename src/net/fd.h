@@ -6,6 +6,7 @@
 #ifndef CORI_NET_FD_H
 #define CORI_NET_FD_H
 
+#include "base/atomic.h"
 #include "net/handle.h"
 
 /* Makes the slot's descriptor `fd` (owned from now on). */
@@ -14,7 +15,7 @@ void cori_fd_open(cori_slot *slot, int fd, enum cori_fd_kind kind);
 /* True for a descriptor that the kernel cannot poll: no call on it waits. */
 static inline bool cori_fd_never_waits(const cori_slot *slot)
 {
-    return __atomic_load_n(&slot->pollfd.kind, __ATOMIC_ACQUIRE) == CORI_FD_FILE;
+    return cori_load_acquire(&slot->pollfd.kind) == CORI_FD_FILE;
 }
 
 /* Why a call in `direction` must not go on: COR_ECLOSED, COR_ETIMEOUT, COR_ECANCELED, or 0. */

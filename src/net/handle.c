@@ -6,6 +6,7 @@
  */
 #include "net/fd.h"
 
+#include "base/atomic.h"
 #include "base/fatal.h"
 #include "base/limits.h"
 #include "base/lock.h"
@@ -43,7 +44,7 @@ static cori_slot *slot_by_number(uint32_t number)
     if (chunk >= CORI_HANDLE_CHUNKS_MAX) {
         return NULL;
     }
-    cori_slot *slots = __atomic_load_n(&chunks[chunk], __ATOMIC_ACQUIRE);
+    cori_slot *slots = cori_load_acquire(&chunks[chunk]);
     return slots != NULL ? &slots[number % CORI_HANDLES_PER_CHUNK] : NULL;
 }
 
@@ -87,7 +88,7 @@ static void close_all_at_end(void)
 
 static uint64_t count_open(void)
 {
-    return __atomic_load_n(&open_count, __ATOMIC_RELAXED);
+    return cori_load_relaxed(&open_count);
 }
 
 /* Adds a chunk of free slots; guard: table.spin. */
@@ -108,10 +109,10 @@ static bool add_chunk(void)
         slots[i].next_free = table.first_free;
         table.first_free = slots[i].number;
     }
-    __atomic_store_n(&chunks[chunk], slots, __ATOMIC_RELEASE);
+    cori_store_release(&chunks[chunk], slots);
     table.chunk_count++;
-    __atomic_store_n(&cori_run_at_end, close_all_at_end, __ATOMIC_RELEASE);
-    __atomic_store_n(&cori_run_count_handles, count_open, __ATOMIC_RELEASE);
+    cori_store_release(&cori_run_at_end, close_all_at_end);
+    cori_store_release(&cori_run_count_handles, count_open);
     return true;
 }
 
@@ -135,25 +136,25 @@ cori_slot *cori_slot_new(enum cori_kind kind, const cori_conn_ops *ops)
     slot->network = CORI_NETWORK_NONE;
     slot->lingers = false;
     slot->is.peer = (cori_addr){0};
-    __atomic_fetch_add(&open_count, 1, __ATOMIC_RELAXED);
+    cori_fetch_add_relaxed(&open_count, 1);
     return slot;
 }
 
 void *cori_slot_publish(cori_slot *slot)
 {
-    uint64_t generation = __atomic_load_n(&slot->state, __ATOMIC_RELAXED) >> 32;
-    __atomic_store_n(&slot->state, generation << 32, __ATOMIC_RELEASE);
+    uint64_t generation = cori_load_relaxed(&slot->state) >> 32;
+    cori_store_release(&slot->state, generation << 32);
     return (void *)(uintptr_t)(generation << 32 | (uint64_t)slot->number << 1 | slot->kind);
 }
 
 /* Makes the slot free for a new generation; 0 is left out. */
 static void slot_free(cori_slot *slot)
 {
-    uint64_t generation = ((__atomic_load_n(&slot->state, __ATOMIC_RELAXED) >> 32) + 1) & UINT32_MAX;
+    uint64_t generation = ((cori_load_relaxed(&slot->state) >> 32) + 1) & UINT32_MAX;
     generation = generation == 0 ? 1 : generation;
     slot->in_use = false;
-    __atomic_store_n(&slot->state, generation << 32 | CLOSED, __ATOMIC_SEQ_CST);
-    __atomic_fetch_sub(&open_count, 1, __ATOMIC_RELAXED);
+    cori_store(&slot->state, generation << 32 | CLOSED);
+    cori_fetch_sub_relaxed(&open_count, 1);
     cori_spin_lock(&table.spin);
     slot->next_free = table.first_free;
     table.first_free = slot->number;
@@ -182,13 +183,13 @@ static cori_rare void destroy(cori_slot *slot)
 static bool queue_or_take(cori_slot *slot, lock_waiter *waiter)
 {
     uint64_t queue_bit = (uint64_t)waiter->access << QUEUE_SHIFT;
-    uint64_t state = __atomic_load_n(&slot->state, __ATOMIC_RELAXED);
+    uint64_t state = cori_load_relaxed(&slot->state);
     uint64_t wanted;
     bool take;
     do {
         take = (state & (waiter->access | queue_bit)) == 0;
         wanted = state | (take ? (uint64_t)waiter->access : queue_bit);
-    } while (!__atomic_compare_exchange_n(&slot->state, &state, wanted, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    } while (!cori_cas(&slot->state, &state, wanted));
     if (!take) {
         lock_waiter **link = &slot->queue;
         while (*link != NULL) {
@@ -220,7 +221,7 @@ static lock_waiter *unqueue(cori_slot *slot, enum cori_access access, lock_waite
         link = &waiter->next;
     }
     if (!more) {
-        __atomic_fetch_and(&slot->state, ~((uint64_t)access << QUEUE_SHIFT), __ATOMIC_SEQ_CST);
+        cori_fetch_and(&slot->state, ~((uint64_t)access << QUEUE_SHIFT));
     }
     return found;
 }
@@ -232,14 +233,14 @@ static cori_rare int wait_for_lock(cori_slot *slot, enum cori_access access, cor
     cori_spin_lock(&slot->spin);
     bool taken = queue_or_take(slot, &own);
     cori_spin_unlock(&slot->spin);
-    while (!taken && __atomic_load_n(&own.granted, __ATOMIC_SEQ_CST) == 0) {
+    while (!taken && cori_load(&own.granted) == 0) {
         int rc = cori_slot_closed(slot) ? COR_ECLOSED : cori_interrupted(self, 0);
         if (rc == 0) {
             cori_park_external(self, 0, access == CORI_LOCK_READ ? "IO wait (read lock)" : "IO wait (write lock)");
             continue;
         }
         cori_spin_lock(&slot->spin);
-        bool granted = __atomic_load_n(&own.granted, __ATOMIC_SEQ_CST) != 0;
+        bool granted = cori_load(&own.granted) != 0;
         if (!granted) {
             (void)unqueue(slot, access, &own);
         }
@@ -257,7 +258,7 @@ static cori_rare int enter_slowly(const void *handle, enum cori_kind kind, enum 
     if (self == NULL || slot == NULL) {
         return self == NULL ? COR_ENOT_TASK : -EINVAL;
     }
-    uint64_t state = __atomic_load_n(&slot->state, __ATOMIC_ACQUIRE);
+    uint64_t state = cori_load_acquire(&slot->state);
     uint64_t busy = (uint64_t)access | (uint64_t)access << QUEUE_SHIFT;
     uint64_t wanted;
     do {
@@ -268,7 +269,7 @@ static cori_rare int enter_slowly(const void *handle, enum cori_kind kind, enum 
             cori_fatal("too many concurrent operations on a single file or socket (max 1048575)");
         }
         wanted = (state + CALL) | ((state & busy) == 0 ? (uint64_t)access : 0);
-    } while (!__atomic_compare_exchange_n(&slot->state, &state, wanted, true, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE));
+    } while (!cori_cas_acquire(&slot->state, &state, wanted));
     *out = slot;
     if ((state & busy) == 0) {
         return 0;
@@ -284,11 +285,10 @@ int cori_slot_enter(const void *handle, enum cori_kind kind, enum cori_access ac
 {
     cori_slot *slot = slot_of(handle, kind);
     if (cori_likely(slot != NULL && cori_self_worker != NULL)) {
-        uint64_t state = __atomic_load_n(&slot->state, __ATOMIC_ACQUIRE);
+        uint64_t state = cori_load_acquire(&slot->state);
         uint64_t busy = CLOSED | CALLS_MANY | (uint64_t)access | (uint64_t)access << QUEUE_SHIFT;
         if (cori_likely(state >> 32 == generation_of(handle) && (state & busy) == 0) &&
-            __atomic_compare_exchange_n(&slot->state, &state, (state + CALL) | access, false, __ATOMIC_ACQUIRE,
-                                        __ATOMIC_RELAXED)) {
+            cori_cas_acquire(&slot->state, &state, (state + CALL) | access)) {
             *out = slot;
             return 0;
         }
@@ -303,7 +303,7 @@ static cori_rare bool hand_over(cori_slot *slot, enum cori_access access)
     lock_waiter *next = unqueue(slot, access, NULL);
     cori_task *task = next != NULL ? next->task : NULL;
     if (next != NULL) {
-        __atomic_store_n(&next->granted, 1, __ATOMIC_SEQ_CST);
+        cori_store(&next->granted, 1);
     }
     cori_spin_unlock(&slot->spin);
     if (task != NULL) {
@@ -315,15 +315,15 @@ static cori_rare bool hand_over(cori_slot *slot, enum cori_access access)
 void cori_slot_leave(cori_slot *slot, enum cori_access access)
 {
     uint64_t drop = access;
-    uint64_t state = __atomic_load_n(&slot->state, __ATOMIC_RELAXED);
+    uint64_t state = cori_load_relaxed(&slot->state);
     uint64_t wanted;
     do {
         if (cori_unlikely((state & (drop << QUEUE_SHIFT)) != 0)) {
             drop = hand_over(slot, access) ? 0 : drop;
-            state = __atomic_load_n(&slot->state, __ATOMIC_RELAXED);
+            state = cori_load_relaxed(&slot->state);
         }
         wanted = (state - CALL) & ~drop;
-    } while (!__atomic_compare_exchange_n(&slot->state, &state, wanted, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+    } while (!cori_cas_acq_rel(&slot->state, &state, wanted));
     if (cori_unlikely((wanted & CLOSED) != 0 && (wanted & CALLS_MASK) == 0)) {
         destroy(slot);
     }
@@ -347,20 +347,19 @@ int cori_slot_close(const void *handle, enum cori_kind kind)
         return self == NULL ? COR_ENOT_TASK : -EINVAL;
     }
     uint64_t generation = generation_of(handle);
-    uint64_t state = __atomic_load_n(&slot->state, __ATOMIC_ACQUIRE);
+    uint64_t state = cori_load_acquire(&slot->state);
     do {
         if (state >> 32 != generation || (state & CLOSED) != 0) {
             return COR_ECLOSED;
         }
-    } while (!__atomic_compare_exchange_n(&slot->state, &state, (state | CLOSED) + CALL, true, __ATOMIC_SEQ_CST,
-                                          __ATOMIC_ACQUIRE));
+    } while (!cori_cas(&slot->state, &state, (state | CLOSED) + CALL));
     slot->closer = self;
     if ((state & CALLS_MASK) != 0) {
         slot->ops->evict(slot);
         wake_queue(slot);
     }
     cori_slot_leave(slot, CORI_SHARED);
-    while (__atomic_load_n(&slot->state, __ATOMIC_SEQ_CST) >> 32 == generation) {
+    while (cori_load(&slot->state) >> 32 == generation) {
         cori_park_plain(self, 0, "close"); /* not ended by the group's deadline: it would come back at once, and spin */
     }
     return 0;

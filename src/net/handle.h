@@ -23,6 +23,7 @@
 #ifndef CORI_NET_HANDLE_H
 #define CORI_NET_HANDLE_H
 
+#include "base/atomic.h"
 #include "net/addr.h"
 #include "poll/poll.h"
 #include "sched/park.h"
@@ -108,7 +109,7 @@ static inline ssize_t cori_slot_read(cori_slot *slot, void *buf, size_t size)
 /* True once the slot is being closed; for loops inside a call. */
 static inline bool cori_slot_closed(const cori_slot *slot)
 {
-    return (__atomic_load_n(&slot->state, __ATOMIC_SEQ_CST) & 1) != 0;
+    return (cori_load(&slot->state) & 1) != 0;
 }
 
 #endif

@@ -8,6 +8,7 @@
  * additions by setting `closing`), closes the first handle, then the clones, so that the port is free when it
  * returns.
  */
+#include "base/atomic.h"
 #include "base/limits.h"
 #include "base/lock.h"
 #include "base/sys.h"
@@ -59,7 +60,7 @@ const cori_conn_ops cori_listener_ops = {
 static int backlog(void)
 {
     static int cached; /* atomic */
-    int limit = __atomic_load_n(&cached, __ATOMIC_RELAXED);
+    int limit = cori_load_relaxed(&cached);
     if (limit == 0) {
         FILE *file = fopen("/proc/sys/net/core/somaxconn", "re");
         if (file == NULL || fscanf(file, "%d", &limit) != 1 || limit <= 0) {
@@ -68,7 +69,7 @@ static int backlog(void)
         if (file != NULL) {
             (void)fclose(file);
         }
-        __atomic_store_n(&cached, limit, __ATOMIC_RELAXED);
+        cori_store_relaxed(&cached, limit);
     }
     return limit;
 }

@@ -28,6 +28,8 @@
 #ifndef CORI_POLL_POLL_H
 #define CORI_POLL_POLL_H
 
+#include "base/atomic.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -113,10 +115,10 @@ void cori_pollfd_open(cori_pollfd *pollfd, int fd, enum cori_fd_kind kind);
 /* Marks a direction ready; gives the waiter that must be woken, or NULL. Any thread. */
 static inline void *cori_pollfd_ready(cori_pollfd *pollfd, int direction)
 {
-    if (__atomic_load_n(&pollfd->wait[direction], __ATOMIC_ACQUIRE) == CORI_READY) {
+    if (cori_load_acquire(&pollfd->wait[direction]) == CORI_READY) {
         return NULL;
     }
-    uintptr_t old = __atomic_exchange_n(&pollfd->wait[direction], CORI_READY, __ATOMIC_SEQ_CST);
+    uintptr_t old = cori_swap(&pollfd->wait[direction], CORI_READY);
     return old > CORI_READY ? (void *)old : NULL;
 }
 

@@ -9,6 +9,7 @@
  * drained (end of stream, an error or the bytes behind urgent data can follow without another edge).
  */
 #include "poll/poll.h"
+#include "base/atomic.h"
 #include "base/limits.h"
 #include "base/platform.h"
 #include "base/sys.h"
@@ -126,13 +127,12 @@ static int poll_epoll_wait(cori_poller *base, int64_t timeout_ns, cori_event *ev
         uint64_t tag = poller->fetched[i].data.u64;
         uint32_t bits = poller->fetched[i].events;
         cori_pollfd *pollfd = (cori_pollfd *)(uintptr_t)(tag & ((UINT64_C(1) << POINTER_BITS) - 1));
-        if (pollfd == NULL ||
-            __atomic_load_n(&pollfd->generation, __ATOMIC_ACQUIRE) != (uint16_t)(tag >> POINTER_BITS)) {
+        if (pollfd == NULL || cori_load_acquire(&pollfd->generation) != (uint16_t)(tag >> POINTER_BITS)) {
             continue;
         }
-        __builtin_prefetch((void *)__atomic_load_n(&pollfd->wait[CORI_READ], __ATOMIC_RELAXED)); /* will be woken */
+        __builtin_prefetch((void *)cori_load_relaxed(&pollfd->wait[CORI_READ])); /* will be woken */
         if ((bits & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0) {
-            __atomic_store_n(&pollfd->sticky, 1, __ATOMIC_RELEASE);
+            cori_store_release(&pollfd->sticky, 1);
         }
         events[count].pollfd = pollfd;
         events[count].mask = ((bits & ~(uint32_t)EPOLLOUT) != 0 ? 1u << CORI_READ : 0) |

@@ -3,6 +3,7 @@
  * Choosing a poller at run time, and what all of them share. Whether io_uring can be used is tried once per process;
  * where it is not available its name means epoll, and cor_poller_info says why.
  */
+#include "base/atomic.h"
 #include "poll/poll.h"
 
 #include <coracle/task.h>
@@ -30,12 +31,12 @@ static enum outcome try_uring(void)
 {
 #if COR_HAVE_URING
     static uint32_t tried; /* atomic: the outcome, NOT_PICKED before */
-    uint32_t outcome = __atomic_load_n(&tried, __ATOMIC_RELAXED);
+    uint32_t outcome = cori_load_relaxed(&tried);
     if (outcome == NOT_PICKED) {
         int rc = cori_uring_probe();
         outcome = rc == -ENOSYS ? URING_ABSENT : rc == -EPERM ? URING_FORBIDDEN : rc == -EINVAL ? URING_TOO_OLD : URING;
         if (rc == 0 || outcome != URING) { /* other errors pass: opening will tell */
-            __atomic_store_n(&tried, outcome, __ATOMIC_RELAXED);
+            cori_store_relaxed(&tried, outcome);
         }
     }
     return outcome;
@@ -61,7 +62,7 @@ const cori_poll_ops *cori_poll_pick(const char *name)
         return override_ops;
     }
     enum outcome outcome = choose(name);
-    __atomic_store_n(&picked, outcome, __ATOMIC_RELAXED);
+    cori_store_relaxed(&picked, outcome);
     if (outcome == UNKNOWN) {
         return NULL;
     }
@@ -83,18 +84,18 @@ const char *cor_poller_info(void)
     if (override_ops != NULL) {
         return override_ops->name;
     }
-    uint32_t outcome = __atomic_load_n(&picked, __ATOMIC_RELAXED);
+    uint32_t outcome = cori_load_relaxed(&picked);
     return texts[outcome != NOT_PICKED ? outcome : choose(NULL)];
 }
 
 void cori_pollfd_open(cori_pollfd *pollfd, int fd, enum cori_fd_kind kind)
 {
-    __atomic_store_n(&pollfd->wait[CORI_READ], kind == CORI_FD_STREAM ? CORI_IDLE : CORI_READY, __ATOMIC_RELAXED);
-    __atomic_store_n(&pollfd->wait[CORI_WRITE], CORI_READY, __ATOMIC_RELAXED);
-    __atomic_store_n(&pollfd->poller, NULL, __ATOMIC_RELAXED);
-    __atomic_store_n(&pollfd->sticky, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&pollfd->kind, (uint8_t)kind, __ATOMIC_RELAXED);
-    __atomic_store_n(&pollfd->backend, NULL, __ATOMIC_RELAXED);
+    cori_store_relaxed(&pollfd->wait[CORI_READ], kind == CORI_FD_STREAM ? CORI_IDLE : CORI_READY);
+    cori_store_relaxed(&pollfd->wait[CORI_WRITE], CORI_READY);
+    cori_store_relaxed(&pollfd->poller, NULL);
+    cori_store_relaxed(&pollfd->sticky, 0);
+    cori_store_relaxed(&pollfd->kind, (uint8_t)kind);
+    cori_store_relaxed(&pollfd->backend, NULL);
     pollfd->fd = fd;
-    __atomic_store_n(&pollfd->generation, (uint16_t)(pollfd->generation + 1), __ATOMIC_RELEASE);
+    cori_store_release(&pollfd->generation, (uint16_t)(pollfd->generation + 1));
 }

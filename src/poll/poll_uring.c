@@ -28,6 +28,7 @@
  */
 #include "poll/uring.h"
 
+#include "base/atomic.h"
 #include "base/platform.h"
 #include "base/sys.h"
 
@@ -84,13 +85,13 @@ static void uring_kick(cori_poller *base)
 /* Leaves word for the owner. */
 static void post(cori_uring *poller, uring_fd *state, unsigned what)
 {
-    if (__atomic_fetch_or(&state->mail, (uint8_t)what, __ATOMIC_SEQ_CST) != 0) {
+    if (cori_fetch_or(&state->mail, (uint8_t)what) != 0) {
         return; /* it is in the list already, and its poster kicks */
     }
-    uring_fd *head = __atomic_load_n(&poller->mail, __ATOMIC_RELAXED);
+    uring_fd *head = cori_load_relaxed(&poller->mail);
     do {
         state->next = head;
-    } while (!__atomic_compare_exchange_n(&poller->mail, &head, state, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    } while (!cori_cas(&poller->mail, &head, state));
     uring_kick(&poller->base);
 }
 
@@ -100,10 +101,10 @@ static int uring_arm(cori_poller *base, cori_pollfd *pollfd, int direction)
     uring_fd *state = cori_uring_state(pollfd);
     bool receives = direction == CORI_READ && pollfd->kind == CORI_FD_STREAM;
     if (receives) {
-        if (cori_likely(__atomic_load_n(&state->receiving, __ATOMIC_ACQUIRE))) {
+        if (cori_likely(cori_load_acquire(&state->receiving))) {
             return 0;
         }
-        __atomic_store_n(&state->receiving, true, __ATOMIC_RELEASE);
+        cori_store_release(&state->receiving, true);
     }
     if (cori_uring_own != poller) {
         post(poller, state, direction == CORI_WRITE ? MAIL_ARM_WRITE : MAIL_ARM_READ);
@@ -111,7 +112,7 @@ static int uring_arm(cori_poller *base, cori_pollfd *pollfd, int direction)
     }
     int rc = arm_own(poller, state, direction);
     if (rc < 0 && receives) {
-        __atomic_store_n(&state->receiving, false, __ATOMIC_RELEASE);
+        cori_store_release(&state->receiving, false);
     }
     return rc;
 }
@@ -152,10 +153,10 @@ static void remove_now(cori_uring *poller, uring_fd *state)
     }
     cori_uring_accepts_free(state);
     state->pollfd = NULL;
-    if (__atomic_load_n(&state->mail, __ATOMIC_SEQ_CST) == 0) {
+    if (cori_load(&state->mail) == 0) {
         state_free(poller, state);
     }
-    __atomic_store_n(&pollfd->backend, NULL, __ATOMIC_SEQ_CST); /* its closer may go on */
+    cori_store(&pollfd->backend, NULL); /* its closer may go on */
 }
 
 static bool uring_remove(cori_poller *base, cori_pollfd *pollfd, bool closing)
@@ -166,7 +167,7 @@ static bool uring_remove(cori_poller *base, cori_pollfd *pollfd, bool closing)
     if (state == NULL) {
         return true; /* done already; then the task that was to go on was abandoned */
     }
-    if (cori_uring_own == poller || __atomic_load_n(&poller->stopped, __ATOMIC_ACQUIRE) != 0) {
+    if (cori_uring_own == poller || cori_load_acquire(&poller->stopped) != 0) {
         remove_now(poller, state);
         return true;
     }
@@ -188,7 +189,7 @@ static int uring_add(cori_poller *base, cori_pollfd *pollfd)
     }
     state->head = state->tail = CORI_URING_NO_BUFFER;
     state->pollfd = pollfd;
-    __atomic_store_n(&pollfd->backend, state, __ATOMIC_RELEASE);
+    cori_store_release(&pollfd->backend, state);
     return 0;
 }
 
@@ -203,7 +204,7 @@ static cori_event *add_event(cori_event *event, cori_pollfd *pollfd, int directi
 static cori_event *answer(cori_uring *poller, uring_fd *state, cori_event *event, const cori_event *end)
 {
     cori_pollfd *pollfd = state->pollfd;
-    unsigned what = __atomic_exchange_n(&state->mail, 0, __ATOMIC_SEQ_CST);
+    unsigned what = cori_swap(&state->mail, 0);
     unsigned later = 0;
     if (pollfd == NULL) {
         state_free(poller, state);
@@ -231,10 +232,10 @@ static cori_event *answer(cori_uring *poller, uring_fd *state, cori_event *event
 
 static cori_event *read_mail(cori_uring *poller, cori_event *event, const cori_event *end)
 {
-    if (__atomic_load_n(&poller->mail, __ATOMIC_RELAXED) == NULL) {
+    if (cori_load_relaxed(&poller->mail) == NULL) {
         return event;
     }
-    uring_fd *state = __atomic_exchange_n(&poller->mail, NULL, __ATOMIC_ACQUIRE);
+    uring_fd *state = cori_swap_acquire(&poller->mail, NULL);
     while (state != NULL) {
         uring_fd *next = state->next;
         event = answer(poller, state, event, end);
@@ -257,10 +258,9 @@ static uring_fd *state_of_tag(const cori_uring *poller, uint64_t tag)
 {
     cori_pollfd *pollfd = pollfd_of(tag);
     uring_fd *state = pollfd != NULL ? cori_uring_state(pollfd) : NULL;
-    bool current =
-        state != NULL &&
-        __atomic_load_n(&pollfd->generation, __ATOMIC_ACQUIRE) == (uint16_t)(tag >> CORI_URING_POINTER_BITS) &&
-        __atomic_load_n(&pollfd->poller, __ATOMIC_ACQUIRE) == &poller->base;
+    bool current = state != NULL &&
+                   cori_load_acquire(&pollfd->generation) == (uint16_t)(tag >> CORI_URING_POINTER_BITS) &&
+                   cori_load_acquire(&pollfd->poller) == &poller->base;
     return current ? state : NULL;
 }
 
@@ -285,7 +285,7 @@ static int polled(uring_fd *state, bool out, const struct io_uring_cqe *cqe)
     }
     state->armed_read = more;
     if (cqe->res < 0 || (cqe->res & (POLLRDHUP | POLLHUP | POLLERR | POLLPRI)) != 0) {
-        __atomic_store_n(&state->pollfd->sticky, 1, __ATOMIC_SEQ_CST);
+        cori_store(&state->pollfd->sticky, 1);
     }
     return CORI_READ;
 }
@@ -319,7 +319,7 @@ static inline __attribute__((always_inline)) void prefetch_next(const struct io_
         __builtin_prefetch(pollfd_of(cq->cqes[(head + 2) & cq->ring_mask].user_data));
         if (next != NULL) {
             __builtin_prefetch(cori_uring_state(next));
-            __builtin_prefetch((void *)__atomic_load_n(&next->wait[CORI_READ], __ATOMIC_RELAXED)); /* will be woken */
+            __builtin_prefetch((void *)cori_load_relaxed(&next->wait[CORI_READ])); /* will be woken */
         }
     }
 }
@@ -398,7 +398,7 @@ static void uring_stop(cori_poller *base)
         (void)io_uring_submit_and_get_events(&poller->ring);
     }
     cori_uring_own = NULL;
-    __atomic_store_n(&poller->stopped, 1, __ATOMIC_RELEASE);
+    cori_store_release(&poller->stopped, 1);
 }
 
 static void free_all(uring_fd *list)

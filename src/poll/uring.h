@@ -3,6 +3,7 @@
 #ifndef CORI_POLL_URING_H
 #define CORI_POLL_URING_H
 
+#include "base/atomic.h"
 #include "base/limits.h"
 #include "base/platform.h"
 #include "poll/poll.h"
@@ -51,7 +52,7 @@ typedef struct cori_uring_fd {
 
 static inline cori_uring_fd *cori_uring_state(const cori_pollfd *pollfd)
 {
-    return __atomic_load_n(&pollfd->backend, __ATOMIC_ACQUIRE);
+    return cori_load_acquire(&pollfd->backend);
 }
 
 /* What a completion is of; in the low bits of its user data, below the pollfd's address. */

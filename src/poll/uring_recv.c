@@ -9,6 +9,7 @@
  */
 #include "poll/uring.h"
 
+#include "base/atomic.h"
 #include "base/lock.h"
 #include "base/platform.h"
 #include "base/sys.h"
@@ -64,7 +65,7 @@ void cori_uring_received(cori_uring *poller, cori_uring_fd *state, const struct 
     bool failed = cqe->res < 0 && !is_passing(cqe->res);
     state->armed_read = more;
     if (cori_unlikely(cqe->res == 0 || failed)) {
-        __atomic_store_n(&state->pollfd->sticky, 1, __ATOMIC_SEQ_CST);
+        cori_store(&state->pollfd->sticky, 1);
     }
     cori_spin_lock(&state->spin);
     if (cori_likely(has_bytes)) {
@@ -72,7 +73,7 @@ void cori_uring_received(cori_uring *poller, cori_uring_fd *state, const struct 
     }
     state->error = failed ? cqe->res : state->error;
     state->ended = state->ended || cqe->res == 0;
-    __atomic_store_n(&state->receiving, more, __ATOMIC_RELEASE);
+    cori_store_release(&state->receiving, more);
     bool enough = state->queued >= CORI_URING_QUEUED_MAX;
     cori_spin_unlock(&state->spin);
     if (!has_bytes) {

@@ -7,6 +7,7 @@
  */
 #include "poll/uring.h"
 
+#include "base/atomic.h"
 #include "base/sys.h"
 
 #include <errno.h>
@@ -26,18 +27,18 @@ __thread cori_uring *cori_uring_own;
 
 void cori_uring_return(cori_uring *poller, uint16_t id)
 {
-    uint32_t head = __atomic_load_n(&poller->returned, __ATOMIC_RELAXED);
+    uint32_t head = cori_load_relaxed(&poller->returned);
     do {
         poller->next[id] = (uint16_t)head;
-    } while (!__atomic_compare_exchange_n(&poller->returned, &head, id, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+    } while (!cori_cas_release(&poller->returned, &head, id));
 }
 
 void cori_uring_take_returned(cori_uring *poller)
 {
-    if (__atomic_load_n(&poller->returned, __ATOMIC_RELAXED) == CORI_URING_NO_BUFFER) {
+    if (cori_load_relaxed(&poller->returned) == CORI_URING_NO_BUFFER) {
         return;
     }
-    uint32_t id = __atomic_exchange_n(&poller->returned, CORI_URING_NO_BUFFER, __ATOMIC_ACQUIRE);
+    uint32_t id = cori_swap_acquire(&poller->returned, CORI_URING_NO_BUFFER);
     while (id != CORI_URING_NO_BUFFER) {
         uint32_t next = poller->next[id];
         cori_uring_lend(poller, (uint16_t)id);

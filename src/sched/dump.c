@@ -12,6 +12,7 @@
 #include "sched/text.h"
 #include "sched/worker.h"
 
+#include "base/atomic.h"
 #include "base/clock.h"
 #include "base/lock.h"
 
@@ -93,7 +94,7 @@ static void print_task(cori_text *text, const cori_worker *worker, const cori_ta
         return;
     }
     const uintptr_t *saved = task->ctx.sp;
-    bool parked = __atomic_load_n(&task->permit, __ATOMIC_RELAXED) == CORI_PARKED;
+    bool parked = cori_load_relaxed(&task->permit) == CORI_PARKED;
     const char *what = saved == NULL ? "runnable, never ran" : parked ? task->waiting_for : "runnable";
     print_head(text, task, what, worker->id, saved == NULL || parked ? cori_clock_now() - task->since : -1);
     if (saved != NULL) {
@@ -103,8 +104,8 @@ static void print_task(cori_text *text, const cori_worker *worker, const cori_ta
 
 static void print_fresh(cori_text *text, cori_worker *worker)
 {
-    if (__atomic_exchange_n(&worker->fresh_lock, 1, __ATOMIC_ACQUIRE) != 0) {
-        cori_text_number(text, __atomic_load_n(&worker->fresh_count, __ATOMIC_RELAXED));
+    if (cori_swap_acquire(&worker->fresh_lock, 1) != 0) {
+        cori_text_number(text, cori_load_relaxed(&worker->fresh_count));
         cori_text_add(text, " tasks queued on worker ");
         cori_text_number(text, (uint64_t)worker->id);
         cori_text_end(text);
@@ -131,15 +132,15 @@ static void on_chain(int number, siginfo_t *info, void *context)
     int keep = errno;
     (void)number;
     (void)info;
-    int stage = __atomic_load_n(&dump.stage, __ATOMIC_ACQUIRE);
-    if (__atomic_load_n(&dump.active, __ATOMIC_ACQUIRE) != 0 && stage < cori_rt.worker_count &&
+    int stage = cori_load_acquire(&dump.stage);
+    if (cori_load_acquire(&dump.active) != 0 && stage < cori_rt.worker_count &&
         pthread_equal(cori_rt.workers[stage].thread, pthread_self())) {
         print_worker(dump.fd, &cori_rt.workers[stage], context);
-        __atomic_store_n(&dump.stage, stage + 1, __ATOMIC_RELEASE);
+        cori_store_release(&dump.stage, stage + 1);
         if (stage + 1 < cori_rt.worker_count) {
             (void)pthread_kill(cori_rt.workers[stage + 1].thread, SIGURG);
         } else {
-            __atomic_store_n(&dump.active, 0, __ATOMIC_RELEASE);
+            cori_store_release(&dump.active, 0);
         }
     }
     errno = keep;
@@ -148,14 +149,14 @@ static void on_chain(int number, siginfo_t *info, void *context)
 static bool start_dump(int fd, const char *title)
 {
     uint32_t none = 0;
-    if (!__atomic_compare_exchange_n(&dump.active, &none, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+    if (!cori_cas_acq_rel(&dump.active, &none, 1)) {
         return false;
     }
     cori_text text = {.fd = fd};
     cori_text_add(&text, title);
     cori_text_end(&text);
     dump.fd = fd;
-    __atomic_store_n(&dump.stage, 0, __ATOMIC_RELEASE);
+    cori_store_release(&dump.stage, 0);
     (void)pthread_kill(cori_rt.workers[0].thread, SIGURG);
     return true;
 }
@@ -174,7 +175,7 @@ static void on_quit(int number)
  */
 static void signal_again(void)
 {
-    int stage = __atomic_load_n(&dump.stage, __ATOMIC_ACQUIRE);
+    int stage = cori_load_acquire(&dump.stage);
     if (stage < cori_rt.worker_count) {
         (void)pthread_kill(cori_rt.workers[stage].thread, SIGURG);
     }
@@ -182,7 +183,7 @@ static void signal_again(void)
 
 static void wait_idle(void)
 {
-    for (unsigned round = 1; __atomic_load_n(&dump.active, __ATOMIC_ACQUIRE) != 0; round++) {
+    for (unsigned round = 1; cori_load_acquire(&dump.active) != 0; round++) {
         (void)sched_yield();
         if (CORI_TSAN && round % 16 == 0) {
             signal_again();

@@ -10,6 +10,7 @@
  * something in it) until its waiter has seen it empty. A task touches its groups only while it is a member; leaving,
  * its last touch is the unlock, and the waiter takes the lock once before it returns.
  */
+#include "base/atomic.h"
 #include "base/lock.h"
 #include "sched/park.h"
 #include "sched/spawn.h"
@@ -25,10 +26,10 @@ typedef struct group_waiter {
 int cori_group_interrupted(const cori_task *task, int64_t now)
 {
     for (const cor_group *group = task->group; group != NULL; group = group->parent) {
-        if (__atomic_load_n(&group->cancelled, __ATOMIC_SEQ_CST) != 0) {
+        if (cori_load(&group->cancelled) != 0) {
             return COR_ECANCELED;
         }
-        int64_t deadline = __atomic_load_n(&group->deadline, __ATOMIC_SEQ_CST);
+        int64_t deadline = cori_load(&group->deadline);
         if (deadline != 0 && deadline <= now) {
             return COR_ETIMEOUT;
         }
@@ -39,7 +40,7 @@ int cori_group_interrupted(const cori_task *task, int64_t now)
 int64_t cori_group_deadline(const cori_task *task, int64_t deadline)
 {
     for (const cor_group *group = task->group; group != NULL; group = group->parent) {
-        int64_t own = __atomic_load_n(&group->deadline, __ATOMIC_SEQ_CST);
+        int64_t own = cori_load(&group->deadline);
         if (own != 0 && (deadline == 0 || own < deadline)) {
             deadline = own;
         }
@@ -182,7 +183,7 @@ int cor_group_wait(cor_group *group, int64_t deadline)
 void cor_group_cancel(cor_group *group)
 {
     cori_spin_lock(&group->spin);
-    __atomic_store_n(&group->cancelled, 1, __ATOMIC_SEQ_CST);
+    cori_store(&group->cancelled, 1);
     wake_members(group);
     cori_spin_unlock(&group->spin);
 }
@@ -190,7 +191,7 @@ void cor_group_cancel(cor_group *group)
 void cor_group_set_deadline(cor_group *group, int64_t deadline)
 {
     cori_spin_lock(&group->spin);
-    __atomic_store_n(&group->deadline, deadline, __ATOMIC_SEQ_CST);
+    cori_store(&group->deadline, deadline);
     wake_members(group);
     cori_spin_unlock(&group->spin);
 }

@@ -14,6 +14,7 @@
 #ifndef CORI_SCHED_PARK_H
 #define CORI_SCHED_PARK_H
 
+#include "base/atomic.h"
 #include "sched/task.h"
 #include "sched/worker.h"
 
@@ -30,27 +31,26 @@ static inline bool cori_permit_park(cori_task *self, bool solo)
 {
     uint32_t old = CORI_RUNNING;
     if (solo) {
-        old = __atomic_load_n(&self->permit, __ATOMIC_RELAXED);
-        __atomic_store_n(&self->permit, old == CORI_RUNNING ? CORI_PARKED : CORI_RUNNING, __ATOMIC_RELAXED);
+        old = cori_load_relaxed(&self->permit);
+        cori_store_relaxed(&self->permit, old == CORI_RUNNING ? CORI_PARKED : CORI_RUNNING);
         return old == CORI_RUNNING;
     }
-    if (__atomic_compare_exchange_n(&self->permit, &old, CORI_PARKED, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+    if (cori_cas(&self->permit, &old, CORI_PARKED)) {
         return true;
     }
-    (void)__atomic_exchange_n(&self->permit, CORI_RUNNING, __ATOMIC_SEQ_CST);
+    (void)cori_swap(&self->permit, CORI_RUNNING);
     return false;
 }
 
 /* Moves the permit as a waker does; true if the caller has to queue the task. */
 static inline bool cori_permit_wake(cori_task *task, bool solo)
 {
-    uint32_t old = __atomic_load_n(&task->permit, __ATOMIC_RELAXED);
+    uint32_t old = cori_load_relaxed(&task->permit);
     if (solo) {
-        __atomic_store_n(&task->permit, old == CORI_PARKED ? CORI_RUNNING : CORI_NOTIFIED, __ATOMIC_RELAXED);
+        cori_store_relaxed(&task->permit, old == CORI_PARKED ? CORI_RUNNING : CORI_NOTIFIED);
         return old == CORI_PARKED;
     }
-    while (!__atomic_compare_exchange_n(&task->permit, &old, old == CORI_PARKED ? CORI_RUNNING : CORI_NOTIFIED, false,
-                                        __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {}
+    while (!cori_cas(&task->permit, &old, old == CORI_PARKED ? CORI_RUNNING : CORI_NOTIFIED)) {}
     return old == CORI_PARKED;
 }
 

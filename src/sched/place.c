@@ -19,36 +19,37 @@
  */
 #include "sched/worker.h"
 
+#include "base/atomic.h"
 #include "base/clock.h"
 #include "base/lock.h"
 
 static void fresh_push(cori_worker *worker, cori_task *task)
 {
     cori_spin_lock(&worker->fresh_lock);
-    task->ticket = __atomic_load_n(&worker->ticket, __ATOMIC_RELAXED);
+    task->ticket = cori_load_relaxed(&worker->ticket);
     if (worker == cori_self_worker) {
-        __atomic_store_n(&worker->ticket, task->ticket + 1, __ATOMIC_RELAXED);
+        cori_store_relaxed(&worker->ticket, task->ticket + 1);
     }
     cori_runq_push(&worker->fresh, task);
-    __atomic_store_n(&worker->fresh_first, worker->fresh.head->ticket, __ATOMIC_RELAXED);
-    __atomic_store_n(&worker->placed_count, worker->placed_count + task->placed, __ATOMIC_RELAXED);
-    __atomic_store_n(&worker->fresh_count, worker->fresh_count + 1, __ATOMIC_SEQ_CST);
+    cori_store_relaxed(&worker->fresh_first, worker->fresh.head->ticket);
+    cori_bump(worker->placed_count, task->placed);
+    cori_store(&worker->fresh_count, worker->fresh_count + 1);
     cori_spin_unlock(&worker->fresh_lock);
 }
 
 /* Takes the oldest fresh task of `worker`, unless it was queued after `before`. */
 static cori_task *fresh_pop(cori_worker *worker, int64_t before)
 {
-    if (__atomic_load_n(&worker->fresh_count, __ATOMIC_RELAXED) == 0) {
+    if (cori_load_relaxed(&worker->fresh_count) == 0) {
         return NULL;
     }
     cori_spin_lock(&worker->fresh_lock);
     cori_task *task = worker->fresh.head;
     if (task != NULL && task->since <= before) {
         worker->fresh.head = task->next;
-        __atomic_store_n(&worker->fresh_first, task->next != NULL ? task->next->ticket : UINT64_MAX, __ATOMIC_RELAXED);
-        __atomic_store_n(&worker->placed_count, worker->placed_count - task->placed, __ATOMIC_RELAXED);
-        __atomic_store_n(&worker->fresh_count, worker->fresh_count - 1, __ATOMIC_RELAXED);
+        cori_store_relaxed(&worker->fresh_first, task->next != NULL ? task->next->ticket : UINT64_MAX);
+        cori_bump(worker->placed_count, -task->placed);
+        cori_bump(worker->fresh_count, -1);
     } else {
         task = NULL;
     }
@@ -58,26 +59,25 @@ static cori_task *fresh_pop(cori_worker *worker, int64_t before)
 
 static void appoint_watcher(void)
 {
-    if (__atomic_exchange_n(&cori_rt.watching, 1, __ATOMIC_SEQ_CST) != 0) {
+    if (cori_swap(&cori_rt.watching, 1) != 0) {
         return;
     }
     for (int i = 0; i < cori_rt.worker_count; i++) {
         cori_worker *worker = &cori_rt.workers[i];
-        if (__atomic_load_n(&worker->sleeping, __ATOMIC_SEQ_CST) != 0) {
-            __atomic_store_n(&worker->appointed, 1, __ATOMIC_SEQ_CST);
+        if (cori_load(&worker->sleeping) != 0) {
+            cori_store(&worker->appointed, 1);
             if (cori_worker_kick(worker)) {
                 return;
             }
         }
     }
-    __atomic_store_n(&cori_rt.watching, 0, __ATOMIC_SEQ_CST); /* nobody sleeps any more: each looks before it does */
+    cori_store(&cori_rt.watching, 0); /* nobody sleeps any more: each looks before it does */
 }
 
 /* Sees to it that somebody looks after a fresh queue that has just grown. */
 static void call_watcher(void)
 {
-    if (__atomic_load_n(&cori_rt.idle, __ATOMIC_SEQ_CST) != 0 &&
-        __atomic_load_n(&cori_rt.watching, __ATOMIC_SEQ_CST) == 0) {
+    if (cori_load(&cori_rt.idle) != 0 && cori_load(&cori_rt.watching) == 0) {
         appoint_watcher();
     }
 }
@@ -93,7 +93,7 @@ void cori_place_fresh(cori_worker *worker, cori_task *task)
 
 static uint64_t load_of(const cori_worker *worker)
 {
-    return __atomic_load_n(&worker->live, __ATOMIC_RELAXED) + __atomic_load_n(&worker->placed_count, __ATOMIC_RELAXED);
+    return cori_load_relaxed(&worker->live) + cori_load_relaxed(&worker->placed_count);
 }
 
 static cori_worker *least_loaded(void)
@@ -138,8 +138,7 @@ static bool below_share(const cori_worker *worker)
 {
     uint64_t total = 0;
     for (int i = 0; i < cori_rt.worker_count; i++) {
-        total += __atomic_load_n(&cori_rt.workers[i].live, __ATOMIC_RELAXED) +
-                 __atomic_load_n(&cori_rt.workers[i].fresh_count, __ATOMIC_RELAXED);
+        total += cori_load_relaxed(&cori_rt.workers[i].live) + cori_load_relaxed(&cori_rt.workers[i].fresh_count);
     }
     return load_of(worker) * (uint64_t)cori_rt.worker_count < total;
 }
@@ -169,7 +168,7 @@ cori_task *cori_place_steal(cori_worker *worker)
 static bool others_have_fresh(const cori_worker *worker)
 {
     for (int i = 0; i < cori_rt.worker_count; i++) {
-        if (&cori_rt.workers[i] != worker && __atomic_load_n(&cori_rt.workers[i].fresh_count, __ATOMIC_SEQ_CST) != 0) {
+        if (&cori_rt.workers[i] != worker && cori_load(&cori_rt.workers[i].fresh_count) != 0) {
             return true;
         }
     }
@@ -179,8 +178,8 @@ static bool others_have_fresh(const cori_worker *worker)
 void cori_place_resign(cori_worker *worker)
 {
     worker->watcher = false;
-    __atomic_store_n(&worker->appointed, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&cori_rt.watching, 0, __ATOMIC_SEQ_CST);
+    cori_store_relaxed(&worker->appointed, 0);
+    cori_store(&cori_rt.watching, 0);
     if (others_have_fresh(worker)) {
         appoint_watcher();
     }
@@ -189,14 +188,14 @@ void cori_place_resign(cori_worker *worker)
 int64_t cori_place_watch(cori_worker *worker)
 {
     worker->watcher = false;
-    __atomic_store_n(&worker->appointed, 0, __ATOMIC_RELAXED);
+    cori_store_relaxed(&worker->appointed, 0);
     if (!others_have_fresh(worker)) {
-        __atomic_store_n(&cori_rt.watching, 0, __ATOMIC_SEQ_CST);
+        cori_store(&cori_rt.watching, 0);
         if (!others_have_fresh(worker)) {
             return -1;
         }
     }
     worker->watcher = true;
-    __atomic_store_n(&cori_rt.watching, 1, __ATOMIC_SEQ_CST);
+    cori_store(&cori_rt.watching, 1);
     return CORI_STEAL_AGE_NS;
 }

@@ -7,6 +7,7 @@
  * Worker threads wait at `gate` before they end, so that a dump under way can still signal them. (A semaphore: in the
  * wait for a mutex TSan runs no signal handler.)
  */
+#include "base/atomic.h"
 #include "base/clock.h"
 #include "base/fatal.h"
 #include "sched/park.h"
@@ -109,7 +110,7 @@ static int make_workers(uint64_t seed)
         workers[i].fresh_first = UINT64_MAX;
         cori_rand_init(&workers[i].rand, seed, (uint64_t)i);
     }
-    __atomic_store_n(&cori_rt.workers, workers, __ATOMIC_RELEASE);
+    cori_store_release(&cori_rt.workers, workers);
     for (int i = 0; i < cori_rt.worker_count; i++) {
         int rc = cori_rt.poll_ops->open(&workers[i].poller);
         if (rc < 0) {
@@ -141,11 +142,11 @@ static void free_workers(void)
 {
     cori_worker *workers = cori_rt.workers;
     if (workers != NULL) {
-        __atomic_store_n(&cori_foreign_open, 0, __ATOMIC_SEQ_CST); /* whoever enters from now on touches nothing */
-        while (__atomic_load_n(&cori_foreign_inside, __ATOMIC_SEQ_CST) != 0) {
+        cori_store(&cori_foreign_open, 0); /* whoever enters from now on touches nothing */
+        while (cori_load(&cori_foreign_inside) != 0) {
             (void)sched_yield();
         }
-        __atomic_store_n(&cori_rt.workers, NULL, __ATOMIC_SEQ_CST);
+        cori_store(&cori_rt.workers, NULL);
         for (int i = 0; i < cori_rt.worker_count; i++) {
             free_worker(&workers[i]);
         }
@@ -222,7 +223,7 @@ static int run(void)
     if (rc == 0) {
         cori_fault_install();
         cori_dump_install();
-        __atomic_store_n(&cori_foreign_open, 1, __ATOMIC_SEQ_CST);
+        cori_store(&cori_foreign_open, 1);
         cori_worker_run(&cori_rt.workers[0]);
         cori_signal_uninstall();
         cori_dump_uninstall();
@@ -237,7 +238,7 @@ static int run(void)
         (void)pthread_join(cori_rt.workers[i].thread, NULL);
     }
     cori_blocking_end();
-    if (__atomic_load_n(&cori_rt.deadlock, __ATOMIC_SEQ_CST) != 0) {
+    if (cori_load(&cori_rt.deadlock) != 0) {
         report_deadlock();
         cori_rt.main_result = COR_EDEADLOCK;
     }
@@ -252,7 +253,7 @@ int cor_run(int (*main_task)(void *arg), void *arg, const cor_options *options)
 {
     static const cor_options defaults;
     uint32_t idle = 0;
-    if (!__atomic_compare_exchange_n(&running, &idle, 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+    if (!cori_cas(&running, &idle, 1)) {
         return COR_EBUSY_RUNTIME;
     }
     options = options != NULL ? options : &defaults;
@@ -266,7 +267,7 @@ int cor_run(int (*main_task)(void *arg), void *arg, const cor_options *options)
         free_workers();
     }
     (void)sem_destroy(&cori_rt.gate);
-    __atomic_store_n(&running, 0, __ATOMIC_SEQ_CST);
+    cori_store(&running, 0);
     return rc;
 }
 
@@ -278,11 +279,11 @@ int cor_stats(cor_runtime_stats *out)
     *out = (cor_runtime_stats){.workers = cori_rt.worker_count};
     for (int i = 0; i < cori_rt.worker_count; i++) {
         cori_worker *worker = &cori_rt.workers[i];
-        out->tasks += __atomic_load_n(&worker->live, __ATOMIC_RELAXED);
-        out->tasks += __atomic_load_n(&worker->fresh_count, __ATOMIC_RELAXED);
-        out->spawned += __atomic_load_n(&worker->spawned, __ATOMIC_RELAXED);
+        out->tasks += cori_load_relaxed(&worker->live);
+        out->tasks += cori_load_relaxed(&worker->fresh_count);
+        out->spawned += cori_load_relaxed(&worker->spawned);
     }
-    uint64_t (*count_handles)(void) = __atomic_load_n(&cori_run_count_handles, __ATOMIC_ACQUIRE);
+    uint64_t (*count_handles)(void) = cori_load_acquire(&cori_run_count_handles);
     out->connections = count_handles != NULL ? count_handles() : 0;
     return 0;
 }

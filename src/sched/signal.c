@@ -5,6 +5,7 @@
  * looks at `pending`; the handler sets the bit, then looks for a waiter: one of them sees the other. The one note is
  * with the worker while `noted` is set; the worker clears it before it looks for the waiter.
  */
+#include "base/atomic.h"
 #include "sched/park.h"
 
 #include <errno.h>
@@ -25,8 +26,8 @@ static uint32_t noted; /* atomic */
 static void wake_waiter(cori_note *unused)
 {
     (void)unused;
-    __atomic_store_n(&noted, 0, __ATOMIC_SEQ_CST);
-    cori_task *task = __atomic_load_n(&signal_waiter, __ATOMIC_SEQ_CST);
+    cori_store(&noted, 0);
+    cori_task *task = cori_load(&signal_waiter);
     if (task != NULL) {
         cori_wake(task);
     }
@@ -34,9 +35,8 @@ static void wake_waiter(cori_note *unused)
 
 static void on_signal(int number)
 {
-    __atomic_fetch_or(&pending, UINT64_C(1) << (number - 1), __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&signal_waiter, __ATOMIC_SEQ_CST) != NULL &&
-        __atomic_exchange_n(&noted, 1, __ATOMIC_SEQ_CST) == 0) {
+    cori_fetch_or(&pending, UINT64_C(1) << (number - 1));
+    if (cori_load(&signal_waiter) != NULL && cori_swap(&noted, 1) == 0) {
         cori_worker_note(&cori_rt.workers[0], &note);
     }
 }
@@ -82,12 +82,12 @@ int cor_signal_reset(int number)
 
 static int take_pending(void)
 {
-    uint64_t bits = __atomic_load_n(&pending, __ATOMIC_SEQ_CST);
+    uint64_t bits = cori_load(&pending);
     if (bits == 0) {
         return 0;
     }
     int index = __builtin_ctzll(bits);
-    __atomic_fetch_and(&pending, ~(UINT64_C(1) << index), __ATOMIC_SEQ_CST);
+    cori_fetch_and(&pending, ~(UINT64_C(1) << index));
     return index + 1;
 }
 
@@ -98,7 +98,7 @@ int cor_signal_wait(int64_t deadline)
     if (self == NULL) {
         return COR_ENOT_TASK;
     }
-    if (!__atomic_compare_exchange_n(&signal_waiter, &none, self, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+    if (!cori_cas(&signal_waiter, &none, self)) {
         return -EBUSY;
     }
     int result = take_pending();
@@ -109,7 +109,7 @@ int cor_signal_wait(int64_t deadline)
             result = take_pending();
         }
     }
-    __atomic_store_n(&signal_waiter, NULL, __ATOMIC_SEQ_CST);
+    cori_store(&signal_waiter, NULL);
     return result;
 }
 
@@ -121,7 +121,7 @@ void cori_signal_uninstall(void)
         }
     }
     caught = 0;
-    __atomic_store_n(&pending, 0, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&noted, 0, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&signal_waiter, NULL, __ATOMIC_SEQ_CST);
+    cori_store(&pending, 0);
+    cori_store(&noted, 0);
+    cori_store(&signal_waiter, NULL);
 }

@@ -6,6 +6,7 @@
  */
 #include "sched/spawn.h"
 
+#include "base/atomic.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "sched/park.h"
@@ -21,10 +22,10 @@ enum { ID_RANGE = 1024, TASK_ALIGN = 64 };
 static uint64_t new_id(cori_worker *worker)
 {
     if (worker == NULL) {
-        return __atomic_fetch_add(&cori_rt.next_id, ID_RANGE, __ATOMIC_RELAXED);
+        return cori_fetch_add_relaxed(&cori_rt.next_id, ID_RANGE);
     }
     if (worker->next_id == worker->last_id) {
-        worker->next_id = __atomic_fetch_add(&cori_rt.next_id, ID_RANGE, __ATOMIC_RELAXED);
+        worker->next_id = cori_fetch_add_relaxed(&cori_rt.next_id, ID_RANGE);
         worker->last_id = worker->next_id + ID_RANGE;
     }
     return worker->next_id++;
@@ -59,7 +60,7 @@ static cori_task *task_make(cori_worker *worker, const cori_spawn *spawn, int *r
     if (task == NULL) {
         return NULL;
     }
-    __atomic_store_n(&task->permit, CORI_RUNNING, __ATOMIC_RELAXED);
+    cori_store_relaxed(&task->permit, CORI_RUNNING);
     task->placed = false;
     task->timer.place = 0;
     task->since = worker != NULL ? worker->now : cori_clock_now();
@@ -121,7 +122,7 @@ int cori_spawn_task(const cori_spawn *spawn, cori_task **out)
     if (task == NULL) {
         return rc;
     }
-    __atomic_store_n(&worker->spawned, worker->spawned + 1, __ATOMIC_RELAXED);
+    cori_bump(worker->spawned, 1);
     if (out != NULL) {
         *out = task;
     }
@@ -164,9 +165,8 @@ int cor_go_foreign(void (*task)(void *arg), void *arg)
 {
     cori_spawn spawn = spawn_of(NULL, task, arg, __builtin_return_address(0));
     int rc = COR_ENOT_TASK;
-    __atomic_fetch_add(&cori_foreign_inside, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&cori_foreign_open, __ATOMIC_SEQ_CST) != 0 &&
-        __atomic_load_n(&cori_rt.stop, __ATOMIC_SEQ_CST) == 0) {
+    cori_fetch_add(&cori_foreign_inside, 1);
+    if (cori_load(&cori_foreign_open) != 0 && cori_load(&cori_rt.stop) == 0) {
         cori_task *made = task_make(NULL, &spawn, &rc);
         if (made != NULL) {
             cori_worker *worker = &cori_rt.workers[made->id / ID_RANGE % (uint64_t)cori_rt.worker_count];
@@ -179,7 +179,7 @@ int cor_go_foreign(void (*task)(void *arg), void *arg)
             rc = 0;
         }
     }
-    __atomic_fetch_sub(&cori_foreign_inside, 1, __ATOMIC_SEQ_CST);
+    cori_fetch_sub(&cori_foreign_inside, 1);
     return rc;
 }
 

@@ -8,19 +8,20 @@
  * While it spins a worker goes through its rounds, so it sees what others inject and takes their old fresh tasks as any
  * idle worker. It has not said that it sleeps: nobody kicks it, nobody counts on it. At most one worker spins.
  */
+#include "base/atomic.h"
 #include "sched/worker.h"
 
 static void stop_spinning(cori_worker *worker)
 {
     if (worker->spinning) {
         worker->spinning = false;
-        __atomic_store_n(&cori_rt.spinning, 0, __ATOMIC_RELEASE);
+        cori_store_release(&cori_rt.spinning, 0);
     }
 }
 
 static bool start_spinning(cori_worker *worker)
 {
-    if (!worker->spinning && __atomic_exchange_n(&cori_rt.spinning, 1, __ATOMIC_ACQ_REL) == 0) {
+    if (!worker->spinning && cori_swap_acq_rel(&cori_rt.spinning, 1) == 0) {
         worker->spinning = true;
         worker->looks_left = cori_rt.spin_ns / CORI_SPIN_LOOK_NS + 1;
     }

@@ -13,6 +13,7 @@
  * A pass is made in steps of CORI_TIDY_STEP stacks, with a look at the poller in between. The worker's thread does it
  * on its own stack, to its own tasks: none of them runs meanwhile, and nobody else writes below their frames.
  */
+#include "base/atomic.h"
 #include "sched/worker.h"
 
 #include "sched/park.h"
@@ -41,7 +42,7 @@ static void trim_some(cori_worker *worker)
     for (int i = 0; i < CORI_TIDY_STEP && worker->trim_next != NULL; i++) {
         cori_task *task = worker->trim_next;
         worker->trim_next = task->live_next;
-        if (__atomic_load_n(&task->permit, __ATOMIC_RELAXED) != CORI_PARKED || task->trimmed == task->since) {
+        if (cori_load_relaxed(&task->permit) != CORI_PARKED || task->trimmed == task->since) {
             continue;
         }
         if (worker->now - task->since < CORI_TIDY_NS) {

@@ -15,6 +15,7 @@
  */
 #include "sched/worker.h"
 
+#include "base/atomic.h"
 #include "base/clock.h"
 #include "sched/park.h"
 
@@ -36,7 +37,7 @@ static void release_ended(cori_worker *worker)
 static inline cori_task *pick(cori_worker *worker)
 {
     cori_task *first = worker->ready.head;
-    uint64_t fresh_first = __atomic_load_n(&worker->fresh_first, __ATOMIC_RELAXED);
+    uint64_t fresh_first = cori_load_relaxed(&worker->fresh_first);
     if (cori_unlikely(fresh_first != UINT64_MAX) && (first == NULL || fresh_first <= first->ticket)) {
         cori_task *fresh = cori_place_take(worker);
         if (fresh != NULL) {
@@ -85,8 +86,7 @@ static __attribute__((noinline)) void next_slowly(cori_worker *worker, cori_task
 /* True if the round goes on with the head of the run queue, if there is one. */
 static inline bool next_is_ready(const cori_worker *worker)
 {
-    return cori_likely(worker->switches_left > 1) &&
-           __atomic_load_n(&worker->fresh_first, __ATOMIC_RELAXED) == UINT64_MAX;
+    return cori_likely(worker->switches_left > 1) && cori_load_relaxed(&worker->fresh_first) == UINT64_MAX;
 }
 
 void cori_worker_next(cori_worker *worker, cori_task *self)
@@ -128,7 +128,7 @@ static void live_remove(cori_worker *worker, cori_task *task)
     if (cori_unlikely(worker->trim_next == task)) {
         worker->trim_next = task->live_next;
     }
-    __atomic_store_n(&worker->live, worker->live - 1, __ATOMIC_RELAXED);
+    cori_bump(worker->live, -1);
 }
 
 /* Leaves an ended task for the next one. */
@@ -158,7 +158,7 @@ void cori_task_main(void *arg)
     }
     if (self->timer.place != 0) {
         cori_heap_remove(&worker->timers, &self->timer);
-        __atomic_store_n(&worker->timer_count, worker->timers.count, __ATOMIC_RELAXED);
+        cori_store_relaxed(&worker->timer_count, worker->timers.count);
     }
     live_remove(worker, self);
     if (CORI_TSAN || !cori_task_keep(worker, self)) { /* TSan's idea of the task is still needed for the switch */
@@ -172,17 +172,16 @@ void cori_task_main(void *arg)
 void cori_worker_inject(cori_task *task)
 {
     cori_worker *worker = task->worker;
-    cori_task *head = __atomic_load_n(&worker->injected, __ATOMIC_RELAXED);
+    cori_task *head = cori_load_relaxed(&worker->injected);
     do {
         task->next = head;
-    } while (!__atomic_compare_exchange_n(&worker->injected, &head, task, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    } while (!cori_cas(&worker->injected, &head, task));
     cori_worker_kick(worker);
 }
 
 bool cori_worker_kick(cori_worker *worker)
 {
-    if (__atomic_load_n(&worker->sleeping, __ATOMIC_SEQ_CST) == 0 ||
-        __atomic_exchange_n(&worker->sleeping, 0, __ATOMIC_SEQ_CST) == 0) {
+    if (cori_load(&worker->sleeping) == 0 || cori_swap(&worker->sleeping, 0) == 0) {
         return false;
     }
     worker->poller->ops->kick(worker->poller);
@@ -191,10 +190,10 @@ bool cori_worker_kick(cori_worker *worker)
 
 void cori_worker_note(cori_worker *worker, cori_note *note)
 {
-    cori_note *head = __atomic_load_n(&worker->notes, __ATOMIC_RELAXED);
+    cori_note *head = cori_load_relaxed(&worker->notes);
     do {
         note->next = head;
-    } while (!__atomic_compare_exchange_n(&worker->notes, &head, note, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    } while (!cori_cas(&worker->notes, &head, note));
     cori_worker_kick(worker);
 }
 
@@ -217,7 +216,7 @@ static __attribute__((noinline)) int arm(cori_worker *worker, cori_task *self)
         return 0;
     }
     int rc = cori_heap_set(&worker->timers, &self->timer, self->deadline);
-    __atomic_store_n(&worker->timer_count, worker->timers.count, __ATOMIC_RELAXED);
+    cori_store_relaxed(&worker->timer_count, worker->timers.count);
     return rc;
 }
 
@@ -271,25 +270,25 @@ void cori_park_external(cori_task *self, int64_t deadline, const char *what)
 {
     cori_worker *worker = self->worker;
     prefetch_after_next(worker);
-    __atomic_store_n(&worker->external, worker->external + 1, __ATOMIC_RELAXED);
+    cori_bump(worker->external, 1);
     park(self, with_group(self, deadline), what);
-    __atomic_store_n(&worker->external, worker->external - 1, __ATOMIC_RELAXED);
+    cori_bump(worker->external, -1);
 }
 
 void cori_park_outside(cori_task *self, const char *what)
 {
     cori_worker *worker = self->worker;
-    __atomic_store_n(&worker->external, worker->external + 1, __ATOMIC_RELAXED);
+    cori_bump(worker->external, 1);
     cori_park_plain(self, 0, what);
-    __atomic_store_n(&worker->external, worker->external - 1, __ATOMIC_RELAXED);
+    cori_bump(worker->external, -1);
 }
 
 static void take_injected(cori_worker *worker)
 {
-    if (__atomic_load_n(&worker->injected, __ATOMIC_RELAXED) == NULL) {
+    if (cori_load_relaxed(&worker->injected) == NULL) {
         return;
     }
-    cori_task *task = __atomic_exchange_n(&worker->injected, NULL, __ATOMIC_ACQUIRE);
+    cori_task *task = cori_swap_acquire(&worker->injected, NULL);
     cori_task *oldest = NULL;
     while (task != NULL) { /* the list is newest first */
         cori_task *next = task->next;
@@ -309,10 +308,10 @@ static void take_injected(cori_worker *worker)
 
 static void read_notes(cori_worker *worker)
 {
-    if (__atomic_load_n(&worker->notes, __ATOMIC_RELAXED) == NULL) {
+    if (cori_load_relaxed(&worker->notes) == NULL) {
         return;
     }
-    cori_note *note = __atomic_exchange_n(&worker->notes, NULL, __ATOMIC_ACQUIRE);
+    cori_note *note = cori_swap_acquire(&worker->notes, NULL);
     while (note != NULL) {
         cori_note *next = note->next; /* afterwards the note may be gone */
         note->act(note);
@@ -328,7 +327,7 @@ static void fire_timers(cori_worker *worker)
     }
     while (timer != NULL && timer->when <= worker->now) {
         cori_task *task = cori_container(timer, cori_task, timer);
-        bool parked = __atomic_load_n(&task->permit, __ATOMIC_RELAXED) == CORI_PARKED;
+        bool parked = cori_load_relaxed(&task->permit) == CORI_PARKED;
         if (parked && task->deadline > worker->now) {
             (void)cori_heap_set(&worker->timers, timer, task->deadline); /* it is in the heap: cannot fail */
         } else {
@@ -339,14 +338,14 @@ static void fire_timers(cori_worker *worker)
         }
         timer = cori_heap_first(&worker->timers);
     }
-    __atomic_store_n(&worker->timer_count, worker->timers.count, __ATOMIC_RELAXED);
+    cori_store_relaxed(&worker->timer_count, worker->timers.count);
 }
 
 static void poll_events(cori_worker *worker, int64_t timeout_ns)
 {
     cori_event events[CORI_POLL_EVENTS];
     int count = worker->poller->ops->wait(worker->poller, timeout_ns, events, CORI_POLL_EVENTS);
-    __atomic_store_n(&worker->naps, worker->naps + 1, __ATOMIC_SEQ_CST);
+    cori_store(&worker->naps, worker->naps + 1);
     for (int i = 0; i < count; i++) {
         for (int direction = CORI_READ; direction <= CORI_WRITE; direction++) {
             if ((events[i].mask & (1u << direction)) != 0) {
@@ -362,17 +361,14 @@ static void poll_events(cori_worker *worker, int64_t timeout_ns)
 /* True when all workers looked asleep with nothing to wait for, each at the moment it was looked at. */
 static bool nothing_can_run(void)
 {
-    if (cori_rt.foreign_wakeups || __atomic_load_n(&cori_foreign_inside, __ATOMIC_SEQ_CST) != 0) {
+    if (cori_rt.foreign_wakeups || cori_load(&cori_foreign_inside) != 0) {
         return false;
     }
     for (int i = 0; i < cori_rt.worker_count; i++) {
         cori_worker *worker = &cori_rt.workers[i];
-        if (__atomic_load_n(&worker->sleeping, __ATOMIC_SEQ_CST) == 0 ||
-            __atomic_load_n(&worker->external, __ATOMIC_SEQ_CST) != 0 ||
-            __atomic_load_n(&worker->timer_count, __ATOMIC_SEQ_CST) != 0 ||
-            __atomic_load_n(&worker->injected, __ATOMIC_SEQ_CST) != NULL ||
-            __atomic_load_n(&worker->notes, __ATOMIC_SEQ_CST) != NULL ||
-            __atomic_load_n(&worker->fresh_count, __ATOMIC_SEQ_CST) != 0) {
+        if (cori_load(&worker->sleeping) == 0 || cori_load(&worker->external) != 0 ||
+            cori_load(&worker->timer_count) != 0 || cori_load(&worker->injected) != NULL ||
+            cori_load(&worker->notes) != NULL || cori_load(&worker->fresh_count) != 0) {
             return false;
         }
     }
@@ -383,7 +379,7 @@ static uint64_t total_naps(void)
 {
     uint64_t naps = 0;
     for (int i = 0; i < cori_rt.worker_count; i++) {
-        naps += __atomic_load_n(&cori_rt.workers[i].naps, __ATOMIC_SEQ_CST);
+        naps += cori_load(&cori_rt.workers[i].naps);
     }
     return naps;
 }
@@ -402,10 +398,8 @@ static bool deadlocked(void)
 /* True if there is something to do: never sleep on it. */
 static bool has_work(cori_worker *worker)
 {
-    return worker->ready.head != NULL || __atomic_load_n(&worker->injected, __ATOMIC_SEQ_CST) != NULL ||
-           __atomic_load_n(&worker->notes, __ATOMIC_SEQ_CST) != NULL ||
-           __atomic_load_n(&worker->fresh_count, __ATOMIC_SEQ_CST) != 0 ||
-           __atomic_load_n(&cori_rt.stop, __ATOMIC_SEQ_CST) != 0;
+    return worker->ready.head != NULL || cori_load(&worker->injected) != NULL || cori_load(&worker->notes) != NULL ||
+           cori_load(&worker->fresh_count) != 0 || cori_load(&cori_rt.stop) != 0;
 }
 
 /* The shorter of two waits, ns; < 0: for ever. */
@@ -421,26 +415,26 @@ static void sleep_until_event(cori_worker *worker)
     if (timer != NULL) {
         timeout_ns = timer->when > worker->now ? timer->when - worker->now : 0;
     }
-    __atomic_exchange_n(&worker->sleeping, 1, __ATOMIC_SEQ_CST);
+    cori_swap(&worker->sleeping, 1);
     if (!has_work(worker)) {
-        __atomic_fetch_add(&cori_rt.idle, 1, __ATOMIC_SEQ_CST);
+        cori_fetch_add(&cori_rt.idle, 1);
         int64_t watch_ns = cori_rt.worker_count > 1 ? cori_place_watch(worker) : -1;
         timeout_ns = earlier(timeout_ns, watch_ns);
         if (timeout_ns < 0 && deadlocked()) {
-            __atomic_store_n(&cori_rt.deadlock, 1, __ATOMIC_SEQ_CST);
+            cori_store(&cori_rt.deadlock, 1);
             cori_worker_stop_all();
         }
         poll_events(worker, earlier(timeout_ns, cori_tidy(worker)));
-        __atomic_fetch_sub(&cori_rt.idle, 1, __ATOMIC_SEQ_CST);
+        cori_fetch_sub(&cori_rt.idle, 1);
     } else {
-        __atomic_store_n(&worker->naps, worker->naps + 1, __ATOMIC_SEQ_CST); /* it looked asleep for a moment */
+        cori_store(&worker->naps, worker->naps + 1); /* it looked asleep for a moment */
     }
-    __atomic_store_n(&worker->sleeping, 0, __ATOMIC_SEQ_CST);
+    cori_store(&worker->sleeping, 0);
 }
 
 void cori_worker_stop_all(void)
 {
-    __atomic_store_n(&cori_rt.stop, 1, __ATOMIC_SEQ_CST);
+    cori_store(&cori_rt.stop, 1);
     for (int i = 0; i < cori_rt.worker_count; i++) {
         cori_worker_kick(&cori_rt.workers[i]);
     }
@@ -457,7 +451,7 @@ static void run_round(cori_worker *worker)
         if (next == NULL) {
             return;
         }
-        if (cori_unlikely(worker->watcher || __atomic_load_n(&worker->appointed, __ATOMIC_RELAXED) != 0)) {
+        if (cori_unlikely(worker->watcher || cori_load_relaxed(&worker->appointed) != 0)) {
             cori_place_resign(worker);
         }
         worker->untidy = true;
@@ -502,7 +496,7 @@ void cori_worker_run(cori_worker *worker)
         worker->poller->ops->start(worker->poller);
     }
     worker->now = cori_clock_now();
-    while (__atomic_load_n(&cori_rt.stop, __ATOMIC_RELAXED) == 0) {
+    while (cori_load_relaxed(&cori_rt.stop) == 0) {
         take_injected(worker);
         read_notes(worker);
         run_round(worker);

@@ -18,6 +18,7 @@
 #ifndef CORI_SCHED_WORKER_H
 #define CORI_SCHED_WORKER_H
 
+#include "base/atomic.h"
 #include "base/limits.h"
 #include "base/rand.h"
 #include "poll/poll.h"
@@ -139,7 +140,7 @@ static inline void cori_ticket_take(cori_worker *worker, cori_task *task)
 {
     if (cori_unlikely(!cori_rt.solo)) {
         task->ticket = worker->ticket;
-        __atomic_store_n(&worker->ticket, task->ticket + 1, __ATOMIC_RELAXED);
+        cori_store_relaxed(&worker->ticket, task->ticket + 1);
     }
 }
 
@@ -187,9 +188,9 @@ static inline void cori_task_pin(cori_worker *worker, cori_task *task)
         head->live_prev = task;
     }
     /* The dump walks this list from a signal handler on this thread: the new head must be complete first. */
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    cori_signal_fence();
     worker->live_head = task;
-    __atomic_store_n(&worker->live, worker->live + 1, __ATOMIC_RELAXED);
+    cori_bump(worker->live, 1);
 }
 
 /* worker.c: the scheduler's loop of one worker, until cori_rt.stop. */
@@ -246,8 +247,8 @@ int cori_group_interrupted(const cori_task *task, int64_t now);
 /* True if there is nothing in a task's group that could interrupt it: the usual case, without a call. */
 static inline bool cori_group_is_plain(const cor_group *group)
 {
-    return group == NULL || (__atomic_load_n(&group->cancelled, __ATOMIC_SEQ_CST) == 0 && group->parent == NULL &&
-                             __atomic_load_n(&group->deadline, __ATOMIC_SEQ_CST) == 0);
+    return group == NULL ||
+           (cori_load(&group->cancelled) == 0 && group->parent == NULL && cori_load(&group->deadline) == 0);
 }
 /* The earlier of `deadline` (0: none) and the deadlines of the task's groups. */
 int64_t cori_group_deadline(const cori_task *task, int64_t deadline);

@@ -4,6 +4,7 @@
  */
 #include "sync/chan.h"
 
+#include "base/atomic.h"
 #include "base/limits.h"
 
 #include <errno.h>
@@ -33,7 +34,7 @@ void cor_chan_free(cor_chan *chan)
 
 size_t cor_chan_len(cor_chan *chan)
 {
-    return chan != NULL ? __atomic_load_n(&chan->count, __ATOMIC_RELAXED) : 0;
+    return chan != NULL ? cori_load_relaxed(&chan->count) : 0;
 }
 
 size_t cor_chan_cap(const cor_chan *chan)
@@ -59,7 +60,7 @@ static inline char *ring_slot(cor_chan *chan, size_t index)
 
 static inline void set_count(cor_chan *chan, size_t count)
 {
-    __atomic_store_n(&chan->count, count, __ATOMIC_RELAXED);
+    cori_store_relaxed(&chan->count, count);
 }
 
 static inline void ring_put(cor_chan *chan, const void *elem)
@@ -81,8 +82,7 @@ static inline void ring_take(cor_chan *chan, void *elem)
 static inline bool claim(cori_chan_waiter *waiter)
 {
     int32_t undecided = CORI_UNDECIDED;
-    return waiter->winner == NULL || __atomic_compare_exchange_n(waiter->winner, &undecided, waiter->number, false,
-                                                                 __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    return waiter->winner == NULL || cori_cas_acq_rel(waiter->winner, &undecided, waiter->number);
 }
 
 /* Takes the longest waiter that can still be served out of the queue; NULL if there is none. */

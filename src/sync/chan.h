@@ -16,6 +16,7 @@
 #ifndef CORI_SYNC_CHAN_H
 #define CORI_SYNC_CHAN_H
 
+#include "base/atomic.h"
 #include "sync/waitq.h"
 
 #include <coracle/chan.h>
@@ -60,7 +61,7 @@ static inline void cori_chan_lock(cor_chan *chan)
 
 static inline void cori_chan_unlock(cor_chan *chan)
 {
-    __atomic_store_n(&chan->spin, 0, __ATOMIC_RELEASE);
+    cori_store_release(&chan->spin, 0);
 }
 
 /* Try the operation, under the lock. */
@@ -72,8 +73,7 @@ static inline cori_chan_waiter *cori_chan_first(cor_waitq *queue)
 {
     for (;;) {
         cori_chan_waiter *waiter = queue->head;
-        if (waiter == NULL || waiter->winner == NULL ||
-            __atomic_load_n(waiter->winner, __ATOMIC_RELAXED) == CORI_UNDECIDED) {
+        if (waiter == NULL || waiter->winner == NULL || cori_load_relaxed(waiter->winner) == CORI_UNDECIDED) {
             return waiter;
         }
         cori_waitq_remove(queue, &waiter->base);

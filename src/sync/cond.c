@@ -4,6 +4,7 @@
  * under the mutex finds it there. A signal goes to exactly one waiter: one whose time runs out at the same moment
  * either was still in the queue (then the signal goes to the next) or counts as signalled.
  */
+#include "base/atomic.h"
 #include "sync/waitq.h"
 
 int cor_cond_wait(cor_cond *cond, cor_mutex *mutex, int64_t deadline)
@@ -24,7 +25,7 @@ int cor_cond_wait(cor_cond *cond, cor_mutex *mutex, int64_t deadline)
 /* Whoever waits and must be found was queued before the caller got the mutex: it is seen here. */
 static bool nobody_waits(const cor_cond *cond)
 {
-    return __atomic_load_n(&cond->waiters.count, __ATOMIC_ACQUIRE) == 0;
+    return cori_load_acquire(&cond->waiters.count) == 0;
 }
 
 void cor_cond_signal(cor_cond *cond)

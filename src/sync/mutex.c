@@ -16,6 +16,7 @@
  * A free mutex with waiters always has a nudged head: no wake-up is lost. An unlock touches the mutex for the last time
  * before another task can have locked and unlocked it: the next owner may free it.
  */
+#include "base/atomic.h"
 #include "base/clock.h"
 #include "base/fatal.h"
 #include "sync/waitq.h"
@@ -35,14 +36,14 @@ typedef struct mutex_waiter {
 static inline bool try_lock(cor_mutex *mutex)
 {
     uint32_t free = 0;
-    return __atomic_compare_exchange_n(&mutex->state, &free, LOCKED, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+    return cori_cas_acquire(&mutex->state, &free, LOCKED);
 }
 
 /* Waits for a moment for a holder that is running on another thread. */
 static void spin(const cor_mutex *mutex)
 {
     int spins = cori_rt.worker_count > 1 ? SPINS : 0;
-    while (spins-- > 0 && (__atomic_load_n(&mutex->state, __ATOMIC_RELAXED) & LOCKED) != 0) {
+    while (spins-- > 0 && (cori_load_relaxed(&mutex->state) & LOCKED) != 0) {
         cori_pause();
     }
 }
@@ -50,11 +51,11 @@ static void spin(const cor_mutex *mutex)
 /* Locks if the mutex is free, else announces a waiter. Under the queue's lock. */
 static bool lock_or_announce(cor_mutex *mutex)
 {
-    uint32_t state = __atomic_load_n(&mutex->state, __ATOMIC_RELAXED);
+    uint32_t state = cori_load_relaxed(&mutex->state);
     for (;;) {
         bool free = (state & LOCKED) == 0;
         uint32_t next = state | (free ? LOCKED : WAITED);
-        if (__atomic_compare_exchange_n(&mutex->state, &state, next, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+        if (cori_cas_acquire(&mutex->state, &state, next)) {
             return free;
         }
     }
@@ -63,7 +64,7 @@ static bool lock_or_announce(cor_mutex *mutex)
 static void set_locked(cor_mutex *mutex)
 {
     uint32_t waited = mutex->waiters.head != NULL ? WAITED : 0;
-    __atomic_store_n(&mutex->state, LOCKED | waited, __ATOMIC_RELAXED);
+    cori_store_relaxed(&mutex->state, LOCKED | waited);
 }
 
 /* What a waiter does when it was woken without having been served. True if it has the lock. */
@@ -72,7 +73,7 @@ static bool try_as_waiter(cor_mutex *mutex, mutex_waiter *waiter)
     spin(mutex);
     cori_spin_lock(&mutex->waiters.spin);
     waiter->nudged = false;
-    bool taken = mutex->waiters.head == waiter && (__atomic_load_n(&mutex->state, __ATOMIC_RELAXED) & LOCKED) == 0;
+    bool taken = mutex->waiters.head == waiter && (cori_load_relaxed(&mutex->state) & LOCKED) == 0;
     if (taken) {
         cori_waitq_remove(&mutex->waiters, &waiter->base);
         set_locked(mutex);
@@ -141,7 +142,7 @@ static __attribute__((noinline)) void unlock_slowly(cor_mutex *mutex, uint32_t s
     }
     cori_task *nudge = first->nudged ? NULL : first->base.task;
     first->nudged = true;
-    __atomic_store_n(&mutex->state, WAITED, __ATOMIC_RELAXED);
+    cori_store_relaxed(&mutex->state, WAITED);
     cori_spin_unlock(&mutex->waiters.spin);
     if (nudge != NULL) {
         cori_wake(nudge);
@@ -151,7 +152,7 @@ static __attribute__((noinline)) void unlock_slowly(cor_mutex *mutex, uint32_t s
 void cor_mutex_unlock(cor_mutex *mutex)
 {
     uint32_t state = LOCKED;
-    if (!__atomic_compare_exchange_n(&mutex->state, &state, 0, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
+    if (!cori_cas_release(&mutex->state, &state, 0)) {
         unlock_slowly(mutex, state);
     }
 }

@@ -19,6 +19,7 @@
  */
 #include "sync/chan.h"
 
+#include "base/atomic.h"
 #include "base/limits.h"
 
 #include <errno.h>
@@ -194,15 +195,14 @@ static void dequeue_others(const selection *sel, int done)
 static bool give_up(selection *sel)
 {
     int32_t undecided = CORI_UNDECIDED;
-    return __atomic_compare_exchange_n(&sel->winner, &undecided, CORI_WITHDRAWN, false, __ATOMIC_ACQ_REL,
-                                       __ATOMIC_ACQUIRE);
+    return cori_cas_acq_rel(&sel->winner, &undecided, CORI_WITHDRAWN);
 }
 
 /* Waits for a partner. The number of the case that is done, or why the wait ended. */
 static inline __attribute__((always_inline)) int await_winner(selection *sel, int64_t deadline, const char *what)
 {
     for (;;) {
-        int32_t winner = __atomic_load_n(&sel->winner, __ATOMIC_ACQUIRE);
+        int32_t winner = cori_load_acquire(&sel->winner);
         if (winner >= 0) {
             cori_waiter_await(&sel->nodes[winner].base, what);
             return winner;

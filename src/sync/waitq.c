@@ -2,6 +2,8 @@
 /* The waiting half of the wait queue: the loops that every wait in this folder goes through. Protocol: see waitq.h. */
 #include "sync/waitq.h"
 
+#include "base/atomic.h"
+
 cori_waiter *cori_waitq_take_all(cor_waitq *queue)
 {
     cori_waiter *first = queue->head;
@@ -10,7 +12,7 @@ cori_waiter *cori_waitq_take_all(cor_waitq *queue)
     }
     queue->head = NULL;
     queue->tail = NULL;
-    __atomic_store_n(&queue->count, 0, __ATOMIC_RELAXED);
+    cori_store_relaxed(&queue->count, 0);
     return first;
 }
 

@@ -21,6 +21,7 @@
 #ifndef CORI_SYNC_WAITQ_H
 #define CORI_SYNC_WAITQ_H
 
+#include "base/atomic.h"
 #include "base/lock.h"
 #include "sched/park.h"
 
@@ -46,7 +47,7 @@ static inline void cori_waitq_push(cor_waitq *queue, cori_waiter *waiter)
         queue->head = waiter;
     }
     queue->tail = waiter;
-    __atomic_store_n(&queue->count, queue->count + 1, __ATOMIC_RELAXED);
+    cori_bump(queue->count, 1);
 }
 
 /* Takes a node out, wherever it stands. Under the object's lock. */
@@ -63,7 +64,7 @@ static inline void cori_waitq_remove(cor_waitq *queue, cori_waiter *waiter)
         queue->tail = waiter->prev;
     }
     waiter->linked = false;
-    __atomic_store_n(&queue->count, queue->count - 1, __ATOMIC_RELAXED);
+    cori_bump(queue->count, -1);
 }
 
 /* Takes the longest waiter out; NULL if there is none. Under the object's lock. */
@@ -83,13 +84,13 @@ static inline cori_waiter *cori_waitq_pop(cor_waitq *queue)
 static inline void cori_waiter_serve(cori_waiter *waiter)
 {
     cori_task *task = waiter->task;
-    __atomic_store_n(&waiter->done, 1, __ATOMIC_RELEASE);
+    cori_store_release(&waiter->done, 1);
     cori_wake(task);
 }
 
 static inline bool cori_waiter_done(const cori_waiter *waiter)
 {
-    return __atomic_load_n(&waiter->done, __ATOMIC_ACQUIRE) != 0;
+    return cori_load_acquire(&waiter->done) != 0;
 }
 
 /* Empties the queue; gives its first node, the others follow by `next`. Under the object's lock. */
