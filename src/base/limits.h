@@ -26,10 +26,10 @@
  * How long memory must have been without use until it is given back, ns: so long that an active connection's next
  * message does not find its pages gone. Stacks seen to between two looks at the poller: about 50 us.
  */
-#define CORI_TIDY_NS 5000000000
+#define CORI_RECLAIM_NS 5000000000
 /* Added to it for each task of the worker, ns: looking at one takes about 150 ns, so passes take 0.3 % at most. */
-#define CORI_TIDY_TASK_NS 50000
-#define CORI_TIDY_STEP 32
+#define CORI_RECLAIM_TASK_NS 50000
+#define CORI_RECLAIM_STEP 32
 /* Task switches before the worker looks at timers and other threads again, and perhaps at I/O: see below. */
 #define CORI_ROUND_SWITCHES 256
 /*

@@ -13,15 +13,15 @@
 
 static void *buffer_take(void)
 {
-    cori_worker *worker = cori_self_worker;
-    return worker->buffer_count > 0 ? worker->buffers[--worker->buffer_count] : malloc(CORI_BUFFER_BYTES);
+    cori_spares *spares = cori_here_spares();
+    return spares->count > 0 ? spares->buffers[--spares->count] : malloc(CORI_BUFFER_BYTES);
 }
 
 static void buffer_give(void *buffer)
 {
-    cori_worker *worker = cori_self_worker;
-    if (worker != NULL && worker->buffer_count < CORI_BUFFERS_KEPT) {
-        worker->buffers[worker->buffer_count++] = buffer;
+    cori_spares *spares = cori_here_is_worker() ? cori_here_spares() : NULL;
+    if (spares != NULL && spares->count < CORI_BUFFERS_KEPT) {
+        spares->buffers[spares->count++] = buffer;
     } else {
         free(buffer);
     }

@@ -95,7 +95,7 @@ int cor_close_read(cor_conn *conn)
  */
 static void move_deadline(cori_slot *slot, int direction, int64_t deadline)
 {
-    if (deadline != 0 && deadline < cori_self_worker->now + COR_SECOND && deadline <= cori_clock_now()) {
+    if (deadline != 0 && deadline < cori_here_now() + COR_SECOND && deadline <= cori_clock_now()) {
         deadline = 1;
     }
     cori_store(&slot->deadline[direction], deadline);

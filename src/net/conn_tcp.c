@@ -10,11 +10,11 @@
 
 ssize_t cori_socket_receive(cori_slot *slot, void *buf, size_t size)
 {
-    if (cori_likely(cori_rt.poll_ops->plain_receive)) {
+    if (cori_likely(cori_poll_ops_used()->plain_receive)) {
         return cori_sys_recv(slot->pollfd.fd, buf, size);
     }
     cori_poller *poller = cori_load_acquire(&slot->pollfd.poller);
-    return cori_rt.poll_ops->receive(poller, &slot->pollfd, buf, size);
+    return cori_poll_ops_used()->receive(poller, &slot->pollfd, buf, size);
 }
 
 ssize_t cori_socket_send(cori_slot *slot, const void *buf, size_t size)

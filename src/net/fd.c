@@ -35,7 +35,7 @@ int cori_fd_check(const cori_slot *slot, int direction)
     if (cori_unlikely(cori_slot_closed(slot))) {
         return COR_ECLOSED;
     }
-    return cori_interrupted(cori_self_worker->current, cori_load(&slot->deadline[direction]));
+    return cori_interrupted(cori_here_task(), cori_load(&slot->deadline[direction]));
 }
 
 static void mark_ready(cori_slot *slot, int direction)
@@ -76,7 +76,7 @@ static int attach_here(cori_slot *slot, cori_poller *here)
 /* Makes sure that some worker's poller reports the descriptor; for a reader, its own worker's. */
 static int attach(cori_slot *slot, int direction)
 {
-    cori_poller *here = cori_self_worker->poller;
+    cori_poller *here = cori_here_poller();
     cori_poller *now = cori_load_acquire(&slot->pollfd.poller);
     int rc = 0;
     bool moves = direction == CORI_READ && here->ops->arm == NULL;
@@ -94,14 +94,14 @@ static int attach(cori_slot *slot, int direction)
 
 int cori_fd_wait(cori_slot *slot, int direction, const char *what)
 {
-    cori_task *self = cori_self_worker->current;
+    cori_task *self = cori_here_task();
     uintptr_t *word = &slot->pollfd.wait[direction];
     uintptr_t expected = CORI_IDLE;
     int rc = attach(slot, direction);
     if (rc < 0 || cori_fd_never_waits(slot)) {
         return rc;
     }
-    if (cori_rt.poll_ops->arm != NULL) {
+    if (cori_poll_ops_used()->arm != NULL) {
         cori_poller *poller = cori_load_acquire(&slot->pollfd.poller);
         rc = poller->ops->arm(poller, &slot->pollfd, direction);
         if (rc == -EBUSY) {
@@ -167,7 +167,7 @@ static bool consume_read_signs(cori_slot *slot)
 static inline ssize_t try_read(cori_slot *slot, void *buf, size_t size)
 {
     if (cori_likely(slot->ops->try_read == cori_socket_receive)) {
-        const cori_poll_ops *by = cori_rt.poll_ops;
+        const cori_poll_ops *by = cori_poll_ops_used();
         return by->plain_receive ? cori_sys_recv(slot->pollfd.fd, buf, size)
                                  : by->receive(cori_load_acquire(&slot->pollfd.poller), &slot->pollfd, buf, size);
     }
@@ -196,7 +196,7 @@ ssize_t cori_fd_read_now(cori_slot *slot, void *buf, size_t size)
     if (count <= 0 || (size_t)count == size || !slot->ops->short_read_drains) {
         mark_ready(slot, CORI_READ);
     }
-    cori_charge(cori_self_worker->current);
+    cori_charge(cori_here_task());
     return count;
 }
 
@@ -206,7 +206,7 @@ bool cori_fd_confirm_readable(cori_slot *slot)
         return true;
     }
     bool sticky = consume_read_signs(slot);
-    bool (*holds)(cori_pollfd * pollfd) = cori_rt.poll_ops->holds;
+    bool (*holds)(cori_pollfd * pollfd) = cori_poll_ops_used()->holds;
     bool ready = (holds != NULL && holds(&slot->pollfd)) || cori_sys_ready(slot->pollfd.fd, false);
     if (ready) {
         mark_ready(slot, CORI_READ);
@@ -230,8 +230,7 @@ int cori_fd_write(cori_slot *slot, const void *buf, size_t size, size_t *written
         ssize_t count = try_write(slot, bytes + *written, rest < CALL_BYTES_MAX ? rest : CALL_BYTES_MAX);
         if (count >= 0) {
             *written += (size_t)count;
-            cori_charge(
-                cori_self_worker->current); /* a peer that keeps up must not make one long write hold the worker */
+            cori_charge(cori_here_task()); /* a peer that keeps up must not make one long write hold the worker */
         } else if (count != -EAGAIN) {
             return (int)count;
         } else if (cori_load_relaxed(&slot->pollfd.wait[CORI_WRITE]) == CORI_READY) {
@@ -313,7 +312,7 @@ int cori_fd_accept(cori_slot *slot, cori_sockaddr *peer, socklen_t *len)
         (void)consume_read_signs(slot);
         *len = sizeof(*peer);
         cori_poller *poller = cori_load_acquire(&slot->pollfd.poller);
-        int fd = cori_rt.poll_ops->accept(poller, &slot->pollfd, &peer->any, len);
+        int fd = cori_poll_ops_used()->accept(poller, &slot->pollfd, &peer->any, len);
         if (fd == -EAGAIN) {
             continue;
         }
@@ -321,7 +320,7 @@ int cori_fd_accept(cori_slot *slot, cori_sockaddr *peer, socklen_t *len)
         if (fd == -ECONNABORTED || fd == -EPROTO) {
             continue; /* the client left while it was queued: the next one */
         }
-        cori_charge(cori_self_worker->current);
+        cori_charge(cori_here_task());
         return fd;
     }
 }

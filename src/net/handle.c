@@ -284,7 +284,7 @@ static cori_rare int enter_slowly(const void *handle, enum cori_kind kind, enum 
 int cori_slot_enter(const void *handle, enum cori_kind kind, enum cori_access access, cori_slot **out)
 {
     cori_slot *slot = slot_of(handle, kind);
-    if (cori_likely(slot != NULL && cori_self_worker != NULL)) {
+    if (cori_likely(slot != NULL && cori_here_is_worker())) {
         uint64_t state = cori_load_acquire(&slot->state);
         uint64_t busy = CLOSED | CALLS_MANY | (uint64_t)access | (uint64_t)access << QUEUE_SHIFT;
         if (cori_likely(state >> 32 == generation_of(handle) && (state & busy) == 0) &&

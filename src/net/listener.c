@@ -189,7 +189,7 @@ static int open_listener(cor_listener **out, const cori_network *network, const 
     }
     slot->network = (uint8_t)(network - cori_networks);
     slot->is.impl = own;
-    cori_fd_open(slot, fd, cori_rt.worker_count == 1 && !network->unix_stream ? CORI_FD_ACCEPTS : CORI_FD_PLAIN);
+    cori_fd_open(slot, fd, cori_solo() && !network->unix_stream ? CORI_FD_ACCEPTS : CORI_FD_PLAIN);
     *out = cori_slot_publish(slot);
     return 0;
 }

@@ -2,7 +2,7 @@
 /*
  * cor_serve: the accept loop every server needs. One acceptor task per worker, each with a handle of its own on the
  * listening socket, so that a worker held by a computing task delays no connection: another accepts it. The handlers
- * are spread by the scheduler's placement (place.c), not by who accepted.
+ * are spread by the scheduler's placement (sched/placement.c), not by who accepted.
  */
 #include "base/limits.h"
 #include "net/kinds.h"
@@ -89,8 +89,8 @@ static void acceptor_entry(void *serving, void *listener)
 static int start_acceptors(service *of, cor_group *acceptors, cor_listener **clones)
 {
     int count = 0;
-    for (int worker = 0; worker < cori_rt.worker_count; worker++) {
-        if (worker == cori_self()->worker->id || cori_listener_clone(of->listener, &clones[count]) < 0) {
+    for (int worker = 0; worker < cori_worker_count(); worker++) {
+        if (worker == cori_here_id() || cori_listener_clone(of->listener, &clones[count]) < 0) {
             continue;
         }
         cori_spawn spawn = {.entry = acceptor_entry,

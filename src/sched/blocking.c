@@ -5,6 +5,7 @@
  * the job's note: the pool thread's last touch of the job is to leave it. Signals are blocked in pool threads: they
  * belong to the workers.
  */
+#include "sched/lifecycle.h"
 #include "sched/park.h"
 
 #include <coracle/blocking.h>

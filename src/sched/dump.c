@@ -9,8 +9,8 @@
  * interrupted code; both are linked so that following `next` is safe at every instruction. Fresh tasks may be moved
  * by other workers meanwhile, so their queue is printed under its lock if that is free, else only counted.
  */
+#include "sched/lifecycle.h"
 #include "sched/text.h"
-#include "sched/worker.h"
 
 #include "base/atomic.h"
 #include "base/clock.h"

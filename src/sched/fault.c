@@ -4,8 +4,8 @@
  * stack (one per worker), names the task if the address lies in a guard, and lets the program die of the fault as it
  * would have.
  */
+#include "sched/lifecycle.h"
 #include "sched/text.h"
-#include "sched/worker.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -14,45 +14,12 @@
 #ifndef CORI_SCHED_PARK_H
 #define CORI_SCHED_PARK_H
 
-#include "base/atomic.h"
-#include "sched/task.h"
-#include "sched/worker.h"
+#include "sched/here.h"
+#include "sched/member.h"
+#include "sched/switch.h"
+#include "sched/wake.h"
 
 #include <coracle/error.h>
-
-/* The running task, or NULL outside a task. */
-static inline cori_task *cori_self(void)
-{
-    return cori_self_worker != NULL ? cori_self_worker->current : NULL;
-}
-
-/* Moves the permit as a parking task does; false if it must not wait. `solo` is cori_rt.solo. */
-static inline bool cori_permit_park(cori_task *self, bool solo)
-{
-    uint32_t old = CORI_RUNNING;
-    if (solo) {
-        old = cori_load_relaxed(&self->permit);
-        cori_store_relaxed(&self->permit, old == CORI_RUNNING ? CORI_PARKED : CORI_RUNNING);
-        return old == CORI_RUNNING;
-    }
-    if (cori_cas(&self->permit, &old, CORI_PARKED)) {
-        return true;
-    }
-    (void)cori_swap(&self->permit, CORI_RUNNING);
-    return false;
-}
-
-/* Moves the permit as a waker does; true if the caller has to queue the task. */
-static inline bool cori_permit_wake(cori_task *task, bool solo)
-{
-    uint32_t old = cori_load_relaxed(&task->permit);
-    if (solo) {
-        cori_store_relaxed(&task->permit, old == CORI_PARKED ? CORI_RUNNING : CORI_NOTIFIED);
-        return old == CORI_PARKED;
-    }
-    while (!cori_cas(&task->permit, &old, old == CORI_PARKED ? CORI_RUNNING : CORI_NOTIFIED)) {}
-    return old == CORI_PARKED;
-}
 
 /* What all parking comes down to; if the task's timer is armed, `self->deadline` is set. */
 static inline void cori_park_now(cori_task *self, const char *what, bool solo)
@@ -89,17 +56,6 @@ void cori_park_external(cori_task *self, int64_t deadline, const char *what);
 
 /* As cori_park_plain without a deadline, for something outside the program. */
 void cori_park_outside(cori_task *self, const char *what);
-
-/* Makes a task look at its condition again. Workers' threads only; others leave a note (cori_worker_note). */
-void cori_wake(cori_task *task);
-
-/* As cori_wake, with one worker. */
-static inline void cori_wake_solo(cori_task *task)
-{
-    if (cori_permit_wake(task, true)) {
-        cori_ready_push(task->worker, task);
-    }
-}
 
 /*
  * Tells why a wait must end: COR_ECANCELED or COR_ETIMEOUT from the task's group, COR_ETIMEOUT when `deadline` (0:

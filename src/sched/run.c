@@ -10,10 +10,14 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/fatal.h"
-#include "sched/park.h"
+#include "sched/here.h"
+#include "sched/lifecycle.h"
 #include "sched/spawn.h"
 #include "sched/text.h"
+#include "sched/wake.h"
+#include "sched/worker.h"
 
+#include <coracle/error.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -130,8 +134,8 @@ static void free_worker(cori_worker *worker)
         cori_ctx_drop(&task->ctx);
     }
     cori_heap_free(&worker->timers);
-    for (unsigned i = 0; i < worker->buffer_count; i++) {
-        free(worker->buffers[i]);
+    for (unsigned i = 0; i < worker->spares.count; i++) {
+        free(worker->spares.buffers[i]);
     }
     if (worker->poller != NULL) {
         worker->poller->ops->close(worker->poller);

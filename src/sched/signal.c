@@ -6,6 +6,7 @@
  * with the worker while `noted` is set; the worker clears it before it looks for the waiter.
  */
 #include "base/atomic.h"
+#include "sched/lifecycle.h"
 #include "sched/park.h"
 
 #include <errno.h>

@@ -9,15 +9,17 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/limits.h"
-#include "sched/park.h"
+#include "sched/here.h"
+#include "sched/member.h"
+#include "sched/placement.h"
+#include "sched/task_stack.h"
+#include "sched/wake.h"
 
+#include <coracle/error.h>
 #include <errno.h>
 #include <string.h>
 
-uint32_t cori_foreign_inside;
-uint32_t cori_foreign_open;
-
-enum { ID_RANGE = 1024, TASK_ALIGN = 64 };
+enum { ID_RANGE = 1024 };
 
 static uint64_t new_id(cori_worker *worker)
 {
@@ -31,32 +33,10 @@ static uint64_t new_id(cori_worker *worker)
     return worker->next_id++;
 }
 
-/* Takes a stack and puts the task object at its top. `worker` NULL: the caller is a foreign thread. */
-static cori_task *task_alloc(cori_worker *worker, size_t size_bytes, int *rc)
-{
-    if (worker != NULL && worker->hot != NULL && size_bytes == cori_rt.stack_size_bytes) {
-        cori_task *task = worker->hot;
-        worker->hot = task->next;
-        if (--worker->hot_count < worker->hot_least) {
-            worker->hot_least = worker->hot_count;
-        }
-        return task;
-    }
-    cori_stack stack;
-    *rc = size_bytes <= CORI_STACK_MAX_BYTES ? cori_stack_take(&stack, size_bytes) : -EINVAL;
-    if (*rc < 0) {
-        return NULL;
-    }
-    uintptr_t top = ((uintptr_t)stack.top - sizeof(cori_task)) & ~(uintptr_t)(TASK_ALIGN - 1);
-    cori_task *task = (cori_task *)top;
-    task->stack = stack;
-    return task;
-}
-
 static cori_task *task_make(cori_worker *worker, const cori_spawn *spawn, int *rc)
 {
     size_t size_bytes = spawn->stack_size_bytes != 0 ? spawn->stack_size_bytes : cori_rt.stack_size_bytes;
-    cori_task *task = task_alloc(worker, size_bytes, rc);
+    cori_task *task = cori_task_alloc(worker, size_bytes, rc);
     if (task == NULL) {
         return NULL;
     }
@@ -75,26 +55,6 @@ static cori_task *task_make(cori_worker *worker, const cori_spawn *spawn, int *r
     task->id = new_id(worker);
     cori_ctx_make(&task->ctx, task->stack.low, task);
     return task;
-}
-
-bool cori_task_keep(cori_worker *worker, cori_task *task)
-{
-    size_t size_bytes = (size_t)(task->stack.top - task->stack.low);
-    bool keep = size_bytes == cori_rt.stack_size_bytes && worker->hot_count < CORI_STACK_HOT_MAX;
-    if (keep) {
-        task->next = worker->hot;
-        worker->hot = task;
-        worker->hot_count++;
-    }
-    return keep;
-}
-
-void cori_task_release(cori_worker *worker, cori_task *task)
-{
-    cori_ctx_drop(&task->ctx);
-    if (!cori_task_keep(worker, task)) {
-        cori_stack_retire(&task->stack);
-    }
 }
 
 /* Queues a new task: on its own worker, on a given one, or where placement finds the place. */

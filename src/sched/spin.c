@@ -8,8 +8,8 @@
  * While it spins a worker goes through its rounds, so it sees what others inject and takes their old fresh tasks as any
  * idle worker. It has not said that it sleeps: nobody kicks it, nobody counts on it. At most one worker spins.
  */
+#include "sched/spin.h"
 #include "base/atomic.h"
-#include "sched/worker.h"
 
 static void stop_spinning(cori_worker *worker)
 {

@@ -25,7 +25,7 @@
  * task, the task looks later. If it leaves NOTIFIED behind, the next park does not wait and the task looks again, after
  * an exchange that has read what the waker wrote.
  *
- * With one worker the permit is moved without atomic operations: only that worker's thread does (worker.h).
+ * With one worker the permit is moved without atomic operations: only that worker's thread does (state.h).
  *
  * There is no window between "parked" and "switched away": only the task's own worker can run it, and that worker is
  * busy switching. Other workers put it on the worker's inject list.
@@ -53,7 +53,7 @@ typedef struct cori_task {
     uint64_t ticket;                           /* place in its worker's order of arrival */
     const char *waiting_for;                   /* text for the dump, while PARKED */
     int64_t since;                             /* when it parked or was queued, on the worker's coarse clock */
-    int64_t trimmed;                           /* the `since` of the park for which tidy.c has seen to it */
+    int64_t trimmed;                           /* the `since` of the park for which reclaim.c has seen to it */
     cor_group *group;                          /* NULL: none */
     struct cori_task *group_next, *group_prev; /* guard: the group's spin lock */
     void (*entry)(void *a, void *b);           /* NULL: function(arg_a) is called */

@@ -224,7 +224,7 @@ static __attribute__((noinline)) int recv_any(cor_chan *chan, void *elem, int64_
 static inline bool hands_over(const cor_chan *chan, const cori_chan_waiter *partner, const void *elem)
 {
     return partner->elem != NULL && elem != NULL && chan->elem_size_bytes == sizeof(uint64_t) &&
-           cori_self_worker->ops_left > 1;
+           *cori_here_budget() > 1;
 }
 
 static inline void hand_over(cor_waitq *queue, cori_chan_waiter *partner, int result)
@@ -237,12 +237,12 @@ static inline void hand_over(cor_waitq *queue, cori_chan_waiter *partner, int re
     partner->result = result;
     partner->base.done = 1;
     cori_wake_solo(task);
-    cori_self_worker->ops_left--;
+    --*cori_here_budget();
 }
 
 static __attribute__((noinline)) int await_quickly(cor_chan *chan, cor_waitq *queue, void *elem, const char *what)
 {
-    cori_task *self = cori_self_worker->current;
+    cori_task *self = cori_here_task();
     cori_chan_waiter waiter;
     waiter.base.task = self;
     waiter.base.done = 0;
@@ -257,12 +257,12 @@ static __attribute__((noinline)) int await_quickly(cor_chan *chan, cor_waitq *qu
 
 static inline bool is_quick(const cor_chan *chan)
 {
-    return cori_rt.solo && cori_self_worker != NULL && chan != NULL;
+    return cori_solo() && cori_here_is_worker() && chan != NULL;
 }
 
 static inline bool is_endless(int64_t deadline)
 {
-    const cori_task *self = cori_self_worker->current;
+    const cori_task *self = cori_here_task();
     return deadline == 0 && cori_group_is_plain(self->group) && self->timer.place == 0;
 }
 

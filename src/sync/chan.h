@@ -54,7 +54,7 @@ typedef struct cori_outcome {
 /* With one worker nobody else can be here. */
 static inline void cori_chan_lock(cor_chan *chan)
 {
-    if (cori_unlikely(!cori_rt.solo)) {
+    if (cori_unlikely(!cori_solo())) {
         cori_spin_lock(&chan->spin);
     }
 }

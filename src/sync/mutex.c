@@ -42,7 +42,7 @@ static inline bool try_lock(cor_mutex *mutex)
 /* Waits for a moment for a holder that is running on another thread. */
 static void spin(const cor_mutex *mutex)
 {
-    int spins = cori_rt.worker_count > 1 ? SPINS : 0;
+    int spins = cori_solo() ? 0 : SPINS;
     while (spins-- > 0 && (cori_load_relaxed(&mutex->state) & LOCKED) != 0) {
         cori_pause();
     }
@@ -119,8 +119,8 @@ bool cor_mutex_trylock(cor_mutex *mutex)
 
 static bool must_hand_over(const mutex_waiter *waiter)
 {
-    const cori_worker *worker = cori_self_worker;
-    return worker == NULL || worker == waiter->base.task->worker || cori_clock_now() - waiter->since >= HAND_OVER_NS;
+    return !cori_here_is_worker() || cori_here_owns(waiter->base.task) ||
+           cori_clock_now() - waiter->since >= HAND_OVER_NS;
 }
 
 static __attribute__((noinline)) void unlock_slowly(cor_mutex *mutex, uint32_t state)

@@ -50,7 +50,7 @@ static void sort_cases(selection *sel, size_t count)
             continue;
         }
         unsigned place = sel->count++;
-        while (place > 0 && !cori_rt.solo && (uintptr_t)chan_at(sel, place - 1) > (uintptr_t)chan) {
+        while (place > 0 && !cori_solo() && (uintptr_t)chan_at(sel, place - 1) > (uintptr_t)chan) {
             sel->order[place] = sel->order[place - 1];
             place--;
         }
@@ -96,10 +96,10 @@ static uint64_t ready_cases(const selection *sel)
 }
 
 /* One member of a set that is not empty, each equally likely. */
-static int choose(selection *sel, uint64_t set)
+static int choose(uint64_t set)
 {
     if ((set & (set - 1)) != 0) {
-        uint32_t skip = cori_rand_below(&sel->self->worker->rand, (uint32_t)__builtin_popcountll(set));
+        uint32_t skip = cori_rand_below(cori_here_rand(), (uint32_t)__builtin_popcountll(set));
         while (skip-- > 0) {
             set &= set - 1;
         }
@@ -112,7 +112,7 @@ static int do_ready(selection *sel, cori_waiter **partner)
 {
     uint64_t ready = ready_cases(sel);
     while (ready != 0) {
-        int i = choose(sel, ready);
+        int i = choose(ready);
         cor_case *one = &sel->cases[i];
         cori_outcome outcome = one->dir == COR_SEND ? cori_chan_send_locked(one->chan, one->elem)
                                                     : cori_chan_recv_locked(one->chan, one->elem);
@@ -176,7 +176,7 @@ static void dequeue_solo(const selection *sel)
 static void dequeue_others(const selection *sel, int done)
 {
     unsigned to = 0;
-    if (cori_rt.solo) {
+    if (cori_solo()) {
         dequeue_solo(sel);
         return;
     }
@@ -230,7 +230,7 @@ static inline __attribute__((always_inline)) int wait_for_one(selection *sel, in
 static inline __attribute__((always_inline)) int run(selection *sel, size_t count, int64_t deadline, bool block)
 {
     cori_waiter *partner = NULL;
-    bool locks = !cori_rt.solo;
+    bool locks = !cori_solo();
     sort_cases(sel, count);
     if (locks) {
         lock_all(sel);

@@ -110,7 +110,7 @@ TASK_TEST_WITH(waiting_needs_no_buffer, &one_worker)
     for (int i = 0; i < 10; i++) {
         T_CODE(cor_sleep(100 * COR_MICROSECOND), 0);
     }
-    T_EQ(cori_self_worker->buffer_count, 1);
+    T_EQ(cori_here_spares()->count, 1);
     for (int i = 0; i < WAITERS; i++) {
         write_all(a[i], "x", 1);
     }

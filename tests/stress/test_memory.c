@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Ten thousand tasks that go 32 KiB deep once, on the real clock: while they wait each comes down to a page, and once
- * they have ended the process is as small as before. unit.sched.tidy looks at how; this at both workers and pollers.
+ * they have ended the process is as small as before. unit.sched.reclaim looks at how; this at both workers and pollers.
  */
 /* test: workers=2 */
 #include "support/taskcase.h"
@@ -34,11 +34,11 @@ static void dig_and_wait(void *arg)
 /* Looks now and then: reading the figure keeps the worker awake. */
 static void expect_at_most(size_t bytes, const char *when)
 {
-    int64_t deadline = cor_after(6 * CORI_TIDY_NS);
+    int64_t deadline = cor_after(6 * CORI_RECLAIM_NS);
     size_t now;
     while ((now = taskcase_private_bytes()) > bytes) {
         T_REQUIRE(cor_now() < deadline, "%s: %zu KiB, not %zu", when, now / 1024, bytes / 1024);
-        T_CODE(cor_sleep(CORI_TIDY_NS / 8), 0);
+        T_CODE(cor_sleep(CORI_RECLAIM_NS / 8), 0);
     }
 }
 

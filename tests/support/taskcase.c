@@ -8,7 +8,6 @@
 #include "base/platform.h"
 #include "ctx/stack.h"
 #include "sched/park.h"
-#include "sched/worker.h"
 #include "support/child.h"
 
 #include <dirent.h>

@@ -12,12 +12,15 @@ import re
 import sys
 import tempfile
 
+from snippets import HEAD, SNIPPETS, body
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 C_LINES_MAX = 600
 LINE_COLUMNS_MAX = 120
 FUNCTION_LINES_MAX = 70
 FUNCTION_LINES_P50 = 12
 FUNCTION_LINES_P90 = 40
+FILE_SHARE_MAX = 0.15  # of the lines of its folder, where floors.txt gives the folder steps
 ROOTS = ("include", "src", "cmd", "examples", "bench", "tests", "tools", "cmake", "docs", ".ci")
 SINGLE_FILES = ("CMakeLists.txt", "Makefile")
 
@@ -285,15 +288,18 @@ def rule_public_headers(source):
 
 
 class Floors:
-    """floors.txt: which folder may include which."""
+    """floors.txt: which folder may include which, and within some folders which file may include which."""
 
     def __init__(self, text):
-        self.floor, self.public = {}, []
+        self.floor, self.public, self.step = {}, [], {}
         for line in text.split("\n"):
             words = line.split()
             if not words or words[0].startswith("#"):
                 continue
-            if words[1] == "public":
+            if words[0] == "steps":
+                steps = " ".join(words[2:]).split("/")
+                self.step[words[1]] = {stem: step for step, stems in enumerate(steps) for stem in stems.split()}
+            elif words[1] == "public":
                 self.public.append(words[0])
             else:
                 self.floor[words[0]] = int(words[1])
@@ -311,11 +317,19 @@ class Floors:
         if folder not in self.floor:
             yield "floor", 1, f"{folder} is not in tests/tidy/floors.txt"
             return
+        steps = self.step.get(folder, {})
+        stem = os.path.splitext(os.path.basename(source.path))[0]
+        if steps and stem not in steps:
+            yield "floor", 1, f"{stem} is on no step of {folder} in tests/tidy/floors.txt"
+            return
         for number, quoted, name in includes(source):
             if not quoted:
                 continue
             target = "src/" + os.path.dirname(name)
-            if "/" not in name or name.startswith("."):
+            other = os.path.splitext(os.path.basename(name))[0]
+            if steps and target == folder and other != stem and steps.get(other, 99) >= steps[stem]:
+                yield "floor", number, f'"{name}" is not on a lower step of {folder} than this file'
+            elif "/" not in name or name.startswith("."):
                 yield "include", number, f'"{name}": include by path from src/, as in "sync/waitq.h"'
             elif target not in self.floor:
                 yield "floor", number, f'"{name}" is in no folder of tests/tidy/floors.txt'
@@ -333,8 +347,18 @@ class Floors:
                 yield "include", number, f"<{name}>: {room} reaches the network through Coracle only"
 
 
+def rule_sched_private(source):
+    """The structs of the scheduler are its own: other folders ask through sched/here.h."""
+    if not source.is_c or not source.within(("src/",)) or source.within(("src/sched/",)):
+        return
+    for number, line in enumerate(source.code_lines, 1):
+        found = re.search(r'"sched/state\.h"|\bcori_rt\b|\bcori_self_worker\b|->worker\b', line)
+        if found:
+            yield "sched-private", number, f"{found.group(0)} is private to src/sched: ask through sched/here.h"
+
+
 RULES = (rule_spdx, rule_size, rule_lines, rule_functions, rule_braces, rule_banned, rule_errno, rule_asm,
-         rule_sleep_in_tests, rule_docstrings, rule_public_headers)
+         rule_sleep_in_tests, rule_docstrings, rule_public_headers, rule_sched_private)
 
 
 def check(source, floors):
@@ -371,6 +395,18 @@ def sizes(sources):
     return found, f"src: {len(counts)} functions, lines p50 {p50}, p90 {p90}, max {max(counts, default=0)}"
 
 
+def shares(sources, folders):
+    """Findings about files that have outgrown the others of their folder."""
+    for folder in folders:
+        lines = {source.path: len(source.lines) for source in sources
+                 if os.path.dirname(source.path) == folder and source.is_c}
+        total = sum(lines.values())
+        for path, count in lines.items():
+            if total > 1000 and count > FILE_SHARE_MAX * total:
+                yield path, "file-share", 1, (f"{count} of {total} lines of {folder}, at most "
+                                              f"{FILE_SHARE_MAX:.0%}: one idea per file")
+
+
 def read_allowed(text):
     allowed = {}
     for line in text.split("\n"):
@@ -399,7 +435,7 @@ def check_tree(root, numbers=False):
         elif not has_reason:
             found.append(("tests/tidy/allowed.txt", "reason", 0, f"{key[0]} {key[1]} has no reason"))
     wide, text = sizes(sources)
-    found += wide
+    found += wide + list(shares(sources, floors.step))
     for path, rule, line, message in found:
         print(f"{path}:{line}: {rule}: {message}")
     if numbers or not found:
@@ -407,81 +443,6 @@ def check_tree(root, numbers=False):
         total = sum(len(source.lines) - 1 for source in c_files)
         print(f"{text}; {len(sources)} files, {total} lines of C; {len(found)} findings")
     return 1 if found else 0
-
-
-# One bad snippet per rule: (rule, path, body). Where it makes sense a good twin with rule None must pass.
-HEAD = "/* SPDX-License-Identifier: MIT */\n/* A snippet. */\n"
-DOC = "/*\n * Does it.\n * Returns: 0. Parks: never. Threads: any thread.\n */\n"
-
-
-def body(statement):
-    return HEAD + "static void f(void)\n{\n    " + statement + "\n}\n"
-
-
-SNIPPETS = [
-    ("spdx", "src/base/a.c", "/* A snippet. */\n"),
-    ("spdx", "tools/a.sh", "#!/bin/sh\necho\n"),
-    ("purpose", "src/base/a.c", "/* SPDX-License-Identifier: MIT */\nint a;\n"),
-    ("file-size", "src/base/a.c", HEAD + "int a;\n" * 600),
-    ("line-length", "src/base/a.c", HEAD + "int " + "a" * 120 + ";\n"),
-    ("trailing-blank", "src/base/a.c", HEAD + "int a; \n"),
-    ("mark", "src/base/a.c", HEAD + "/* TO" + "DO: later */\n"),
-    ("function-size", "src/base/a.c", HEAD + "static void f(void)\n{\n" + "    a();\n" * 68 + "}\n"),
-    (None, "src/base/a.c", HEAD + "static void f(void)\n{\n" + "    a();\n" * 67 + "}\n"),
-    ("function-size", "src/base/a.c", HEAD + "static int f(int a,\n      int b) {\n" + "    a();\n" * 68 + "}\n"),
-    ("function-size", "src/base/a.c", HEAD + "static struct s *f(int a) {\n" + "    a();\n" * 69 + "}\n"),
-    (None, "src/base/a.c", HEAD + "struct s {\n" + "    int (*a)(int);\n" * 99 + "};\n"),
-    (None, "src/base/a.c", HEAD + "static const int a[] = {\n" + "    f(1),\n" * 99 + "};\n"),
-    ("braces", "src/base/a.c", body("if (a(b))\n        c();")),
-    ("braces", "src/base/a.c", body("if (a) {\n    } else\n        c();")),
-    ("braces", "src/base/a.c", body("while (a)\n        ;")),
-    (None, "src/base/a.c", body("do {\n        a();\n    } while (b);\n    if (a) {\n    } else if (b) {\n    }")),
-    ("unsafe-string", "cmd/coracle/a.c", body("strcpy(a, b);")),
-    (None, "src/base/a.c", body('a("strcpy(a, b)"); /* strcpy(a, b) */')),
-    ("alloca", "src/base/a.c", body("alloca(4);")),
-    ("jump", "src/base/a.c", body("longjmp(a, 1);")),
-    ("thread-sleep", "src/net/a.c", body("usleep(1);")),
-    (None, "src/net/a.c", body("cor_sleep(1);")),
-    ("resolver", "tests/unit/net/test_a.c", body("getaddrinfo(a, b, c, d);")),
-    ("stdio", "src/sched/a.c", body('fprintf(stderr, "a");')),
-    (None, "src/sched/a.c", body('snprintf(a, 1, "a");')),
-    ("clock", "src/sched/a.c", body("clock_gettime(0, &a);")),
-    (None, "src/base/clock.c", body("clock_gettime(0, &a);")),
-    ("random", "src/sync/a.c", body("getrandom(a, 1, 0);")),
-    ("raw-call", "src/net/a.c", body("recv(fd, a, 1, 0);")),
-    (None, "src/net/a.c", body("conn->ops->read(conn, a); cori_sys_read(fd); a.close(b);")),
-    ("raw-poll", "src/sched/a.c", body("epoll_wait(a, b, c, d);")),
-    (None, "src/poll/poll_epoll.c", body("epoll_wait(a, b, c, d);")),
-    ("raw-syscall", "src/net/a.c", body("syscall(1);")),
-    ("raw-memory", "src/net/a.c", body("mmap(a, b, c, d, e, f);")),
-    ("fork", "cmd/coracle/a.c", body("fork();")),
-    ("exit", "src/sched/a.c", body("exit(1);")),
-    ("errno", "src/net/a.c", body("errno = 4;")),
-    (None, "src/net/a.c", HEAD + "#include <errno.h>\n"),
-    ("inline-asm", "src/base/a.h", body('__asm__ volatile("pause");')),
-    ("test-sleep", "tests/unit/base/test_a.c", body("usleep(5);")),
-    ("test-sleep", "tests/e2e/test_a.py", "# SPDX-License-Identifier: MIT\ntime.sleep(1)\n"),
-    (None, "tests/e2e/test_a.py", "# SPDX-License-Identifier: MIT\ntime.sleep(1)  # pacing: a slow reader\n"),
-    ("docstring", "include/coracle/a.h", HEAD + "\nCOR_API int cor_a(void);\n"),
-    ("docstring", "include/coracle/a.h", HEAD + "\n" + DOC.replace("Parks: never.", "") + "COR_API int cor_a(void);\n"),
-    ("docstring", "include/coracle/a.h", HEAD + "\n" + DOC.replace("Returns: 0.", "") + "COR_API int cor_a(void);\n"),
-    (None, "include/coracle/a.h", HEAD + "\n" + DOC.replace("Returns: 0.", "") + "COR_API void cor_a(void);\n"),
-    (None, "include/coracle/a.h", HEAD + "\n" + DOC + "COR_API COR_CHECK int cor_a(void);\n"),
-    ("docstring", "include/coracle/a.h", HEAD + "\n" + DOC.replace("0.", "0.\n *" * 20) + "COR_API int cor_a(void);\n"),
-    ("include", "include/coracle/a.h", HEAD + "#include <sys/socket.h>\n"),
-    ("include", "include/coracle/a.h", HEAD + '#include "a.h"\n'),
-    ("name", "include/coracle/a.h", HEAD + "#define A 1\n"),
-    ("include", "src/net/a.c", HEAD + '#include "a.h"\n'),
-    ("floor", "src/base/a.c", HEAD + '#include "sched/task.h"\n'),
-    ("floor", "src/poll/a.c", HEAD + '#include "ctx/ctx.h"\n'),
-    ("floor", "src/attic/a.c", HEAD),
-    ("floor", "src/net/a.c", HEAD + '#include "attic/a.h"\n'),
-    (None, "src/net/a.c", HEAD + '#include "net/fd.h"\n#include "base/list.h"\n#include <coracle/net.h>\n'),
-    ("floor", "cmd/coracle/serve/a.c", HEAD + '#include "sched/task.h"\n'),
-    (None, "cmd/coracle/serve/a.c", HEAD + '#include "serve/room.h"\n#include "log.h"\n#include <coracle.h>\n'),
-    ("include", "cmd/coracle/a.c", HEAD + "#include <sys/socket.h>\n"),
-    ("floor", "examples/a.c", HEAD + '#include "help.h"\n'),
-]
 
 
 def self_test():
@@ -493,7 +454,7 @@ def self_test():
         if caught != ({rule} if rule else set()):
             print(f"self-test: expected {rule or 'nothing'} in {path}, found {sorted(caught)}:\n{text[:300]}")
             failures += 1
-    failures += self_test_sizes() + self_test_tree()
+    failures += self_test_sizes() + self_test_shares() + self_test_tree()
     covered = {rule for rule, _, _ in SNIPPETS}
     for rule in [entry[0] for entry in BANNED]:
         if rule not in covered:
@@ -509,6 +470,16 @@ def self_test_sizes():
     if len(found) == 2 and "3 functions, lines p50 48" in text:
         return 0
     print(f"self-test: the function numbers are wrong: {found} {text}")
+    return 1
+
+
+def self_test_shares():
+    files = [Source(f"src/sched/{name}.c", HEAD + "int a;\n" * count) for name, count in
+             (("a", 150), ("b", 150), ("c", 150), ("d", 150), ("e", 150), ("f", 150), ("g", 150), ("h", 200))]
+    found = list(shares(files, ["src/sched"]))
+    if len(found) == 1 and found[0][0] == "src/sched/h.c":
+        return 0
+    print(f"self-test: the shares of files are wrong: {found}")
     return 1
 
 

@@ -3,7 +3,7 @@
 /* test: workers=2 serial no-valgrind */
 #include "support/taskcase.h"
 
-#include "sched/worker.h"
+#include "sched/state.h"
 
 #include <sched.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Groups: membership, cancellation, deadlines. Here and not in sync/, because every park asks its task's group.
+ * Groups: the tree, cancellation, deadlines. What a park asks of its task's group is sched/member.h.
  *
  * A group's spin lock guards its member list, its list of children, its count and its waiters. Order: a parent before
  * its children. `cancelled` and `deadline` are also read without the lock, by members: they are set first, then the
@@ -16,37 +16,6 @@
 #include "sched/spawn.h"
 
 #include <coracle/time.h>
-
-/* A task in cor_group_wait; on its stack, linked under the group's lock. */
-typedef struct group_waiter {
-    cori_task *task;
-    struct group_waiter *next;
-} group_waiter;
-
-int cori_group_interrupted(const cori_task *task, int64_t now)
-{
-    for (const cor_group *group = task->group; group != NULL; group = group->parent) {
-        if (cori_load(&group->cancelled) != 0) {
-            return COR_ECANCELED;
-        }
-        int64_t deadline = cori_load(&group->deadline);
-        if (deadline != 0 && deadline <= now) {
-            return COR_ETIMEOUT;
-        }
-    }
-    return 0;
-}
-
-int64_t cori_group_deadline(const cori_task *task, int64_t deadline)
-{
-    for (const cor_group *group = task->group; group != NULL; group = group->parent) {
-        int64_t own = cori_load(&group->deadline);
-        if (own != 0 && (deadline == 0 || own < deadline)) {
-            deadline = own;
-        }
-    }
-    return deadline;
-}
 
 int cor_cancelled(void)
 {
@@ -90,41 +59,6 @@ static void disown(cor_group *group)
     cori_spin_unlock(&parent->spin);
 }
 
-void cori_group_join(cor_group *group, cori_task *task)
-{
-    cori_spin_lock(&group->spin);
-    cori_task *head = group->members;
-    task->group_prev = NULL;
-    task->group_next = head;
-    if (head != NULL) {
-        head->group_prev = task;
-    }
-    group->members = task;
-    group->count++;
-    cori_spin_unlock(&group->spin);
-}
-
-void cori_group_leave(cori_task *task)
-{
-    cor_group *group = task->group;
-    cori_spin_lock(&group->spin);
-    if (task->group_prev != NULL) {
-        task->group_prev->group_next = task->group_next;
-    } else {
-        group->members = task->group_next;
-    }
-    if (task->group_next != NULL) {
-        task->group_next->group_prev = task->group_prev;
-    }
-    if (--group->count == 0) {
-        for (group_waiter *waiter = group->waiters; waiter != NULL; waiter = waiter->next) {
-            cori_wake(waiter->task);
-        }
-    }
-    task->group = NULL;
-    cori_spin_unlock(&group->spin);
-}
-
 /* Makes every member of the group and of the groups below it look at its groups again. */
 static void wake_members(cor_group *group)
 {
@@ -154,13 +88,13 @@ int cor_group_wait(cor_group *group, int64_t deadline)
     if (self == NULL) {
         return COR_ENOT_TASK;
     }
-    group_waiter waiter = {.task = self};
+    cori_group_waiter waiter = {.task = self};
     int rc = 0;
     cori_spin_lock(&group->spin);
     waiter.next = group->waiters;
     group->waiters = &waiter;
     while (group->count != 0) {
-        if (deadline != 0 && deadline <= self->worker->now) {
+        if (deadline != 0 && deadline <= cori_here_now()) {
             rc = COR_ETIMEOUT;
             break;
         }
@@ -168,7 +102,7 @@ int cor_group_wait(cor_group *group, int64_t deadline)
         cori_park_plain(self, deadline, "group wait");
         cori_spin_lock(&group->spin);
     }
-    group_waiter **link = (group_waiter **)&group->waiters;
+    cori_group_waiter **link = (cori_group_waiter **)&group->waiters;
     while (*link != &waiter) {
         link = &(*link)->next;
     }

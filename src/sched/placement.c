@@ -17,11 +17,12 @@
  * at the queues again. A watcher that gets something to run resigns first, and appoints another if queues are not
  * empty. So the kicks cost a spawner at most one system call per CORI_STEAL_AGE_NS.
  */
-#include "sched/worker.h"
+#include "sched/placement.h"
 
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/lock.h"
+#include "sched/wake.h"
 
 static void fresh_push(cori_worker *worker, cori_task *task)
 {

@@ -5,7 +5,7 @@
 #include "support/taskcase.h"
 
 #include "sched/park.h"
-#include "sched/worker.h"
+#include "sched/state.h"
 
 #include <sys/mman.h>
 
@@ -42,7 +42,7 @@ static void run(int (*main_task)(void *))
     fake_uninstall();
 }
 
-#define TIDY_TEST(name)                                                                                                \
+#define RECLAIM_TEST(name)                                                                                             \
     static int name##_main(void *);                                                                                    \
     static void name(void **state)                                                                                     \
     {                                                                                                                  \
@@ -79,7 +79,7 @@ static void open_gate(uint32_t waiting)
     cor_chan_free(gate);
 }
 
-TIDY_TEST(long_parked_task_keeps_the_pages_of_its_frames_only)
+RECLAIM_TEST(long_parked_task_keeps_the_pages_of_its_frames_only)
 {
     (void)unused;
     gate = cor_chan_new(0, 0);
@@ -87,9 +87,9 @@ TIDY_TEST(long_parked_task_keeps_the_pages_of_its_frames_only)
     cor_yield();
     int deep = committed(&one->stack);
     T_REQUIRE(deep > DEEP / PAGE, "%d pages", deep);
-    T_CODE(cor_sleep(CORI_TIDY_NS - COR_SECOND), 0);
+    T_CODE(cor_sleep(CORI_RECLAIM_NS - COR_SECOND), 0);
     T_EQ(committed(&one->stack), deep); /* it might be active again */
-    T_CODE(cor_sleep(CORI_TIDY_NS + 2 * COR_SECOND), 0);
+    T_CODE(cor_sleep(CORI_RECLAIM_NS + 2 * COR_SECOND), 0);
     T_REQUIRE(committed(&one->stack) <= (taskcase_is_slow() ? deep / 2 : 1), "%d pages", committed(&one->stack));
     open_gate(1);
     return 0;
@@ -97,31 +97,31 @@ TIDY_TEST(long_parked_task_keeps_the_pages_of_its_frames_only)
 
 static void dig_late(void *arg)
 {
-    T_CODE(cor_sleep(CORI_TIDY_NS / 2), 0);
+    T_CODE(cor_sleep(CORI_RECLAIM_NS / 2), 0);
     dig_and_wait(arg);
 }
 
 /* What is too fresh for one pass is seen to by a later one. */
-TIDY_TEST(task_parked_late_is_not_forgotten)
+RECLAIM_TEST(task_parked_late_is_not_forgotten)
 {
     (void)unused;
     gate = cor_chan_new(0, 0);
     T_CODE(cor_go(dig_late, (void *)(uintptr_t)DEEP), 0);
-    T_CODE(cor_sleep(CORI_TIDY_NS * 3), 0);
+    T_CODE(cor_sleep(CORI_RECLAIM_NS * 3), 0);
     T_ASSERT(committed(&one->stack) < DEEP / PAGE / 2);
     open_gate(1);
     return 0;
 }
 
 /* Once everything has been seen to, nothing wakes a worker but work. */
-TIDY_TEST(idle_worker_is_left_alone_in_the_end)
+RECLAIM_TEST(idle_worker_is_left_alone_in_the_end)
 {
     (void)unused;
     gate = cor_chan_new(0, 0);
     for (int i = 0; i < 100; i++) {
         T_CODE(cor_go(dig_and_wait, NULL), 0);
     }
-    T_CODE(cor_sleep(CORI_TIDY_NS * 3), 0);
+    T_CODE(cor_sleep(CORI_RECLAIM_NS * 3), 0);
     unsigned before = fake_count().waits;
     T_CODE(cor_sleep(24 * 60 * COR_MINUTE), 0);
     unsigned waits = fake_count().waits - before;
@@ -143,12 +143,12 @@ static void spawn_many(int count)
     cor_yield();
 }
 
-TIDY_TEST(stacks_without_use_go_back_to_the_pool)
+RECLAIM_TEST(stacks_without_use_go_back_to_the_pool)
 {
     (void)unused;
     spawn_many(CORI_STACK_HOT_MAX * 2);
     T_EQ(cori_self_worker->hot_count, CORI_STACK_HOT_MAX);
-    T_CODE(cor_sleep(CORI_TIDY_NS * 3), 0);
+    T_CODE(cor_sleep(CORI_RECLAIM_NS * 3), 0);
     T_EQ(cori_self_worker->hot_count, CORI_STACK_WARM);
     T_EQ(cori_stack_count(), CORI_STACK_WARM + 1); /* and main's own */
     spawn_many(CORI_STACK_HOT_MAX * 2);
@@ -163,23 +163,23 @@ static void dig_soon(void *arg)
 }
 
 /* The pass that was planned while the stacks were in use cannot tell that they no longer are: another must follow. */
-TIDY_TEST(stacks_left_between_passes_are_not_forgotten)
+RECLAIM_TEST(stacks_left_between_passes_are_not_forgotten)
 {
     (void)unused;
     for (int i = 0; i < CORI_STACK_HOT_MAX; i++) {
         T_CODE(cor_go(dig_soon, (void *)(uintptr_t)DEEP), 0);
     }
-    T_CODE(cor_sleep(CORI_TIDY_NS * 3), 0);
+    T_CODE(cor_sleep(CORI_RECLAIM_NS * 3), 0);
     T_EQ(cori_self_worker->hot_count, CORI_STACK_WARM);
     return 0;
 }
 
-TIDY_TEST(stacks_in_use_now_and_then_stay)
+RECLAIM_TEST(stacks_in_use_now_and_then_stay)
 {
     (void)unused;
     enum { USED = 100 };
     spawn_many(CORI_STACK_HOT_MAX);
-    for (int64_t until = fake_now() + CORI_TIDY_NS * 4; fake_now() < until;) {
+    for (int64_t until = fake_now() + CORI_RECLAIM_NS * 4; fake_now() < until;) {
         T_CODE(cor_sleep(COR_SECOND), 0);
         T_REQUIRE(cori_self_worker->hot_count >= USED, "%u stacks", cori_self_worker->hot_count);
         spawn_many(USED);
@@ -219,16 +219,16 @@ static void wait_to_be_chosen(void *arg)
 }
 
 /* The place of a pass in the list of tasks is not lost when just that task ends. */
-TIDY_TEST(tasks_may_end_during_a_pass)
+RECLAIM_TEST(tasks_may_end_during_a_pass)
 {
     (void)unused;
-    enum { TASKS = CORI_TIDY_STEP * 6 };
+    enum { TASKS = CORI_RECLAIM_STEP * 6 };
     cor_runtime_stats stats;
     for (int i = 0; i < TASKS; i++) {
         T_CODE(cor_go(wait_to_be_chosen, NULL), 0);
     }
-    fake_at(fake_now() + CORI_TIDY_NS, end_next, NULL);
-    T_CODE(cor_sleep(CORI_TIDY_NS * 3), 0);
+    fake_at(fake_now() + CORI_RECLAIM_NS, end_next, NULL);
+    T_CODE(cor_sleep(CORI_RECLAIM_NS * 3), 0);
     T_CODE(cor_stats(&stats), 0);
     T_EQ(ended_in_pass, 3);
     T_REQUIRE(stats.tasks < TASKS && stats.tasks > TASKS - 10, "%d tasks", (int)stats.tasks);
@@ -236,7 +236,7 @@ TIDY_TEST(tasks_may_end_during_a_pass)
 }
 
 /* Ten thousand tasks that went deep: as small as others while they wait, and all gone once they have ended. */
-TIDY_TEST(a_deep_crowd_gives_its_memory_back)
+RECLAIM_TEST(a_deep_crowd_gives_its_memory_back)
 {
     (void)unused;
     gate = cor_chan_new(0, 0);
@@ -247,10 +247,10 @@ TIDY_TEST(a_deep_crowd_gives_its_memory_back)
     }
     cor_yield();
     size_t deep = taskcase_private_bytes() - before;
-    T_CODE(cor_sleep(CORI_TIDY_NS * 3), 0);
+    T_CODE(cor_sleep(CORI_RECLAIM_NS * 3), 0);
     size_t parked = taskcase_private_bytes() - before;
     open_gate(count);
-    T_CODE(cor_sleep(CORI_TIDY_NS * 3), 0);
+    T_CODE(cor_sleep(CORI_RECLAIM_NS * 3), 0);
     size_t kept = taskcase_private_bytes() - before;
     print_message("%u tasks: %zu bytes each when deep, %zu when parked for long; %zu KiB kept\n", count, deep / count,
                   parked / count, kept / 1024);

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What floors above may ask about where they run: the task, its worker, the run-time. They read it through these
+ * functions only, so that the structs behind them (state.h) are sched/'s own.
+ */
+#ifndef CORI_SCHED_HERE_H
+#define CORI_SCHED_HERE_H
+
+#include "sched/state.h"
+
+/* The running task; NULL outside a task. */
+static inline cori_task *cori_self(void)
+{
+    return cori_self_worker != NULL ? cori_self_worker->current : NULL;
+}
+
+/* The running task. Tasks only: the caller knows that it is one. */
+static inline cori_task *cori_here_task(void)
+{
+    return cori_self_worker->current;
+}
+
+/* True on a worker's thread. */
+static inline bool cori_here_is_worker(void)
+{
+    return cori_self_worker != NULL;
+}
+
+/* The clock as of this worker's round, ns. */
+static inline int64_t cori_here_now(void)
+{
+    return cori_self_worker->now;
+}
+
+/* This worker's poller. */
+static inline cori_poller *cori_here_poller(void)
+{
+    return cori_self_worker->poller;
+}
+
+/* This worker's random numbers. */
+static inline cori_rand *cori_here_rand(void)
+{
+    return &cori_self_worker->rand;
+}
+
+/* This worker's number, from 0. */
+static inline int cori_here_id(void)
+{
+    return cori_self_worker->id;
+}
+
+/* Operations that the running task may still finish at once before it lets others run: see cori_charge. */
+static inline int *cori_here_budget(void)
+{
+    return &cori_self_worker->ops_left;
+}
+
+/* True if `task` runs on the caller's worker. */
+static inline bool cori_here_owns(const cori_task *task)
+{
+    return task->worker == cori_self_worker;
+}
+
+/* The run-time has one worker: no other thread to share with. */
+static inline bool cori_solo(void)
+{
+    return cori_rt.solo;
+}
+
+static inline int cori_worker_count(void)
+{
+    return cori_rt.worker_count;
+}
+
+/* The operations of the pollers in use. */
+static inline const cori_poll_ops *cori_poll_ops_used(void)
+{
+    return cori_rt.poll_ops;
+}
+
+/* Where this worker keeps read buffers that are not in use, for io/: CORI_BUFFERS_KEPT of them at most. */
+static inline cori_spares *cori_here_spares(void)
+{
+    return &cori_self_worker->spares;
+}
+
+/*
+ * net/ is above this floor. It sets the first so that connections still open at the end of cor_run are closed, the
+ * second so that cor_stats can count them.
+ */
+extern void (*cori_run_at_end)(void);
+extern uint64_t (*cori_run_count_handles)(void);
+
+#endif

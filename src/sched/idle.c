@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker that has nothing to run sleeps in its poller. Before it sleeps for ever it asks whether any task of any
+ * worker can ever run again; if none can, that is a deadlock, and cor_run ends with a report.
+ */
+#include "sched/idle.h"
+
+#include "sched/placement.h"
+#include "sched/reclaim.h"
+#include "sched/wake.h"
+
+void cori_poll_events(cori_worker *worker, int64_t timeout_ns)
+{
+    cori_event events[CORI_POLL_EVENTS];
+    int count = worker->poller->ops->wait(worker->poller, timeout_ns, events, CORI_POLL_EVENTS);
+    cori_store(&worker->naps, worker->naps + 1);
+    for (int i = 0; i < count; i++) {
+        for (int direction = CORI_READ; direction <= CORI_WRITE; direction++) {
+            if ((events[i].mask & (1u << direction)) != 0) {
+                void *waiter = cori_pollfd_ready(events[i].pollfd, direction);
+                if (waiter != NULL) {
+                    cori_wake(waiter);
+                }
+            }
+        }
+    }
+}
+
+/* True when all workers looked asleep with nothing to wait for, each at the moment it was looked at. */
+static bool nothing_can_run(void)
+{
+    if (cori_rt.foreign_wakeups || cori_load(&cori_foreign_inside) != 0) {
+        return false;
+    }
+    for (int i = 0; i < cori_rt.worker_count; i++) {
+        cori_worker *worker = &cori_rt.workers[i];
+        if (cori_load(&worker->sleeping) == 0 || cori_load(&worker->external) != 0 ||
+            cori_load(&worker->timer_count) != 0 || cori_load(&worker->injected) != NULL ||
+            cori_load(&worker->notes) != NULL || cori_load(&worker->fresh_count) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static uint64_t total_naps(void)
+{
+    uint64_t naps = 0;
+    for (int i = 0; i < cori_rt.worker_count; i++) {
+        naps += cori_load(&cori_rt.workers[i].naps);
+    }
+    return naps;
+}
+
+/*
+ * True when no task of any worker can ever run again. Called by a worker that is about to sleep for ever. A worker that
+ * wakes counts its nap before it changes anything. So if the sum of naps stands still, each worker that the first pass
+ * saw asleep has slept since: after that pass nobody ran, and the second one looks at a state that stands still too.
+ */
+static bool deadlocked(void)
+{
+    uint64_t naps = total_naps();
+    return nothing_can_run() && nothing_can_run() && total_naps() == naps;
+}
+
+bool cori_has_work(cori_worker *worker)
+{
+    return worker->ready.head != NULL || cori_load(&worker->injected) != NULL || cori_load(&worker->notes) != NULL ||
+           cori_load(&worker->fresh_count) != 0 || cori_load(&cori_rt.stop) != 0;
+}
+
+/* The shorter of two waits, ns; < 0: for ever. */
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+void cori_sleep_until_event(cori_worker *worker)
+{
+    int64_t timeout_ns = -1;
+    cori_timer *timer = cori_heap_first(&worker->timers);
+    if (timer != NULL) {
+        timeout_ns = timer->when > worker->now ? timer->when - worker->now : 0;
+    }
+    cori_swap(&worker->sleeping, 1);
+    if (!cori_has_work(worker)) {
+        cori_fetch_add(&cori_rt.idle, 1);
+        int64_t watch_ns = cori_rt.worker_count > 1 ? cori_place_watch(worker) : -1;
+        timeout_ns = earlier(timeout_ns, watch_ns);
+        if (timeout_ns < 0 && deadlocked()) {
+            cori_store(&cori_rt.deadlock, 1);
+            cori_worker_stop_all();
+        }
+        cori_poll_events(worker, earlier(timeout_ns, cori_reclaim(worker)));
+        cori_fetch_sub(&cori_rt.idle, 1);
+    } else {
+        cori_store(&worker->naps, worker->naps + 1); /* it looked asleep for a moment */
+    }
+    cori_store(&worker->sleeping, 0);
+}

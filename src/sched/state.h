@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Workers and the run-time they form: the ground that the rest of sched/ stands on. Only sched/ includes this file;
+ * what floors above may ask is in here.h.
+ *
+ * Who owns what: everything in cori_worker belongs to its thread, but for the part marked shared. The run queue holds
+ * tasks that have run before and are pinned here. The fresh queue holds tasks that never ran: its lock lets other
+ * workers put tasks in and take old ones out. The inject list is how other threads queue a pinned task: a stack
+ * pushed by compare-and-swap, taken whole by the owner.
+ *
+ * With one worker (`solo`) nobody takes tasks away and nobody else wakes them: what spawns, parks, wakes and locks
+ * within the program then needs no atomic operation. That holds because other threads never touch a task: they leave a
+ * note, which the worker reads (a finished blocking call, a signal), or inject a new task.
+ *
+ * Sleeping without a lost wake-up: the worker sets `sleeping`, then looks once more at inject, notes, fresh and stop;
+ * whoever adds work does so first and then exchanges `sleeping` to 0, kicking the poller if it was 1. Both sides use
+ * sequentially consistent operations, so at least one sees the other.
+ */
+#ifndef CORI_SCHED_STATE_H
+#define CORI_SCHED_STATE_H
+
+#include "base/atomic.h"
+#include "base/limits.h"
+#include "base/rand.h"
+#include "poll/poll.h"
+#include "sched/task.h"
+
+#include <coracle/task.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+
+typedef struct cori_runq {
+    cori_task *head, *tail;
+} cori_runq;
+
+/* Something for a worker to do between two tasks, left by any thread. */
+typedef struct cori_note {
+    struct cori_note *next;
+    void (*act)(struct cori_note *note);
+} cori_note;
+
+/* Read buffers that a worker keeps for the next reader. */
+typedef struct cori_spares {
+    unsigned count;
+    void *buffers[CORI_BUFFERS_KEPT];
+} cori_spares;
+
+typedef struct cori_worker {
+    cori_task *current; /* NULL: the scheduler itself runs */
+    cori_runq ready;    /* runnable, pinned here; the last one's `next` is not set */
+    uint64_t ticket;    /* arrivals so far, in ready and fresh together: the lowest runs first (others read it) */
+    int switches_left;  /* of this round */
+    int ops_left;       /* of the current task's turn: see cori_charge */
+    int64_t now;        /* the clock as of this round */
+    int64_t polled;     /* when the poller was asked last */
+    int unpolled;       /* rounds since then */
+    int64_t idle_since; /* when it ran out of work, 0: it has some; spin.c's, like what follows */
+    int64_t looks_left; /* of this spin */
+    bool spinning;      /* it is the one that cori_rt.spinning speaks of */
+    bool short_wait;    /* its last wait for work was short */
+    cori_ctx scheduler; /* the thread's own stack */
+    cori_task *ended;   /* in this round, to be released at its end */
+    cori_task *hot;     /* finished stacks with their pages, last in first out */
+    unsigned hot_count;
+    unsigned hot_least;   /* of hot_count since the last pass of reclaim.c; these fields too */
+    cori_task *trim_next; /* the pass's place in the live list */
+    int64_t reclaim_at;   /* when the next pass is due, 0: none is */
+    bool reclaiming;      /* a pass is under way */
+    bool dirty;           /* tasks have run since it began */
+    cori_heap timers;
+    cori_poller *poller;
+    cori_rand rand;
+    int id;
+    bool watcher;         /* this worker is the one that cori_rt.watching speaks of */
+    cori_task *live_head; /* tasks pinned here, for the dump */
+    cori_spares spares;   /* for io/: read buffers not in use */
+    pthread_t thread;
+    void *signal_stack;
+    stack_t earlier_signal_stack;
+
+    /* Shared: written by the owner, read by others. */
+    _Alignas(CORI_CACHE_LINE) uint64_t live; /* tasks pinned here */
+    uint64_t external;                       /* of these, parked for something outside the program */
+    uint64_t timer_count;                    /* timers armed */
+    uint64_t spawned;                        /* tasks started by code on this worker */
+    uint64_t naps;                           /* returns from the poller: see deadlocked() */
+    uint64_t next_id, last_id;               /* task numbers still to hand out (owner only) */
+
+    /* Shared: written by others. */
+    _Alignas(CORI_CACHE_LINE) cori_task *injected; /* atomic */
+    cori_note *notes;                              /* atomic */
+    uint32_t sleeping; /* atomic: 1 while the worker is (about to be) blocked in its poller */
+    uint32_t fresh_lock;
+    uint64_t fresh_first;  /* ticket of the first fresh task, UINT64_MAX: none; atomic; as fresh_count */
+    uint32_t fresh_count;  /* atomic; guard for writing: fresh_lock */
+    uint32_t appointed;    /* atomic: woken to be the watcher; see placement.c */
+    uint32_t placed_count; /* of these, put here for balance: they count as load; as fresh_count */
+    cori_runq fresh;       /* guard: fresh_lock */
+} cori_worker;
+
+typedef struct cori_runtime {
+    int worker_count;
+    cori_worker *workers; /* worker_count of them */
+    const cori_poll_ops *poll_ops;
+    size_t stack_size_bytes;
+    int blocking_threads;
+    int64_t spin_ns; /* how long to look for events before sleeping; 0: not at all */
+    bool solo;       /* one worker: no other thread to share with */
+    bool foreign_wakeups;
+    bool no_sigquit_dump, no_overflow_report;
+    uint32_t stop;     /* atomic: main_task has returned, or deadlock */
+    uint32_t deadlock; /* atomic */
+    uint32_t idle;     /* atomic: workers that sleep */
+    uint32_t spinning; /* atomic: a worker looks for events in a busy loop */
+    uint32_t watching; /* atomic: an idle worker looks after the others' fresh queues */
+    uint64_t next_id;  /* atomic: hands out ranges of task numbers */
+    sem_t gate;        /* posted for each worker thread when it may end */
+    int (*main_task)(void *arg);
+    void *main_arg;
+    int main_result;
+} cori_runtime;
+
+extern cori_runtime cori_rt;
+extern uint32_t cori_foreign_inside; /* atomic: threads inside cor_go_foreign, also while no cor_run is active */
+extern uint32_t cori_foreign_open;   /* atomic: cor_go_foreign may look at cori_rt */
+/* The worker whose thread this is; NULL on other threads. Never changes under a task: tasks are pinned. */
+extern __thread cori_worker *cori_self_worker;
+
+static inline void cori_runq_push(cori_runq *queue, cori_task *task)
+{
+    task->next = NULL;
+    if (queue->head == NULL) {
+        queue->head = task;
+    } else {
+        queue->tail->next = task;
+    }
+    queue->tail = task;
+}
+
+/*
+ * The run queue, on the worker's own thread. What these functions cost is the number of their stores, so there are as
+ * few as can be: no link of the last task, no ticket where no fresh queue is.
+ */
+static inline void cori_ticket_take(cori_worker *worker, cori_task *task)
+{
+    if (cori_unlikely(!cori_rt.solo)) {
+        task->ticket = worker->ticket;
+        cori_store_relaxed(&worker->ticket, task->ticket + 1);
+    }
+}
+
+static inline void cori_ready_push(cori_worker *worker, cori_task *task)
+{
+    cori_ticket_take(worker, task);
+    if (worker->ready.head == NULL) {
+        worker->ready.head = task;
+    } else {
+        worker->ready.tail->next = task;
+    }
+    worker->ready.tail = task;
+}
+
+/* Takes the first task, NULL if there is none. */
+static inline cori_task *cori_ready_pop(cori_worker *worker)
+{
+    cori_task *first = worker->ready.head;
+    if (first != NULL) {
+        worker->ready.head = first == worker->ready.tail ? NULL : first->next;
+    }
+    return first;
+}
+
+/* Queues `task` and takes the first of those that were queued already, at least one. */
+static inline cori_task *cori_ready_rotate(cori_worker *worker, cori_task *task)
+{
+    cori_task *first = worker->ready.head;
+    cori_task *last = worker->ready.tail;
+    cori_ticket_take(worker, task);
+    last->next = task;
+    worker->ready.tail = task;
+    worker->ready.head = first == last ? task : first->next; /* no waiting for the link that has just been written */
+    return first;
+}
+
+/* Pins a task that never ran to a worker, for life. On the worker's own thread. */
+static inline void cori_task_pin(cori_worker *worker, cori_task *task)
+{
+    cori_task *head = worker->live_head;
+    task->worker = worker;
+    task->live_prev = NULL;
+    task->live_next = head;
+    if (head != NULL) {
+        head->live_prev = task;
+    }
+    /* The dump walks this list from a signal handler on this thread: the new head must be complete first. */
+    cori_signal_fence();
+    worker->live_head = task;
+    cori_bump(worker->live, 1);
+}
+
+#endif

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which task runs next, and how to get there. Within a round a task that parks switches straight to the next runnable
+ * one; the scheduler's own stack runs only between rounds and when there is nothing to run. Tasks run in order of
+ * arrival, those that never ran (in the fresh queue) and the others together: each gets a ticket when it is queued, and
+ * the lower of the two queues' heads is next.
+ *
+ * Nobody can free the stack it stands on. An ended task is kept for this thread's next spawn, which cannot come before
+ * the switch away from it is over; when enough are kept already, it is released at the end of the round (`ended`). So
+ * nothing has to be done after a switch, and the switch is the last thing that cori_worker_next does.
+ */
+#include "sched/switch.h"
+
+#include "sched/member.h"
+#include "sched/placement.h"
+#include "sched/task_stack.h"
+
+static void task_main(void *arg);
+
+static inline cori_task *pick(cori_worker *worker)
+{
+    cori_task *first = worker->ready.head;
+    uint64_t fresh_first = cori_load_relaxed(&worker->fresh_first);
+    if (cori_unlikely(fresh_first != UINT64_MAX) && (first == NULL || fresh_first <= first->ticket)) {
+        cori_task *fresh = cori_place_take(worker);
+        if (fresh != NULL) {
+            return fresh;
+        }
+    }
+    return cori_ready_pop(worker);
+}
+
+static inline void begin_turn(cori_worker *worker, cori_task *next)
+{
+    worker->current = next;
+    if (worker->ops_left != CORI_OPS_BUDGET) {
+        worker->ops_left = CORI_OPS_BUDGET;
+    }
+}
+
+/* To the task's code, NULL: to the scheduler's. */
+static inline void switch_to(cori_worker *worker, cori_ctx *from, cori_task *next)
+{
+    begin_turn(worker, next);
+    if (next == NULL) {
+        cori_ctx_switch(from, &worker->scheduler);
+    } else if (cori_likely(next->ctx.sp != NULL)) {
+        cori_ctx_switch(from, &next->ctx);
+    } else {
+        cori_ctx_enter(from, &next->ctx, next, task_main, next, false);
+    }
+}
+
+static inline void go_on_with(cori_worker *worker, cori_task *self, cori_task *next)
+{
+    if (next == self) {
+        begin_turn(worker, self);
+        return;
+    }
+    switch_to(worker, &self->ctx, next);
+}
+
+/* When the round is over, a task of the fresh queue may be next, or nothing is runnable. */
+static __attribute__((noinline)) void next_slowly(cori_worker *worker, cori_task *self)
+{
+    go_on_with(worker, self, --worker->switches_left > 0 ? pick(worker) : NULL);
+}
+
+/* True if the round goes on with the head of the run queue, if there is one. */
+static inline bool next_is_ready(const cori_worker *worker)
+{
+    return cori_likely(worker->switches_left > 1) && cori_load_relaxed(&worker->fresh_first) == UINT64_MAX;
+}
+
+void cori_worker_next(cori_worker *worker, cori_task *self)
+{
+    if (cori_likely(worker->ready.head != NULL) && next_is_ready(worker)) {
+        worker->switches_left--;
+        go_on_with(worker, self, cori_ready_pop(worker));
+    } else {
+        next_slowly(worker, self);
+    }
+}
+
+void cor_yield(void)
+{
+    cori_worker *worker = cori_self_worker;
+    cori_task *self = worker != NULL ? worker->current : NULL;
+    if (self == NULL) {
+        return;
+    }
+    if (cori_likely(worker->ready.head != NULL) && next_is_ready(worker)) {
+        worker->switches_left--;
+        switch_to(worker, &self->ctx, cori_ready_rotate(worker, self));
+    } else {
+        cori_ready_push(worker, self);
+        cori_worker_next(worker, self);
+    }
+}
+
+static void live_remove(cori_worker *worker, cori_task *task)
+{
+    if (task->live_prev != NULL) {
+        task->live_prev->live_next = task->live_next;
+    } else {
+        worker->live_head = task->live_next;
+    }
+    if (task->live_next != NULL) {
+        task->live_next->live_prev = task->live_prev;
+    }
+    if (cori_unlikely(worker->trim_next == task)) {
+        worker->trim_next = task->live_next;
+    }
+    cori_bump(worker->live, -1);
+}
+
+/* Leaves an ended task for the next one. */
+static inline void leave(cori_worker *worker, cori_task *self)
+{
+    cori_task *next = --worker->switches_left > 0 ? pick(worker) : NULL;
+    begin_turn(worker, next);
+    if (next != NULL && next->ctx.sp == NULL) {
+        cori_ctx_enter(&self->ctx, &next->ctx, next, task_main, next, true);
+    } else {
+        cori_ctx_exit(&self->ctx, next != NULL ? &next->ctx : &worker->scheduler);
+    }
+}
+
+static void task_main(void *arg)
+{
+    cori_task *self = arg;
+    cori_worker *worker = self->worker;
+    cori_ctx_arrived(&self->ctx);
+    if (self->entry != NULL) {
+        self->entry(self->arg_a, self->arg_b);
+    } else {
+        self->function(self->arg_a);
+    }
+    if (self->group != NULL) {
+        cori_group_leave(self);
+    }
+    if (self->timer.place != 0) {
+        cori_heap_remove(&worker->timers, &self->timer);
+        cori_store_relaxed(&worker->timer_count, worker->timers.count);
+    }
+    live_remove(worker, self);
+    if (CORI_TSAN || !cori_task_keep(worker, self)) { /* TSan's idea of the task is still needed for the switch */
+        self->next = worker->ended;
+        worker->ended = self;
+    }
+    leave(worker, self);
+}
+
+void cori_run_round(cori_worker *worker)
+{
+    worker->switches_left = CORI_ROUND_SWITCHES;
+    while (worker->switches_left > 0) {
+        cori_task *next = pick(worker);
+        if (next == NULL && cori_rt.worker_count > 1) {
+            next = cori_place_steal(worker);
+        }
+        if (next == NULL) {
+            return;
+        }
+        if (cori_unlikely(worker->watcher || cori_load_relaxed(&worker->appointed) != 0)) {
+            cori_place_resign(worker);
+        }
+        worker->dirty = true;
+        switch_to(worker, &worker->scheduler, next);
+        worker->switches_left--;
+    }
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What reaches a worker from outside. The inject list and the notes are stacks: any thread pushes with one
+ * compare-and-swap, the owner takes all of them with one exchange. So there is no pop that could meet a node pushed
+ * again meanwhile (ABA), and no lock that a signal handler could find taken.
+ *
+ * Not lost: work is pushed first, then `sleeping` is read; the worker sets `sleeping` first, then looks at the lists
+ * (state.h). One of them sees the other.
+ *
+ * Order of arrival holds for what other threads hand over: the list is newest first, so it is turned round when taken.
+ */
+#include "sched/wake.h"
+
+bool cori_worker_kick(cori_worker *worker)
+{
+    if (cori_load(&worker->sleeping) == 0 || cori_swap(&worker->sleeping, 0) == 0) {
+        return false;
+    }
+    worker->poller->ops->kick(worker->poller);
+    return true;
+}
+
+/* Queues for the owner of `task->worker` what happened on any thread. */
+void cori_worker_inject(cori_task *task)
+{
+    cori_worker *worker = task->worker;
+    cori_task *head = cori_load_relaxed(&worker->injected);
+    do {
+        task->next = head;
+    } while (!cori_cas(&worker->injected, &head, task));
+    cori_worker_kick(worker);
+}
+
+void cori_worker_note(cori_worker *worker, cori_note *note)
+{
+    cori_note *head = cori_load_relaxed(&worker->notes);
+    do {
+        note->next = head;
+    } while (!cori_cas(&worker->notes, &head, note));
+    cori_worker_kick(worker);
+}
+
+void cori_wake(cori_task *task)
+{
+    if (cori_permit_wake(task, cori_rt.solo)) {
+        cori_worker *worker = task->worker;
+        if (worker == cori_self_worker) {
+            cori_ready_push(worker, task);
+        } else {
+            cori_worker_inject(task);
+        }
+    }
+}
+
+static void take_injected(cori_worker *worker)
+{
+    if (cori_load_relaxed(&worker->injected) == NULL) {
+        return;
+    }
+    cori_task *task = cori_swap_acquire(&worker->injected, NULL);
+    cori_task *oldest = NULL;
+    while (task != NULL) { /* the list is newest first */
+        cori_task *next = task->next;
+        task->next = oldest;
+        oldest = task;
+        task = next;
+    }
+    while (oldest != NULL) {
+        cori_task *next = oldest->next;
+        if (oldest->ctx.sp == NULL) {
+            cori_task_pin(worker, oldest); /* it never ran */
+        }
+        cori_ready_push(worker, oldest);
+        oldest = next;
+    }
+}
+
+static void read_notes(cori_worker *worker)
+{
+    if (cori_load_relaxed(&worker->notes) == NULL) {
+        return;
+    }
+    cori_note *note = cori_swap_acquire(&worker->notes, NULL);
+    while (note != NULL) {
+        cori_note *next = note->next; /* afterwards the note may be gone */
+        note->act(note);
+        note = next;
+    }
+}
+
+void cori_worker_stop_all(void)
+{
+    cori_store(&cori_rt.stop, 1);
+    for (int i = 0; i < cori_rt.worker_count; i++) {
+        cori_worker_kick(&cori_rt.workers[i]);
+    }
+}
+
+void cori_worker_receive(cori_worker *worker)
+{
+    take_injected(worker);
+    read_notes(worker);
+}

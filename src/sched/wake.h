@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* Waking tasks and workers: from the task's own worker, from another one, from any thread. */
+#ifndef CORI_SCHED_WAKE_H
+#define CORI_SCHED_WAKE_H
+
+#include "sched/permit.h"
+#include "sched/state.h"
+
+/*
+ * Makes sure `worker` notices new work that was made visible before; true if it slept. Any thread; async-signal-safe.
+ */
+bool cori_worker_kick(cori_worker *worker);
+/* Has a note acted on by the worker's thread; `note` is the worker's until then. Any thread; async-signal-safe. */
+void cori_worker_note(cori_worker *worker, cori_note *note);
+/* Puts any task on its own worker's inject list. Any thread; async-signal-safe. */
+void cori_worker_inject(cori_task *task);
+/* Takes what was injected into the run queue, in order of arrival; acts on notes. On the worker's own stack. */
+void cori_worker_receive(cori_worker *worker);
+/* Tells every worker to stop. */
+void cori_worker_stop_all(void);
+
+/* Makes a task look at its condition again. Workers' threads only; others leave a note. */
+void cori_wake(cori_task *task);
+
+/* As cori_wake, with one worker. */
+static inline void cori_wake_solo(cori_task *task)
+{
+    if (cori_permit_wake(task, true)) {
+        cori_ready_push(task->worker, task);
+    }
+}
+
+#endif
