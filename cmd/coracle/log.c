@@ -2,10 +2,10 @@
 /* The two output streams of `coracle serve` and the two formats of diagnostics. */
 #include "log.h"
 
-#include "json_text.h"
 #include "lineq.h"
 #include "safe.h"
 
+#include <coracle/io.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -170,8 +170,8 @@ static void put_value(line *to, const char *text)
     }
     size_t safe_length = (size_t)(safe_copy(safe, text, size, 0) - safe);
     if (settings.format == FORMAT_JSON) {
-        char quoted[JSON_QUOTE_MAX(VALUE_MAX_BYTES)];
-        line_put(to, quoted, (size_t)(json_quote(quoted, safe, safe_length) - quoted));
+        char quoted[COR_JSON_QUOTE_MAX(VALUE_MAX_BYTES)];
+        line_put(to, quoted, (size_t)(cor_json_quote(quoted, safe, safe_length) - quoted));
     } else {
         put_logfmt_text(to, safe, safe_length);
     }

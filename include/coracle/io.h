@@ -27,6 +27,24 @@ COR_API COR_CHECK ssize_t cor_printf(cor_conn *conn, const char *format, ...) CO
  */
 COR_API char *cor_printable(char *data, size_t size);
 
+/* Bytes that cor_json_quote may need for `size` bytes of text. */
+#define COR_JSON_QUOTE_MAX(size) (6 * (size_t)(size) + 2)
+
+/*
+ * Writes `text` as a JSON string, in double quotes, exactly as Go does: < > & and the line separators U+2028 and U+2029
+ * are escaped too, invalid UTF-8 becomes \ufffd. `to` has room for COR_JSON_QUOTE_MAX(size) bytes.
+ * Returns: the end of what was written; there is no NUL. Parks: never. Threads: any thread.
+ * Owns: borrows both until return. Go: json.Marshal of a string.
+ */
+COR_API char *cor_json_quote(char *to, const char *text, size_t size);
+
+/*
+ * Gives a failed call in Go's words: cor_conn_error and cor_error_text in one. Call it before cor_close.
+ * Returns: `text`, so that the call can stand inside a printf; COR_ERROR_TEXT bytes are always enough.
+ * Parks: never. Threads: tasks only. Owns: borrows all until return. Go: err.Error() of a failed Read or Write.
+ */
+COR_API char *cor_conn_error_text(cor_conn *conn, const char *op, int code, char *text, size_t size);
+
 /* Bytes read into a buffer of the library's; give it back with cor_buffer_free. */
 typedef struct cor_buffer {
     unsigned char *data;
@@ -71,6 +89,15 @@ COR_API COR_CHECK int64_t cor_copy(cor_conn *target, cor_conn *source);
  * Go: none; the usual half-close idiom.
  */
 COR_API int64_t cor_drain(cor_conn *conn, int64_t max_bytes, int64_t deadline);
+
+/*
+ * Ends a conversation in order: half-closes, drops what the peer still sends until it ends too, but at most 1 MiB and
+ * until `deadline` (absolute, 0 for none), then closes. Closing over unread input instead would reset the connection
+ * and could destroy the reply. A connection without half-close (cor_pipe) is closed at once.
+ * Returns: 0, COR_ECLOSED. Parks: until deadline. Threads: tasks only. Owns: takes the connection.
+ * Go: none; CloseWrite, io.Copy(io.Discard), Close.
+ */
+COR_API int cor_finish(cor_conn *conn, int64_t deadline);
 
 /*
  * Makes two connected in-memory connections: what is written on one is read on the other. Synchronous and unbuffered:

@@ -7,8 +7,10 @@
 
 COR_BEGIN
 
-/* A line reader; the fields are private. Use by one task at a time. */
+/* A line reader; all fields but the first are private. Use by one task at a time. */
 typedef struct cor_lines {
+    int64_t
+        pause_ns; /* a line that has begun also ends when nothing more comes for this long; 0 (as made): only at LF */
     cor_conn *conn;
     char *buf;       /* NULL while nothing is buffered */
     size_t capacity; /* bytes allocated */
@@ -30,7 +32,8 @@ COR_API cor_lines cor_lines_of(cor_conn *conn, size_t max_line_bytes);
 
 /*
  * Gives the next line without its LF (a CR before it stays), NUL-terminated; NULs inside stay, so use *length. What
- * follows the last LF is given as a last line (cor_lines.partial is then true). Text stays valid until the next call.
+ * follows the last LF is given as a last line (cor_lines.partial is then true), and so is what a pause of `pause_ns`
+ * ends. Text stays valid until the next call.
  * A line that is too long is dropped up to its LF, and the next call goes on behind it.
  * Returns: 1 with a line, 0 at end of stream, COR_ETOO_LONG, -ENOMEM, or an error of cor_read.
  * Parks: until the read deadline. Threads: tasks only, one at a time. Owns: returns borrowed (*line). `length` may be
@@ -38,6 +41,14 @@ COR_API cor_lines cor_lines_of(cor_conn *conn, size_t max_line_bytes);
  * Go: (*bufio.Reader).ReadString('\n').
  */
 COR_API COR_CHECK int cor_lines_next(cor_lines *lines, char **line, size_t *length);
+
+/*
+ * Takes the characters of `cut` off both ends of a NUL-terminated text, in place: cor_trim(line, "\r") after
+ * cor_lines_next.
+ * Returns: where the text begins now. Parks: never. Threads: any thread. Owns: borrows both until return.
+ * Go: strings.Trim.
+ */
+COR_API char *cor_trim(char *text, const char *cut);
 
 /*
  * Frees the buffer; bytes read ahead are lost. Accepts NULL, and a reader that was freed before. The connection stays

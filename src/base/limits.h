@@ -92,6 +92,8 @@
 #define CORI_KEEPALIVE_S 15
 /* First allocation of a line reader, bytes. */
 #define CORI_LINES_FIRST_BYTES 4096
+/* What cor_finish reads and drops at most, bytes: a peer that sends for ever must not keep it. */
+#define CORI_FINISH_BYTES (1 << 20)
 /* Frames shown per task in a dump. */
 #define CORI_BACKTRACE_FRAMES 32
 

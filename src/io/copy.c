@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* More than one read: a given number of bytes, a whole stream to another connection, what is left before closing. */
+#include "base/limits.h"
+
 #include <coracle/io.h>
 #include <coracle/time.h>
 
@@ -50,4 +52,12 @@ int64_t cor_drain(cor_conn *conn, int64_t max_bytes, int64_t deadline)
         total += count;
     }
     return total;
+}
+
+int cor_finish(cor_conn *conn, int64_t deadline)
+{
+    if (cor_close_write(conn) == 0) {
+        (void)cor_drain(conn, CORI_FINISH_BYTES, deadline);
+    }
+    return cor_close(conn);
 }

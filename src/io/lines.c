@@ -5,15 +5,22 @@
  * wait, so an idle connection holds none.
  *
  * A line longer than max_line is reported once (COR_ETOO_LONG) and dropped up to its LF (`skipping`).
+ *
+ * pause_ns: while a line has begun, the wait's deadline is the end of the pause if that is earlier. It is put where the
+ * read deadline is, and taken away again only if it is still there: a deadline that another task sets meanwhile stays.
  */
 #include "base/limits.h"
 #include "net/handle.h"
 
 #include <coracle/error.h>
 #include <coracle/lines.h>
+#include <coracle/time.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { PAUSED = INT_MIN }; /* no error's number */
 
 cor_lines cor_lines_of(cor_conn *conn, size_t max_line_bytes)
 {
@@ -52,6 +59,20 @@ static int make_room(cor_lines *lines)
     return 0;
 }
 
+/* Waits for more bytes: 0 or an error, PAUSED if a line has begun and the pause has passed. */
+static int wait_for_more(cor_lines *lines, cori_slot *slot)
+{
+    int64_t *word = &slot->deadline[CORI_READ];
+    int64_t own = __atomic_load_n(word, __ATOMIC_SEQ_CST), pause = cor_after(lines->pause_ns);
+    if (lines->pause_ns == 0 || lines->start == lines->end || (own != 0 && own <= pause) ||
+        !__atomic_compare_exchange_n(word, &own, pause, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+        return slot->ops->wait_readable(slot);
+    }
+    int rc = slot->ops->wait_readable(slot);
+    bool ours = __atomic_compare_exchange_n(word, &pause, own, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    return rc == COR_ETIMEOUT && ours ? PAUSED : rc;
+}
+
 /* Waits, without a buffer if nothing is buffered, and reads what came; inside a call on the connection. */
 static ssize_t fill_from(cor_lines *lines, cori_slot *slot)
 {
@@ -60,7 +81,7 @@ static ssize_t fill_from(cor_lines *lines, cori_slot *slot)
         if (lines->start == lines->end) {
             cor_lines_free(lines);
         }
-        int rc = slot->ops->wait_readable(slot);
+        int rc = wait_for_more(lines, slot);
         rc = rc < 0 ? rc : make_room(lines);
         if (rc < 0) {
             return rc;
@@ -144,6 +165,9 @@ int cor_lines_next(cor_lines *lines, char **line, size_t *length)
             return rc;
         }
         ssize_t count = fill(lines);
+        if (count == PAUSED) {
+            return give(lines, lines->end - lines->start, 0, line, length);
+        }
         if (count < 0) {
             return (int)count;
         }

@@ -6,14 +6,15 @@
  *
  * Input: a byte with the SAFE_KEEP bits, cuts, bytes.
  */
-/* sources: cmd/coracle/safe.c cmd/coracle/utf8.c cmd/coracle/json_text.c cmd/coracle/serve/show.c */
+/* sources: cmd/coracle/safe.c cmd/coracle/utf8.c cmd/coracle/serve/show.c */
 #include "input.h"
-#include "json_text.h"
 #include "lineq.h"
 #include "log.h"
 #include "safe.h"
 #include "serve/show.h"
 #include "utf8.h"
+
+#include <coracle/io.h>
 
 /* Decodes by arithmetic, not by the table of utf8.c: the length, or 0 where the bytes are not valid. */
 static size_t decode(const unsigned char *bytes, size_t size, uint32_t *rune)
@@ -154,10 +155,10 @@ static void check_pieces(const char *bytes, size_t size, cuts at)
 
 static void check_quoted(const char *bytes, size_t size)
 {
-    char *quoted = malloc(JSON_QUOTE_MAX(size));
+    char *quoted = malloc(COR_JSON_QUOTE_MAX(size));
     CHECK(quoted != NULL);
-    size_t length = (size_t)(json_quote(quoted, bytes, size) - quoted);
-    CHECK(length >= 2 && length <= JSON_QUOTE_MAX(size) && quoted[0] == '"' && quoted[length - 1] == '"');
+    size_t length = (size_t)(cor_json_quote(quoted, bytes, size) - quoted);
+    CHECK(length >= 2 && length <= COR_JSON_QUOTE_MAX(size) && quoted[0] == '"' && quoted[length - 1] == '"');
     uint32_t rune;
     for (size_t i = 1, step; i < length - 1; i += step) {
         step = decode((const unsigned char *)quoted + i, length - i, &rune);

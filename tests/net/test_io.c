@@ -310,6 +310,69 @@ TASK_TEST(drained_close_saves_the_reply)
     T_CODE(cor_close(a), 0);
 }
 
+/* The same in one call, and what bounds it: the peer's end, the deadline, and a peer that never stops sending. */
+TASK_TEST(finish)
+{
+    for (size_t i = 0; i < 3; i++) {
+        cor_conn *a, *b;
+        char buf[8];
+        make_pair(kinds[i], &a, &b);
+        if (kinds[i] != KIND_PIPE) {
+            write_all(a, "a request that nobody reads", 27);
+            write_all(b, "reply", 5);
+            T_CODE(cor_close_write(a), 0);
+            T_CODE(cor_finish(b, cor_after(SOON)), 0);
+            read_all(a, buf, 5);
+        } else {
+            T_CODE(cor_finish(b, 0), 0); /* no half-close: nobody to wait for */
+        }
+        T_EQ(cor_read(a, buf, 1), 0);
+        T_CODE(cor_finish(b, 0), COR_ECLOSED);
+        T_CODE(cor_close(a), 0);
+    }
+}
+
+TASK_TEST(finish_waits_no_longer_than_the_deadline)
+{
+    cor_conn *a, *b;
+    make_pair(KIND_TCP, &a, &b);
+    int64_t deadline = cor_after(10 * COR_MILLISECOND);
+    T_CODE(cor_finish(b, deadline), 0);
+    T_ASSERT(cor_now() >= deadline);
+    T_CODE(cor_close(a), 0);
+}
+
+static void send_for_ever(void *conn)
+{
+    static char zeros[BUFFER_BYTES];
+    while (cor_write(conn, zeros, sizeof(zeros)) > 0) {}
+}
+
+TASK_TEST(finish_ends_although_the_peer_does_not)
+{
+    cor_conn *a, *b;
+    cor_group writer = {0};
+    make_pair(KIND_TCP, &a, &b);
+    go_in(&writer, send_for_ever, a);
+    T_CODE(cor_finish(b, 0), 0);
+    wait_for(&writer);
+    T_CODE(cor_close(a), 0);
+}
+
+TASK_TEST(error_text)
+{
+    cor_conn *a, *b;
+    char text[COR_ERROR_TEXT], own[COR_ADDR_TEXT], peer[COR_ADDR_TEXT], expected[COR_ERROR_TEXT];
+    make_pair(KIND_TCP, &a, &b);
+    cor_local_addr(a, own, sizeof(own));
+    cor_remote_addr(a, peer, sizeof(peer));
+    (void)snprintf(expected, sizeof(expected), "write tcp %s->%s: write: broken pipe", own, peer);
+    T_STR(cor_conn_error_text(a, "write", -EPIPE, text, sizeof(text)), expected);
+    T_STR(cor_conn_error_text(a, "read", 0, text, sizeof(text)), "EOF");
+    T_STR(cor_conn_error_text(a, "read", 0, text, 3), "EO");
+    close_pair(a, b);
+}
+
 /* cor_wait_readable: no sooner than there is something, and without taking it. */
 static void wait_then_read(void *arg)
 {
@@ -355,6 +418,10 @@ int main(void)
         cmocka_unit_test(reading_a_given_number_of_bytes),
         cmocka_unit_test(drain),
         cmocka_unit_test(drained_close_saves_the_reply),
+        cmocka_unit_test(finish),
+        cmocka_unit_test(finish_waits_no_longer_than_the_deadline),
+        cmocka_unit_test(finish_ends_although_the_peer_does_not),
+        cmocka_unit_test(error_text),
         cmocka_unit_test(wait_readable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

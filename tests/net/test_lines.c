@@ -27,6 +27,12 @@ static void play(void *arg)
     T_CODE(cor_close(of->conn), 0);
 }
 
+static void play_and_stay(void *arg)
+{
+    script *of = arg;
+    write_all(of->conn, of->bytes, of->size);
+}
+
 /* One result of cor_lines_next; the list ends with code 0. */
 typedef struct expected {
     int code;
@@ -135,6 +141,39 @@ TASK_TEST(boundaries)
     }
 }
 
+/* A line without its LF is given when nothing follows for pause_ns, and the read deadline is what it was before. */
+TASK_TEST(pause_ends_a_line)
+{
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        script of = {.bytes = "one\ntw", .size = 6, .piece = 3};
+        cor_conn *conn;
+        make_pair(kinds[i], &of.conn, &conn);
+        cor_lines lines = cor_lines_of(conn, 100);
+        lines.pause_ns = 10 * COR_MILLISECOND;
+        cor_group writer = {0};
+        go_in(&writer, play_and_stay, &of);
+        expect_next(&lines, &(expected)LINE("one"));
+        int64_t before = cor_now();
+        expect_next(&lines, &(expected)LAST("tw"));
+        T_ASSERT(cor_now() - before >= lines.pause_ns - COR_MILLISECOND);
+        wait_for(&writer);
+        T_CODE(cor_set_read_deadline(conn, cor_after(30 * COR_MILLISECOND)), 0); /* nothing has begun: no pause */
+        before = cor_now();
+        expect_next(&lines, &(expected){COR_ETIMEOUT, NULL, 0, false});
+        T_ASSERT(cor_now() - before >= 29 * COR_MILLISECOND);
+        T_CODE(cor_set_read_deadline(conn, 0), 0);
+        script more = {.conn = of.conn, .bytes = "x", .size = 1, .piece = 1};
+        go_in(&writer, play_and_stay, &more);
+        expect_next(&lines, &(expected)LAST("x"));
+        wait_for(&writer);
+        T_CODE(cor_set_read_deadline(conn, LONG_AGO), 0); /* an earlier deadline of the caller's is his own */
+        more.bytes = "y";
+        expect_next(&lines, &(expected){COR_ETIMEOUT, NULL, 0, false});
+        cor_lines_free(&lines);
+        close_pair(of.conn, conn);
+    }
+}
+
 static void wait_for_line(void *arg)
 {
     cor_lines *lines = arg;
@@ -229,6 +268,7 @@ int main(void)
         cmocka_unit_test(split_and_glued),
         cmocka_unit_test(odd_bytes),
         cmocka_unit_test(too_long),
+        cmocka_unit_test(pause_ends_a_line),
         cmocka_unit_test(boundaries),
         cmocka_unit_test(no_buffer_while_idle),
         cmocka_unit_test(timeout_within_a_line),

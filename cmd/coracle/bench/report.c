@@ -4,7 +4,6 @@
  * alike), and as HdrHistogram's percentile text for its plotting tools.
  */
 #include "bench/result.h"
-#include "json_text.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -72,9 +71,9 @@ static const char *loop_name(const struct result *of)
 static void write_quoted(const char *text, FILE *to)
 {
     size_t size = strlen(text);
-    char *quoted = malloc(JSON_QUOTE_MAX(size));
+    char *quoted = malloc(COR_JSON_QUOTE_MAX(size));
     if (quoted != NULL) {
-        fwrite(quoted, 1, (size_t)(json_quote(quoted, text, size) - quoted), to);
+        fwrite(quoted, 1, (size_t)(cor_json_quote(quoted, text, size) - quoted), to);
         free(quoted);
     } else {
         fprintf(to, "null");

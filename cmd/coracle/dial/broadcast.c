@@ -4,7 +4,6 @@
  * that does not end its messages with LF works too: what stays without one for a moment is shown as it is.
  */
 #include "dial/dial.h"
-#include "json_text.h"
 #include "safe.h"
 
 #include <stdlib.h>
@@ -80,12 +79,12 @@ static void receive(void *arg)
 
 static bool send_message(struct dial *dial, const char *own, const char *line, size_t size)
 {
-    char *text = malloc(64 + JSON_QUOTE_MAX(strlen(own)) + JSON_QUOTE_MAX(size));
+    char *text = malloc(64 + COR_JSON_QUOTE_MAX(strlen(own)) + COR_JSON_QUOTE_MAX(size));
     if (text == NULL) {
         return false;
     }
-    char *end = json_quote(stpcpy(text, "{\"client_ip\":"), own, strlen(own));
-    end = json_quote(stpcpy(end, ",\"message\":"), line, size);
+    char *end = cor_json_quote(stpcpy(text, "{\"client_ip\":"), own, strlen(own));
+    end = cor_json_quote(stpcpy(end, ",\"message\":"), line, size);
     *end++ = '}';
     bool sent = dial_send(dial, text, (size_t)(end - text));
     free(text);

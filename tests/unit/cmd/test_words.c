@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Small texts of the program: nearest words, addresses of the command line, JSON strings in Go's spelling. */
-/* sources: cmd/coracle/suggest.c cmd/coracle/address.c cmd/coracle/json_text.c cmd/coracle/utf8.c */
+/* Small texts of the program: nearest words, addresses of the command line. */
+/* sources: cmd/coracle/suggest.c cmd/coracle/address.c */
 /* test: workers=1 */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "address.h"
-#include "json_text.h"
 #include "suggest.h"
 
 static const char *nearest(const char *typed)
@@ -89,32 +88,13 @@ static void test_address_to_dial(void **state)
     }
 }
 
-static void check_quote(const char *text, size_t size, const char *expected)
-{
-    char quoted[JSON_QUOTE_MAX(64) + 1];
-    *json_quote(quoted, text, size) = '\0';
-    assert_string_equal(quoted, expected);
-}
-
-static void test_json_strings(void **state)
-{
-    (void)state;
-    check_quote("hola", 4, "\"hola\"");
-    check_quote("<a&b>", 5, "\"\\u003ca\\u0026b\\u003e\"");
-    check_quote("\"\\\n\r\t\b\x1f", 7, "\"\\\"\\\\\\n\\r\\t\\u0008\\u001f\"");
-    check_quote("a\0b", 3, "\"a\\u0000b\"");
-    check_quote("é已😀\x7f", 10, "\"é已😀\x7f\"");
-    check_quote("\xE2\x80\xA8\xE2\x80\xA9", 6, "\"\\u2028\\u2029\"");
-    check_quote("a\xFF", 2, "\"a\\ufffd\"");
-    check_quote("", 0, "\"\"");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nearest_word),  cmocka_unit_test(test_suggestion_counts_only_the_size_given),
-        cmocka_unit_test(test_split_address), cmocka_unit_test(test_address_to_dial),
-        cmocka_unit_test(test_json_strings),
+        cmocka_unit_test(test_nearest_word),
+        cmocka_unit_test(test_suggestion_counts_only_the_size_given),
+        cmocka_unit_test(test_split_address),
+        cmocka_unit_test(test_address_to_dial),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
