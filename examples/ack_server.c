@@ -20,10 +20,8 @@ static void acknowledge(cor_conn *conn, void *unused)
         if (cor_write(conn, reply, strlen(reply)) > 0) {
             puts("Resposta enviada ao cliente.");
         }
-        cor_close_write(conn); /* closing over unread input would reset the connection and could destroy the reply */
-        cor_drain(conn, 1 << 20, cor_after(COR_SECOND));
     }
-    cor_close(conn);
+    cor_finish(conn, cor_after(COR_SECOND)); /* not cor_close: over unread input that could destroy the reply */
 }
 
 static int serve(void *address)

@@ -2,77 +2,40 @@
 /*
  * The broadcast room: passes on what each client says, {"client_ip":"...","message":"..."}, to all the others.
  *     ./example_broadcast_server [ADDRESS]    in two or more other terminals:  ./example_broadcast_client
- * Each member has a queue and a writing task of its own, so that nobody has to wait for a slow one: it is cut.
  */
 #include <coracle.h>
 #include <json-c/json.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { MAX_MESSAGE = 16384, MAX_DEPTH = 32, QUEUE = 256 };
-enum { LOG_STYLE = JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE };
+enum { MAX_MESSAGE = 16384 };
 
 struct member {
     cor_conn *conn;
-    cor_chan *queue; /* of char *: texts to be written, then freed */
     char address[COR_ADDR_TEXT];
     struct member *next;
 };
 static struct member *room;
-static cor_mutex room_lock;
+static cor_mutex room_lock; /* parks tasks, not threads: it may be held over a write */
 
-/* Prints one line, made safe for a terminal. */
-static void COR_PRINTF(1, 2) say(const char *format, ...)
-{
-    char *line;
-    va_list values;
-    va_start(values, format);
-    int size = vasprintf(&line, format, values);
-    va_end(values);
-    if (size >= 0) {
-        puts(cor_printable(line, (size_t)size));
-        free(line);
-    }
-}
-
-/* Queues a line for a member; one whose queue is still full at the deadline is too slow and is cut. */
-static void post(struct member *to, int64_t deadline, const char *address, const char *words, const char *message)
-{
-    char *text;
-    if (asprintf(&text, "%s%s%s\n", address, words, message) < 0) {
-        text = NULL;
-    }
-    if (!text || cor_chan_send(to->queue, &text, deadline) < 0) {
-        free(text);
-        cor_close(to->conn); /* its two tasks find the connection closed and end */
-    }
-}
-
+/*
+ * Tells all. A member whose buffers stay full for 100 ms is cut; one deadline, so many such cost hardly more than one.
+ */
 static void publish(struct member *from, const char *message)
 {
-    int64_t deadline = cor_after(100 * COR_MILLISECOND); /* one for all: many slow members cost no more than one */
+    int64_t deadline = cor_after(100 * COR_MILLISECOND);
     cor_mutex_lock(&room_lock);
     for (struct member *to = room; to; to = to->next) {
-        bool own = to == from;
-        post(to, deadline, from->address, own ? ": 已经收到信息" : " 地址发送了请求消息：", own ? "" : message);
+        int64_t soon = cor_after(COR_MILLISECOND); /* for whoever comes after the slow ones */
+        cor_set_write_deadline(to->conn, soon > deadline ? soon : deadline);
+        ssize_t n = to == from ? cor_printf(to->conn, "%s: 已经收到信息\n", from->address)
+                               : cor_printf(to->conn, "%s 地址发送了请求消息：%s\n", from->address, message);
+        if (n < 0) {
+            printf("broad message to %s failed: %s\n", to->address, cor_strerror((int)n));
+            cor_close(to->conn); /* its task finds it closed and ends */
+        }
     }
     cor_mutex_unlock(&room_lock);
-}
-
-static void write_queue(void *arg)
-{
-    struct member *me = arg;
-    char *text;
-    ssize_t code = 0;
-    while (cor_chan_recv(me->queue, &text, 0) == 1) {
-        cor_set_write_deadline(me->conn, cor_after(10 * COR_SECOND));
-        if (code >= 0 && (code = cor_write(me->conn, text, strlen(text))) < 0) {
-            say("broad message to %s failed: %s", me->address, cor_strerror((int)code));
-            cor_close(me->conn);
-        }
-        free(text);
-    }
 }
 
 /* Takes the objects out of a stream, however they are split or glued; gives the reason why it ended. */
@@ -85,19 +48,19 @@ static const char *read_objects(struct member *me, json_tokener *parser)
         for (char *next = data; next < data + n; next += json_tokener_get_parse_end(parser)) {
             json_object *message, *object = json_tokener_parse_ex(parser, next, (int)(data + n - next));
             size += json_tokener_get_parse_end(parser);
-            bool too_long = size > MAX_MESSAGE;
-            if (!object && json_tokener_get_error(parser) == json_tokener_continue && !too_long) {
+            if (!object && json_tokener_get_error(parser) == json_tokener_continue && size <= MAX_MESSAGE) {
                 break;
             }
-            if (too_long || !json_object_object_get_ex(object, "message", &message) ||
+            if (size > MAX_MESSAGE || !json_object_object_get_ex(object, "message", &message) ||
                 !json_object_is_type(message, json_type_string)) {
-                const char *reason = too_long ? "message too long" : "invalid message";
+                const char *reason = size > MAX_MESSAGE ? "message too long" : "invalid message";
                 json_object_put(object);
-                post(me, cor_after(0), me->address, ": ", reason);
-                return reason;
+                cor_set_write_deadline(me->conn, cor_after(COR_SECOND));
+                return cor_printf(me->conn, "%s: %s\n", me->address, reason) < 0 ? "client gone" : reason;
             }
-            say("%s---->%s", me->address, json_object_to_json_string_ext(object, LOG_STYLE));
-            say("connection is connected from  %s", me->address);
+            char *text = (char *)json_object_to_json_string_ext(object, JSON_C_TO_STRING_NOSLASHESCAPE);
+            cor_printable(text, strlen(text));
+            printf("%s---->%s\nconnection is connected from  %s\n", me->address, text, me->address);
             publish(me, json_object_get_string(message));
             json_object_put(object);
             size = 0;
@@ -106,44 +69,28 @@ static const char *read_objects(struct member *me, json_tokener *parser)
     return cor_strerror((int)n);
 }
 
-static void stay(struct member *me, json_tokener *parser)
-{
-    cor_mutex_lock(&room_lock);
-    me->next = room;
-    room = me;
-    cor_mutex_unlock(&room_lock);
-
-    say("read client message failed:%s", read_objects(me, parser));
-
-    cor_mutex_lock(&room_lock);
-    struct member **link = &room;
-    while (*link != me) {
-        link = &(*link)->next;
-    }
-    *link = me->next;
-    cor_mutex_unlock(&room_lock);
-}
-
 static void welcome(cor_conn *conn, void *unused)
 {
-    struct member me = {.conn = conn, .queue = cor_chan_new(sizeof(char *), QUEUE)};
-    json_tokener *parser = json_tokener_new_ex(MAX_DEPTH);
-    cor_group writer = {0};
+    struct member me = {.conn = conn}, **link = &room;
+    json_tokener *parser = json_tokener_new();
     (void)unused;
-    cor_remote_addr(conn, me.address, sizeof me.address);
-    if (me.queue && parser && cor_group_go(&writer, write_queue, &me) == 0) {
-        json_tokener_set_flags(parser, JSON_TOKENER_VALIDATE_UTF8);
-        stay(&me, parser);
-        cor_chan_close(me.queue); /* the writer writes what is left and ends */
-        cor_group_wait(&writer, 0);
-        cor_close_write(conn); /* closing over unread input would reset the connection and destroy those last texts */
-        cor_drain(conn, 1 << 20, cor_after(COR_SECOND));
-    }
     if (parser) {
+        json_tokener_set_flags(parser, JSON_TOKENER_VALIDATE_UTF8);
+        cor_remote_addr(conn, me.address, sizeof me.address);
+        cor_mutex_lock(&room_lock);
+        me.next = room;
+        room = &me;
+        cor_mutex_unlock(&room_lock);
+        printf("read client message failed:%s\n", read_objects(&me, parser));
         json_tokener_free(parser);
+        cor_mutex_lock(&room_lock);
+        while (*link != &me) {
+            link = &(*link)->next;
+        }
+        *link = me.next;
+        cor_mutex_unlock(&room_lock);
     }
-    cor_chan_free(me.queue);
-    cor_close(conn);
+    cor_finish(conn, cor_after(COR_SECOND)); /* a reason given just now must not be destroyed by a reset */
 }
 
 static int serve(void *address)

@@ -8,37 +8,12 @@
 #include <string.h>
 #include <strings.h>
 
-static char *trim(char *line)
-{
-    line += strspn(line, "\r");
-    line[strcspn(line, "\r")] = '\0';
-    return line;
-}
-
-static int converse(cor_conn *conn, cor_lines *lines)
-{
-    char *line, text[COR_ERROR_TEXT];
-    cor_error error;
-    ssize_t code;
-
-    while ((code = cor_lines_next(lines, &line, NULL)) == 1 && strcasecmp(line = trim(line), "q") != 0) {
-        size_t size = strlen(line);
-        code = cor_write(conn, line, size);
-        if (code < 0 || (size > 0 && (code = cor_read_full(conn, line, size)) <= 0)) {
-            cor_conn_error(conn, "read", (int)code, &error);
-            printf("recv failed, err: %s\n", cor_error_text(&error, text, sizeof text));
-            return 1;
-        }
-        puts(cor_printable(line, size));
-    }
-    return code < 0;
-}
-
 static int run(void *address)
 {
     cor_conn *conn, *input;
     cor_error error;
-    char text[COR_ERROR_TEXT];
+    char *line, text[COR_ERROR_TEXT];
+    ssize_t code;
 
     if (cor_dial(&conn, "tcp", address, &error) < 0) {
         printf("err :  %s\n", cor_error_text(&error, text, sizeof text));
@@ -48,10 +23,18 @@ static int run(void *address)
         return 1;
     }
     cor_lines lines = cor_lines_of(input, 65536);
-    int code = converse(conn, &lines);
+    while ((code = cor_lines_next(&lines, &line, NULL)) == 1 && strcasecmp(line = cor_trim(line, "\r"), "q") != 0) {
+        size_t size = strlen(line);
+        code = cor_write(conn, line, size);
+        if (code < 0 || (size > 0 && (code = cor_read_full(conn, line, size)) <= 0)) {
+            printf("recv failed, err: %s\n", cor_conn_error_text(conn, "read", (int)code, text, sizeof text));
+            return 1;
+        }
+        puts(cor_printable(line, size));
+    }
     cor_lines_free(&lines);
     cor_close(conn);
-    return code;
+    return code < 0;
 }
 
 int main(int argc, char **argv)

@@ -9,7 +9,6 @@
 static void echo(cor_conn *conn, void *unused)
 {
     char data[128], text[COR_ERROR_TEXT];
-    cor_error error;
     ssize_t n, sent = 0;
 
     (void)unused;
@@ -19,9 +18,8 @@ static void echo(cor_conn *conn, void *unused)
         printf("收到Client端发来的数据： %.*s\n", (int)n, cor_printable(data, n));
         cor_set_deadline(conn, cor_after(5 * COR_MINUTE));
     }
-    cor_conn_error(conn, sent < 0 ? "write" : "read", (int)(sent < 0 ? sent : n), &error);
-    printf("%s client failed, err:  %s\n", sent < 0 ? "write to" : "read from",
-           cor_error_text(&error, text, sizeof text));
+    cor_conn_error_text(conn, sent < 0 ? "write" : "read", (int)(sent < 0 ? sent : n), text, sizeof text);
+    printf("%s client failed, err:  %s\n", sent < 0 ? "write to" : "read from", text);
     cor_close(conn);
 }
 

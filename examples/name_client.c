@@ -24,8 +24,7 @@ static int ask(const char *question, cor_lines *lines, char **answer)
     puts(question);
     int code = cor_lines_next(lines, answer, NULL);
     if (code == 1) {
-        *answer += strspn(*answer, "\r");
-        (*answer)[strcspn(*answer, "\r")] = '\0';
+        *answer = cor_trim(*answer, "\r");
     }
     return code;
 }

@@ -9,7 +9,6 @@
 static void print_all(cor_conn *conn, void *unused)
 {
     char data[512], text[COR_ERROR_TEXT];
-    cor_error error;
     ssize_t n;
 
     (void)unused;
@@ -18,8 +17,7 @@ static void print_all(cor_conn *conn, void *unused)
         printf("Received data: %.*s\n", (int)n, cor_printable(data, n));
         cor_set_deadline(conn, cor_after(5 * COR_MINUTE));
     }
-    cor_conn_error(conn, "read", (int)n, &error);
-    printf("Error reading %s\n", cor_error_text(&error, text, sizeof text));
+    printf("Error reading %s\n", cor_conn_error_text(conn, "read", (int)n, text, sizeof text));
     cor_close(conn);
 }
 

@@ -34,15 +34,14 @@ static void answer(cor_conn *conn, void *unused)
         }
         cor_set_deadline(conn, cor_after(5 * COR_MINUTE));
     }
-    if (code == COR_ETOO_LONG && cor_printf(conn, "%s\n", cor_strerror(COR_ETOO_LONG)) > 0) {
-        cor_close_write(conn);
-        cor_drain(conn, 1 << 20, cor_after(COR_SECOND));
+    if (code == COR_ETOO_LONG) {
+        code = cor_printf(conn, "%s\n", cor_strerror(COR_ETOO_LONG)) < 0 ? code : COR_ETOO_LONG;
     }
     if (code <= 0) {
         printf("%s\n", cor_strerror((int)code));
     }
     cor_lines_free(&lines);
-    cor_close(conn);
+    cor_finish(conn, cor_after(COR_SECOND));
 }
 
 static int serve(void *port)

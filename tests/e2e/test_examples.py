@@ -314,6 +314,31 @@ class BroadcastServerAndClient(Case):
             b.send('{"message":"three"}')
             self.assertEqual(a.line(), (b.name + " 地址发送了请求消息：three\n").encode())
 
+    @each_example("broadcast_server", "127.0.0.1:0")
+    def test_slow_members_are_cut_and_the_others_hear_everything(self, server):
+        text = "x" * 15000
+        with server.connect() as a, server.connect() as b, \
+                server.connect(small_buffer=4096) as slow, server.connect(small_buffer=4096) as slower:
+            for peer in (slow, slower, a):
+                peer.send('{"message":"here"}')
+                peer.line()
+            cut = ["broad message to %s failed: i/o timeout\n" % peer.name for peer in (slow, slower)]
+
+            def hear(peer, ending):
+                """The next line, without what came of the members' first words."""
+                line = peer.line().decode()
+                while line.endswith("：here\n") or (text in ending and text not in line):
+                    line = peer.line().decode()
+                self.assertTrue(line.endswith(ending), line[:100])
+            for count in range(2000):
+                b.send('{"message":"%s %d"}' % (text, count))
+                hear(b, "已经收到信息\n")
+                hear(a, "%s 地址发送了请求消息：%s %d\n" % (b.name, text, count))
+                if all(line in server.out for line in cut):
+                    break
+            self.assertTrue(all(line in server.out for line in cut), server.out[-500:])
+            self.assertNotIn("broad message to %s" % a.name, server.out)
+
     def test_what_the_client_sends(self):
         with Listener() as listener, example("broadcast_client", listener.text) as client:
             peer = listener.accept()
@@ -358,6 +383,16 @@ class Sources(Case):
                     includes = re.findall(r"^#include (\S+)$", source.read(), re.M)
                 self.assertEqual(includes[0], "<coracle.h>", name)
                 self.assertEqual([i for i in includes if i.startswith('"')], [], name)
+
+
+    def test_no_longer_than_the_tutorials(self):
+        """The lines of the tutorials' programs against ours, comments not counted: the library carries the rest."""
+        tutorials = {"broadcast_server": 105, "broadcast_client": 75, "echo_server": 50, "echo_client": 46,
+                     "ack_server": 47, "print_server": 46}
+        for name, limit in tutorials.items():
+            with open(os.path.join(SOURCE, "examples", name + ".c"), encoding="utf-8") as source:
+                code = re.sub(r"^ */\*.*?\*/\n", "", source.read(), flags=re.M | re.S)
+            self.assertLessEqual(code.count("\n"), limit, name)
 
 
 if __name__ == "__main__":
