@@ -166,9 +166,15 @@ TASK_TEST(pause_ends_a_line)
         go_in(&writer, play_and_stay, &more);
         expect_next(&lines, &(expected)LAST("x"));
         wait_for(&writer);
-        T_CODE(cor_set_read_deadline(conn, LONG_AGO), 0); /* an earlier deadline of the caller's is his own */
         more.bytes = "y";
+        go_in(&writer, play_and_stay, &more);
+        lines.pause_ns = 60 * COR_MINUTE;
+        T_CODE(cor_set_read_deadline(conn, cor_after(20 * COR_MILLISECOND)), 0); /* earlier than the pause: it counts */
         expect_next(&lines, &(expected){COR_ETIMEOUT, NULL, 0, false});
+        T_CODE(cor_set_read_deadline(conn, 0), 0);
+        wait_for(&writer);
+        lines.pause_ns = COR_MILLISECOND;
+        expect_next(&lines, &(expected)LAST("y"));
         cor_lines_free(&lines);
         close_pair(of.conn, conn);
     }
