@@ -13,8 +13,8 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(JOBS)
 configure = mkdir -p build/$(1) && cmake --preset $(1) >build/$(1)/configure.log
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-run deps-test deps-check build run test check bench install package fmt fmt-check tidy style \
-        clean cover aarch64 dev-tests tsan-tests valgrind fuzz mutants
+.PHONY: help deps deps-run deps-test deps-check build run test check bench bench-compare install package fmt fmt-check \
+        tidy style clean cover aarch64 dev-tests tsan-tests valgrind fuzz mutants
 
 help: ## list the targets
 	@echo "Coracle: Go's goroutines, channels and net for C. Targets:"
@@ -90,6 +90,12 @@ bench: ## compare with bare kernel loops, Go, libuv, libevent, NATS and Redis: h
 	@$(call configure,release)
 	@cmake --build --preset release
 	@bench/side_by_side.py $(BENCH_ARGS)
+
+bench-compare: ## compare with an earlier commit: make bench-compare REV=main~1 BENCH_ARGS="--only primitives"
+	@tools/deps.sh bench
+	@$(call configure,release)
+	@cmake --build --preset release
+	@bench/compare.py $(or $(REV),HEAD~1) $(BENCH_ARGS)
 
 cover: deps-check ## measure line coverage of src/, at least 90 %
 	@$(call configure,cover)
