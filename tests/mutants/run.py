@@ -7,7 +7,8 @@ tests that must go red with it. Those are run first. If all stay green the whole
 too, the mutant has survived, which is an error unless the mutant says why it may.
 
 The copy lies in build/mutants/tree and is kept between runs, so a mutant costs one compilation, the linking of the
-tests that are tried, and these tests. The table is printed and written to build/mutants/report.md.
+tests that are tried, and these tests. The table is printed and written to build/mutants/report.md; what the red tests
+said is in build/mutants/output.
 """
 import argparse
 import fnmatch
@@ -98,6 +99,9 @@ class Verdict:
     @property
     def bad(self):
         return bool(self.trouble) or (self.red is None and not self.mutant.survives)
+
+    def output(self):
+        return self.red.output if self.red else self.trouble
 
     def text(self):
         if self.trouble:
@@ -202,11 +206,12 @@ def main():
     except ValueError as problem:
         sys.exit(f"mutants: {problem}")
     if red is not None:
-        sys.exit(f"mutants: {red.test.name} is red without any fault: {red.how}")
+        sys.exit(f"mutants: {red.test.name} is red without any fault: {red.how}\n{red.output[-4000:]}")
     print(f"the tests that are to kill are green on the clean tree ({time.monotonic() - began:.0f} s)", flush=True)
     verdicts = []
     for mutant in chosen:
         verdicts.append(run.try_one(mutant))
+        write(os.path.join(WORK, "output", mutant.name + ".txt"), verdicts[-1].output().encode())
         print(f"{mutant.name}: {verdicts[-1].text()} ({verdicts[-1].seconds:.0f} s)", flush=True)
     run.confirm(verdicts)
     text = report(verdicts, time.monotonic() - began)

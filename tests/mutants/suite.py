@@ -36,11 +36,12 @@ class Test:
 
 
 class Red:
-    """A test that failed: which case of it, and how."""
+    """A test that failed: which case of it, how, and what it said."""
 
-    def __init__(self, test, how):
+    def __init__(self, test, how, output):
         self.test = test
         self.how = how
+        self.output = output
 
 
 def case_of(output):
@@ -116,7 +117,7 @@ class Suite:
         for other in list(running):
             end(other)
         case = case_of(output)
-        return Red(test, f"{case}: {how}" if case else how)
+        return Red(test, f"{case}: {how}" if case else how, output)
 
 
 def end(process):

@@ -5,7 +5,7 @@
 
 #include <limits.h>
 
-enum { ACCEPTORS = 10, DIALS = 100 };
+enum { ACCEPTORS = 10, DIALS = 100, QUEUED = 4 };
 
 static cor_listener *listener;
 static char address[COR_ADDR_TEXT];
@@ -96,6 +96,34 @@ TASK_TEST(close_resets_what_is_queued)
     T_CODE(cor_close(queued), 0);
     cor_conn *conn = NULL;
     T_CODE(cor_dial(&conn, "tcp", address, NULL), -ECONNREFUSED);
+}
+
+static void accept_one(void *arg)
+{
+    cor_conn *conn;
+    T_CODE(cor_accept(arg, &conn), 0);
+    T_CODE(cor_close(conn), 0);
+}
+
+/* Nor does a connection outlive the listener that the poller has accepted before anybody asked for it. */
+TASK_TEST(close_resets_what_was_accepted_ahead)
+{
+    cor_conn *clients[QUEUED];
+    char byte;
+    cor_group acceptor = {0};
+    open_listener();
+    go_in(&acceptor, accept_one, listener);
+    T_ACCEPTING(listener);
+    for (int i = 0; i < QUEUED; i++) {
+        clients[i] = dial();
+    }
+    wait_for(&acceptor); /* it has the first; where a poller accepts ahead it has taken the others with it */
+    T_CODE(cor_listener_close(listener), 0);
+    for (int i = 0; i < QUEUED; i++) {
+        T_CODE(cor_set_read_deadline(clients[i], cor_after(SOON)), 0);
+        T_CODE(cor_read(clients[i], &byte, 1), i == 0 ? 0 : -ECONNRESET);
+        T_CODE(cor_close(clients[i]), 0);
+    }
 }
 
 /* N100, N063, N151 */
@@ -281,6 +309,7 @@ int main(void)
         cmocka_unit_test(many_acceptors),
         cmocka_unit_test(close_leaves_accepted_connections_alone),
         cmocka_unit_test(close_resets_what_is_queued),
+        cmocka_unit_test(close_resets_what_was_accepted_ahead),
         cmocka_unit_test(past_deadline_wins_over_a_queued_connection),
         cmocka_unit_test(future_deadline_ends_a_waiting_accept),
         cmocka_unit_test(deadline_set_later_wakes_every_acceptor),

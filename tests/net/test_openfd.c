@@ -79,6 +79,27 @@ TASK_TEST(close_wakes_a_pipe_reader)
     T_EQ(close(fds[1]), 0);
 }
 
+static void write_breaks(void *arg)
+{
+    T_CODE(cor_write(arg, "x", 1), -EPIPE);
+}
+
+/* The end of its last reader wakes a writer that waits for room: the kernel reports an error and no room. */
+TASK_TEST(end_of_the_reader_wakes_a_pipe_writer)
+{
+    int fds[2];
+    cor_group writer = {0};
+    (void)signal(SIGPIPE, SIG_IGN);
+    T_EQ(pipe(fds), 0);
+    cor_conn *out = open_conn(fds[1]);
+    (void)fill_up(out);
+    go_on(1, &writer, write_breaks, out);
+    T_PARKED(out, CORI_WRITE);
+    T_EQ(close(fds[0]), 0);
+    wait_for(&writer);
+    T_CODE(cor_close(out), 0);
+}
+
 /* Files never wait; deadlines hold all the same. */
 TASK_TEST(files)
 {
@@ -233,9 +254,15 @@ static void pipe_that_nobody_reads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pipe_ends),       cmocka_unit_test(close_wakes_a_pipe_reader), cmocka_unit_test(files),
-        cmocka_unit_test(terminals),       cmocka_unit_test(stopped_terminals),         cmocka_unit_test(socket_pairs),
-        cmocka_unit_test(bad_descriptors), cmocka_unit_test(pipe_that_nobody_reads),
+        cmocka_unit_test(pipe_ends),
+        cmocka_unit_test(close_wakes_a_pipe_reader),
+        cmocka_unit_test(end_of_the_reader_wakes_a_pipe_writer),
+        cmocka_unit_test(files),
+        cmocka_unit_test(terminals),
+        cmocka_unit_test(stopped_terminals),
+        cmocka_unit_test(socket_pairs),
+        cmocka_unit_test(bad_descriptors),
+        cmocka_unit_test(pipe_that_nobody_reads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
