@@ -7,7 +7,7 @@
  * Not lost: work is pushed first, then `sleeping` is read; the worker sets `sleeping` first, then looks at the lists
  * (state.h). One of them sees the other.
  *
- * Order of arrival holds for what other threads hand over: the list is newest first, so it is turned round when taken.
+ * Order of arrival holds for what other threads hand over: both lists are newest first and are turned round when taken.
  */
 #include "sched/wake.h"
 
@@ -81,10 +81,17 @@ static void read_notes(cori_worker *worker)
         return;
     }
     cori_note *note = cori_swap_acquire(&worker->notes, NULL);
-    while (note != NULL) {
-        cori_note *next = note->next; /* afterwards the note may be gone */
-        note->act(note);
+    cori_note *oldest = NULL;
+    while (note != NULL) { /* the list is newest first */
+        cori_note *next = note->next;
+        note->next = oldest;
+        oldest = note;
         note = next;
+    }
+    while (oldest != NULL) {
+        cori_note *next = oldest->next; /* afterwards the note may be gone */
+        oldest->act(oldest);
+        oldest = next;
     }
 }
 
