@@ -88,6 +88,28 @@ static void a_lone_main_task_and_again(void **state)
     assert_int_equal(result.exit_status, 0);
 }
 
+static int stuck_after_outside(void *arg)
+{
+    cori_park_external(cori_self(), cor_after(COR_MILLISECOND), "something outside");
+    park_for_ever("what no longer counts");
+    return *(int *)arg;
+}
+
+static int run_stuck_after_outside(void *arg)
+{
+    return cor_run(stuck_after_outside, arg, NULL) == COR_EDEADLOCK ? 0 : 1;
+}
+
+/* A task counts as waiting for the outside only while it does. */
+static void after_waiting_for_the_outside(void **state)
+{
+    (void)state;
+    static child_result result;
+    assert_true(child_run(run_stuck_after_outside, NULL, &result));
+    assert_int_equal(result.exit_status, 0);
+    assert_non_null(strstr(result.output, "what no longer counts"));
+}
+
 /* What keeps a run-time alive: none of these may be called a deadlock. Each body waits for something real. */
 
 static uint32_t released; /* atomic */
@@ -266,6 +288,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(report_says_what_each_task_waits_for),
         cmocka_unit_test(a_lone_main_task_and_again),
+        cmocka_unit_test(after_waiting_for_the_outside),
         cmocka_unit_test(not_while_a_timer_runs),
         cmocka_unit_test(not_during_a_blocking_call),
         cmocka_unit_test(not_while_waiting_for_a_signal),

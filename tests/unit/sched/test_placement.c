@@ -3,7 +3,10 @@
 /* test: workers=2 serial no-valgrind */
 #include "support/taskcase.h"
 
-#include "sched/state.h"
+#include "sched/here.h"
+#include "sched/park.h"
+#include "sched/placement.h"
+#include "sched/spawn.h"
 
 #include <sched.h>
 #include <stdlib.h>
@@ -36,6 +39,12 @@ static void live_long(void *arg)
         T_CODE(cor_sleep(20 * COR_MILLISECOND), 0);
     }
     add(&ended);
+}
+
+static void live_there(void *a, void *b)
+{
+    (void)b;
+    live_long(a);
 }
 
 static const cor_options one_worker = {.workers = 1};
@@ -249,6 +258,96 @@ TASK_TEST_WITH(computing_tasks_share_the_workers, &two_workers)
     T_REQUIRE(shared, "%u and %u", load(&per_worker[0]), load(&per_worker[1]));
 }
 
+static uint32_t spawned; /* atomic */
+
+static void hold_and_spawn(void *a, void *b)
+{
+    (void)a;
+    (void)b;
+    T_CODE(cor_go(be_short, NULL), 0);
+    add(&spawned);
+    while (load(&release) == 0) {}
+}
+
+/*
+ * An idle worker leaves others' new tasks alone until they have waited for CORI_STEAL_AGE_NS. Nobody is idle here: both
+ * workers compute, and this one asks as if it were.
+ */
+TASK_TEST_WITH(only_old_tasks_are_taken, &two_workers)
+{
+    cori_worker *here = &cori_rt.workers[cor_worker_id()], *other = &cori_rt.workers[1 - cor_worker_id()];
+    cori_spawn spawn = {.entry = hold_and_spawn, .worker = other->id};
+    T_CODE(cori_spawn_task(&spawn, NULL), 0);
+    while (load(&spawned) == 0) {}
+    int64_t since = other->fresh.head->since, now = here->now;
+    here->now = since + CORI_STEAL_AGE_NS - 1;
+    T_ASSERT(cori_place_steal(here) == NULL);
+    here->now = since + CORI_RESCUE_AGE_NS;
+    cori_task *taken = cori_place_steal(here);
+    T_ASSERT(taken != NULL && taken->worker == here);
+    here->now = now;
+    cori_ready_push(here, taken);
+    __atomic_store_n(&release, 1, __ATOMIC_RELEASE);
+}
+
+enum { RUNNABLE, NEW, BOTH };
+
+static cori_task *waiting;
+static uint32_t may_go;   /* atomic */
+static uint32_t arrivals; /* atomic */
+static int arrived[BOTH], on_worker[BOTH];
+
+static void arrive(void *number)
+{
+    intptr_t own = (intptr_t)number;
+    arrived[own] = (int)__atomic_fetch_add(&arrivals, 1, __ATOMIC_ACQ_REL);
+    on_worker[own] = cor_worker_id();
+}
+
+static void wait_and_arrive(void *number, void *unused)
+{
+    (void)unused;
+    while (load(&may_go) == 0) {
+        cori_park(cori_self(), 0, "its turn");
+    }
+    arrive(number);
+}
+
+/* A task becomes runnable, then another is started here. False if the new one ran elsewhere: it was rescued. */
+static bool runnable_comes_first(void)
+{
+    cori_spawn spawn = {.entry = wait_and_arrive, .arg_a = (void *)RUNNABLE, .worker = cor_worker_id()};
+    __atomic_store_n(&may_go, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&arrivals, 0, __ATOMIC_SEQ_CST);
+    T_CODE(cori_spawn_task(&spawn, &waiting), 0);
+    T_EVENTUALLY(load(&waiting->permit) == CORI_PARKED, 20 * COR_SECOND);
+    __atomic_store_n(&may_go, 1, __ATOMIC_SEQ_CST);
+    cori_wake(waiting);
+    T_CODE(cor_go(arrive, (void *)NEW), 0);
+    T_EVENTUALLY(load(&arrivals) == BOTH, 20 * COR_SECOND);
+    if (on_worker[NEW] != cor_worker_id()) {
+        return false;
+    }
+    T_ASSERT(arrived[RUNNABLE] < arrived[NEW]);
+    return true;
+}
+
+/* One order for both queues of a worker. The other worker is busy enough for the new task to stay. */
+TASK_TEST_WITH(new_tasks_do_not_overtake, &two_workers)
+{
+    uint32_t seen = 0;
+    cori_spawn spawn = {.entry = live_there, .worker = 1 - cor_worker_id()};
+    for (int i = 0; i < 4; i++) {
+        T_CODE(cori_spawn_task(&spawn, NULL), 0);
+    }
+    T_EVENTUALLY(load(&started) == 4, 20 * COR_SECOND);
+    for (int i = 0; i < ROUNDS_MAX; i++) {
+        seen += runnable_comes_first();
+    }
+    T_ASSERT(seen > 0);
+    end_long_lived(4);
+}
+
 TASK_TEST_WITH(one_worker_has_them_all, &one_worker)
 {
     spawn_long_lived(100, true);
@@ -288,6 +387,8 @@ int main(void)
         cmocka_unit_test(every_idle_worker_helps_at_once),
         cmocka_unit_test(nothing_is_left_behind_a_computing_task),
         cmocka_unit_test(computing_tasks_share_the_workers),
+        cmocka_unit_test(only_old_tasks_are_taken),
+        cmocka_unit_test(new_tasks_do_not_overtake),
         cmocka_unit_test(one_worker_has_them_all),
         cmocka_unit_test(idle_workers_use_no_time),
     };

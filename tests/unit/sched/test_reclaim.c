@@ -107,7 +107,9 @@ RECLAIM_TEST(task_parked_late_is_not_forgotten)
     (void)unused;
     gate = cor_chan_new(0, 0);
     T_CODE(cor_go(dig_late, (void *)(uintptr_t)DEEP), 0);
-    T_CODE(cor_sleep(CORI_RECLAIM_NS * 3), 0);
+    T_CODE(cor_sleep(CORI_RECLAIM_NS + COR_SECOND), 0);
+    T_REQUIRE(committed(&one->stack) > DEEP / PAGE, "%d pages", committed(&one->stack)); /* the first pass is over */
+    T_CODE(cor_sleep(CORI_RECLAIM_NS * 2), 0);
     T_ASSERT(committed(&one->stack) < DEEP / PAGE / 2);
     open_gate(1);
     return 0;
