@@ -43,6 +43,13 @@ COR_API cor_lines cor_lines_of(cor_conn *conn, size_t max_line_bytes);
 COR_API COR_CHECK int cor_lines_next(cor_lines *lines, char **line, size_t *length);
 
 /*
+ * Tells how many bytes the reader has read ahead; 0 if the next line has to come from the connection as a whole.
+ * Returns: the count. Parks: never. Threads: the reader's task.
+ * Go: (*bufio.Reader).Buffered.
+ */
+COR_API size_t cor_lines_buffered(const cor_lines *lines);
+
+/*
  * Takes the characters of `cut` off both ends of a NUL-terminated text, in place: cor_trim(line, "\r") after
  * cor_lines_next.
  * Returns: where the text begins now. Parks: never. Threads: any thread. Owns: borrows both until return.

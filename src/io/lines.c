@@ -156,6 +156,11 @@ static int from_buffer(cor_lines *lines, size_t *scanned, char **line, size_t *l
     return 0;
 }
 
+size_t cor_lines_buffered(const cor_lines *lines)
+{
+    return lines->end - lines->start;
+}
+
 int cor_lines_next(cor_lines *lines, char **line, size_t *length)
 {
     size_t scanned = 0;

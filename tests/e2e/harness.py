@@ -507,6 +507,15 @@ def join(case, server, count):
     return peers
 
 
+def busy_client(server):
+    """A client of the service random in the middle of a line: what it has sent of it has been read."""
+    peer = server.connect("random")
+    peer.send("whole\npart")  # one segment, so one read
+    if not re.fullmatch(rb"\d+\n", peer.line()):
+        raise AssertionError("no number from " + server.describe())
+    return peer
+
+
 def close_all(*peers):
     for peer in peers:
         peer.close()

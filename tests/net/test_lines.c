@@ -258,8 +258,10 @@ TASK_TEST(reset_within_a_line)
     char *line;
     make_pair(KIND_TCP, &a, &b);
     cor_lines lines = cor_lines_of(b, 100);
+    T_EQ(cor_lines_buffered(&lines), 0);
     write_all(a, "one\ntw", 6);
     T_CODE(cor_lines_next(&lines, &line, NULL), 1);
+    T_EQ(cor_lines_buffered(&lines), 2);
     T_CODE(cor_set_linger(a, 0), 0);
     T_CODE(cor_close(a), 0);
     T_CODE(cor_lines_next(&lines, &line, NULL), -ECONNRESET);

@@ -31,9 +31,8 @@ __attribute__((noinline)) static void acknowledge(struct session *session)
 
 static void ack_handle(struct session *session)
 {
-    session_arm_read(session);
-    int code = cor_wait_readable(session->conn);
-    if (code < 0) {
+    int code = session_await(session);
+    if (code <= 0) {
         session_ended(session, "read", code);
         return;
     }

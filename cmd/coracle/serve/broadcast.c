@@ -123,6 +123,17 @@ __attribute__((noinline)) static void end_talk(struct talker *talker, scanner_re
     log_say("read client message failed:%s", cause);
 }
 
+/* Reads what comes next. It counts as nothing heard unless a message ends in it. */
+static ssize_t read_some(struct session *session, cor_buffer *data)
+{
+    ssize_t count;
+    do {
+        count = cor_read_buffer(session->conn, data);
+    } while (count == COR_ETIMEOUT && (count = session_timed_out(session)) > 0);
+    session->looking = false;
+    return count;
+}
+
 /* Reads the client until it is over. Returns whether what it has not heard yet is still worth writing. */
 static bool listen_to(struct talker *talker)
 {
@@ -138,13 +149,14 @@ static bool listen_to(struct talker *talker)
     session_arm_read(session);
     while (result == SCANNER_MORE) {
         cor_buffer data;
-        count = cor_read_buffer(session->conn, &data);
+        count = read_some(session, &data);
         if (count <= 0) {
             break;
         }
         session->bytes_in += (uint64_t)count;
         result = scanner_feed(&scanner, data.data, data.size, &events, talker);
         cor_buffer_free(&data);
+        session_inside_message(session, scanner_is_inside(&scanner));
         room_flush(talker->member->room);
     }
     if (count == 0 && scanner_is_inside(&scanner)) {

@@ -27,9 +27,8 @@ static void print_handle(struct session *session)
     show_carry carry = {0};
     ssize_t count;
     do {
-        session_arm_read(session);
-        count = cor_wait_readable(session->conn);
-        if (count == 0) {
+        count = session_await(session);
+        if (count > 0) {
             count = print_piece(session, &carry);
         }
     } while (count > 0);

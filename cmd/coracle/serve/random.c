@@ -49,6 +49,25 @@ static int answer(struct session *session, uint64_t *state)
     return session_write(session, text, (size_t)size);
 }
 
+/* As cor_lines_next, within the limits. */
+static int next_line(struct session *session, cor_lines *lines, char **line, size_t *size)
+{
+    int code = 1;
+    if (cor_lines_buffered(lines) == 0) {
+        code = session_await(session);
+    } else {
+        session_arm_read(session);
+    }
+    while (code > 0) {
+        code = cor_lines_next(lines, line, size);
+        if (code != COR_ETIMEOUT) {
+            return code;
+        }
+        code = session_timed_out(session);
+    }
+    return code;
+}
+
 /* Answers lines until the session is over; says in *op which call ended it. Returns that call's code, 1 for STOP. */
 static int talk(struct session *session, cor_lines *lines, const char **op)
 {
@@ -59,8 +78,7 @@ static int talk(struct session *session, cor_lines *lines, const char **op)
     for (;;) {
         char *line;
         size_t size;
-        session_arm_read(session);
-        int code = cor_lines_next(lines, &line, &size);
+        int code = next_line(session, lines, &line, &size);
         *op = "read";
         if (code <= 0) {
             return code;

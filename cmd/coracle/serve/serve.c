@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Listens on everything or on nothing, says where, accepts until a signal, lets sessions finish for the time of grace,
- * then cancels them. Each service accepts in a task of its own; all sessions are in one group.
+ * Listens on everything or on nothing, says where, accepts until a signal, ends idle sessions, lets the others finish
+ * for the time of grace, then cancels them. Each service accepts in a task of its own; all sessions are in one group.
  */
 #include "serve/serve.h"
 
@@ -114,13 +114,15 @@ static int start_all(struct serve *serve)
     return 0;
 }
 
-/* Lets sessions finish, then ends them. */
+/* Ends the sessions: idle ones at once, the others when they have finished or the time of grace is over. */
 static void wind_down(struct serve *serve)
 {
+    int64_t grace = serve->options.grace, now = cor_now();
+    atomic_store(&serve->served_until, now + grace / 2);
     atomic_store(&serve->stopping, true);
     close_listeners(serve);
     cor_waitgroup_wait(&serve->acceptors, 0);
-    int64_t grace = serve->options.grace;
+    session_end_all_idle(serve);
     if (cor_group_wait(&serve->sessions, cor_after(grace)) == COR_ETIMEOUT) {
         LOG(LEVEL_INFO, "grace_over", {"open", NULL, (int64_t)atomic_load(&serve->open)});
         cor_group_cancel(&serve->sessions);

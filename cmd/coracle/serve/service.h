@@ -41,9 +41,13 @@ struct serve {
     struct service *services;
     size_t service_count;
     cor_group sessions;            /* all session tasks */
+    cor_mutex list_lock;           /* of the two lists of sessions */
+    struct session *running;       /* guard: list_lock; sessions that do not know yet that the server ends */
+    struct session *told;          /* guard: list_lock; those that do */
     cor_waitgroup acceptors;       /* the accept loops */
     atomic_bool failed;            /* a service had to give up */
-    atomic_bool stopping;          /* listeners are being closed on purpose */
+    _Atomic int64_t served_until;  /* set before `stopping`; when clients are not served on that go on sending */
+    atomic_bool stopping;          /* the server ends: no new clients, and idle sessions end */
     atomic_int accepting;          /* services whose accept loop still runs */
     atomic_uint_fast64_t open;     /* sessions now */
     atomic_uint_fast64_t accepted; /* connections ever accepted; = closed + open */

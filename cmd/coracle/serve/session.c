@@ -13,6 +13,10 @@
 /* A limit may come this much late, so that busy connections need not arm it anew for every byte. */
 #define LATE_NS (250 * COR_MILLISECOND)
 enum { EIGHTHS = 8 };
+/* How long a session of a server that stops waits for what its client may have sent. */
+#define LOOK_NS (50 * COR_MILLISECOND)
+/* So many sessions are ended in one go while others that end have to wait for the lock. */
+enum { ENDED_AT_A_TIME = 64 };
 
 const serve_options *session_options(const struct session *session)
 {
@@ -30,28 +34,75 @@ static int64_t later_deadline(int64_t armed, int64_t limit)
     return cor_after(limit + slack < limit ? limit : limit + slack);
 }
 
+/* Sets the read deadline, unless the server stops: then session_end_all_idle may have set another one by now. */
+static void set_read_deadline(struct session *session, int64_t deadline)
+{
+    session->read_deadline = deadline;
+    cor_set_read_deadline(session->conn, deadline);
+    if (atomic_load(&session->service->serve->stopping)) {
+        cor_set_read_deadline(session->conn, cor_now());
+    }
+}
+
 void session_arm_read(struct session *session)
 {
     const serve_options *options = session_options(session);
-    if (!session->heard && options->first_byte_timeout > 0) {
-        return; /* armed at the start, for all of the wait */
+    if (session->looking || (!session->heard && options->first_byte_timeout > 0)) {
+        return; /* the latter is armed at the start, for all of the wait */
     }
     if (options->idle_timeout > 0) {
         int64_t deadline = later_deadline(session->read_deadline, options->idle_timeout);
         if (deadline != 0) {
-            session->read_deadline = deadline;
-            cor_set_read_deadline(session->conn, deadline);
+            set_read_deadline(session, deadline);
         }
     } else if (session->read_deadline != 0) {
-        session->read_deadline = 0;
+        set_read_deadline(session, 0);
+    }
+}
+
+int session_timed_out(struct session *session)
+{
+    const struct serve *serve = session->service->serve;
+    if (!atomic_load(&serve->stopping)) {
+        return COR_ETIMEOUT;
+    }
+    if (atomic_load_explicit(&session->busy, memory_order_relaxed)) {
         cor_set_read_deadline(session->conn, 0);
+        return 1;
+    }
+    session->cut = !session->looking && cor_now() >= atomic_load(&serve->served_until);
+    if (session->looking || session->cut) {
+        return 0;
+    }
+    session->looking = true;
+    cor_set_read_deadline(session->conn, cor_after(LOOK_NS));
+    return 1;
+}
+
+int session_await(struct session *session)
+{
+    session_inside_message(session, false);
+    for (;;) {
+        session_arm_read(session);
+        int code = cor_wait_readable(session->conn);
+        if (code == 0) {
+            session->looking = false;
+            session_inside_message(session, true);
+            return 1;
+        }
+        if (code != COR_ETIMEOUT || (code = session_timed_out(session)) <= 0) {
+            return code;
+        }
     }
 }
 
 ssize_t session_read(struct session *session, void *buf, size_t size)
 {
-    session_arm_read(session);
-    ssize_t count = cor_read(session->conn, buf, size);
+    ssize_t count;
+    do {
+        session_arm_read(session);
+        count = cor_read(session->conn, buf, size);
+    } while (count == COR_ETIMEOUT && (count = session_timed_out(session)) > 0);
     session_note_read(session, count);
     return count;
 }
@@ -107,7 +158,8 @@ static const char *reason_of(const struct session *session, const char *op, int 
 void session_ended(struct session *session, const char *op, int code)
 {
     if (session->reason == NULL) {
-        session->reason = reason_of(session, op, code);
+        bool stopped = code == 0 && atomic_load(&session->service->serve->stopping);
+        session->reason = stopped ? "shutdown" : reason_of(session, op, code);
     }
 }
 
@@ -153,6 +205,76 @@ __attribute__((noinline)) static void log_closed(struct session *session)
     log_event(LEVEL_INFO, "closed", fields, session->dropped > 0 ? count : count - 1);
 }
 
+/* Puts a session into a list that it is not in. Under the lock. */
+static void enlist(struct session *session, struct session **list)
+{
+    session->next = *list;
+    session->link = list;
+    if (*list != NULL) {
+        (*list)->link = &session->next;
+    }
+    *list = session;
+}
+
+/* Under the lock. */
+static void delist(struct session *session)
+{
+    *session->link = session->next;
+    if (session->next != NULL) {
+        session->next->link = session->link;
+    }
+}
+
+static void enter_list(struct session *session)
+{
+    struct serve *serve = session->service->serve;
+    cor_mutex_lock(&serve->list_lock);
+    bool stopping = atomic_load(&serve->stopping);
+    enlist(session, stopping ? &serve->told : &serve->running);
+    cor_mutex_unlock(&serve->list_lock);
+    if (stopping) {
+        cor_set_read_deadline(session->conn, cor_now());
+    }
+}
+
+static void leave_list(struct session *session)
+{
+    struct serve *serve = session->service->serve;
+    cor_mutex_lock(&serve->list_lock);
+    delist(session);
+    cor_mutex_unlock(&serve->list_lock);
+}
+
+void session_end_all_idle(struct serve *serve)
+{
+    bool more = true;
+    while (more) {
+        cor_mutex_lock(&serve->list_lock);
+        for (int i = 0; i < ENDED_AT_A_TIME && serve->running != NULL; i++) {
+            struct session *session = serve->running;
+            delist(session);
+            enlist(session, &serve->told);
+            if (!atomic_load(&session->busy)) {
+                cor_set_read_deadline(session->conn, cor_now());
+            }
+        }
+        more = serve->running != NULL;
+        cor_mutex_unlock(&serve->list_lock);
+    }
+}
+
+void session_inside_message(struct session *session, bool inside)
+{
+    if (inside) {
+        atomic_store_explicit(&session->busy, true, memory_order_relaxed);
+    } else if (atomic_load_explicit(&session->busy, memory_order_relaxed)) {
+        atomic_store(&session->busy, false);
+        if (atomic_load(&session->service->serve->stopping)) {
+            cor_set_read_deadline(session->conn, cor_now());
+        }
+    }
+}
+
 /* Counts the session in, unless there are too many. */
 static bool admit(struct session *session)
 {
@@ -178,6 +300,9 @@ static void finish(struct session *session)
     if (log_enabled(LEVEL_INFO)) {
         log_closed(session);
     }
+    if (session->cut) {
+        session_hang_up(session, "shutdown");
+    }
     /* Counted out first: who sees the connection end may connect again at once and must find room. */
     atomic_fetch_sub_explicit(&serve->open, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&serve->closed, 1, memory_order_relaxed);
@@ -197,7 +322,9 @@ void session_main(cor_conn *conn, void *arg)
         if (options->write_timeout > 0) {
             session_limit_writes(&session, options->write_timeout);
         }
+        enter_list(&session);
         session.service->def->handle(&session);
+        leave_list(&session);
     }
     finish(&session);
 }

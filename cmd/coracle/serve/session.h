@@ -3,6 +3,18 @@
  * One client of a service: the limits it is held to, what it has sent and got, and why it ended. All services read and
  * write through here, so that limits and counts cannot be forgotten. One `closed` event per accepted connection is
  * written, always. A session lives on its task's stack and is used by that task only.
+ *
+ * When the server stops, idle sessions end at once and busy ones within the time of grace. A session is idle while it
+ * waits for the first byte of a line or message; where every byte is a message, in every read. Services with longer
+ * messages say where they are through session_await and session_inside_message. To end an idle session its read
+ * deadline is moved into the past. Its reads then wait for one more short while: what the client has sent is on its way
+ * still, and closing over it would reset the connection and destroy answers. If something comes it is answered, and
+ * there is another short while, but not beyond half of the time of grace; if nothing comes, the service reads the end
+ * of the stream as though the client had left, and the client reads it after its last answer.
+ *
+ * No session is missed. session_end_all_idle finds `stopping` set, goes through the list and passes over those that are
+ * busy; a session becomes idle or arms a limit, then looks at `stopping` (both sequentially consistent): one of them
+ * sees the other. A session that enters the list later finds `stopping` set, under the lock of the list.
  */
 #ifndef CORACLE_CMD_SERVE_SESSION_H
 #define CORACLE_CMD_SERVE_SESSION_H
@@ -21,6 +33,11 @@ struct session {
     int64_t write_limit;   /* ns in which the peer must take something; 0: none */
     bool heard;            /* something complete has arrived: from now on the idle limit counts */
     bool limits_reads;     /* there is an idle or a first-byte limit */
+    bool looking;          /* the server stops, and this is the last look for something to read */
+    bool cut;              /* ended by the server while the client was still sending */
+    atomic_bool busy;      /* inside a line or message; its own task changes it */
+    struct session *next;  /* guard: serve->list_lock; in one of the lists */
+    struct session **link; /* guard: serve->list_lock; what points to it there */
 };
 
 /* The handler for cor_serve: runs a whole session of the service `arg` and closes the connection. */
@@ -32,12 +49,30 @@ const serve_options *session_options(const struct session *session);
 /* Arms the read limit that counts now. For services that wait for more than single bytes: once per line or message. */
 void session_arm_read(struct session *session);
 
+/* Ends the idle sessions of a server that has begun to stop, and has the others end when they have become idle. */
+void session_end_all_idle(struct serve *serve);
+
+/* Says that the session has a part of a message, or that it has none: it is idle from then on. */
+void session_inside_message(struct session *session, bool inside);
+
+/*
+ * Waits within the limits, idle, for the first byte of a message, without a buffer. Returns 1 when something is there
+ * to read, be it the end of the stream; 0 when the session is to end; or an error code.
+ */
+int session_await(struct session *session);
+
+/*
+ * What becomes of a read that timed out: 1: read again; 0: the session is to end; COR_ETIMEOUT: its limit is reached.
+ */
+int session_timed_out(struct session *session);
+
 /* Counts what a read gave. */
 static inline void session_note_read(struct session *session, ssize_t count)
 {
     if (count > 0) {
         session->bytes_in += (uint64_t)count;
         session->heard = true;
+        session->looking = false;
     }
 }
 
@@ -50,10 +85,13 @@ ssize_t session_read(struct session *session, void *buf, size_t size);
  */
 static inline ssize_t session_read_buffer(struct session *session, cor_buffer *out)
 {
-    if (session->limits_reads) {
-        session_arm_read(session);
-    }
-    ssize_t count = cor_read_buffer(session->conn, out);
+    ssize_t count;
+    do {
+        if (session->limits_reads) {
+            session_arm_read(session);
+        }
+        count = cor_read_buffer(session->conn, out);
+    } while (count == COR_ETIMEOUT && (count = session_timed_out(session)) > 0);
     session_note_read(session, count);
     return count;
 }
