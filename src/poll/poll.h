@@ -69,7 +69,7 @@ typedef struct cori_event {
 
 typedef struct cori_poll_ops {
     const char *name;
-    /* Makes a poller. 0 or -errno; -ENOSYS, -EPERM, -EINVAL mean "not available here". */
+    /* Makes a poller. 0 or -errno. */
     int (*open)(cori_poller **out);
     void (*close)(cori_poller *poller);
     /* Tells the poller that the calling thread is its owner from now on, and for no longer. NULL: it need not know. */
@@ -88,7 +88,10 @@ typedef struct cori_poll_ops {
      * worker's poller.
      */
     int (*arm)(cori_poller *poller, cori_pollfd *pollfd, int direction);
-    /* Waits up to timeout_ns (0: not at all, < 0: for ever) and gives at most `max` events; their number. */
+    /*
+     * Waits up to timeout_ns (0: not at all, < 0: for ever) and gives at most `max` events; their number. -errno: the
+     * kernel refuses to wait, and always will. What passes (a signal, no memory) is 0 events.
+     */
     int (*wait)(cori_poller *poller, int64_t timeout_ns, cori_event *events, int max);
     void (*kick)(cori_poller *poller);
     /*
@@ -134,6 +137,8 @@ int cori_uring_probe(void);
  * A test's backend set by cori_poll_override comes before everything.
  */
 const cori_poll_ops *cori_poll_pick(const char *name);
+/* What to use when `ops` could not open a poller, for `code`, if that means "not available here"; else NULL. */
+const cori_poll_ops *cori_poll_instead(const cori_poll_ops *ops, int code);
 void cori_poll_override(const cori_poll_ops *ops);
 
 #endif

@@ -5,6 +5,10 @@
  * before a close and looked at after it names an old generation and is dropped. kick writes to an eventfd that is
  * registered edge-triggered too, so it never needs to be read.
  *
+ * Where the kernel has no epoll_pwait2 (before Linux 5.11), or a filter refuses it, timeouts are rounded up to
+ * milliseconds: never down, which would make the last part of each wait a busy loop. This is remembered for the
+ * process.
+ *
  * EPOLLRDHUP, EPOLLHUP, EPOLLERR and EPOLLPRI make reads sticky: "fewer bytes than asked for" then no longer means
  * drained (end of stream, an error or the bytes behind urgent data can follow without another edge).
  */
@@ -28,9 +32,11 @@ typedef struct epoll_poller {
     cori_poller base;
     int epoll_fd;
     int kick_fd;
-    bool coarse; /* the kernel has no epoll_pwait2 (before Linux 5.11): timeouts in ms */
     struct epoll_event fetched[CORI_POLL_EVENTS];
 } epoll_poller;
+
+/* No epoll_pwait2; atomic. TSan runs signal handlers only in calls it knows, and it does not know that one. */
+static bool coarse = CORI_TSAN != 0;
 
 static uint64_t tag_of(const cori_pollfd *pollfd)
 {
@@ -66,7 +72,6 @@ static int poll_epoll_open(cori_poller **out)
         return -ENOMEM;
     }
     poller->base.ops = &cori_poll_epoll;
-    poller->coarse = CORI_TSAN != 0; /* TSan runs signal handlers only in calls it knows, and not in epoll_pwait2 */
     poller->kick_fd = -1;
     poller->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     int rc = poller->epoll_fd < 0 ? -errno : epoll_add_kick(poller);
@@ -100,29 +105,40 @@ static bool poll_epoll_remove(cori_poller *base, cori_pollfd *pollfd, bool closi
     return true;
 }
 
+/* True for the answers of a kernel without the call, and of filters. */
+static bool is_refused(int error)
+{
+    return error == ENOSYS || error == EPERM || error == EACCES;
+}
+
+/* Events fetched, or -errno. */
 static int fetch(epoll_poller *poller, int64_t timeout_ns, int max)
 {
-    if (timeout_ns > 0 && !poller->coarse) {
+    if (timeout_ns > 0 && !cori_load_relaxed(&coarse)) {
         struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / 1000000000), .tv_nsec = timeout_ns % 1000000000};
         int count = epoll_pwait2(poller->epoll_fd, poller->fetched, max, &timeout, NULL);
-        if (count >= 0 || errno != ENOSYS) {
-            return count;
+        if (count >= 0 || !is_refused(errno)) {
+            return count >= 0 ? count : -errno;
         }
-        poller->coarse = true;
+        cori_store_relaxed(&coarse, true);
     }
-    int64_t timeout_ms = timeout_ns <= 0 ? timeout_ns : (timeout_ns + 999999) / 1000000;
+    int64_t timeout_ms = timeout_ns <= 0 ? timeout_ns : (timeout_ns - 1) / 1000000 + 1;
     timeout_ms = timeout_ms > INT32_MAX ? INT32_MAX : timeout_ms;
-    return epoll_wait(poller->epoll_fd, poller->fetched, max, timeout_ms < 0 ? -1 : (int)timeout_ms);
+    int count = epoll_wait(poller->epoll_fd, poller->fetched, max, timeout_ms < 0 ? -1 : (int)timeout_ms);
+    return count >= 0 ? count : -errno;
 }
 
 static int poll_epoll_wait(cori_poller *base, int64_t timeout_ns, cori_event *events, int max)
 {
     epoll_poller *poller = (epoll_poller *)base;
-    if (cori_sys_faulted(CORI_SYS_EPOLL_WAIT) != 0) {
-        return 0;
-    }
-    int fetched = fetch(poller, timeout_ns, max < CORI_POLL_EVENTS ? max : CORI_POLL_EVENTS);
+    int fetched = cori_sys_faulted(CORI_SYS_EPOLL_WAIT);
     int count = 0;
+    if (fetched == 0) {
+        fetched = fetch(poller, timeout_ns, max < CORI_POLL_EVENTS ? max : CORI_POLL_EVENTS);
+    }
+    if (fetched < 0) {
+        return fetched == -EINTR ? 0 : fetched;
+    }
     for (int i = 0; i < fetched; i++) {
         uint64_t tag = poller->fetched[i].data.u64;
         uint32_t bits = poller->fetched[i].events;

@@ -37,7 +37,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { TSAN_SLEEP_NS = 5000000 };
+enum { TSAN_SLEEP_NS = 5000000, SHORT_OF_MEMORY_MS = 1 };
 
 /* What another thread wants done; bits. */
 enum mail { MAIL_ARM_READ = 1, MAIL_ARM_WRITE = 2, MAIL_REMOVE = 4 };
@@ -344,8 +344,8 @@ static cori_event *harvest(cori_uring *poller, cori_event *event, const cori_eve
     return event;
 }
 
-/* Submits, and sleeps until there is a completion. */
-static void sleep_for_events(cori_uring *poller, int64_t timeout_ns)
+/* Submits, and sleeps until there is a completion. 0 or more, or -errno. */
+static int sleep_for_events(cori_uring *poller, int64_t timeout_ns)
 {
     if (CORI_TSAN != 0) { /* TSan runs signal handlers only in calls it knows, and io_uring_enter is none of them */
         (void)poll(NULL, 0, 0);
@@ -353,15 +353,27 @@ static void sleep_for_events(cori_uring *poller, int64_t timeout_ns)
     }
     struct io_uring_cqe *cqe;
     struct __kernel_timespec timeout = {.tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000};
-    (void)io_uring_submit_and_wait_timeout(&poller->ring, &cqe, 1, timeout_ns < 0 ? NULL : &timeout, NULL);
+    int rc = io_uring_submit_and_wait_timeout(&poller->ring, &cqe, 1, timeout_ns < 0 ? NULL : &timeout, NULL);
+    if (rc == -EAGAIN) {
+        (void)poll(NULL, 0, SHORT_OF_MEMORY_MS); /* it could not take a request: not a busy loop until it can */
+    }
+    return rc;
+}
+
+/* Why the ring was not entered, or 0 if it was or will be next time. */
+static int lasting(int rc)
+{
+    bool passing = rc >= 0 || rc == -ETIME || rc == -EINTR || rc == -EAGAIN || rc == -EBUSY;
+    return passing ? 0 : rc;
 }
 
 static int uring_wait(cori_poller *base, int64_t timeout_ns, cori_event *events, int max)
 {
     cori_uring *poller = (cori_uring *)base;
     const cori_event *end = events + max;
-    if (cori_sys_faulted(CORI_SYS_EPOLL_WAIT) != 0) {
-        return 0;
+    int rc = cori_sys_faulted(CORI_SYS_EPOLL_WAIT);
+    if (rc != 0) {
+        return lasting(rc);
     }
     poller->kicked = false;
     cori_uring_take_returned(poller);
@@ -370,11 +382,12 @@ static int uring_wait(cori_poller *base, int64_t timeout_ns, cori_event *events,
     event = harvest(poller, event, end);
     /* A kick that was met before waiting is answered now: what it announced may have come after the mail was read. */
     if (event != events || poller->kicked || !poller->kick_armed || timeout_ns == 0) {
-        (void)io_uring_submit_and_get_events(&poller->ring);
+        rc = io_uring_submit_and_get_events(&poller->ring);
     } else {
-        sleep_for_events(poller, timeout_ns);
+        rc = sleep_for_events(poller, timeout_ns);
     }
-    return (int)(harvest(poller, event, end) - events);
+    event = harvest(poller, event, end);
+    return event != events ? (int)(event - events) : lasting(rc);
 }
 
 static int uring_open(cori_poller **out)
@@ -433,12 +446,13 @@ static int try_receive(cori_poller *poller, const int *pair)
     cori_uring_start(poller);
     rc = uring_arm(poller, &pollfd, CORI_READ) == 0 && cori_sys_send(pair[1], &byte, 1) == 1 ? 0 : -EINVAL;
     for (int i = 0; i < 3 && rc == 0 && !cori_uring_holds(&pollfd) && cori_uring_state(&pollfd)->armed_read; i++) {
-        (void)uring_wait(poller, 1000000000, &event, 1);
+        int count = uring_wait(poller, 1000000000, &event, 1);
+        rc = count < 0 ? count : 0;
     }
     bool lasts = rc == 0 && cori_uring_holds(&pollfd) && cori_uring_state(&pollfd)->armed_read;
     (void)uring_remove(poller, &pollfd, true);
     uring_stop(poller);
-    return lasts ? 0 : -EINVAL;
+    return lasts || rc < 0 ? rc : -EINVAL;
 }
 
 int cori_uring_probe(void)

@@ -21,6 +21,12 @@ typedef struct child_result {
  */
 bool child_run(int (*fn)(void *arg), void *arg, child_result *out);
 
+/*
+ * From now on the system call `number` fails with `error` in this process, as in a sandbox. For children: it cannot be
+ * undone. False if the machine forbids filters.
+ */
+bool child_refuse(long number, int error);
+
 /* For a process just forked from a test: cmocka's handlers, which would jump back into the test, are taken away. */
 void child_default_signals(void);
 

@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /* What is particular to epoll and to choosing a poller; the common contract is in tests/contract/test_poll.c. */
-/* test: workers=1 */
+/* test: workers=1 no-valgrind */
 /* link: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc */
+#include "support/child.h"
 #include "support/faults.h"
 #include "support/taskcase.h"
 
+#include "base/platform.h"
 #include "poll/poll.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 static void choosing_by_name(void **state)
@@ -117,10 +121,99 @@ static void injected_faults(void **state)
     faults_set(CORI_SYS_EPOLL_WAIT, 1, -EINTR);
     assert_int_equal(cori_poll_epoll.wait(poller, -1, events, 4), 0); /* an interrupted wait has no events */
     assert_int_equal(cori_poll_epoll.wait(poller, -1, events, 4), 1);
+    faults_set(CORI_SYS_EPOLL_WAIT, 1, -EBADF);
+    assert_int_equal(cori_poll_epoll.wait(poller, -1, events, 4), -EBADF);
     faults_clear();
     cori_poll_epoll.close(poller);
     (void)close(ends[0]);
     (void)close(ends[1]);
+}
+
+static const struct refusal {
+    long call;
+    int error, result;
+} refusals[] = {
+    {SYS_epoll_pwait2, ENOSYS, 0},
+    {SYS_epoll_pwait2, EPERM, 0},
+    {SYS_epoll_pwait2, EACCES, 0},
+    {SYS_epoll_pwait2, EBADF, -EBADF}, /* no reason to believe in another call */
+};
+
+enum { WAITS = 20, NO_FILTERS = 77 };
+
+static int64_t now_ns(clockid_t clock)
+{
+    struct timespec at;
+    (void)clock_gettime(clock, &at);
+    return at.tv_sec * COR_SECOND + at.tv_nsec;
+}
+
+/*
+ * Waits of a bit more than a millisecond. Rounded down each would end too early and the next ones would not wait at
+ * all; the sum of the times asked for tells.
+ */
+static int wait_refused(void *arg)
+{
+    const struct refusal *refusal = arg;
+    cori_poller *poller;
+    cori_event events[4];
+    if (cori_poll_epoll.open(&poller) < 0) {
+        return 1;
+    }
+    if (!child_refuse(refusal->call, refusal->error)) {
+        return NO_FILTERS;
+    }
+    int64_t start = now_ns(CLOCK_MONOTONIC);
+    int64_t end = start;
+    for (int i = 0; i < WAITS; i++) {
+        end += COR_MILLISECOND + 1000;
+        int waits = 0;
+        for (int64_t now = now_ns(CLOCK_MONOTONIC); now < end; now = now_ns(CLOCK_MONOTONIC)) {
+            if (cori_poll_epoll.wait(poller, end - now, events, 4) != refusal->result) {
+                return 2;
+            }
+            if (refusal->result < 0) {
+                return 0;
+            }
+            if (++waits > 2) {
+                return 3; /* a busy loop */
+            }
+        }
+    }
+    cori_poll_epoll.close(poller);
+    return refusal->result < 0 ? 4 : 0;
+}
+
+static void refused_waits(void **state)
+{
+    (void)state;
+    static child_result result;
+    if (CORI_TSAN != 0) {
+        skip(); /* it never makes that call */
+    }
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+        assert_true(child_run(wait_refused, (void *)(uintptr_t)&refusals[i], &result));
+        if (result.exit_status == NO_FILTERS) {
+            skip();
+        }
+        assert_int_equal(result.exit_status, 0);
+    }
+}
+
+/* What no other call can help is told: the poller's own descriptor is gone. */
+static void lasting_failure(void **state)
+{
+    (void)state;
+    cori_poller *poller = NULL;
+    cori_event events[4];
+    int spare = open("/dev/null", O_RDONLY | O_CLOEXEC); /* the lowest free number, which the poller will get */
+    assert_true(spare >= 0);
+    assert_int_equal(close(spare), 0);
+    assert_int_equal(cori_poll_epoll.open(&poller), 0);
+    assert_int_equal(dup2(STDERR_FILENO, spare), spare);
+    assert_int_equal(cori_poll_epoll.wait(poller, 0, events, 4), -EINVAL);
+    assert_int_equal(cori_poll_epoll.wait(poller, -1, events, 4), -EINVAL);
+    cori_poll_epoll.close(poller);
 }
 
 /* The wait word: the poller's exchange hands the waiter over exactly once. */
@@ -151,6 +244,8 @@ int main(void)
         cmocka_unit_test(regular_file_cannot_be_added),
         cmocka_unit_test(open_without_memory_or_descriptors),
         cmocka_unit_test(injected_faults),
+        cmocka_unit_test(refused_waits),
+        cmocka_unit_test(lasting_failure),
         cmocka_unit_test(ready_hands_over_the_waiter_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
