@@ -101,6 +101,23 @@ static int read_options(const cor_options *options)
     return 0;
 }
 
+static int open_pollers(cori_worker *workers)
+{
+    for (int i = 0; i < cori_rt.worker_count; i++) {
+        int rc = cori_rt.poll_ops->open(&workers[i].poller);
+        if (rc == 0) {
+            continue;
+        }
+        workers[i].poller = NULL;
+        while (i-- > 0) {
+            cori_rt.poll_ops->close(workers[i].poller);
+            workers[i].poller = NULL;
+        }
+        return rc;
+    }
+    return 0;
+}
+
 static int make_workers(uint64_t seed)
 {
     size_t bytes = (size_t)cori_rt.worker_count * sizeof(cori_worker);
@@ -115,14 +132,13 @@ static int make_workers(uint64_t seed)
         cori_rand_init(&workers[i].rand, seed, (uint64_t)i);
     }
     cori_store_release(&cori_rt.workers, workers);
-    for (int i = 0; i < cori_rt.worker_count; i++) {
-        int rc = cori_rt.poll_ops->open(&workers[i].poller);
-        if (rc < 0) {
-            workers[i].poller = NULL;
-            return rc;
-        }
+    int rc = open_pollers(workers);
+    const cori_poll_ops *instead = rc < 0 ? cori_poll_instead(cori_rt.poll_ops, rc) : NULL;
+    if (instead != NULL) {
+        cori_rt.poll_ops = instead;
+        rc = open_pollers(workers);
     }
-    return 0;
+    return rc;
 }
 
 static void free_worker(cori_worker *worker)
