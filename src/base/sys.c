@@ -114,6 +114,11 @@ int cori_sys_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
     RETRY(CORI_SYS_GETSOCKNAME, int, getpeername(fd, addr, len));
 }
 
+int cori_sys_accepted_from(int fd, struct sockaddr *addr, socklen_t len)
+{
+    RETRY(CORI_SYS_GETSOCKNAME, int, getsockopt(fd, SOL_SOCKET, SO_PEERNAME, addr, &len));
+}
+
 int cori_sys_dup(int fd)
 {
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);

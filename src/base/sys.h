@@ -112,6 +112,8 @@ int cori_sys_setlinger(int fd, int seconds); /* < 0: off */
 int cori_sys_getsockopt(int fd, int level, int option, int *value);
 int cori_sys_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
 int cori_sys_getpeername(int fd, struct sockaddr *addr, socklen_t *len);
+/* The address that accept gives: also of a peer that has reset since. `len` is that of the family's addresses. */
+int cori_sys_accepted_from(int fd, struct sockaddr *addr, socklen_t len);
 int cori_sys_dup(int fd); /* CLOEXEC */
 void cori_sys_close(int fd);
 /*

@@ -11,7 +11,7 @@
  *
  * Peers' addresses: all accepts of a request write to one place. What stands there is the last one's, and the kernel
  * accepts only inside our calls (`deferred`): so it is that of a completion behind which there is no other. The others
- * ask for theirs.
+ * ask for theirs with SO_PEERNAME, which tells it as accept4(2) does also after a reset; getpeername(2) does not.
  */
 #include "poll/uring.h"
 
@@ -28,7 +28,7 @@ enum { FIRST_ROOM = 16 };
 /* One connection accepted, and not yet taken. */
 typedef struct accepted {
     int fd;
-    struct sockaddr_in6 peer; /* any TCP address; family 0: unknown, it was reset already */
+    struct sockaddr_in6 peer; /* any TCP address; family 0: unknown */
 } accepted;
 
 typedef struct cori_uring_accepts {
@@ -103,9 +103,8 @@ void cori_uring_prepare_accept(struct io_uring_sqe *sqe, const cori_uring_fd *st
 static struct sockaddr_in6 peer_of(const cori_uring *poller, const accepts *of, int fd)
 {
     struct sockaddr_in6 peer = of->peer;
-    socklen_t len = sizeof(peer);
     bool last = poller->deferred && io_uring_cq_ready(&poller->ring) == 0 && !io_uring_cq_has_overflow(&poller->ring);
-    if (!last && cori_sys_getpeername(fd, (struct sockaddr *)&peer, &len) < 0) {
+    if (!last && cori_sys_accepted_from(fd, (struct sockaddr *)&peer, of->peer_len) < 0) {
         peer.sin6_family = AF_UNSPEC;
     }
     return peer;

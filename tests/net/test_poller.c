@@ -289,6 +289,36 @@ TASK_TEST(connections_before_their_accept)
     T_CODE(cor_listener_close(listener), 0);
 }
 
+/* As accept4(2): a peer that has reset already is known by its address still, however many came at once. */
+TASK_TEST(reset_before_their_accept)
+{
+    static char nears[AHEAD][COR_ADDR_TEXT];
+    const char *network;
+    char address[COR_ADDR_TEXT], far[COR_ADDR_TEXT];
+    cor_conn *first;
+    cor_group acceptor = {0};
+    cor_listener *listener = listen_kind(KIND_TCP, &network, address);
+    go_in(&acceptor, accept_first, listener);
+    T_ACCEPTING(listener);
+    T_CODE(cor_dial(&first, network, address, NULL), 0);
+    wait_for(&acceptor);
+    T_CODE(cor_close(first), 0);
+    for (int i = 0; i < AHEAD; i++) {
+        cor_conn *conn;
+        T_CODE(cor_dial(&conn, network, address, NULL), 0);
+        (void)cor_local_addr(conn, nears[i], sizeof(nears[i]));
+        T_CODE(cor_set_linger(conn, 0), 0);
+        T_CODE(cor_close(conn), 0);
+    }
+    for (int i = 0; i < AHEAD; i++) {
+        cor_conn *conn;
+        T_CODE(cor_accept(listener, &conn), 0);
+        T_STR(cor_remote_addr(conn, far, sizeof(far)), nears[i]);
+        T_CODE(cor_close(conn), 0);
+    }
+    T_CODE(cor_listener_close(listener), 0);
+}
+
 /* They are no different from those in the kernel's queue: reset. And no descriptor is left: the frame counts them. */
 TASK_TEST(closing_before_their_accept)
 {
@@ -336,6 +366,7 @@ int main(void)
         cmocka_unit_test(readable_with_bytes_held),
         cmocka_unit_test(ending_with_everything_armed),
         cmocka_unit_test(connections_before_their_accept),
+        cmocka_unit_test(reset_before_their_accept),
         cmocka_unit_test(closing_before_their_accept),
         cmocka_unit_test(first_read_waits),
     };

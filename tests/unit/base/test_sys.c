@@ -86,8 +86,17 @@ static void accept_and_connect(void **state)
     assert_int_equal(cori_sys_setlinger(server, 0), 0);
     assert_int_equal(cori_sys_setlinger(server, -1), 0);
     assert_int_equal(cori_sys_shutdown(server, SHUT_WR), 0);
+    struct sockaddr_in own, from;
+    len = sizeof(own);
+    assert_int_equal(cori_sys_getsockname(client, (struct sockaddr *)&own, &len), 0);
+    assert_int_equal(cori_sys_setlinger(client, 0), 0);
+    cori_sys_close(client); /* a reset: the peer is known by its address still, to this call only */
+    len = sizeof(name);
+    assert_int_equal(cori_sys_getpeername(server, (struct sockaddr *)&name, &len), -ENOTCONN);
+    assert_int_equal(cori_sys_accepted_from(server, (struct sockaddr *)&from, sizeof(from)), 0);
+    assert_int_equal(from.sin_port, own.sin_port);
+    assert_int_equal(from.sin_addr.s_addr, own.sin_addr.s_addr);
     cori_sys_close(server);
-    cori_sys_close(client);
     cori_sys_close(listener);
 }
 
