@@ -40,7 +40,7 @@
 enum { TSAN_SLEEP_NS = 5000000, SHORT_OF_MEMORY_MS = 1 };
 
 /* What another thread wants done; bits. */
-enum mail { MAIL_ARM_READ = 1, MAIL_ARM_WRITE = 2, MAIL_REMOVE = 4 };
+enum mail { MAIL_ARM_READ = 1, MAIL_ARM_WRITE = 2, MAIL_REMOVE = 4, MAIL_WATCH = 8 };
 
 typedef cori_uring_fd uring_fd;
 
@@ -75,6 +75,24 @@ static int arm_own(cori_uring *poller, uring_fd *state, int direction)
     return 0;
 }
 
+/* Arms, on the owner's thread, the watch beside a receive, or does what it has told. 0 or -EBUSY. */
+static int watch_own(cori_uring *poller, uring_fd *state)
+{
+    if (!state->armed_read || state->watch < CORI_URING_WATCH_DUE) {
+        return 0;
+    }
+    if (state->watch == CORI_URING_WATCH_FIRED) {
+        return cori_uring_enough(poller, state, CORI_URING_RECV) ? 0 : -EBUSY;
+    }
+    struct io_uring_sqe *sqe = cori_uring_sqe(poller);
+    if (sqe == NULL) {
+        return -EBUSY;
+    }
+    cori_uring_prepare_watch(sqe, state);
+    cori_store_release(&state->watch, CORI_URING_WATCH_ARMED);
+    return 0;
+}
+
 static void uring_kick(cori_poller *base)
 {
     uint64_t one = 1;
@@ -95,6 +113,19 @@ static void post(cori_uring *poller, uring_fd *state, unsigned what)
     uring_kick(&poller->base);
 }
 
+/* For a reader that meets a receive under way already. */
+static int arm_watch(cori_uring *poller, uring_fd *state)
+{
+    if (cori_likely(cori_load_acquire(&state->watch) < CORI_URING_WATCH_DUE)) {
+        return 0;
+    }
+    if (cori_uring_own == poller) {
+        return watch_own(poller, state);
+    }
+    post(poller, state, MAIL_WATCH);
+    return 0;
+}
+
 static int uring_arm(cori_poller *base, cori_pollfd *pollfd, int direction)
 {
     cori_uring *poller = (cori_uring *)base;
@@ -102,7 +133,7 @@ static int uring_arm(cori_poller *base, cori_pollfd *pollfd, int direction)
     bool receives = direction == CORI_READ && pollfd->kind == CORI_FD_STREAM;
     if (receives) {
         if (cori_likely(cori_load_acquire(&state->receiving))) {
-            return 0;
+            return arm_watch(poller, state);
         }
         cori_store_release(&state->receiving, true);
     }
@@ -145,7 +176,8 @@ static void state_free(cori_uring *poller, uring_fd *state)
 static void remove_now(cori_uring *poller, uring_fd *state)
 {
     cori_pollfd *pollfd = state->pollfd;
-    if (cori_uring_own == poller && (state->armed_read || state->armed_write)) {
+    bool watched = state->watch == CORI_URING_WATCH_ARMED;
+    if (cori_uring_own == poller && (state->armed_read || state->armed_write || watched)) {
         cori_uring_cancel(poller, pollfd->fd);
     }
     if (cori_uring_drop_queue(poller, state)) {
@@ -223,6 +255,9 @@ static cori_event *answer(cori_uring *poller, uring_fd *state, cori_event *event
         if ((what & bit) != 0 && arm_own(poller, state, direction) < 0) {
             later |= bit;
         }
+    }
+    if ((what & MAIL_WATCH) != 0 && watch_own(poller, state) < 0) {
+        later |= MAIL_WATCH;
     }
     if (later != 0) {
         post(poller, state, later);
@@ -304,6 +339,8 @@ static cori_event *complete(cori_uring *poller, const struct io_uring_cqe *cqe, 
         cori_uring_received(poller, state, cqe);
     } else if (op == CORI_URING_ACCEPT) {
         cori_uring_accepted(poller, state, cqe);
+    } else if (op == CORI_URING_WATCH) {
+        cori_store_release(&state->watch, cqe->res < 0 ? CORI_URING_WATCH_DUE : CORI_URING_WATCH_FIRED);
     } else {
         direction = polled(state, op == CORI_URING_POLL_OUT, cqe);
     }

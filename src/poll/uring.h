@@ -33,6 +33,14 @@ typedef struct cori_uring {
     unsigned spare_count;
 } cori_uring;
 
+/* What is known of a connection's hanging up: see uring_recv.c. */
+enum cori_uring_watch {
+    CORI_URING_WATCH_NONE,  /* nothing received: the receive itself will meet a reset */
+    CORI_URING_WATCH_ARMED, /* a poll for it is in the ring */
+    CORI_URING_WATCH_DUE,   /* bytes came: arm that poll before the next wait */
+    CORI_URING_WATCH_FIRED, /* it has hung up: the receive must end, so that reads ask the kernel */
+};
+
 /* State of one registered descriptor. */
 typedef struct cori_uring_fd {
     uint32_t spin;       /* guards the queue and its end; all else belongs to the owner */
@@ -44,6 +52,7 @@ typedef struct cori_uring_fd {
     uint32_t offset;                    /* bytes of the head buffer already read */
     bool armed_read, armed_write;       /* a request is in the ring */
     bool stopping;                      /* what receives or accepts is being cancelled: enough is queued */
+    uint8_t watch;                      /* enum cori_uring_watch; atomic, set by the owner */
     uint8_t mail;                       /* bits; atomic; not 0: in the mail list */
     cori_pollfd *pollfd;                /* NULL: removed, and freed when the mail is read */
     struct cori_uring_fd *next;         /* in the mail, or among the spare ones */
@@ -61,6 +70,7 @@ enum cori_uring_op {
     CORI_URING_POLL_IN = 2,
     CORI_URING_POLL_OUT = 3,
     CORI_URING_ACCEPT = 5,
+    CORI_URING_WATCH = 6,
     CORI_URING_OP_MASK = 7
 };
 enum { CORI_URING_POINTER_BITS = 48 };
@@ -96,8 +106,11 @@ void cori_uring_arm_kick(cori_uring *poller);
 /* Cancels what is armed, on one descriptor (fd >= 0) or at all, and lets the kernel drop the files. Owner only. */
 void cori_uring_cancel(cori_uring *poller, int fd);
 
-/* Ends the request of a descriptor whose queue holds enough; armed again when somebody waits. Owner only. */
-void cori_uring_enough(cori_uring *poller, cori_uring_fd *state, enum cori_uring_op op);
+/*
+ * Ends the request of a descriptor whose queue holds enough, or that waits in vain; armed again when somebody waits.
+ * False: the ring takes no entry now. Owner only.
+ */
+bool cori_uring_enough(cori_uring *poller, cori_uring_fd *state, enum cori_uring_op op);
 
 /* The bytes of a buffer. */
 static inline char *cori_uring_buffer(const cori_uring *poller, uint16_t id)
@@ -130,6 +143,7 @@ void cori_uring_take_returned(cori_uring *poller);
 
 /* uring_recv.c: receiving ahead. */
 void cori_uring_prepare_recv(struct io_uring_sqe *sqe, const cori_uring_fd *state);
+void cori_uring_prepare_watch(struct io_uring_sqe *sqe, const cori_uring_fd *state);
 void cori_uring_received(cori_uring *poller, cori_uring_fd *state, const struct io_uring_cqe *cqe);
 /* Gives back the buffer of a completion that nobody is left to look at. */
 void cori_uring_drop_received(cori_uring *poller, const struct io_uring_cqe *cqe);

@@ -124,7 +124,7 @@ void cori_uring_accepted(cori_uring *poller, cori_uring_fd *state, const struct 
     if (!more) {
         state->stopping = false;
     } else if (of->count >= CORI_URING_ACCEPTED_MAX) {
-        cori_uring_enough(poller, state, CORI_URING_ACCEPT);
+        (void)cori_uring_enough(poller, state, CORI_URING_ACCEPT); /* or at the next completion */
     }
 }
 

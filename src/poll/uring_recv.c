@@ -6,6 +6,13 @@
  * `receiving` is set by the reader that arms (there is one at a time: calls hold the read lock) and cleared, under the
  * lock, by the completion that ends the receive, whose event comes after. While it is set, only the queue is read;
  * while it is not, nobody but that reader touches the queue, so when it is empty a plain recv(2) gets what comes next.
+ *
+ * A multishot receive that has got bytes waits for the next wake-up, unless the socket holds more bytes or an end of
+ * stream. It does not look for a reset (nor for our own shutdown of reads). So when bytes and a reset are there before
+ * it is armed, or with most kernels before it is run, it gives the bytes and then waits for ever. Therefore the first
+ * wait after bytes came arms a watch too: a poll for hanging up, which looks at the state at that moment, and stays.
+ * When it has fired, the next wait ends the receive, if that has not ended by itself, and reads ask the kernel. The end
+ * of the receive comes after all that it received, so the order of bytes is kept.
  */
 #include "poll/uring.h"
 
@@ -15,6 +22,7 @@
 #include "base/sys.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 
 void cori_uring_prepare_recv(struct io_uring_sqe *sqe, const cori_uring_fd *state)
@@ -24,6 +32,12 @@ void cori_uring_prepare_recv(struct io_uring_sqe *sqe, const cori_uring_fd *stat
     sqe->buf_group = 0;
     sqe->ioprio |= IORING_RECVSEND_POLL_FIRST; /* there is nothing yet: see cori_pollfd_open */
     io_uring_sqe_set_data64(sqe, cori_uring_tag(state->pollfd, CORI_URING_RECV));
+}
+
+void cori_uring_prepare_watch(struct io_uring_sqe *sqe, const cori_uring_fd *state)
+{
+    io_uring_prep_poll_add(sqe, state->pollfd->fd, POLLERR | POLLHUP); /* the kernel adds POLLRDHUP */
+    io_uring_sqe_set_data64(sqe, cori_uring_tag(state->pollfd, CORI_URING_WATCH));
 }
 
 /* Guard: state->spin. */
@@ -70,6 +84,9 @@ void cori_uring_received(cori_uring *poller, cori_uring_fd *state, const struct 
     cori_spin_lock(&state->spin);
     if (cori_likely(has_bytes)) {
         enqueue(poller, state, buffer_of(cqe), (uint32_t)cqe->res);
+        if (cori_unlikely(state->watch == CORI_URING_WATCH_NONE)) {
+            cori_store_release(&state->watch, CORI_URING_WATCH_DUE);
+        }
     }
     state->error = failed ? cqe->res : state->error;
     state->ended = state->ended || cqe->res == 0;
@@ -82,7 +99,7 @@ void cori_uring_received(cori_uring *poller, cori_uring_fd *state, const struct 
     if (cori_unlikely(!more)) {
         state->stopping = false;
     } else if (cori_unlikely(enough)) {
-        cori_uring_enough(poller, state, CORI_URING_RECV);
+        (void)cori_uring_enough(poller, state, CORI_URING_RECV); /* or at the next completion */
     }
 }
 

@@ -85,14 +85,15 @@ void cori_uring_cancel(cori_uring *poller, int fd)
     (void)io_uring_submit_and_get_events(&poller->ring);
 }
 
-void cori_uring_enough(cori_uring *poller, cori_uring_fd *state, enum cori_uring_op op)
+bool cori_uring_enough(cori_uring *poller, cori_uring_fd *state, enum cori_uring_op op)
 {
     struct io_uring_sqe *sqe = state->stopping ? NULL : cori_uring_sqe(poller);
-    if (sqe != NULL) { /* else at the next completion */
+    if (sqe != NULL) {
         io_uring_prep_cancel64(sqe, cori_uring_tag(state->pollfd, op), 0);
         io_uring_sqe_set_data64(sqe, CORI_URING_NONE);
         state->stopping = true;
     }
+    return state->stopping;
 }
 
 void cori_uring_start(cori_poller *base)
