@@ -73,8 +73,8 @@
 #define CORI_BLOCKING_DEFAULT 16
 #define CORI_BLOCKING_MAX 1024
 /* Open connections and listeners of a process; the kernel's descriptor limit is reached first. */
-#define CORI_HANDLES_PER_CHUNK 256
-#define CORI_HANDLE_CHUNKS_MAX 16384
+#define CORI_SLOTS_PER_CHUNK 256
+#define CORI_SLOT_CHUNKS_MAX 16384
 /* Largest channel element, bytes (Go's limit) and most cases of one select. */
 #define CORI_CHAN_ELEM_MAX 65536
 #define CORI_SELECT_MAX 64

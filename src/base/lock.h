@@ -3,7 +3,7 @@
  * The spin lock: a 32-bit word, 0 free. For critical sections of a few instructions that never park and never call the
  * kernel; a holder that loses its CPU delays the others, so after a while they yield theirs.
  *
- * Ranks (take only in ascending order): group, channel (several: by address), wait queue, handle, fresh queue.
+ * Ranks (take only in ascending order): group, channel (several: by address), wait queue, slot, fresh queue.
  */
 #ifndef CORI_BASE_LOCK_H
 #define CORI_BASE_LOCK_H

@@ -5,7 +5,7 @@
  * last in first out: the one used last is still in the cache.
  */
 #include "base/limits.h"
-#include "net/handle.h"
+#include "net/slot.h"
 
 #include <coracle/io.h>
 #include <errno.h>

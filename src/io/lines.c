@@ -10,7 +10,7 @@
  * read deadline is, and taken away again only if it is still there: a deadline that another task sets meanwhile stays.
  */
 #include "base/limits.h"
-#include "net/handle.h"
+#include "net/slot.h"
 
 #include <coracle/error.h>
 #include <coracle/lines.h>

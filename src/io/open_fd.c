@@ -7,7 +7,7 @@
  * that the descriptor has a description, and flags, of its own; where that cannot be, it is written byte by byte.
  */
 #include "base/sys.h"
-#include "net/kinds.h"
+#include "net/fd.h"
 
 #include <coracle/io.h>
 #include <errno.h>
@@ -37,34 +37,22 @@ static void file_text(cori_slot *slot, char *text, size_t size)
     (void)snprintf(text, size, "fd %d", slot->pollfd.fd);
 }
 
-static const cori_conn_ops file_ops = {
-    .wait_readable = cori_fd_wait_readable,
-    .read_now = cori_fd_read_now,
-    .write = cori_fd_write,
-    .shutdown = cori_fd_shutdown,
-    .deadline_moved = cori_fd_deadline_moved,
-    .evict = cori_fd_evict,
-    .destroy = cori_fd_close,
-    .local_text = file_text,
-    .remote_text = file_text,
+static const cori_fd_ops file = {
     .try_read = file_try_read,
     .try_write = file_try_write,
+    .local = file_text,
+    .remote = file_text,
 };
+static const cori_conn_ops file_ops = CORI_CONN_ON_FD(&file);
 
 /* A socket of whatever kind: its calls can be told not to wait, and not to raise SIGPIPE. */
-static const cori_conn_ops socket_ops = {
-    .wait_readable = cori_fd_wait_readable,
-    .read_now = cori_fd_read_now,
-    .write = cori_fd_write,
-    .shutdown = cori_fd_shutdown,
-    .deadline_moved = cori_fd_deadline_moved,
-    .evict = cori_fd_evict,
-    .destroy = cori_fd_close,
-    .local_text = file_text,
-    .remote_text = file_text,
-    .try_read = cori_socket_receive,
-    .try_write = cori_socket_send,
+static const cori_fd_ops any_socket = {
+    .try_read = cori_fd_receive,
+    .try_write = cori_fd_send,
+    .local = file_text,
+    .remote = file_text,
 };
+static const cori_conn_ops socket_ops = CORI_CONN_ON_FD(&any_socket);
 
 /* A terminal whose description is shared with others may be "writable" with room for a single byte. */
 static ssize_t terminal_try_write(cori_slot *slot, const void *buf, size_t size)
@@ -72,19 +60,13 @@ static ssize_t terminal_try_write(cori_slot *slot, const void *buf, size_t size)
     return file_try_write(slot, buf, size < 1 ? size : 1);
 }
 
-static const cori_conn_ops terminal_ops = {
-    .wait_readable = cori_fd_wait_readable,
-    .read_now = cori_fd_read_now,
-    .write = cori_fd_write,
-    .shutdown = cori_fd_shutdown,
-    .deadline_moved = cori_fd_deadline_moved,
-    .evict = cori_fd_evict,
-    .destroy = cori_fd_close,
-    .local_text = file_text,
-    .remote_text = file_text,
+static const cori_fd_ops terminal = {
     .try_read = file_try_read,
     .try_write = terminal_try_write,
+    .local = file_text,
+    .remote = file_text,
 };
+static const cori_conn_ops terminal_ops = CORI_CONN_ON_FD(&terminal);
 
 static const cori_conn_ops *ops_for(int fd, mode_t mode)
 {

@@ -10,7 +10,7 @@
  */
 #include "base/atomic.h"
 #include "base/lock.h"
-#include "net/handle.h"
+#include "net/slot.h"
 
 #include <coracle/io.h>
 #include <errno.h>
@@ -25,15 +25,15 @@ typedef struct flow {
     cori_task *reader, *writer; /* parked, or NULL */
 } flow;
 
-typedef struct pair {
+typedef struct pipe_pair {
     uint32_t spin;
     bool closed[2];
     flow flows[2];
     struct pair_end {
-        struct pair *pair;
+        struct pipe_pair *pair;
         int index;
     } ends[2];
-} pair;
+} pipe_pair;
 
 static void wake(cori_task *task)
 {
@@ -52,13 +52,13 @@ static int check(cori_slot *slot, int direction)
 }
 
 /* Parks with the lock released; `place` names the task meanwhile. */
-static void wait_in(cori_slot *slot, pair *of, cori_task **place, int direction, const char *what)
+static void wait_in(cori_slot *slot, pipe_pair *pair, cori_task **place, int direction, const char *what)
 {
     cori_task *self = cori_self();
     *place = self;
-    cori_spin_unlock(&of->spin);
+    cori_spin_unlock(&pair->spin);
     cori_park(self, cori_load(&slot->deadline[direction]), what);
-    cori_spin_lock(&of->spin);
+    cori_spin_lock(&pair->spin);
     *place = NULL;
 }
 
@@ -76,18 +76,18 @@ static size_t take(flow *from, void *buf, size_t size)
 }
 
 /* Waits until the other end writes or closes: 0, or why the wait ended. Guard: the lock. */
-static int await_bytes(cori_slot *slot, pair *of, int other)
+static int await_bytes(cori_slot *slot, pipe_pair *pair, int other)
 {
     for (;;) {
-        flow *from = &of->flows[other];
-        if (of->closed[other] && !cori_slot_closed(slot)) {
+        flow *from = &pair->flows[other];
+        if (pair->closed[other] && !cori_slot_closed(slot)) {
             return 0;
         }
         int rc = check(slot, CORI_READ);
         if (rc != 0 || from->lent != NULL) {
             return rc;
         }
-        wait_in(slot, of, &from->reader, CORI_READ, "pipe read");
+        wait_in(slot, pair, &from->reader, CORI_READ, "pipe read");
     }
 }
 
@@ -103,14 +103,14 @@ static int pipe_wait_readable(cori_slot *slot)
 static ssize_t pipe_read_now(cori_slot *slot, void *buf, size_t size)
 {
     struct pair_end *end = slot->is.impl;
-    pair *of = end->pair;
-    cori_spin_lock(&of->spin);
-    flow *from = &of->flows[!end->index];
-    ssize_t count = of->closed[!end->index] ? 0 : -EAGAIN;
+    pipe_pair *pair = end->pair;
+    cori_spin_lock(&pair->spin);
+    flow *from = &pair->flows[!end->index];
+    ssize_t count = pair->closed[!end->index] ? 0 : -EAGAIN;
     if (from->lent != NULL) {
         count = (ssize_t)take(from, buf, size);
     }
-    cori_spin_unlock(&of->spin);
+    cori_spin_unlock(&pair->spin);
     cori_charge(cori_self());
     return count;
 }
@@ -118,23 +118,23 @@ static ssize_t pipe_read_now(cori_slot *slot, void *buf, size_t size)
 static int pipe_write(cori_slot *slot, const void *buf, size_t size, size_t *written)
 {
     struct pair_end *end = slot->is.impl;
-    pair *of = end->pair;
-    flow *to = &of->flows[end->index];
-    cori_spin_lock(&of->spin);
-    int rc = of->closed[!end->index] ? COR_EPIPE_CLOSED : check(slot, CORI_WRITE);
+    pipe_pair *pair = end->pair;
+    flow *to = &pair->flows[end->index];
+    cori_spin_lock(&pair->spin);
+    int rc = pair->closed[!end->index] ? COR_EPIPE_CLOSED : check(slot, CORI_WRITE);
     if (rc == 0 && size > 0) {
         to->lent = buf;
         to->left = size;
         wake(to->reader);
         while (rc == 0 && to->lent != NULL) {
-            wait_in(slot, of, &to->writer, CORI_WRITE, "pipe write");
-            rc = to->lent == NULL ? 0 : of->closed[!end->index] ? COR_EPIPE_CLOSED : check(slot, CORI_WRITE);
+            wait_in(slot, pair, &to->writer, CORI_WRITE, "pipe write");
+            rc = to->lent == NULL ? 0 : pair->closed[!end->index] ? COR_EPIPE_CLOSED : check(slot, CORI_WRITE);
         }
         *written = size - to->left;
         to->lent = NULL;
         to->left = 0;
     }
-    cori_spin_unlock(&of->spin);
+    cori_spin_unlock(&pair->spin);
     return rc;
 }
 
@@ -145,11 +145,11 @@ static int pipe_shutdown(cori_slot *slot, int how)
     return -EOPNOTSUPP; /* Go's pipe has no half-close either */
 }
 
-static void wake_all(pair *of)
+static void wake_all(pipe_pair *pair)
 {
     for (int i = 0; i < 2; i++) {
-        wake(of->flows[i].reader);
-        wake(of->flows[i].writer);
+        wake(pair->flows[i].reader);
+        wake(pair->flows[i].writer);
     }
 }
 
@@ -170,14 +170,14 @@ static void pipe_deadline_moved(cori_slot *slot, int direction)
 static void pipe_destroy(cori_slot *slot)
 {
     struct pair_end *end = slot->is.impl;
-    pair *of = end->pair;
-    cori_spin_lock(&of->spin);
-    of->closed[end->index] = true;
-    bool last = of->closed[!end->index];
-    wake_all(of);
-    cori_spin_unlock(&of->spin);
+    pipe_pair *pair = end->pair;
+    cori_spin_lock(&pair->spin);
+    pair->closed[end->index] = true;
+    bool last = pair->closed[!end->index];
+    wake_all(pair);
+    cori_spin_unlock(&pair->spin);
     if (last) {
-        free(of);
+        free(pair);
     }
 }
 
@@ -204,26 +204,26 @@ int cor_pipe(cor_conn **a, cor_conn **b)
     if (cori_self() == NULL) {
         return COR_ENOT_TASK;
     }
-    pair *of = calloc(1, sizeof(*of));
-    if (of == NULL) {
+    pipe_pair *pair = calloc(1, sizeof(*pair));
+    if (pair == NULL) {
         return -ENOMEM;
     }
     cori_slot *slots[2] = {NULL, NULL};
     for (int i = 0; i < 2; i++) {
-        of->ends[i].pair = of;
-        of->ends[i].index = i;
+        pair->ends[i].pair = pair;
+        pair->ends[i].index = i;
         slots[i] = cori_slot_new(CORI_KIND_CONN, &pipe_ops);
         if (slots[i] == NULL) {
-            of->closed[1] = true; /* discarding the first then frees the pair */
+            pair->closed[1] = true; /* discarding the first then frees the pair */
             if (i == 1) {
                 cori_slot_discard(slots[0]);
             } else {
-                free(of);
+                free(pair);
             }
             return -ENOMEM;
         }
         slots[i]->network = CORI_NETWORK_PIPE;
-        slots[i]->is.impl = &of->ends[i];
+        slots[i]->is.impl = &pair->ends[i];
     }
     *a = cori_slot_publish(slots[0]);
     *b = cori_slot_publish(slots[1]);

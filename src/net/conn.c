@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The public calls on connections: enter the slot, let its kind do the work, leave. */
+#include "net/conn.h"
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/sys.h"
-#include "net/kinds.h"
 
 #include <coracle/time.h>
 #include <netinet/tcp.h>
@@ -32,7 +32,7 @@ int cor_wait_readable(cor_conn *conn)
     }
     do { /* descriptors: the sign may be an old one */
         rc = slot->ops->wait_readable(slot);
-    } while (rc == 0 && slot->ops->try_read != NULL && !cori_fd_confirm_readable(slot));
+    } while (rc == 0 && slot->ops->fd != NULL && !cori_fd_confirm_readable(slot));
     cori_slot_leave(slot, CORI_LOCK_READ);
     return rc;
 }

@@ -1,26 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* TCP connections: what is theirs beside fd.c. Also the parts of a socket that unix connections share. */
-#include "base/atomic.h"
+/* TCP connections: what is theirs beside fd.c. Also opening a connection of either kind around a socket. */
 #include "base/limits.h"
 #include "base/sys.h"
-#include "net/kinds.h"
+#include "net/conn.h"
 
 #include <netinet/tcp.h>
 #include <string.h>
-
-ssize_t cori_socket_receive(cori_slot *slot, void *buf, size_t size)
-{
-    if (cori_likely(cori_poll_ops_used()->plain_receive)) {
-        return cori_sys_recv(slot->pollfd.fd, buf, size);
-    }
-    cori_poller *poller = cori_load_acquire(&slot->pollfd.poller);
-    return cori_poll_ops_used()->receive(poller, &slot->pollfd, buf, size);
-}
-
-ssize_t cori_socket_send(cori_slot *slot, const void *buf, size_t size)
-{
-    return cori_sys_send(slot->pollfd.fd, buf, size);
-}
 
 void cori_tcp_local_text(cori_slot *slot, char *text, size_t size)
 {
@@ -47,20 +32,14 @@ void cori_tcp_defaults(int fd)
     (void)cori_sys_setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, CORI_KEEPALIVE_S);
 }
 
-const cori_conn_ops cori_tcp_ops = {
-    .wait_readable = cori_fd_wait_readable,
-    .read_now = cori_fd_read_now,
-    .write = cori_fd_write,
-    .shutdown = cori_fd_shutdown,
-    .deadline_moved = cori_fd_deadline_moved,
-    .evict = cori_fd_evict,
-    .destroy = cori_fd_close,
-    .local_text = cori_tcp_local_text,
-    .remote_text = tcp_remote_text,
-    .try_read = cori_socket_receive,
-    .try_write = cori_socket_send,
+static const cori_fd_ops tcp = {
+    .try_read = cori_fd_receive,
+    .try_write = cori_fd_send,
+    .local = cori_tcp_local_text,
+    .remote = tcp_remote_text,
     .short_read_drains = true,
 };
+const cori_conn_ops cori_tcp_ops = CORI_CONN_ON_FD(&tcp);
 
 cori_slot *cori_conn_slot(const cori_network *network, int fd, const cori_sockaddr *peer, socklen_t peer_len)
 {

@@ -4,7 +4,7 @@
  * rights.
  */
 #include "base/sys.h"
-#include "net/kinds.h"
+#include "net/conn.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,22 +24,16 @@ static void unix_remote_text(cori_slot *slot, char *text, size_t size)
     (void)snprintf(text, size, "%s", slot->is.path != NULL ? slot->is.path : "@");
 }
 
-static void unix_destroy(cori_slot *slot)
+static void unix_forget(cori_slot *slot)
 {
-    cori_fd_close(slot);
     free(slot->is.path);
 }
 
-const cori_conn_ops cori_unix_ops = {
-    .wait_readable = cori_fd_wait_readable,
-    .read_now = cori_fd_read_now,
-    .write = cori_fd_write,
-    .shutdown = cori_fd_shutdown,
-    .deadline_moved = cori_fd_deadline_moved,
-    .evict = cori_fd_evict,
-    .destroy = unix_destroy,
-    .local_text = cori_unix_local_text,
-    .remote_text = unix_remote_text,
-    .try_read = cori_socket_receive,
-    .try_write = cori_socket_send,
+static const cori_fd_ops local = {
+    .try_read = cori_fd_receive,
+    .try_write = cori_fd_send,
+    .local = cori_unix_local_text,
+    .remote = unix_remote_text,
+    .forget = unix_forget,
 };
+const cori_conn_ops cori_unix_ops = CORI_CONN_ON_FD(&local);

@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/sys.h"
-#include "net/kinds.h"
+#include "net/conn.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -53,15 +53,15 @@ static int await_connected(cori_slot *slot)
     }
 }
 
-static int connect_slot(attempt *try, cori_slot *slot)
+static int connect_slot(attempt *dialing, cori_slot *slot)
 {
     int rc = cori_fd_check(slot, CORI_WRITE);
     if (rc != 0) {
         return rc;
     }
-    rc = cori_sys_connect(slot->pollfd.fd, &try->target.any, try->target_len);
-    if (rc == -EAGAIN && try->network->unix_stream) { /* a full backlog: not something to wait for */
-        try->call = "connect";
+    rc = cori_sys_connect(slot->pollfd.fd, &dialing->target.any, dialing->target_len);
+    if (rc == -EAGAIN && dialing->network->unix_stream) { /* a full backlog: not something to wait for */
+        dialing->call = "connect";
         return rc;
     }
     if (rc == 0 || rc == -EINPROGRESS || rc == -EALREADY || rc == -EINTR || rc == -EISCONN) {
@@ -69,30 +69,30 @@ static int connect_slot(attempt *try, cori_slot *slot)
         rc = rc == 0 ? cori_fd_check(slot, CORI_WRITE) : rc; /* cancelled at that very moment: not a success */
     }
     if (rc < 0 && rc > COR_ECLOSED) {
-        try->call = "connect";
+        dialing->call = "connect";
     }
     return rc;
 }
 
 /* One connect to one target: the connected slot, unpublished, in *out. */
-static int dial_once(attempt *try, cori_slot **out)
+static int dial_once(attempt *dialing, cori_slot **out)
 {
-    bool local = try->network->unix_stream;
-    int fd = cori_sys_socket(try->target.any.sa_family, SOCK_STREAM, 0);
+    bool local = dialing->network->unix_stream;
+    int fd = cori_sys_socket(dialing->target.any.sa_family, SOCK_STREAM, 0);
     if (fd < 0) {
-        try->call = "socket";
+        dialing->call = "socket";
         return fd;
     }
     if (!local) {
         cori_tcp_defaults(fd);
     }
-    cori_slot *slot = cori_conn_slot(try->network, fd, &try->target, try->target_len);
+    cori_slot *slot = cori_conn_slot(dialing->network, fd, &dialing->target, dialing->target_len);
     if (slot == NULL) {
         return -ENOMEM;
     }
-    slot->deadline[CORI_WRITE] = try->deadline;
+    slot->deadline[CORI_WRITE] = dialing->deadline;
     (void)cori_fetch_and_relaxed(&slot->state, ~UINT64_C(1)); /* open to ourselves: waits check it */
-    int rc = connect_slot(try, slot);
+    int rc = connect_slot(dialing, slot);
     (void)cori_fetch_or_relaxed(&slot->state, 1);
     if (rc < 0) {
         cori_slot_discard(slot);
@@ -112,10 +112,10 @@ static bool is_self_connect(cori_slot *slot)
     return strcmp(local, remote) == 0;
 }
 
-static int dial_target(attempt *try, cori_slot **out)
+static int dial_target(attempt *dialing, cori_slot **out)
 {
-    int rc = dial_once(try, out);
-    for (int i = 0; i < SELF_CONNECT_RETRIES && !try->network->unix_stream; i++) {
+    int rc = dial_once(dialing, out);
+    for (int i = 0; i < SELF_CONNECT_RETRIES && !dialing->network->unix_stream; i++) {
         bool self_connect = rc == 0 && is_self_connect(*out);
         if (!self_connect && rc != -EADDRNOTAVAIL) {
             break;
@@ -123,7 +123,7 @@ static int dial_target(attempt *try, cori_slot **out)
         if (self_connect) {
             cori_slot_discard(*out);
         }
-        rc = dial_once(try, out);
+        rc = dial_once(dialing, out);
     }
     return rc;
 }
@@ -142,24 +142,24 @@ static int64_t slice_end(int64_t deadline, int left)
     return now + (rest_ns / left > least_ns ? rest_ns / left : least_ns);
 }
 
-static int dial_tcp(attempt *try, const char *address, cori_slot **out, cor_error *error)
+static int dial_tcp(attempt *dialing, const char *address, cori_slot **out, cor_error *error)
 {
-    int64_t deadline = try->deadline;
+    int64_t deadline = dialing->deadline;
     cori_candidates candidates;
-    int first_rc = cori_resolve(try->network, address, &candidates, error);
+    int first_rc = cori_resolve(dialing->network, address, &candidates, error);
     if (first_rc < 0) {
         return first_rc;
     }
     if (candidates.any) {
-        candidates.list[0] = (cori_addr){.family = try->network->v4 ? AF_INET : AF_INET6, .port = candidates.port};
+        candidates.list[0] = (cori_addr){.family = dialing->network->v4 ? AF_INET : AF_INET6, .port = candidates.port};
         candidates.count = 1;
     }
     for (int i = 0; i < candidates.count; i++) {
         const cori_addr *addr = &candidates.list[i];
-        try->call = NULL;
-        try->deadline = slice_end(deadline, candidates.count - i);
-        try->target_len = cori_addr_to_sockaddr(addr, addr->family, &try->target);
-        int rc = dial_target(try, out);
+        dialing->call = NULL;
+        dialing->deadline = slice_end(deadline, candidates.count - i);
+        dialing->target_len = cori_addr_to_sockaddr(addr, addr->family, &dialing->target);
+        int rc = dial_target(dialing, out);
         if (rc == 0) {
             return 0;
         }
@@ -169,7 +169,7 @@ static int dial_tcp(attempt *try, const char *address, cori_slot **out, cor_erro
             if (candidates.any) {
                 (void)snprintf(error->address, sizeof(error->address), ":%u", addr->port);
             }
-            (void)snprintf(error->where, sizeof(error->where), "%s", try->call != NULL ? try->call : "");
+            (void)snprintf(error->where, sizeof(error->where), "%s", dialing->call != NULL ? dialing->call : "");
         }
         if (cori_interrupted(cori_self(), deadline) != 0) {
             break;
@@ -178,27 +178,28 @@ static int dial_tcp(attempt *try, const char *address, cori_slot **out, cor_erro
     return first_rc;
 }
 
-static int dial_unix(attempt *try, const char *path, cori_slot **out, cor_error *error)
+static int dial_unix(attempt *dialing, const char *path, cori_slot **out, cor_error *error)
 {
     (void)snprintf(error->address, sizeof(error->address), "%s", path);
-    int rc = cori_unix_sockaddr(path, &try->target, &try->target_len);
-    try->call = rc < 0 ? "connect" : NULL;
-    rc = rc < 0 ? rc : dial_target(try, out);
+    int rc = cori_unix_sockaddr(path, &dialing->target, &dialing->target_len);
+    dialing->call = rc < 0 ? "connect" : NULL;
+    rc = rc < 0 ? rc : dial_target(dialing, out);
     if (rc < 0) {
-        (void)snprintf(error->where, sizeof(error->where), "%s", try->call != NULL ? try->call : "");
+        (void)snprintf(error->where, sizeof(error->where), "%s", dialing->call != NULL ? dialing->call : "");
     }
     return rc;
 }
 
-static int dial(attempt *try, const char *address, cori_slot **out, cor_error *error)
+static int dial(attempt *dialing, const char *address, cori_slot **out, cor_error *error)
 {
     if (address[0] == '\0') {
         return COR_EMISSING_ADDRESS;
     }
-    if (try->deadline != 0 && try->deadline <= cori_clock_now()) {
-        try->deadline = 1; /* past: fails at the first check, whatever the coarse clock says */
+    if (dialing->deadline != 0 && dialing->deadline <= cori_clock_now()) {
+        dialing->deadline = 1; /* past: fails at the first check, whatever the coarse clock says */
     }
-    return try->network->unix_stream ? dial_unix(try, address, out, error) : dial_tcp(try, address, out, error);
+    return dialing->network->unix_stream ? dial_unix(dialing, address, out, error)
+                                         : dial_tcp(dialing, address, out, error);
 }
 
 int cor_dial_until(cor_conn **out, const char *network, const char *address, int64_t deadline, cor_error *error)
@@ -209,13 +210,13 @@ int cor_dial_until(cor_conn **out, const char *network, const char *address, int
     if (cori_self() == NULL) {
         return cori_error_fill(error, "dial", network, address, COR_ENOT_TASK);
     }
-    attempt try = {.network = cori_network_find(network), .deadline = deadline};
-    if (try.network == NULL) {
+    attempt dialing = {.network = cori_network_find(network), .deadline = deadline};
+    if (dialing.network == NULL) {
         (void)snprintf(error->where, sizeof(error->where), "%s", network);
         return cori_error_fill(error, "dial", network, "", COR_EUNKNOWN_NETWORK);
     }
     cori_slot *slot = NULL;
-    int rc = dial(&try, address, &slot, error);
+    int rc = dial(&dialing, address, &slot, error);
     if (rc < 0) {
         char shown[COR_ADDR_TEXT];
         memcpy(shown, error->address, sizeof(shown));

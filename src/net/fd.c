@@ -18,7 +18,6 @@
 #include "base/atomic.h"
 #include "base/lock.h"
 #include "base/sys.h"
-#include "net/kinds.h"
 
 #include <coracle/blocking.h>
 #include <errno.h>
@@ -163,23 +162,36 @@ static bool consume_read_signs(cori_slot *slot)
     return cori_load_relaxed(&slot->pollfd.sticky) != 0 && cori_swap(&slot->pollfd.sticky, 0) != 0;
 }
 
+static inline ssize_t receive(cori_slot *slot, void *buf, size_t size)
+{
+    const cori_poll_ops *by = cori_poll_ops_used();
+    return cori_likely(by->plain_receive)
+               ? cori_sys_recv(slot->pollfd.fd, buf, size)
+               : by->receive(cori_load_acquire(&slot->pollfd.poller), &slot->pollfd, buf, size);
+}
+
+ssize_t cori_fd_receive(cori_slot *slot, void *buf, size_t size)
+{
+    return receive(slot, buf, size);
+}
+
+ssize_t cori_fd_send(cori_slot *slot, const void *buf, size_t size)
+{
+    return cori_sys_send(slot->pollfd.fd, buf, size);
+}
+
 /* The usual kinds without a call: see cori_sys_recv. */
 static inline ssize_t try_read(cori_slot *slot, void *buf, size_t size)
 {
-    if (cori_likely(slot->ops->try_read == cori_socket_receive)) {
-        const cori_poll_ops *by = cori_poll_ops_used();
-        return by->plain_receive ? cori_sys_recv(slot->pollfd.fd, buf, size)
-                                 : by->receive(cori_load_acquire(&slot->pollfd.poller), &slot->pollfd, buf, size);
-    }
-    return slot->ops->try_read(slot, buf, size);
+    const cori_fd_ops *kind = slot->ops->fd;
+    return cori_likely(kind->try_read == cori_fd_receive) ? receive(slot, buf, size) : kind->try_read(slot, buf, size);
 }
 
 static inline ssize_t try_write(cori_slot *slot, const void *buf, size_t size)
 {
-    if (cori_likely(slot->ops->try_write == cori_socket_send)) {
-        return cori_sys_send(slot->pollfd.fd, buf, size);
-    }
-    return slot->ops->try_write(slot, buf, size);
+    const cori_fd_ops *kind = slot->ops->fd;
+    return cori_likely(kind->try_write == cori_fd_send) ? cori_sys_send(slot->pollfd.fd, buf, size)
+                                                        : kind->try_write(slot, buf, size);
 }
 
 ssize_t cori_fd_read_now(cori_slot *slot, void *buf, size_t size)
@@ -193,7 +205,7 @@ ssize_t cori_fd_read_now(cori_slot *slot, void *buf, size_t size)
     if (sticky) { /* end of stream, an error or more bytes follow, and no event of their own */
         cori_store(&slot->pollfd.sticky, 1);
     }
-    if (count <= 0 || (size_t)count == size || !slot->ops->short_read_drains) {
+    if (count <= 0 || (size_t)count == size || !slot->ops->fd->short_read_drains) {
         mark_ready(slot, CORI_READ);
     }
     cori_charge(cori_here_task());
@@ -265,9 +277,27 @@ void cori_fd_evict(cori_slot *slot)
     }
 }
 
-static int close_in_pool(void *fd)
+void cori_fd_local(cori_slot *slot, char *text, size_t size)
 {
-    cori_sys_close(*(int *)fd);
+    slot->ops->fd->local(slot, text, size);
+}
+
+void cori_fd_remote(cori_slot *slot, char *text, size_t size)
+{
+    slot->ops->fd->remote(slot, text, size);
+}
+
+static void close_now(cori_slot *slot)
+{
+    if (slot->pollfd.fd >= 0) {
+        cori_sys_close(slot->pollfd.fd);
+        slot->pollfd.fd = -1;
+    }
+}
+
+static int close_in_pool(void *slot)
+{
+    close_now(slot);
     return 0;
 }
 
@@ -275,31 +305,36 @@ static int close_in_pool(void *fd)
  * Ends the registration, waiting for the owner of the poller if it must do it. The waiter publishes itself in the word
  * of reads, whose event may also come for what happened before; `backend` is the condition.
  */
-static void detach(cori_slot *slot)
+static void unregister(cori_slot *slot)
 {
     cori_task *self = cori_self();
     cori_poller *poller = slot->pollfd.poller;
     if (poller == NULL || poller->ops->remove(poller, &slot->pollfd, true)) {
         return;
     }
-    slot->detaching = true;
     for (;;) {
         cori_store(&slot->pollfd.wait[CORI_READ], (uintptr_t)self);
         if (cori_load(&slot->pollfd.backend) == NULL) {
-            break;
+            return;
         }
         cori_park_outside(self, "close");
     }
-    slot->detaching = false;
 }
 
-void cori_fd_close(cori_slot *slot)
+void cori_fd_detach(cori_slot *slot)
 {
-    detach(slot);
-    /* With SO_LINGER set close(2) may stop the thread, also on a non-blocking socket. */
-    if (!slot->lingers || cor_blocking(close_in_pool, &slot->pollfd.fd) < 0) {
-        cori_sys_close(slot->pollfd.fd);
+    unregister(slot);
+    if (slot->lingers) { /* close(2) may stop the thread then, also on a non-blocking socket */
+        (void)cor_blocking(close_in_pool, slot);
     }
+}
+
+void cori_fd_destroy(cori_slot *slot)
+{
+    if (slot->ops->fd != NULL && slot->ops->fd->forget != NULL) {
+        slot->ops->fd->forget(slot);
+    }
+    close_now(slot);
 }
 
 int cori_fd_accept(cori_slot *slot, cori_sockaddr *peer, socklen_t *len)

@@ -7,7 +7,27 @@
 #define CORI_NET_FD_H
 
 #include "base/atomic.h"
-#include "net/handle.h"
+#include "net/slot.h"
+
+/* What kinds on descriptors have of their own; the rest of their cori_conn_ops is CORI_CONN_ON_FD. */
+typedef struct cori_fd_ops {
+    /* One system call each, -EAGAIN when it would wait. */
+    ssize_t (*try_read)(cori_slot *slot, void *buf, size_t size);
+    ssize_t (*try_write)(cori_slot *slot, const void *buf, size_t size);
+    void (*local)(cori_slot *slot, char *text, size_t size); /* address texts */
+    void (*remote)(cori_slot *slot, char *text, size_t size);
+    void (*forget)(cori_slot *slot); /* frees what is kept in slot->is; NULL: nothing */
+    bool short_read_drains;          /* fewer bytes than asked for means: nothing is left */
+} cori_fd_ops;
+
+/* The cori_conn_ops of a kind with these cori_fd_ops. */
+#define CORI_CONN_ON_FD(fd_ops)                                                                                        \
+    {                                                                                                                  \
+        .wait_readable = cori_fd_wait_readable, .read_now = cori_fd_read_now, .write = cori_fd_write,                  \
+        .shutdown = cori_fd_shutdown, .deadline_moved = cori_fd_deadline_moved, .evict = cori_fd_evict,                \
+        .detach = cori_fd_detach, .destroy = cori_fd_destroy, .local_text = cori_fd_local,                             \
+        .remote_text = cori_fd_remote, .fd = (fd_ops),                                                                 \
+    }
 
 /* Makes the slot's descriptor `fd` (owned from now on). */
 void cori_fd_open(cori_slot *slot, int fd, enum cori_fd_kind kind);
@@ -31,7 +51,14 @@ int cori_fd_write(cori_slot *slot, const void *buf, size_t size, size_t *written
 int cori_fd_shutdown(cori_slot *slot, int how);
 void cori_fd_deadline_moved(cori_slot *slot, int direction);
 void cori_fd_evict(cori_slot *slot);
-void cori_fd_close(cori_slot *slot);
+void cori_fd_detach(cori_slot *slot);
+void cori_fd_destroy(cori_slot *slot);
+void cori_fd_local(cori_slot *slot, char *text, size_t size);
+void cori_fd_remote(cori_slot *slot, char *text, size_t size);
+
+/* The usual try_read and try_write: those of sockets. */
+ssize_t cori_fd_receive(cori_slot *slot, void *buf, size_t size);
+ssize_t cori_fd_send(cori_slot *slot, const void *buf, size_t size);
 
 /* Asks the kernel whether a read would not wait, after wait_readable; if not, forgets the sign. */
 bool cori_fd_confirm_readable(cori_slot *slot);

@@ -5,7 +5,8 @@
  * are spread by the scheduler's placement (sched/placement.c), not by who accepted.
  */
 #include "base/limits.h"
-#include "net/kinds.h"
+#include "net/listener.h"
+#include "sched/here.h"
 #include "sched/spawn.h"
 
 #include <coracle/task.h>
@@ -20,7 +21,7 @@ typedef struct service {
     void (*handler)(cor_conn *conn, void *arg);
     void *arg;
     const void *site; /* where handlers are said to be spawned */
-    cori_on_pause on_pause;
+    cori_pause_hook on_pause;
 } service;
 
 /* What a handler's task begins with; the handler is the task's `function`. */
@@ -30,14 +31,14 @@ static void handler_entry(void *conn, void *arg)
     handler(conn, arg);
 }
 
-static int start_handler(const service *of, cor_conn *conn)
+static int start_handler(const service *serving, cor_conn *conn)
 {
     cori_spawn spawn = {.entry = handler_entry,
                         .arg_a = conn,
-                        .arg_b = of->arg,
-                        .function = (void (*)(void *))(uintptr_t)of->handler,
-                        .site = of->site,
-                        .group = of->handlers,
+                        .arg_b = serving->arg,
+                        .function = (void (*)(void *))(uintptr_t)serving->handler,
+                        .site = serving->site,
+                        .group = serving->handlers,
                         .worker = -1};
     return cori_spawn_task(&spawn, NULL);
 }
@@ -49,14 +50,14 @@ static bool is_passing(int code)
 }
 
 /* Accepts until the listener is closed or the task interrupted. */
-static int accept_loop(const service *of, cor_listener *listener)
+static int accept_loop(const service *serving, cor_listener *listener)
 {
     int64_t pause_ns = 0;
     for (;;) {
         cor_conn *conn;
         int rc = cor_accept(listener, &conn);
         if (rc == 0) {
-            rc = start_handler(of, conn);
+            rc = start_handler(serving, conn);
             if (rc == 0) {
                 pause_ns = 0;
                 continue;
@@ -72,8 +73,8 @@ static int accept_loop(const service *of, cor_listener *listener)
         }
         pause_ns = pause_ns == 0 ? CORI_ACCEPT_PAUSE_MIN_NS : pause_ns * 2;
         pause_ns = pause_ns > CORI_ACCEPT_PAUSE_MAX_NS ? CORI_ACCEPT_PAUSE_MAX_NS : pause_ns;
-        if (of->on_pause.told != NULL) {
-            of->on_pause.told(rc, pause_ns, of->on_pause.arg);
+        if (serving->on_pause.told != NULL) {
+            serving->on_pause.told(rc, pause_ns, serving->on_pause.arg);
         }
         (void)cor_sleep(pause_ns);
     }
@@ -81,27 +82,26 @@ static int accept_loop(const service *of, cor_listener *listener)
 
 static void acceptor_entry(void *serving, void *listener)
 {
-    const service *of = serving;
-    (void)accept_loop(of, listener);
+    (void)accept_loop(serving, listener);
 }
 
 /* Starts an acceptor on each worker but this one; as many as descriptors and memory allow. The clones opened. */
-static int start_acceptors(service *of, cor_group *acceptors, cor_listener **clones)
+static int start_acceptors(service *serving, cor_group *acceptors, cor_listener **clones)
 {
     int count = 0;
     for (int worker = 0; worker < cori_worker_count(); worker++) {
-        if (worker == cori_here_id() || cori_listener_clone(of->listener, &clones[count]) < 0) {
+        if (worker == cori_here_id() || cori_listener_clone(serving->listener, &clones[count]) < 0) {
             continue;
         }
         cori_spawn spawn = {.entry = acceptor_entry,
-                            .arg_a = of,
+                            .arg_a = serving,
                             .arg_b = clones[count],
                             .name = "acceptor",
-                            .site = of->site,
+                            .site = serving->site,
                             .group = acceptors,
                             .worker = worker};
         if (cori_spawn_task(&spawn, NULL) < 0) {
-            cori_listener_drop_clone(of->listener, clones[count]);
+            cori_listener_drop_clone(serving->listener, clones[count]);
             continue;
         }
         count++;
@@ -109,18 +109,18 @@ static int start_acceptors(service *of, cor_group *acceptors, cor_listener **clo
     return count;
 }
 
-static int serve(service *of)
+static int serve(service *serving)
 {
     cor_listener *clones[CORI_WORKERS_MAX];
     cor_group acceptors = {0};
     if (cori_self() == NULL) {
         return COR_ENOT_TASK;
     }
-    of->on_pause = cori_listener_on_pause(of->listener);
-    int count = start_acceptors(of, &acceptors, clones);
-    int rc = accept_loop(of, of->listener);
+    serving->on_pause = cori_listener_pause_hook(serving->listener);
+    int count = start_acceptors(serving, &acceptors, clones);
+    int rc = accept_loop(serving, serving->listener);
     for (int i = 0; i < count; i++) { /* closed already if the listener was */
-        cori_listener_drop_clone(of->listener, clones[i]);
+        cori_listener_drop_clone(serving->listener, clones[i]);
     }
     (void)cor_group_wait(&acceptors, 0);
     return rc;
@@ -128,8 +128,8 @@ static int serve(service *of)
 
 int cor_serve(cor_listener *listener, cor_group *group, void (*handler)(cor_conn *conn, void *arg), void *arg)
 {
-    service of = {listener, group, handler, arg, __builtin_return_address(0), {NULL, NULL}};
-    return serve(&of);
+    service serving = {listener, group, handler, arg, __builtin_return_address(0), {NULL, NULL}};
+    return serve(&serving);
 }
 
 /* Closes the listener at the first signal; from then on signals have their earlier effect. */
@@ -140,26 +140,26 @@ typedef struct watch {
 
 static void close_on_signal(void *arg)
 {
-    watch *of = arg;
+    watch *watching = arg;
     int number = cor_signal_wait(0);
     if (number == COR_ECANCELED) {
         return;
     }
-    of->error = number < 0 ? number : 0;
+    watching->error = number < 0 ? number : 0;
     (void)cor_signal_reset(SIGINT);
     (void)cor_signal_reset(SIGTERM);
-    (void)cor_listener_close(of->listener);
+    (void)cor_listener_close(watching->listener);
 }
 
-static int serve_watched(service *of)
+static int serve_watched(service *serving)
 {
     cor_group watchers = {0};
-    watch signals = {.listener = of->listener};
+    watch signals = {.listener = serving->listener};
     int rc = cor_signal_catch(SIGINT);
     rc = rc < 0 ? rc : cor_signal_catch(SIGTERM);
     rc = rc < 0 ? rc : cor_group_go(&watchers, close_on_signal, &signals);
     if (rc == 0) {
-        rc = serve(of);
+        rc = serve(serving);
         cor_group_cancel(&watchers);
         (void)cor_group_wait(&watchers, 0);
     }
@@ -170,8 +170,8 @@ int cor_serve_until_signal(cor_listener *listener, void (*handler)(cor_conn *con
                            int64_t grace_ns)
 {
     cor_group handlers = {0};
-    service of = {listener, &handlers, handler, arg, __builtin_return_address(0), {NULL, NULL}};
-    int rc = serve_watched(&of);
+    service serving = {listener, &handlers, handler, arg, __builtin_return_address(0), {NULL, NULL}};
+    int rc = serve_watched(&serving);
     (void)cor_listener_close(listener); /* or it is already */
     if (cor_group_wait(&handlers, cor_after(grace_ns)) == COR_ETIMEOUT) {
         cor_group_cancel(&handlers);

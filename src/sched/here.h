@@ -90,6 +90,6 @@ static inline cori_spares *cori_here_spares(void)
  * second so that cor_stats can count them.
  */
 extern void (*cori_run_at_end)(void);
-extern uint64_t (*cori_run_count_handles)(void);
+extern uint64_t (*cori_run_count_open)(void);
 
 #endif

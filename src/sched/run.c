@@ -29,7 +29,7 @@
 #endif
 
 void (*cori_run_at_end)(void);
-uint64_t (*cori_run_count_handles)(void);
+uint64_t (*cori_run_count_open)(void);
 static uint32_t running; /* atomic: a cor_run is active */
 
 const char *cor_version(void)
@@ -303,7 +303,7 @@ int cor_stats(cor_runtime_stats *out)
         out->tasks += cori_load_relaxed(&worker->fresh_count);
         out->spawned += cori_load_relaxed(&worker->spawned);
     }
-    uint64_t (*count_handles)(void) = cori_load_acquire(&cori_run_count_handles);
-    out->connections = count_handles != NULL ? count_handles() : 0;
+    uint64_t (*count_open)(void) = cori_load_acquire(&cori_run_count_open);
+    out->connections = count_open != NULL ? count_open() : 0;
     return 0;
 }

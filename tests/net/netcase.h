@@ -8,7 +8,7 @@
 
 #include "support/taskcase.h"
 
-#include "net/handle.h"
+#include "net/slot.h"
 #include "sched/spawn.h"
 
 #include <errno.h>

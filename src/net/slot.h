@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Handles: what a cor_conn or cor_listener pointer really is. The pointer's value is not an address but a slot number
- * and the slot's generation; each call checks them. A slot is reused with a new generation only after its last call
- * has left, so a handle that was closed, even by another task a moment ago, is an error and never somebody else's
+ * Slots: what a cor_conn or cor_listener pointer really leads to. The pointer, the user's handle, is not an address but
+ * a slot's number and generation; each call checks them. A slot is reused with a new generation only after its last
+ * call has left, so a handle that was closed, even by another task a moment ago, is an error and never somebody else's
  * connection.
  *
  * A slot's state word, changed by compare-and-swap only:
@@ -13,15 +13,16 @@
  *      leave   calls - 1, lock handed to the next in the queue or freed; the last one out of a closed slot destroys
  *      close   sets `closed` (new calls fail from then on), wakes all parked inside, leaves, waits for destruction
  *
- * The last one out runs the kind's `destroy` (which closes the descriptor), then raises the generation, then wakes
- * the closer, which therefore returns only when the descriptor is closed. Nobody can reach a descriptor number that
- * was reused.
+ * The last one out ends the kind in two steps, `detach` and `destroy` (which closes the descriptor), then raises the
+ * generation, then wakes the closer, which therefore returns only when the descriptor is closed. Nobody can reach a
+ * descriptor number that was reused. Only `detach` may park. A task abandoned there at the end of cor_run leaves a slot
+ * in use, and cor_run's end takes the same two steps for every slot in use.
  *
  * A second reader (or writer) waits in the slot's lock queue, first come first served. The queue bits are changed
  * under the queue's spin lock together with the queue, so a leaver that sees no bit knows that nobody waits.
  */
-#ifndef CORI_NET_HANDLE_H
-#define CORI_NET_HANDLE_H
+#ifndef CORI_NET_SLOT_H
+#define CORI_NET_SLOT_H
 
 #include "base/atomic.h"
 #include "net/addr.h"
@@ -57,7 +58,6 @@ typedef struct cori_slot {
     uint8_t network; /* index in cori_networks */
     uint8_t kind;    /* enum cori_kind */
     bool in_use;     /* from new to destroyed */
-    bool detaching;  /* parked in cori_fd_close: the descriptor is open still */
     bool lingers;    /* close(2) may wait: cor_set_linger(> 0) */
 } cori_slot;
 /* A pair of cache lines, which CPUs fetch together; what calls use comes first. */
@@ -72,13 +72,15 @@ typedef struct cori_conn_ops {
     int (*shutdown)(cori_slot *slot, int how);
     void (*deadline_moved)(cori_slot *slot, int direction); /* makes a parked call look at the deadline again */
     void (*evict)(cori_slot *slot);                         /* slot is closed: makes parked calls return */
-    void (*destroy)(cori_slot *slot);                       /* last call has left: release everything */
+    /*
+     * The last call has left. First others let go of the slot: this may park, so it may be abandoned and begun again.
+     * NULL: nobody holds it. Then everything is released; this never parks.
+     */
+    void (*detach)(cori_slot *slot);
+    void (*destroy)(cori_slot *slot);
     void (*local_text)(cori_slot *slot, char *text, size_t size);
     void (*remote_text)(cori_slot *slot, char *text, size_t size);
-    /* Descriptor kinds only, called by fd.c: one system call each, -EAGAIN when it would wait. */
-    ssize_t (*try_read)(cori_slot *slot, void *buf, size_t size);
-    ssize_t (*try_write)(cori_slot *slot, const void *buf, size_t size);
-    bool short_read_drains; /* fewer bytes than asked for means: nothing is left */
+    const struct cori_fd_ops *fd; /* descriptor kinds: what is theirs, see fd.h; NULL: not a descriptor */
 } cori_conn_ops;
 
 /* Takes a free slot, closed to everybody until cori_slot_publish. NULL: out of memory or slots. */

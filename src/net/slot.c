@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The slot table behind handle.h: chunks that are never freed (late events and stale handles may look at a slot), a
+ * The slot table of slot.h: chunks that are never freed (late events and stale handles may look at a slot), a
  * free list under one lock, and the state word's transitions. A handle is generation << 32 | number << 1 | kind;
  * generations start at 1, so a handle is never NULL.
  */
-#include "net/fd.h"
+#include "net/slot.h"
 
 #include "base/atomic.h"
 #include "base/fatal.h"
@@ -30,7 +30,7 @@ typedef struct lock_waiter {
     struct lock_waiter *next;
 } lock_waiter;
 
-static cori_slot *chunks[CORI_HANDLE_CHUNKS_MAX]; /* atomic; set once each */
+static cori_slot *chunks[CORI_SLOT_CHUNKS_MAX]; /* atomic; set once each */
 static struct {
     uint32_t spin;
     uint32_t chunk_count;
@@ -40,12 +40,12 @@ static uint64_t open_count; /* atomic */
 
 static cori_slot *slot_by_number(uint32_t number)
 {
-    uint32_t chunk = number / CORI_HANDLES_PER_CHUNK;
-    if (chunk >= CORI_HANDLE_CHUNKS_MAX) {
+    uint32_t chunk = number / CORI_SLOTS_PER_CHUNK;
+    if (chunk >= CORI_SLOT_CHUNKS_MAX) {
         return NULL;
     }
     cori_slot *slots = cori_load_acquire(&chunks[chunk]);
-    return slots != NULL ? &slots[number % CORI_HANDLES_PER_CHUNK] : NULL;
+    return slots != NULL ? &slots[number % CORI_SLOTS_PER_CHUNK] : NULL;
 }
 
 /* The slot a handle names, if the handle can be one of `kind`; NULL otherwise. */
@@ -63,19 +63,23 @@ static uint64_t generation_of(const void *handle)
     return (uint64_t)(uintptr_t)handle >> 32;
 }
 
+/* Ends what the slot is. Not in use afterwards; begun again if abandoned in the first step. */
+static void end_kind(cori_slot *slot)
+{
+    if (slot->ops->detach != NULL) {
+        slot->ops->detach(slot);
+    }
+    slot->ops->destroy(slot);
+    slot->in_use = false;
+}
+
+/* Ends what abandoned tasks have left open, or were closing. */
 static void close_all_at_end(void)
 {
-    for (uint32_t i = 0; i < table.chunk_count * CORI_HANDLES_PER_CHUNK; i++) {
+    for (uint32_t i = 0; i < table.chunk_count * CORI_SLOTS_PER_CHUNK; i++) {
         cori_slot *slot = slot_by_number(i);
-        bool detaching = slot->detaching;
-        slot->detaching = false;
-        if (detaching) { /* its destroyer was abandoned in the middle */
-            cori_fd_close(slot);
-        } else if (slot->in_use) { /* left open, or left while closing, by an abandoned task */
-            slot->ops->destroy(slot);
-        }
-        if (detaching || slot->in_use) {
-            slot->in_use = false;
+        if (slot->in_use) {
+            end_kind(slot);
             slot->queue = NULL;
             slot->spin = 0;
             slot->state = ((slot->state >> 32) + 1) << 32 | CLOSED;
@@ -95,16 +99,16 @@ static uint64_t count_open(void)
 static bool add_chunk(void)
 {
     uint32_t chunk = table.chunk_count;
-    if (chunk == CORI_HANDLE_CHUNKS_MAX) {
+    if (chunk == CORI_SLOT_CHUNKS_MAX) {
         return false;
     }
-    cori_slot *slots = aligned_alloc(CORI_SLOT_BYTES, CORI_HANDLES_PER_CHUNK * sizeof(*slots));
+    cori_slot *slots = aligned_alloc(CORI_SLOT_BYTES, CORI_SLOTS_PER_CHUNK * sizeof(*slots));
     if (slots == NULL) {
         return false;
     }
-    memset(slots, 0, CORI_HANDLES_PER_CHUNK * sizeof(*slots));
-    for (uint32_t i = CORI_HANDLES_PER_CHUNK; i-- > 0;) {
-        slots[i].number = chunk * CORI_HANDLES_PER_CHUNK + i;
+    memset(slots, 0, CORI_SLOTS_PER_CHUNK * sizeof(*slots));
+    for (uint32_t i = CORI_SLOTS_PER_CHUNK; i-- > 0;) {
+        slots[i].number = chunk * CORI_SLOTS_PER_CHUNK + i;
         slots[i].state = UINT64_C(1) << 32 | CLOSED;
         slots[i].next_free = table.first_free;
         table.first_free = slots[i].number;
@@ -112,7 +116,7 @@ static bool add_chunk(void)
     cori_store_release(&chunks[chunk], slots);
     table.chunk_count++;
     cori_store_release(&cori_run_at_end, close_all_at_end);
-    cori_store_release(&cori_run_count_handles, count_open);
+    cori_store_release(&cori_run_count_open, count_open);
     return true;
 }
 
@@ -152,7 +156,6 @@ static void slot_free(cori_slot *slot)
 {
     uint64_t generation = ((cori_load_relaxed(&slot->state) >> 32) + 1) & UINT32_MAX;
     generation = generation == 0 ? 1 : generation;
-    slot->in_use = false;
     cori_store(&slot->state, generation << 32 | CLOSED);
     cori_fetch_sub_relaxed(&open_count, 1);
     cori_spin_lock(&table.spin);
@@ -163,16 +166,15 @@ static void slot_free(cori_slot *slot)
 
 void cori_slot_discard(cori_slot *slot)
 {
-    slot->ops->destroy(slot);
+    end_kind(slot);
     slot_free(slot);
 }
 
 /* The last call has left a closed slot. */
-static cori_rare void destroy(cori_slot *slot)
+static cori_rare void finish(cori_slot *slot)
 {
     cori_task *closer = slot->closer;
-    slot->in_use = false; /* destroying may park: if this task is abandoned there, nobody must do it again */
-    slot->ops->destroy(slot);
+    end_kind(slot);
     slot_free(slot);
     if (closer != cori_self()) {
         cori_wake(closer);
@@ -325,7 +327,7 @@ void cori_slot_leave(cori_slot *slot, enum cori_access access)
         wanted = (state - CALL) & ~drop;
     } while (!cori_cas_acq_rel(&slot->state, &state, wanted));
     if (cori_unlikely((wanted & CLOSED) != 0 && (wanted & CALLS_MASK) == 0)) {
-        destroy(slot);
+        finish(slot);
     }
 }
 

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* The kinds of socket connections, and opening one around a descriptor. */
+#ifndef CORI_NET_CONN_H
+#define CORI_NET_CONN_H
+
+#include "net/fd.h"
+
+extern const cori_conn_ops cori_tcp_ops;  /* conn_tcp.c; `peer` is kept: the kernel forgets it when the peer resets */
+extern const cori_conn_ops cori_unix_ops; /* conn_unix.c */
+
+/* Makes a connection slot around a connected `fd` (taken in every case); NULL: no memory. Unpublished. */
+cori_slot *cori_conn_slot(const cori_network *network, int fd, const cori_sockaddr *peer, socklen_t peer_len);
+
+/*
+ * Sets Go's defaults on a TCP socket: no delay, keep-alive 15 s / 15 s. Accepted sockets inherit them from the
+ * listener.
+ */
+void cori_tcp_defaults(int fd);
+
+/* Address text of the socket's local end. */
+void cori_tcp_local_text(cori_slot *slot, char *text, size_t size);
+void cori_unix_local_text(cori_slot *slot, char *text, size_t size);
+
+/* Fills *error but for its `where`; error may be NULL. Gives `code` back. */
+int cori_error_fill(cor_error *error, const char *op, const char *network, const char *address, int code);
+
+#endif

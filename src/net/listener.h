@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* What cor_serve needs of a listener beside the public calls. */
+#ifndef CORI_NET_LISTENER_H
+#define CORI_NET_LISTENER_H
+
+#include <coracle/net.h>
+
+/* Whom cor_listener_on_pause has said to tell. */
+typedef struct cori_pause_hook {
+    void (*told)(int code, int64_t pause_ns, void *arg); /* NULL: nobody */
+    void *arg;
+} cori_pause_hook;
+cori_pause_hook cori_listener_pause_hook(cor_listener *listener);
+
+/*
+ * Opens a second handle on the same listening socket, closed together with the first; for accepting on another worker.
+ */
+int cori_listener_clone(cor_listener *listener, cor_listener **out);
+/* Closes such a handle alone; nothing to do if the listener is closed, whose closer closes all. */
+void cori_listener_drop_clone(cor_listener *listener, cor_listener *clone);
+
+#endif
