@@ -57,6 +57,7 @@ void log_close(void)
 void log_flush(void)
 {
     lineq_flush(out, FLUSH_NS);
+    lineq_flush(err, FLUSH_NS);
 }
 
 static void put_formatted(lineq *queue, const char *format, va_list values)

@@ -29,7 +29,7 @@ int log_open(const log_options *options);
 /* Writes out what is queued, waiting a short time at most, and stops. */
 void log_close(void);
 
-/* Waits a short time at most until stdout has everything. */
+/* Waits a short time at most until stdout and stderr have everything: what follows comes after it on a terminal. */
 void log_flush(void);
 
 /* Puts a line on stdout whether quiet or not: what the user needs to find the services. */

@@ -4,14 +4,15 @@
 import json
 import os
 import pty
+import re
 import select
 import socketserver
 import subprocess
 import sys
 import threading
 
-from harness import (BIN, GREETING, PATIENCE, REPLY, Case, Listener, Program, coracle, each_server, finish, main,
-                     need_json, need_tool, run_coracle, serve, text_address, wait_until)
+from harness import (BIN, GREETING, PATIENCE, REPLY, SOURCE, Case, Listener, Program, coracle, each_server, finish,
+                     main, need_json, need_tool, run_coracle, serve, text_address, wait_until)
 
 PYTHON_CLIENT = """
 import socket, sys
@@ -231,6 +232,33 @@ class DialKinds(Case):
                 terminal.write(answer)
             self.assertEqual(peer.read_all(), b"wong says: on a pty")
             self.assertEqual(client.wait(), 0, client.describe())
+
+
+class Terminal(Case):
+    """stdout and stderr on one terminal, as README shows them after `make run`."""
+
+    @staticmethod
+    def shape(lines, program):
+        """The lines without what differs: where the program is, and the addresses."""
+        text = "\n".join(line.strip() for line in lines).replace(program, "coracle")
+        return re.sub(r"(\S+:|:  | )\d+$", " ADDRESS", re.sub(r"(\d+\.){3}\d+[: ]\d+|\[::\]:\d+", "ADDRESS", text),
+                      flags=re.M).split("\n")
+
+    def test_readme_shows_what_serve_prints(self):
+        need_json()
+        with open(os.path.join(SOURCE, "README.md"), encoding="utf-8") as file:
+            block, = re.findall(r"^    \$ make run\n((?:    .*\n)+)", file.read(), re.M)
+        expected = self.shape(block.splitlines(), "build/release/coracle")
+        services = ["ack=127.0.0.1:0", "print=127.0.0.1:0", "greet=127.0.0.1:0", "broadcast=127.0.0.1:0",
+                    "echo=127.0.0.1:0", "random=tcp4://127.0.0.1:0"]
+        for _ in range(10):
+            with subprocess.Popen([BIN, "serve", *services], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                  text=True) as server:
+                try:
+                    lines = [server.stdout.readline() for _ in expected]
+                finally:
+                    server.terminate()
+            self.assertEqual(self.shape(lines, BIN), expected)
 
 
 class OneAfterAnother(Case):

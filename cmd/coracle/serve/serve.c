@@ -52,6 +52,7 @@ static void announce(struct serve *serve)
         struct service *service = &serve->services[i];
         log_announce("listening %s %s %s", service->def->name, service->address.network, service->bound);
     }
+    log_flush();
     for (size_t i = 0; i < serve->service_count; i++) {
         struct service *service = &serve->services[i];
         char target[COR_ADDR_TEXT + 16], plain[COR_ADDR_TEXT + 16];
