@@ -344,6 +344,53 @@ class Broadcast(Case, Leaving):
         self.assertEqual(b.line(), told(a, "世<b>/"))
         close_all(a, b)
 
+    @each_server("broadcast")
+    def test_names_in_any_case(self, server):
+        a, b = join(self, server, 2)
+        for text, expected in ((b'{"Message":"1"}', "1"), (b'{"CLIENT_IP":"x","MESSAGE":"2"}', "2"),
+                               (b'{"message":"no","Message":"3"}', "3"),
+                               (b'{"Message":"no","n":1,"message":"4"}', "4")):
+            a.send(text)
+            self.assertEqual(b.line(), told(a, expected))
+            self.assertEqual(a.line(), a.name.encode() + ACK_ANSWER)
+        close_all(a, b)
+
+    @each_server("broadcast")
+    def test_heard_again_without_line_ends(self, server):
+        """A client as the tutorial's, whose messages have no line ends, gets one wrong and is heard all the same."""
+        a, b = join(self, server, 2)
+        for bad in (b"hello", b'{"message":', b'{"message":"x', b"[1,2]", b'{"message":"\xff"}', b'{"message":NaN}'):
+            a.send(bad)
+            a.send(message("perhaps"))  # may be what shows that something is wrong
+            a.send(message("again"))
+            self.assertTrue(a.line().startswith(b"invalid message: "))
+            heard = [b.line()]
+            if heard == [told(a, "perhaps")]:
+                heard.append(b.line())
+            self.assertEqual(heard[-1], told(a, "again"))
+            for _ in heard:
+                self.assertEqual(a.line(), a.name.encode() + ACK_ANSWER)
+        close_all(a, b)
+
+    @each_server("broadcast", options=("--max-line", "64k", "--log-level", "info"))
+    def test_one_limit(self, server):
+        """A message and what is skipped may be equally long: the 65536th byte may be the last one, not the 65537th."""
+        for fits, text in ((True, b'{"message":"' + b"x" * 65522 + b'"}'),
+                           (False, b'{"message":"' + b"x" * 65523 + b'"}'),
+                           (True, b"x" * 65535 + b"\n"), (False, b"x" * 65536 + b"\n")):
+            for step in (4096, 65537):
+                a, b = join(self, server, 2)
+                for at in range(0, len(text), step):
+                    a.send(text[at:at + step])
+                if fits:
+                    self.assertTrue(a.line())
+                    a.send(message("after"))
+                    while b.line() != told(a, "after"):
+                        pass
+                else:
+                    self.assertTrue(a.read_all().endswith(b"invalid message: too long\n"))
+                close_all(a, b)
+
     @each_server("broadcast", options=("--max-line", "4096"))
     def test_what_is_no_message(self, server):
         good, listener = join(self, server, 2)

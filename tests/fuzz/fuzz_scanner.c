@@ -13,6 +13,7 @@
 #include "serve/scanner.h"
 #include "utf8.h"
 
+#include <ctype.h>
 #include <json-c/json.h>
 
 enum { NO_LIMIT = 1 << 20, LEVELS = 32, UTF8_CARRY = 4 };
@@ -38,12 +39,13 @@ static void note(findings *found, const char *mark, const char *text)
     found->size = (size_t)(end - found->text);
 }
 
-static bool on_message(void *arg, struct json_object *object)
+static bool on_message(void *arg, struct json_object *object, const char *name)
 {
     findings *found = arg;
     CHECK(object != NULL && json_object_is_type(object, json_type_object));
+    CHECK(name == NULL || json_object_object_get_ex(object, name, NULL));
     if (found->values) {
-        struct json_object *value = json_object_object_get(object, "message");
+        struct json_object *value = name != NULL ? json_object_object_get(object, name) : NULL;
         object = json_object_is_type(value, json_type_string) ? value : object;
     }
     note(found, "", json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
@@ -83,9 +85,10 @@ static findings scan_cut(const uint8_t *bytes, size_t size, size_t max_size, uns
         found.result = scanner_feed(&scanner, piece, count, &events, &found);
         CHECK(found.events - before <= count + UTF8_CARRY);
         CHECK(scanner.size <= max_size + count + UTF8_CARRY);
+        CHECK(scanner.skipped <= 2 * max_size + count + UTF8_CARRY);
         free(piece);
     }
-    CHECK(scanner_is_inside(&scanner) || scanner.tokener == NULL);
+    CHECK(scanner.inside || scanner.skipping || scanner.tokener == NULL);
     CHECK((found.result == SCANNER_STOPPED) == (stop_after != 0 && found.events == stop_after));
     found.inside = scanner_is_inside(&scanner);
     scanner_free(&scanner);
@@ -283,16 +286,49 @@ static verdict read_value(reader *in, unsigned level)
     }
 }
 
-/* The text that the scanner should give for a message that json-c gets all at once. */
-static void note_message(findings *found, const uint8_t *text, size_t size)
+/* Whether the object has a member that means "message". */
+static bool has_message(struct json_object *object)
+{
+    bool found = false;
+    json_object_object_foreach(object, name, value)
+    {
+        (void)value;
+        const char *rest = name;
+        for (const char *want = "message"; rest != NULL && *want != '\0'; want++) {
+            bool long_s = *want == 's' && strncmp(rest, "\xC5\xBF", 2) == 0;
+            rest = long_s ? rest + 2 : tolower((unsigned char)*rest) == *want ? rest + 1 : NULL;
+        }
+        found |= rest != NULL && *rest == '\0';
+    }
+    return found;
+}
+
+/*
+ * The text that the scanner should give for an object that json-c gets all at once. False: it is in a stretch, where
+ * one without a message is nothing.
+ */
+static bool note_message(findings *found, const uint8_t *text, size_t size, bool skipping)
 {
     struct json_tokener *tokener = json_tokener_new_ex(LEVELS);
     CHECK(tokener != NULL);
     struct json_object *object = json_tokener_parse_ex(tokener, (const char *)text, (int)size);
     CHECK(object != NULL);
-    note(found, "", json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
+    bool taken = !skipping || has_message(object);
+    if (taken) {
+        note(found, "", json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
+    }
     json_object_put(object);
     json_tokener_free(tokener);
+    return taken;
+}
+
+/* Goes on to what may be an object: in a stretch to the next "{", if no LF ends it before. False: there is none. */
+static bool skip_to_object(reader *in, bool *skipping)
+{
+    while (*skipping && peek(in) >= 0 && peek(in) != '{') {
+        *skipping = in->text[in->at++] != '\n';
+    }
+    return *skipping ? peek(in) >= 0 : peek_after_space(in) >= 0;
 }
 
 /* What there is to find. `inside` tells whether the stream ends in a message. */
@@ -301,19 +337,21 @@ static findings read_plainly(const uint8_t *bytes, size_t size)
     reader in = {bytes, size, 0};
     findings found = {.result = SCANNER_MORE};
     note(&found, "", "");
-    while (peek_after_space(&in) >= 0) {
+    bool skipping = false;
+    while (skip_to_object(&in, &skipping)) {
         size_t start = in.at;
         verdict now = peek(&in) == '{' ? read_value(&in, 0) : BAD;
         if (now == MORE) {
-            found.inside = true;
+            found.inside = !skipping;
             break;
         }
         if (now == OK) {
-            note_message(&found, bytes + start, in.at - start);
+            skipping = !note_message(&found, bytes + start, in.at - start, skipping);
         } else {
-            note(&found, "!", "");
-            const uint8_t *lf = memchr(bytes + in.at, '\n', size - in.at);
-            in.at = lf == NULL ? size : (size_t)(lf - bytes) + 1;
+            if (!skipping) {
+                note(&found, "!", "");
+            }
+            skipping = true;
         }
     }
     return found;

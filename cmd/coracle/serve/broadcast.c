@@ -2,8 +2,9 @@
 /*
  * The service broadcast: a room where a client sends JSON objects {"message":"..."}, however split or glued, and each
  * is acknowledged to its sender and told to all others. Who sent it is known from the socket; a "client_ip" in the
- * object is not believed. Every answer is one line ending in LF, so that answers cannot run together; control
- * characters in a message are escaped on the way, so that a message cannot pass for another line.
+ * object is not believed, and "message" may be written in any mix of upper and lower case. Every answer is one line
+ * ending in LF, so that answers cannot run together; control characters in a message are escaped on the way, so that a
+ * message cannot pass for another line.
  */
 #include "serve/room.h"
 #include "serve/scanner.h"
@@ -88,11 +89,11 @@ static bool take_text(void *arg, const char *text, size_t size)
     return member_cut(talker->member) == NULL;
 }
 
-static bool take_message(void *arg, struct json_object *object)
+static bool take_message(void *arg, struct json_object *object, const char *name)
 {
     struct talker *talker = arg;
-    struct json_object *message;
-    if (!json_object_object_get_ex(object, "message", &message) || !json_object_is_type(message, json_type_string)) {
+    struct json_object *message = name != NULL ? json_object_object_get(object, name) : NULL;
+    if (!json_object_is_type(message, json_type_string)) {
         talker->session->heard = true;
         session_arm_read(talker->session);
         return tell_invalid(talker, "no \"message\" text in it") && member_cut(talker->member) == NULL;

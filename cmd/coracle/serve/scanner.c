@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The scanner's step takes bytes in one of three states: between messages (white space is dropped, "{" begins one),
- * inside one (the tokener takes them), skipping (dropped up to LF). Off when built without json-c.
+ * inside one (the tokener takes them), skipping (dropped up to LF or "{"). Off when built without json-c.
  *
  * json-c's strict mode still lets through control characters in strings, encoded surrogates, single quotes, NaN, "1."
  * and "-01". So the bytes are looked at before, which also finds where the message ends; the tokener is given none
@@ -34,36 +34,69 @@ static void advance(feeding *feed, size_t count)
     feed->left -= count;
 }
 
+/* Ends the message under way. Of one that was only tried the tokener is kept, for the next one. */
 static void leave_message(struct scanner *scanner)
 {
-    scanner_free(scanner);
+    if (scanner->skipping && scanner->tokener != NULL) {
+        json_tokener_reset(scanner->tokener);
+    } else {
+        scanner_free(scanner);
+    }
     scanner->inside = false;
     scanner->size = 0;
 }
 
+static void end_stretch(struct scanner *scanner)
+{
+    scanner->skipping = false;
+    scanner->skipped = 0;
+    scanner_free(scanner);
+}
+
+/* Counts bytes of the stretch. */
+static void count_skipped(struct scanner *scanner, feeding *feed, size_t count)
+{
+    scanner->skipped += count;
+    if (scanner->skipped >= scanner->max_size) {
+        feed->result = SCANNER_TOO_LONG;
+    }
+}
+
+/* Begins a stretch, or goes on with it after what was tried. */
 static void report_invalid(struct scanner *scanner, feeding *feed, const char *reason)
 {
-    if (scanner->inside) {
-        leave_message(scanner);
-    }
-    scanner->size = 0;
+    bool reported = scanner->skipping;
+    size_t tried = reported ? scanner->size : 0;
+    leave_message(scanner);
     scanner->skipping = true;
-    if (!feed->events->invalid(feed->arg, reason)) {
+    if (reported) {
+        count_skipped(scanner, feed, tried);
+    } else if (!feed->events->invalid(feed->arg, reason)) {
         feed->result = SCANNER_STOPPED;
     }
 }
 
-static void skip_line(struct scanner *scanner, feeding *feed)
+static void enter_message(struct scanner *scanner)
 {
-    const char *end = memchr(feed->next, '\n', feed->left);
-    size_t count = end == NULL ? feed->left : (size_t)(end - feed->next) + 1;
-    scanner->size += count;
+    scanner->inside = true;
+    scanner->place = (scanner_place){0};
+    scanner->keys = (scanner_keys){0};
+}
+
+static void skip(struct scanner *scanner, feeding *feed)
+{
+    const char *lf = memchr(feed->next, '\n', feed->left);
+    size_t line = lf == NULL ? feed->left : (size_t)(lf - feed->next) + 1;
+    const char *brace = memchr(feed->next, '{', line);
+    size_t count = brace == NULL ? line : (size_t)(brace - feed->next);
     advance(feed, count);
-    if (scanner->size > scanner->max_size) {
-        feed->result = SCANNER_TOO_LONG;
-    } else if (end != NULL) {
-        scanner->skipping = false;
-        scanner->size = 0;
+    if (brace == NULL && lf != NULL && scanner->skipped + count <= scanner->max_size) {
+        end_stretch(scanner);
+        return;
+    }
+    count_skipped(scanner, feed, count);
+    if (brace != NULL) {
+        enter_message(scanner);
     }
 }
 
@@ -75,8 +108,7 @@ static void begin_message(struct scanner *scanner, feeding *feed)
     } else if (first != '{') {
         report_invalid(scanner, feed, "expected a JSON object");
     } else {
-        scanner->inside = true;
-        scanner->place = (scanner_place){0};
+        enter_message(scanner);
     }
 }
 
@@ -186,18 +218,6 @@ static size_t look_ahead(scanner_place *place, const char *text, size_t size, si
     return i;
 }
 
-/* The message under way goes on after `given` bytes that the tokener has taken. */
-static void more_of_message(struct scanner *scanner, feeding *feed, size_t given, bool wrong)
-{
-    scanner->size += given;
-    advance(feed, given);
-    if (wrong) {
-        report_invalid(scanner, feed, "unexpected character");
-    } else if (scanner->size >= scanner->max_size) {
-        feed->result = SCANNER_TOO_LONG;
-    }
-}
-
 /* Skips white space; returns whether `c` comes then, and skips it too. */
 static bool skip_to(const char **next, const char *end, char c)
 {
@@ -205,6 +225,24 @@ static bool skip_to(const char **next, const char *end, char c)
         ++*next;
     }
     return *next < end && *(*next)++ == c;
+}
+
+/*
+ * Whether a key means "message", as Go's encoding/json sees it: letters in either case, and for "s" its one relative
+ * outside ASCII, the long s.
+ */
+static bool is_message(const char *key, size_t size)
+{
+    static const char wanted[] = "message";
+    size_t i = 0;
+    for (size_t at = 0; at < strlen(wanted); at++, i++) {
+        if (i + 1 < size && wanted[at] == 's' && memcmp(key + i, "\u017f", 2) == 0) {
+            i++;
+        } else if (i == size || (key[i] | 0x20) != wanted[at]) {
+            return false;
+        }
+    }
+    return i == size;
 }
 
 /* Takes a string without escapes; NULL if none is there. */
@@ -235,7 +273,7 @@ static const char *find_text(const char *json, size_t json_size, size_t *size)
         if (value == NULL) {
             return NULL;
         }
-        if (key_size == strlen("message") && memcmp(key, "message", key_size) == 0) {
+        if (is_message(key, key_size)) {
             found = value;
             *size = value_size;
         }
@@ -255,6 +293,7 @@ static bool pass_text(struct scanner *scanner, feeding *feed, size_t given)
     }
     advance(feed, given);
     leave_message(scanner);
+    end_stretch(scanner);
     if (!feed->events->text(feed->arg, text, size)) {
         feed->result = SCANNER_STOPPED;
     }
@@ -269,6 +308,77 @@ static bool have_tokener(struct scanner *scanner)
     return scanner->tokener != NULL;
 }
 
+/* Notes how a key is spelled if it is a "message". */
+static void take_key(scanner_keys *keys)
+{
+    if (keys->size > SCANNER_KEY_MAX) {
+        return;
+    }
+    char quoted[SCANNER_KEY_MAX + 3] = "\"";
+    *(char *)mempcpy(mempcpy(quoted + 1, keys->text, keys->size), "\"", 1) = '\0';
+    struct json_object *text = json_tokener_parse(quoted); /* takes the escapes away */
+    size_t size = text != NULL ? (size_t)json_object_get_string_len(text) : 0;
+    if (size < SCANNER_NAME_MAX && is_message(json_object_get_string(text), size)) {
+        *(char *)mempcpy(keys->name, json_object_get_string(text), size) = '\0';
+    }
+    json_object_put(text);
+}
+
+static void follow_string(scanner_keys *keys, char c)
+{
+    if (c == '"' && !keys->escaped) {
+        keys->in_string = false;
+        if (keys->in_key) {
+            take_key(keys);
+        }
+        keys->in_key = false;
+    } else if (keys->in_key && keys->size++ < SCANNER_KEY_MAX) {
+        keys->text[keys->size - 1] = c;
+    } else if (keys->in_key) {
+        keys->size = SCANNER_KEY_MAX + 1;
+    }
+    keys->escaped = c == '\\' && !keys->escaped;
+}
+
+/* Follows bytes of a message that the tokener has found nothing wrong with. */
+static void follow_keys(scanner_keys *keys, const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        char c = text[i];
+        if (keys->in_string) {
+            follow_string(keys, c);
+            continue;
+        }
+        keys->depth += c == '{' || c == '[';
+        keys->depth -= c == '}' || c == ']';
+        if (c == '"') {
+            keys->in_string = true;
+            keys->in_key = keys->key_next;
+            keys->key_next = false;
+            keys->size = 0;
+        } else if (c == '{' || c == ',') {
+            keys->key_next = keys->depth == 1;
+        }
+    }
+}
+
+/* Passes an object on. In a stretch one without a "message" is nothing. */
+static void pass_object(struct scanner *scanner, feeding *feed, struct json_object *object)
+{
+    char name[SCANNER_NAME_MAX];
+    size_t size = scanner->size;
+    memcpy(name, scanner->keys.name, sizeof(name));
+    leave_message(scanner);
+    if (scanner->skipping && name[0] == '\0') {
+        count_skipped(scanner, feed, size);
+        return;
+    }
+    end_stretch(scanner);
+    if (!feed->events->message(feed->arg, object, name[0] != '\0' ? name : NULL)) {
+        feed->result = SCANNER_STOPPED;
+    }
+}
+
 /* Gives json-c the bytes of a message that are there. */
 static void parse(struct scanner *scanner, feeding *feed, size_t given, bool wrong)
 {
@@ -278,20 +388,22 @@ static void parse(struct scanner *scanner, feeding *feed, size_t given, bool wro
         object = json_tokener_parse_ex(scanner->tokener, feed->next, (int)given);
         error = json_tokener_get_error(scanner->tokener);
     }
-    if (error == json_tokener_continue) {
-        more_of_message(scanner, feed, given, wrong);
-        return;
+    size_t taken = error == json_tokener_continue ? given : json_tokener_get_parse_end(scanner->tokener);
+    if (error == json_tokener_continue || error == json_tokener_success) {
+        follow_keys(&scanner->keys, feed->next, taken);
     }
-    advance(feed, json_tokener_get_parse_end(scanner->tokener));
-    if (error != json_tokener_success) {
+    scanner->size += taken;
+    advance(feed, taken);
+    if (error == json_tokener_success) {
+        pass_object(scanner, feed, object);
+        json_object_put(object);
+    } else if (error != json_tokener_continue) {
         report_invalid(scanner, feed, json_tokener_error_desc(error));
-        return;
+    } else if (wrong) {
+        report_invalid(scanner, feed, "unexpected character");
+    } else if (scanner->size >= scanner->max_size) {
+        feed->result = SCANNER_TOO_LONG;
     }
-    leave_message(scanner);
-    if (!feed->events->message(feed->arg, object)) {
-        feed->result = SCANNER_STOPPED;
-    }
-    json_object_put(object);
 }
 
 static void continue_message(struct scanner *scanner, feeding *feed)
@@ -312,12 +424,12 @@ static void continue_message(struct scanner *scanner, feeding *feed)
 static void scan(struct scanner *scanner, feeding *feed)
 {
     while (feed->left > 0 && feed->result == SCANNER_MORE) {
-        if (scanner->skipping) {
-            skip_line(scanner, feed);
-        } else if (!scanner->inside) {
-            begin_message(scanner, feed);
-        } else {
+        if (scanner->inside) {
             continue_message(scanner, feed);
+        } else if (scanner->skipping) {
+            skip(scanner, feed);
+        } else {
+            begin_message(scanner, feed);
         }
     }
 }
@@ -369,7 +481,7 @@ scanner_result scanner_feed(struct scanner *scanner, const void *bytes, size_t s
 
 bool scanner_is_inside(const struct scanner *scanner)
 {
-    return scanner->inside;
+    return scanner->inside && !scanner->skipping;
 }
 
 void scanner_free(struct scanner *scanner)

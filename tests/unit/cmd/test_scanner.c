@@ -28,10 +28,11 @@ static void note(const char *mark, const char *text)
     snprintf(found + used, sizeof(found) - used, "%s%s\n", mark, text);
 }
 
-static bool on_message(void *arg, struct json_object *object)
+static bool on_message(void *arg, struct json_object *object, const char *name)
 {
     (void)arg;
     note("", json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
+    assert_true(name == NULL || json_object_object_get_ex(object, name, NULL));
     return true;
 }
 
@@ -125,6 +126,112 @@ static void test_plain_texts(void **state)
         assert_int_not_equal(found[0], '='); /* cut: it has not come whole */
         scanner_free(&scanner);
     }
+}
+
+static bool on_name(void *arg, struct json_object *object, const char *name)
+{
+    (void)arg;
+    note(name == NULL ? "-" : name, name == NULL ? "" : json_object_get_string(json_object_object_get(object, name)));
+    return true;
+}
+
+/* The name in any case, the last one wins; with json-c and without it. What Go's encoding/json does. */
+static void test_names(void **state)
+{
+    static const struct {
+        const char *json, *text, *named;
+    } cases[] = {
+        {"{\"Message\":\"a\"}", "=a\n", "Messagea\n"},
+        {"{\"MESSAGE\":\"a\"}", "=a\n", "MESSAGEa\n"},
+        {"{\"mEsSaGe\":\"a\"}", "=a\n", "mEsSaGea\n"},
+        {"{\"meſſage\":\"a\"}", "=a\n", "meſſagea\n"},
+        {"{\"message\":\"a\",\"Message\":\"b\"}", "=b\n", "Messageb\n"},
+        {"{\"Message\":\"a\",\"message\":\"b\"}", "=b\n", "messageb\n"},
+        {"{\"message\":\"1\",\"Message\":\"2\",\"message\":\"3\"}", "=3\n", "message3\n"},
+        {"{\"Message\":\"1\",\"message\":\"2\",\"Message\":\"3\",\"x\":\"4\"}", "=3\n", "Message3\n"},
+        {"{\"\\u006deſſa\\u0047e\":\"a\"}", NULL, "meſſaGea\n"},
+        {"{\"\\u006d\\u0065\\u017f\\u017f\\u0061\\u0067\\u0065\":\"a\"}", NULL, "meſſagea\n"},
+        {"{\"Message\":1,\"a\":{\"message\":\"b\"},\"c\":[\"message\",{\"message\":2}]}", NULL, "Message1\n"},
+        {"{\"a\":\"message\",\"b\":[\"message\"]}", NULL, "-\n"},
+        {"{\"messag\":\"a\",\"messages\":\"b\",\"mes\\u0000sage\":\"c\",\"meßage\":\"d\",\"mesage\":\"\"}", NULL,
+         "-\n"},
+        {"{\"message\\u0000\":\"a\",\"\\u006d\\u0065\\u017f\\u017f\\u0061\\u0067\\u0065\\u0065\":\"b\"}", NULL, "-\n"},
+    };
+    const scanner_events named = {.message = on_name, .invalid = on_invalid};
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        size_t size = strlen(cases[i].json);
+        struct scanner scanner = {.max_size = 1000};
+        found[0] = '\0';
+        assert_int_equal(scanner_feed(&scanner, cases[i].json, size, &text_events, NULL), SCANNER_MORE);
+        if (cases[i].text != NULL) {
+            assert_string_equal(found, cases[i].text);
+        }
+        scanner_free(&scanner);
+        for (size_t step = 1; step <= size; step++) {
+            scanner = (struct scanner){.max_size = 1000};
+            found[0] = '\0';
+            for (size_t at = 0; at < size; at += step) {
+                size_t count = size - at < step ? size - at : step;
+                assert_int_equal(scanner_feed(&scanner, cases[i].json + at, count, &named, NULL), SCANNER_MORE);
+            }
+            assert_string_equal(found, cases[i].named);
+            scanner_free(&scanner);
+        }
+    }
+}
+
+/* A client that sends no line ends is heard again after a bad message, whatever is bad about it. */
+static void test_takes_up_without_line_ends(void **state)
+{
+    static const char *const bad[] = {
+        "garbage",
+        "{\"message\":tru}",
+        "{\"message\":\"a\nb\"}",
+        "{\"message\":\"a\"",
+        "{\"message\":\"a",
+        "{\"message\":",
+        "[1,2,3]",
+        "}}}",
+        "{\"a\":{\"b\":NaN}}",
+        "{{{",
+        "\"",
+        "{\"a\":\"\xFF\"}",
+        "{\"a\":\"{\\\"\"",
+        "'",
+        "{'m':1}",
+    };
+    char text[256];
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        /* The first message after it may go down with it: it may be what shows that something is wrong. */
+        sprintf(text, "%s{\"message\":\"1\"}{\"message\":\"2\"}{\"message\":\"3\"}", bad[i]);
+        for (size_t step = 1; step <= strlen(text); step++) {
+            struct scanner scanner = {.max_size = 4096};
+            found[0] = '\0';
+            assert_int_equal(feed(&scanner, text, strlen(text), step), SCANNER_MORE);
+            assert_non_null(strstr(found, "{\"message\":\"2\"}\n{\"message\":\"3\"}\n"));
+            assert_int_equal(found[0], '!');
+            assert_true(strchr(found + 1, '!') == NULL || strchr(text, '\n') != NULL); /* reported once */
+            assert_null(scanner.tokener);
+            scanner_free(&scanner);
+        }
+    }
+}
+
+/* What is tried in a stretch is not told, unless it is a message. */
+static void test_reports_once(void **state)
+{
+    char text[1024] = "";
+    (void)state;
+    check("x{}{{\"a\":1}{\"a\":[1,}{\"b\":\"message\"}\n{}", "!expected a JSON object\n{}\n");
+    check("x{\"message\":1}x", "!expected a JSON object\n{\"message\":1}\n!expected a JSON object\n");
+    for (int i = 0; i < 100; i++) {
+        strcat(text, "{\"a\":");
+    }
+    strcat(text, "1");
+    memset(text + strlen(text), '}', 100);
+    check(text, "!nesting too deep\n");
 }
 
 static void test_takes_up_behind_the_next_line(void **state)
@@ -229,10 +336,24 @@ static void test_too_long(void **state)
         scanner = (struct scanner){.max_size = 100};
         assert_int_equal(feed(&scanner, text, 104, step), SCANNER_TOO_LONG);
         scanner_free(&scanner);
-        memset(text, 'x', sizeof(text));
-        scanner = (struct scanner){.max_size = 100};
-        assert_int_equal(feed(&scanner, text, 120, step), SCANNER_TOO_LONG);
-        scanner_free(&scanner);
+        /* The same limit for a stretch: its 100th byte may be the LF, not the 101st; also with messages tried in it. */
+        for (int tried = 0; tried <= 2; tried++) {
+            memset(text, 'x', sizeof(text));
+            for (size_t at = 10; tried > 0 && at < 90; at += 20) {
+                memcpy(text + at, tried == 1 ? "{" : "{\"n\":[1]}", tried == 1 ? 1 : 9);
+            }
+            text[99] = '\n';
+            memcpy(text + 100, "{}", 2);
+            scanner = (struct scanner){.max_size = 100};
+            found[0] = '\0';
+            assert_int_equal(feed(&scanner, text, 102, step), SCANNER_MORE);
+            assert_string_equal(found, "!expected a JSON object\n{}\n");
+            scanner_free(&scanner);
+            memcpy(text + 99, "x\n{}", 4);
+            scanner = (struct scanner){.max_size = 100};
+            assert_int_equal(feed(&scanner, text, 103, step), SCANNER_TOO_LONG);
+            scanner_free(&scanner);
+        }
     }
 }
 
@@ -253,6 +374,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_any_segmentation),
         cmocka_unit_test(test_plain_texts),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_takes_up_without_line_ends),
+        cmocka_unit_test(test_reports_once),
         cmocka_unit_test(test_takes_up_behind_the_next_line),
         cmocka_unit_test(test_stricter_than_the_tokener),
         cmocka_unit_test(test_nul_bytes),
