@@ -6,7 +6,7 @@
  * ending in LF, so that answers cannot run together; control characters in a message are escaped on the way, so that a
  * message cannot pass for another line.
  */
-#include "serve/room.h"
+#include "serve/room/room.h"
 #include "serve/scanner.h"
 
 #if COR_HAVE_JSON

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The log of a room: who gets what, in which order, what is kept for whom, and that nothing is kept for nobody. */
-/* sources: cmd/coracle/serve/msglog.c */
+/* sources: cmd/coracle/serve/room/msglog.c */
 /* test: workers=1 */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "serve/msglog.h"
+#include "serve/room/msglog.h"
 
 #define OWN "own\n"
 enum { BLOCK = 1024, KEEP = 4096, READERS = 8, STEPS = 20000 };

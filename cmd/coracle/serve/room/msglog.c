@@ -4,7 +4,7 @@
  * the list at its old end only: when nobody is in it and nobody was overtaken (a reader that was may want it yet), or
  * when it lies `keep` bytes back. Off the list and without pins it is freed.
  */
-#include "serve/msglog.h"
+#include "serve/room/msglog.h"
 
 #include <stdalign.h>
 #include <stdlib.h>

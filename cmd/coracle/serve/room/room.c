@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Members come, say something, are found too slow, and leave. What they hear is written in delivery.c. */
-#include "serve/delivery.h"
+#include "serve/room/delivery.h"
 
 #include <stdlib.h>
 #include <string.h>

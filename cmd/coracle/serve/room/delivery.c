@@ -3,7 +3,7 @@
  * A member's writing task: writes what the log has for the member, in pieces as large as there are, then parks until
  * there is more. It takes the room's lock to go from block to block and to park, not to read.
  */
-#include "serve/delivery.h"
+#include "serve/room/delivery.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -13,8 +13,8 @@
  * place where somebody stands still. Places count memory, not texts: an entry counts, and so does what is left free at
  * the end of a block. Otherwise short messages would need far more than `keep`.
  */
-#ifndef CORACLE_CMD_SERVE_MSGLOG_H
-#define CORACLE_CMD_SERVE_MSGLOG_H
+#ifndef CORACLE_CMD_SERVE_ROOM_MSGLOG_H
+#define CORACLE_CMD_SERVE_ROOM_MSGLOG_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

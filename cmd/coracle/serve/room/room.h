@@ -25,10 +25,10 @@
  * that was too far behind; the member changes its place, then looks at `awaited` (both sequentially consistent): one of
  * them sees the other.
  */
-#ifndef CORACLE_CMD_SERVE_ROOM_H
-#define CORACLE_CMD_SERVE_ROOM_H
+#ifndef CORACLE_CMD_SERVE_ROOM_ROOM_H
+#define CORACLE_CMD_SERVE_ROOM_ROOM_H
 
-#include "serve/msglog.h"
+#include "serve/room/msglog.h"
 #include "serve/session.h"
 
 #include <stdalign.h>

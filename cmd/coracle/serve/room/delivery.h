@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Between a room and its members' writing tasks; for room.c and delivery.c only. */
-#ifndef CORACLE_CMD_SERVE_DELIVERY_H
-#define CORACLE_CMD_SERVE_DELIVERY_H
+#ifndef CORACLE_CMD_SERVE_ROOM_DELIVERY_H
+#define CORACLE_CMD_SERVE_ROOM_DELIVERY_H
 
-#include "serve/room.h"
+#include "serve/room/room.h"
 
 /* Puts a member into a list of the room, or takes it out of the one it is in. Under the room's lock. */
 void member_enlist(struct member *member, struct member **list);
