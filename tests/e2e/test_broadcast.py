@@ -224,11 +224,11 @@ class Room(Case):
                 self.skipTest("a sanitizer may keep the signals that dumps are made by")
             a, b = self.enter(server), self.enter(server)
             a.line()
-            wait_until(lambda: "member_wake" not in self.dump(server), "the writing tasks to end")
+            wait_until(lambda: "delivery_wake" not in self.dump(server), "the writing tasks to end")
             a.send(b'{"message":"again"}')
             self.assertEqual(b.line(), a.name.encode() + TOLD + b"again\n")
             self.assertEqual(a.line(), a.name.encode() + ACK_ANSWER)
-            self.assertIn("member_wake", self.dump(server))
+            self.assertIn("delivery_wake", self.dump(server))
             a.close()
             b.close()
 

@@ -42,22 +42,22 @@ __attribute__((noinline)) static void show_message(const struct member *sender, 
     const char *text =
         json_object_to_json_string_length(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
     char before[COR_ADDR_TEXT + 8];
-    snprintf(before, sizeof(before), "%s---->", sender->address);
+    snprintf(before, sizeof(before), "%s---->", member_address(sender));
     if (text != NULL) {
         log_show(before, text, size, "");
     }
-    log_say("connection is connected from  %s", sender->address);
+    log_say("connection is connected from  %s", member_address(sender));
 }
 
 /* Writes "<address> says: <message>" LF; the caller frees it. What is safe keeps its size, nothing else does. */
 static char *compose(const struct member *sender, const char *text, size_t size, size_t *total)
 {
     const int keep = SAFE_KEEP_BACKSLASH | SAFE_KEEP_FORMAT;
-    size_t address_size = strlen(sender->address), safe = safe_size(text, size, keep);
+    size_t address_size = strlen(member_address(sender)), safe = safe_size(text, size, keep);
     *total = address_size + strlen(SAYS) + safe + 1;
     char *line = malloc(*total);
     if (line != NULL) {
-        char *end = mempcpy(line, sender->address, address_size);
+        char *end = mempcpy(line, member_address(sender), address_size);
         end = mempcpy(end, SAYS, strlen(SAYS));
         end = safe == size ? mempcpy(end, text, size) : safe_copy(end, text, size, keep);
         *end = '\n';
@@ -158,7 +158,7 @@ static bool listen_to(struct talker *talker)
         result = scanner_feed(&scanner, data.data, data.size, &events, talker);
         cor_buffer_free(&data);
         session_inside_message(session, scanner_is_inside(&scanner));
-        room_flush(talker->member->room);
+        room_flush(talker->session->service->state);
     }
     if (count == 0 && scanner_is_inside(&scanner)) {
         tell_invalid(talker, "unexpected end of data");
@@ -184,10 +184,7 @@ static void broadcast_handle(struct session *session)
 
 static int broadcast_start(struct service *service)
 {
-    service->state = malloc(sizeof(struct room));
-    if (service->state != NULL) {
-        room_init(service->state, &service->serve->options);
-    }
+    service->state = room_new(&service->serve->options);
     const char *port = strrchr(service->bound, ':');
     log_say("listening port:  %s", port != NULL ? port + 1 : service->bound);
     return service->state == NULL ? -1 : 0;
@@ -195,10 +192,7 @@ static int broadcast_start(struct service *service)
 
 static void broadcast_stop(struct service *service)
 {
-    if (service->state != NULL) {
-        room_free(service->state);
-    }
-    free(service->state);
+    room_free(service->state);
 }
 
 const service_def broadcast_service = {

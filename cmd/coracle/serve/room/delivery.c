@@ -11,35 +11,6 @@
 /* How long a task without work stays: starting one costs more than waking one, but it keeps a page of stack. */
 #define LINGER_NS COR_SECOND
 
-void member_enlist(struct member *member, struct member **list)
-{
-    member->next = *list;
-    member->link = list;
-    if (*list != NULL) {
-        (*list)->link = &member->next;
-    }
-    *list = member;
-}
-
-void member_delist(struct member *member)
-{
-    *member->link = member->next;
-    if (member->next != NULL) {
-        member->next->link = member->link;
-    }
-}
-
-/* To another state, and into the list that goes with it, unless it has left. Under the lock. */
-static void change_state(struct member *member, writing_state state)
-{
-    bool idle = state == WRITING_NONE || state == WRITING_PARKED;
-    member->state = state;
-    if (!member->left) {
-        member_delist(member);
-        member_enlist(member, idle ? &member->room->idle : &member->room->busy);
-    }
-}
-
 __attribute__((noinline)) static void report_failure(struct member *member, int code)
 {
     char text[COR_ERROR_TEXT];
@@ -58,7 +29,7 @@ static void give_up(struct member *member, int code)
                                : code == -ENOMEM       ? "no_memory"
                                                        : "reset");
     }
-    change_state(member, WRITING_ENDED);
+    member_change_state(member, WRITING_ENDED);
     cor_mutex_unlock(&room->lock);
 }
 
@@ -97,7 +68,7 @@ static bool await_news(struct member *member)
 {
     struct room *room = member->room;
     cor_waitgroup_add(&member->news, 1);
-    change_state(member, WRITING_PARKED);
+    member_change_state(member, WRITING_PARKED);
     cor_mutex_unlock(&room->lock);
     int code = cor_waitgroup_wait(&member->news, cor_after(LINGER_NS));
     cor_mutex_lock(&room->lock);
@@ -106,9 +77,9 @@ static bool await_news(struct member *member)
     }
     cor_waitgroup_done(&member->news); /* nobody has woken it: time is up, or it is cancelled */
     if (code == COR_ETIMEOUT) {
-        change_state(member, WRITING_NONE);
+        member_change_state(member, WRITING_NONE);
     } else {
-        change_state(member, WRITING_ENDED);
+        member_change_state(member, WRITING_ENDED);
         if (!member->left) {
             member_cut_off(member, "shutdown");
         }
@@ -141,16 +112,26 @@ static void write_news(void *arg)
     }
 }
 
-void member_wake(struct member *member)
+void delivery_wake(struct member *member)
 {
     if (member->state == WRITING_PARKED) {
-        change_state(member, WRITING);
+        member_change_state(member, WRITING);
         cor_waitgroup_done(&member->news);
     } else if (member->state == WRITING_NONE) {
-        change_state(member, WRITING);
+        member_change_state(member, WRITING);
         if (cor_group_go(&member->writer, write_news, member) < 0) {
-            change_state(member, WRITING_ENDED);
+            member_change_state(member, WRITING_ENDED);
             member_cut_off(member, "no_memory");
+        }
+    }
+}
+
+void delivery_flush(struct room *room)
+{
+    for (struct member *member = room->idle, *next; member != NULL; member = next) {
+        next = member->next;
+        if (atomic_load(&member->reader.place) != room->log.end) {
+            delivery_wake(member);
         }
     }
 }

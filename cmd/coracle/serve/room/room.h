@@ -28,49 +28,15 @@
 #ifndef CORACLE_CMD_SERVE_ROOM_ROOM_H
 #define CORACLE_CMD_SERVE_ROOM_ROOM_H
 
-#include "serve/room/msglog.h"
 #include "serve/session.h"
 
-#include <stdalign.h>
+struct room;
+struct member;
 
-struct room {
-    cor_mutex lock;
-    const serve_options *options;
-    struct msg_log log;               /* guard: the lock, where msglog.h asks for one */
-    struct member *busy, *idle;       /* guard: the lock; those WRITING or ENDED, and the others */
-    uint64_t clear_until;             /* guard: the lock; up to here the log may grow without asking the members */
-    _Atomic(struct member *) awaited; /* changed under the lock; whom senders wait for; NULL: nobody */
-    int64_t awaited_until;            /* guard: the lock; when to ask again; 0: when it has moved */
-    cor_waitgroup gate;               /* 1 while there is somebody awaited, else 0 */
-};
+/* Makes an empty room; the options must outlive it. NULL: memory ran out. */
+struct room *room_new(const serve_options *options);
 
-/* What a member's writing task does. */
-typedef enum writing_state { WRITING_NONE, WRITING, WRITING_PARKED, WRITING_ENDED } writing_state;
-
-/* One connection in the room. What is needed together stands together: of a thousand members none is in a cache. */
-struct member {
-    alignas(64) struct msg_reader reader; /* the writing task's; of room_join and room_leave when there is none */
-    struct room *room;
-    struct member *next;       /* guard: the lock; in one of the room's lists */
-    struct member **link;      /* guard: the lock; what points to it there */
-    cor_waitgroup news;        /* guard: the lock; 1 while WRITING_PARKED, else 0 */
-    writing_state state;       /* guard: the lock */
-    bool left;                 /* guard: the lock; the writing task ends when all is written */
-    _Atomic uint64_t tried;    /* the place from which the writing task began to write last */
-    _Atomic(const char *) cut; /* changed under the lock; why it is to leave: a reason; NULL: it is not */
-    struct session session;    /* a copy: what the writing task writes to and counts in */
-    cor_group writer;          /* the writing task */
-    int64_t watched_since; /* guard: the lock; when it was first seen too far behind at `watched_at`; 0: it is not */
-    uint64_t watched_at;
-    const char *timed_out; /* the reason when its socket has taken nothing for as long as it may */
-    size_t own_size;
-    char address[COR_ADDR_TEXT]; /* the peer's, by the socket */
-    char own[];                  /* what it hears instead of its own messages: its address and what follows */
-};
-
-void room_init(struct room *room, const serve_options *options);
-
-/* Frees what an empty room holds. */
+/* Frees an empty room. Accepts NULL. */
 void room_free(struct room *room);
 
 /*
@@ -90,6 +56,9 @@ void room_flush(struct room *room);
 
 /* Why the member is to leave, NULL if it is not. */
 const char *member_cut(const struct member *member);
+
+/* The member's address, by its socket. */
+const char *member_address(const struct member *member);
 
 /*
  * Takes the member out. With `drain` all that it is to hear is written first. Adds its counts to the session's. The

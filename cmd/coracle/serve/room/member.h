@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a room and its members are made of, for the files of this folder. Each of them includes the ones before it:
+ * msglog (the log), member (where a member stands and in what state it is), delivery (writes to members), pace (holds
+ * up senders), room (what the service calls).
+ */
+#ifndef CORACLE_CMD_SERVE_ROOM_MEMBER_H
+#define CORACLE_CMD_SERVE_ROOM_MEMBER_H
+
+#include "serve/room/msglog.h"
+#include "serve/room/room.h"
+
+#include <stdalign.h>
+
+struct room {
+    cor_mutex lock;
+    const serve_options *options;
+    struct msg_log log;               /* guard: the lock, where msglog.h asks for one */
+    struct member *busy, *idle;       /* guard: the lock; those WRITING or ENDED, and the others */
+    uint64_t clear_until;             /* guard: the lock; up to here the log may grow without asking the members */
+    _Atomic(struct member *) awaited; /* changed under the lock; whom senders wait for; NULL: nobody */
+    int64_t awaited_until;            /* guard: the lock; when to ask again; 0: when it has moved */
+    cor_waitgroup gate;               /* 1 while there is somebody awaited, else 0 */
+};
+
+/* What a member's writing task does. */
+typedef enum writing_state { WRITING_NONE, WRITING, WRITING_PARKED, WRITING_ENDED } writing_state;
+
+/* One connection in the room. What is needed together stands together: of a thousand members none is in a cache. */
+struct member {
+    alignas(64) struct msg_reader reader; /* the writing task's; of room_join and room_leave when there is none */
+    struct room *room;
+    struct member *next;       /* guard: the lock; in one of the room's lists */
+    struct member **link;      /* guard: the lock; what points to it there */
+    cor_waitgroup news;        /* guard: the lock; 1 while WRITING_PARKED, else 0 */
+    writing_state state;       /* guard: the lock */
+    bool left;                 /* guard: the lock; the writing task ends when all is written */
+    _Atomic uint64_t tried;    /* the place from which the writing task began to write last */
+    _Atomic(const char *) cut; /* changed under the lock; why it is to leave: a reason; NULL: it is not */
+    struct session session;    /* a copy: what the writing task writes to and counts in */
+    cor_group writer;          /* the writing task */
+    int64_t watched_since; /* guard: the lock; when it was first seen too far behind at `watched_at`; 0: it is not */
+    uint64_t watched_at;
+    const char *timed_out; /* the reason when its socket has taken nothing for as long as it may */
+    size_t own_size;
+    char address[COR_ADDR_TEXT]; /* the peer's, by the socket */
+    char own[];                  /* what it hears instead of its own messages: its address and what follows */
+};
+
+/* Puts a member that is in no list into the one of its state. Under the lock. */
+void member_enlist(struct member *member);
+
+/* Takes a member out of its list. Under the lock. */
+void member_delist(struct member *member);
+
+/* Changes the state, and the list with it unless the member has left. Under the lock. */
+void member_change_state(struct member *member, writing_state state);
+
+/* Ends a member's reading and writing; its session then has it leave. Under the lock. */
+void member_cut_off(struct member *member, const char *reason);
+
+/* To be called when a member's place has changed: senders that wait for it look again. Not under the lock. */
+void member_moved(struct member *member);
+
+/* Has senders that wait for this member look again, because it leaves. Under the lock. */
+void member_release(struct member *member);
+
+/* Has senders look again how far the members are, if any wait. Under the lock. */
+void member_open_gate(struct room *room);
+
+#endif
