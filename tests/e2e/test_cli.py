@@ -27,6 +27,15 @@ def own_network():
         fcntl.ioctl(any_socket, set_flags, struct.pack("16sh14x", b"lo", up_and_running))
 
 
+def answers(path):
+    """Whether somebody listens at the path. That it exists does not say so: it is there a moment earlier."""
+    try:
+        Peer(path).close()
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    return True
+
+
 class Texts(Case):
     def test_help(self):
         for argv in (["--help"], ["-h"], ["help"], ["serve", "--help"], ["help", "serve"], ["dial", "-h"],
@@ -269,7 +278,7 @@ class Output(Case):
         path = os.path.join(folder.name, "echo.sock")
         server = Program([BIN, "serve", "--workers", "1", "--grace", "1s", "echo=unix://" + path], stdout=stdout)
         self.addCleanup(server.stop)
-        wait_until(lambda: os.path.exists(path), lambda: "the socket of " + server.describe())
+        wait_until(lambda: answers(path), lambda: "the socket of " + server.describe())
         return server, path
 
     def end(self, server):
@@ -299,7 +308,7 @@ class Output(Case):
         self.addCleanup(folder.cleanup)
         path = os.path.join(folder.name, "echo.sock")
         with Program([BIN, "serve", "echo=unix://" + path], stdout=None, preexec=lambda: os.close(1)) as server:
-            wait_until(lambda: os.path.exists(path), lambda: "the socket of " + server.describe())
+            wait_until(lambda: answers(path), lambda: "the socket of " + server.describe())
             self.busy(server, path, 20)
             self.end(server)
 

@@ -377,7 +377,7 @@ class Broadcast(Case, Leaving):
         """A message and what is skipped may be equally long: the 65536th byte may be the last one, not the 65537th."""
         for fits, text in ((True, b'{"message":"' + b"x" * 65522 + b'"}'),
                            (False, b'{"message":"' + b"x" * 65523 + b'"}'),
-                           (True, b"x" * 65535 + b"\n"), (False, b"x" * 65536 + b"\n")):
+                           (True, b"x" * 65535 + b"\n"), (False, b"x" * 65536)):
             for step in (4096, 65537):
                 a, b = join(self, server, 2)
                 for at in range(0, len(text), step):
