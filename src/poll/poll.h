@@ -125,20 +125,4 @@ static inline void *cori_pollfd_ready(cori_pollfd *pollfd, int direction)
     return old > CORI_READY ? (void *)old : NULL;
 }
 
-extern const cori_poll_ops cori_poll_epoll;
-extern const cori_poll_ops cori_poll_uring;
-
-/* Tries whether the kernel can do what the io_uring poller needs: 0, or the -errno that says why not. */
-int cori_uring_probe(void);
-
-/*
- * Chooses the backend: `name` ("epoll", "io_uring", "auto", NULL for $COR_POLLER, else auto). NULL for a name that does
- * not exist; epoll for io_uring where that is not available.
- * A test's backend set by cori_poll_override comes before everything.
- */
-const cori_poll_ops *cori_poll_pick(const char *name);
-/* What to use when `ops` could not open a poller, for `code`, if that means "not available here"; else NULL. */
-const cori_poll_ops *cori_poll_instead(const cori_poll_ops *ops, int code);
-void cori_poll_override(const cori_poll_ops *ops);
-
 #endif

@@ -12,7 +12,8 @@
  * EPOLLRDHUP, EPOLLHUP, EPOLLERR and EPOLLPRI make reads sticky: "fewer bytes than asked for" then no longer means
  * drained (end of stream, an error or the bytes behind urgent data can follow without another edge).
  */
-#include "poll/poll.h"
+#include "poll/poll_epoll.h"
+
 #include "base/atomic.h"
 #include "base/limits.h"
 #include "base/platform.h"

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Choosing a poller at run time, and what all of them share. Whether io_uring can be used is tried once per process;
+ * Choosing a poller at run time. Whether io_uring can be used is tried once per process;
  * where it is not available its name means epoll, and cor_poller_info says why.
  */
+#include "poll/poll_pick.h"
+
 #include "base/atomic.h"
-#include "poll/poll.h"
+#include "poll/poll_epoll.h"
+#if COR_HAVE_URING
+#include "poll/poll_uring.h"
+#include "poll/uring_probe.h"
+#endif
 
 #include <coracle/task.h>
 #include <errno.h>
@@ -139,16 +145,4 @@ const char *cor_poller_info(void)
     }
     uint32_t outcome = cori_load_relaxed(&picked);
     return texts[outcome != NOT_PICKED ? outcome : choose(NULL)];
-}
-
-void cori_pollfd_open(cori_pollfd *pollfd, int fd, enum cori_fd_kind kind)
-{
-    cori_store_relaxed(&pollfd->wait[CORI_READ], kind == CORI_FD_STREAM ? CORI_IDLE : CORI_READY);
-    cori_store_relaxed(&pollfd->wait[CORI_WRITE], CORI_READY);
-    cori_store_relaxed(&pollfd->poller, NULL);
-    cori_store_relaxed(&pollfd->sticky, 0);
-    cori_store_relaxed(&pollfd->kind, (uint8_t)kind);
-    cori_store_relaxed(&pollfd->backend, NULL);
-    pollfd->fd = fd;
-    cori_store_release(&pollfd->generation, (uint16_t)(pollfd->generation + 1));
 }

@@ -13,7 +13,7 @@
  * accepts only inside our calls (`deferred`): so it is that of a completion behind which there is no other. The others
  * ask for theirs with SO_PEERNAME, which tells it as accept4(2) does also after a reset; getpeername(2) does not.
  */
-#include "poll/uring.h"
+#include "poll/uring_accept.h"
 
 #include "base/platform.h"
 #include "base/sys.h"

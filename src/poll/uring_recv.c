@@ -14,7 +14,7 @@
  * When it has fired, the next wait ends the receive, if that has not ended by itself, and reads ask the kernel. The end
  * of the receive comes after all that it received, so the order of bytes is kept.
  */
-#include "poll/uring.h"
+#include "poll/uring_recv.h"
 
 #include "base/atomic.h"
 #include "base/lock.h"

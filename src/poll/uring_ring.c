@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The ring under poll_uring.c and its receive buffers.
+ * The ring and its receive buffers.
  *
  * The ring is made disabled by the thread that makes all workers, and enabled by its owner: with SINGLE_ISSUER that
  * fixes who may enter. The buffers are few, so that they stay in the cache, and begin in different cache sets.
  */
-#include "poll/uring.h"
+#include "poll/uring_ring.h"
 
 #include "base/atomic.h"
 #include "base/sys.h"
@@ -83,17 +83,6 @@ void cori_uring_cancel(cori_uring *poller, int fd)
     }
     /* Completions run, and files are dropped, when the ring is entered for events. */
     (void)io_uring_submit_and_get_events(&poller->ring);
-}
-
-bool cori_uring_enough(cori_uring *poller, cori_uring_fd *state, enum cori_uring_op op)
-{
-    struct io_uring_sqe *sqe = state->stopping ? NULL : cori_uring_sqe(poller);
-    if (sqe != NULL) {
-        io_uring_prep_cancel64(sqe, cori_uring_tag(state->pollfd, op), 0);
-        io_uring_sqe_set_data64(sqe, CORI_URING_NONE);
-        state->stopping = true;
-    }
-    return state->stopping;
 }
 
 void cori_uring_start(cori_poller *base)

@@ -10,6 +10,7 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/fatal.h"
+#include "poll/poll_pick.h"
 #include "sched/here.h"
 #include "sched/lifecycle.h"
 #include "sched/spawn.h"

@@ -9,7 +9,11 @@
 #include "support/fake.h"
 #include "support/taskcase.h"
 
-#include "poll/poll.h"
+#include "poll/poll_epoll.h"
+#if COR_HAVE_URING
+#include "poll/poll_uring.h"
+#include "poll/uring_probe.h"
+#endif
 
 #include <errno.h>
 #include <fcntl.h>

@@ -9,7 +9,9 @@
 #include "support/faults.h"
 
 #if COR_HAVE_URING
-#include "poll/uring.h"
+#include "poll/poll_pick.h"
+#include "poll/poll_uring.h"
+#include "poll/uring_ring.h"
 
 enum { CLIENTS = 40, ROUNDS = 5, MESSAGE_BYTES = 3000, FLOOD_BYTES = 1 << 20, FLOODS = 4, TURNS = 8 };
 /* Entries in the ring that a little traffic takes at least, and at most. */

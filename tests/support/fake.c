@@ -3,6 +3,7 @@
 #include "support/fake.h"
 
 #include "base/clock.h"
+#include "poll/poll_pick.h"
 
 #include <errno.h>
 #include <semaphore.h>

@@ -7,7 +7,8 @@
 #include "support/taskcase.h"
 
 #include "base/platform.h"
-#include "poll/poll.h"
+#include "poll/poll_epoll.h"
+#include "poll/poll_pick.h"
 
 #include <errno.h>
 #include <fcntl.h>

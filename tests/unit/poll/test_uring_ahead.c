@@ -10,7 +10,9 @@
 #include <stdio.h>
 
 #if COR_HAVE_URING
-#include "poll/uring.h"
+#include "poll/poll_pick.h"
+#include "poll/poll_uring.h"
+#include "poll/uring_fd.h"
 
 #include <sys/socket.h>
 #include <unistd.h>

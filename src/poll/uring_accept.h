@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* Accepting ahead of the calls. All of it is the owner's. */
+#ifndef CORI_POLL_URING_ACCEPT_H
+#define CORI_POLL_URING_ACCEPT_H
+
+#include "poll/uring_fd.h"
+
+int cori_uring_accepts_new(cori_uring_fd *state); /* 0 or -ENOMEM */
+void cori_uring_accepts_free(cori_uring_fd *state);
+void cori_uring_prepare_accept(struct io_uring_sqe *sqe, const cori_uring_fd *state);
+void cori_uring_accepted(cori_uring *poller, cori_uring_fd *state, const struct io_uring_cqe *cqe);
+/* Ends an accepted connection that nobody will take: the peer gets a reset, as from a closed listener's queue. */
+void cori_uring_refuse(int fd);
+int cori_uring_accept(cori_poller *base, cori_pollfd *pollfd, struct sockaddr *addr, socklen_t *len);
+
+#endif

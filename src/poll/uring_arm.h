@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* What one descriptor has in the ring. All of it is the owner's thread's. */
+#ifndef CORI_POLL_URING_ARM_H
+#define CORI_POLL_URING_ARM_H
+
+#include "poll/uring_fd.h"
+
+/* Arms what a waiter in `direction` needs, unless it is armed. 0 or -EBUSY. */
+int cori_uring_arm_own(cori_uring *poller, cori_uring_fd *state, int direction);
+
+/* Arms the watch beside a receive, or does what it has told. 0 or -EBUSY. */
+int cori_uring_watch_own(cori_uring *poller, cori_uring_fd *state);
+
+/*
+ * Makes the kernel let go of the descriptor and frees its state, which nobody else can reach any more. Or any thread's
+ * once the owner has stopped.
+ */
+void cori_uring_remove_now(cori_uring *poller, cori_uring_fd *state);
+
+#endif

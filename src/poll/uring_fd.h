@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* What the io_uring poller knows of one registered descriptor, and how its requests are told apart. */
+#ifndef CORI_POLL_URING_FD_H
+#define CORI_POLL_URING_FD_H
+
+#include "poll/uring_ring.h"
+
+/* What is known of a connection's hanging up: see uring_recv.c. */
+enum cori_uring_watch {
+    CORI_URING_WATCH_NONE,  /* nothing received: the receive itself will meet a reset */
+    CORI_URING_WATCH_ARMED, /* a poll for it is in the ring */
+    CORI_URING_WATCH_DUE,   /* bytes came: arm that poll before the next wait */
+    CORI_URING_WATCH_FIRED, /* it has hung up: the receive must end, so that reads ask the kernel */
+};
+
+/* State of one registered descriptor. */
+typedef struct cori_uring_fd {
+    uint32_t spin;       /* guards the queue and its end; all else belongs to the owner */
+    uint16_t head, tail; /* queue of filled buffers; CORI_URING_NO_BUFFER: empty */
+    uint16_t queued;
+    bool receiving;                     /* a receive is armed, or about to be; atomic */
+    bool ended;                         /* after the queue: the peer has closed */
+    int error;                          /* after the queue: -errno to report once */
+    uint32_t offset;                    /* bytes of the head buffer already read */
+    bool armed_read, armed_write;       /* a request is in the ring */
+    bool stopping;                      /* what receives or accepts is being cancelled: enough is queued */
+    uint8_t watch;                      /* enum cori_uring_watch; atomic, set by the owner */
+    uint8_t mail;                       /* bits; atomic; not 0: in the mail list */
+    cori_pollfd *pollfd;                /* NULL: removed, and freed when the mail is read */
+    struct cori_uring_fd *next;         /* in the mail, or among the spare ones */
+    struct cori_uring_accepts *accepts; /* connections accepted ahead; NULL if it accepts none */
+} cori_uring_fd;
+
+static inline cori_uring_fd *cori_uring_state(const cori_pollfd *pollfd)
+{
+    return cori_load_acquire(&pollfd->backend);
+}
+
+/* What a completion is of; in the low bits of its user data, below the pollfd's address. */
+enum cori_uring_op {
+    CORI_URING_RECV = 1,
+    CORI_URING_POLL_IN = 2,
+    CORI_URING_POLL_OUT = 3,
+    CORI_URING_ACCEPT = 5,
+    CORI_URING_WATCH = 6,
+    CORI_URING_OP_MASK = 7
+};
+enum { CORI_URING_POINTER_BITS = 48 };
+
+/* The user data of a request. */
+static inline uint64_t cori_uring_tag(const cori_pollfd *pollfd, enum cori_uring_op op)
+{
+    return (uint64_t)(uintptr_t)pollfd | (uint64_t)pollfd->generation << CORI_URING_POINTER_BITS | (uint64_t)op;
+}
+
+/* A new state, all zero; NULL: no memory. */
+cori_uring_fd *cori_uring_fd_new(cori_uring *poller);
+void cori_uring_fd_free(cori_uring *poller, cori_uring_fd *state);
+
+/* Adds an event; gives the place of the next. */
+static inline cori_event *cori_uring_event(cori_event *event, cori_pollfd *pollfd, int direction)
+{
+    event->pollfd = pollfd;
+    event->mask = 1u << direction;
+    return event + 1;
+}
+
+/*
+ * Ends the request of a descriptor whose queue holds enough, or that waits in vain; armed again when somebody waits.
+ * False: the ring takes no entry now. Owner only.
+ */
+bool cori_uring_enough(cori_uring *poller, cori_uring_fd *state, enum cori_uring_op op);
+
+#endif
