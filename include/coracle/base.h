@@ -20,7 +20,7 @@
 #define COR_API __attribute__((visibility("default")))
 /* Parameter number `string` is a printf format, number `values` its first value. */
 #define COR_PRINTF(string, values) __attribute__((format(printf, string, values)))
-/* The result carries an error that must be looked at. */
+/* The result carries an error that must be checked. */
 #define COR_CHECK __attribute__((warn_unused_result))
 
 #endif

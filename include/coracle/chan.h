@@ -3,6 +3,8 @@
  * Channels and select, with Go's semantics, across workers: unbuffered rendezvous or a bounded FIFO of fixed-size
  * values, waiters served in order of arrival, close, and select over sends and receives with exactly one case taken.
  * A NULL channel is Go's nil channel: it blocks for ever, and in a select its case is never chosen.
+ *
+ * Unless a call says otherwise: Threads: tasks only. Parks: never.
  */
 #ifndef CORACLE_CHAN_H
 #define CORACLE_CHAN_H
@@ -15,21 +17,20 @@ typedef struct cor_chan cor_chan;
 
 /*
  * Makes a channel for values of `elem_size_bytes` (0 .. 65536) holding up to `capacity` of them; 0 is unbuffered.
- * Returns: the channel, or NULL when a size is out of range or memory ran out. Parks: never. Threads: any thread.
- * Owns: returns owned; release with cor_chan_free.
- * Go: make(chan T, capacity).
+ * Returns: the channel, or NULL when a size is out of range or memory ran out. Threads: any thread.
+ * Owns: returns owned; release with cor_chan_free. Go: make(chan T, capacity).
  */
 COR_API cor_chan *cor_chan_new(size_t elem_size_bytes, size_t capacity);
 
 /*
- * Frees a channel that nobody waits on or will use again. Values still in it are dropped. NULL is accepted.
- * Parks: never. Threads: any thread, after the last use. Owns: takes the channel.
+ * Frees a channel that nobody is waiting on or will use again. Values still in it are dropped. NULL is accepted.
+ * Threads: any thread, after the last use. Owns: takes the channel.
  */
 COR_API void cor_chan_free(cor_chan *chan);
 
 /*
  * Sends a copy of *elem; parks while the channel is full (unbuffered: until a receiver takes it).
- * `deadline` is absolute, 0 for none; a deadline that has passed still sends if that is possible at once.
+ * `deadline` is absolute, 0 for none. With a deadline that has passed, it still sends if that is possible at once.
  * Returns: 0, COR_ECHAN_CLOSED (closed before or while waiting), COR_ETIMEOUT, COR_ECANCELED, COR_ENOT_TASK.
  * Parks: until deadline. Threads: tasks only, any number at once. Owns: borrows `elem` until return.
  * Go: c <- v.
@@ -46,35 +47,34 @@ COR_API COR_CHECK int cor_chan_recv(cor_chan *chan, void *elem, int64_t deadline
 
 /*
  * Sends without waiting.
- * Returns: 0, -EAGAIN if it would have to wait, COR_ECHAN_CLOSED. Parks: never. Threads: tasks only.
- * Owns: borrows `elem` until return. Go: select with one send and default.
+ * Returns: 0, -EAGAIN if it would have to wait, COR_ECHAN_CLOSED. Owns: borrows `elem` until return.
+ * Go: select with one send and default.
  */
 COR_API COR_CHECK int cor_chan_try_send(cor_chan *chan, const void *elem);
 
 /*
  * Receives without waiting.
- * Returns: 1 with a value, 0 when closed and empty, -EAGAIN if it would have to wait. Parks: never. Threads: tasks
- * only.
+ * Returns: 1 with a value, 0 when closed and empty, -EAGAIN if it would have to wait.
  * Owns: borrows `elem` until return. Go: select with one receive and default.
  */
 COR_API COR_CHECK int cor_chan_try_recv(cor_chan *chan, void *elem);
 
 /*
  * Closes the channel: no more sends; every waiting receiver wakes with 0, every waiting sender with COR_ECHAN_CLOSED.
- * Returns: 0, or COR_ECHAN_CLOSED if it was closed already, or -EINVAL for NULL. Parks: never. Threads: tasks only.
+ * Returns: 0, or COR_ECHAN_CLOSED if it was closed already, or -EINVAL for NULL.
  * Go: close(c) (which panics where this returns an error).
  */
 COR_API int cor_chan_close(cor_chan *chan);
 
 /*
  * Counts the values waiting in the buffer; a snapshot. NULL gives 0.
- * Returns: the number. Parks: never. Threads: any thread. Go: len(c).
+ * Returns: the number. Threads: any thread. Go: len(c).
  */
 COR_API size_t cor_chan_len(cor_chan *chan);
 
 /*
  * Gives the buffer's size in values; 0 for unbuffered or NULL.
- * Returns: the number. Parks: never. Threads: any thread. Go: cap(c).
+ * Returns: the number. Threads: any thread. Go: cap(c).
  */
 COR_API size_t cor_chan_cap(const cor_chan *chan);
 
@@ -88,18 +88,17 @@ typedef struct cor_case {
 } cor_case;
 
 /*
- * Waits until one of `count` cases (at most 64) can go on, does exactly that one and sets its `result`. Among several
- * ready ones the choice is uniformly random. `deadline` is absolute, 0 for none.
+ * Waits until one of `count` cases (at most 64) can proceed, does exactly that one and sets its `result`. If several
+ * are ready, the choice is uniformly random. `deadline` is absolute, 0 for none.
  * Returns: the index of the case done, COR_ETIMEOUT, COR_ECANCELED, COR_ENOT_TASK, -EINVAL (too many cases).
- * Parks: until deadline. Threads: tasks only. Owns: borrows `cases` until return.
+ * Parks: until deadline. Owns: borrows `cases` until return.
  * Go: the select statement; with a deadline, plus a case on time.After.
  */
 COR_API COR_CHECK int cor_select(cor_case *cases, size_t count, int64_t deadline);
 
 /*
  * Does one ready case, if there is one, as cor_select does.
- * Returns: its index, -EAGAIN if none is ready, -EINVAL. Parks: never. Threads: tasks only.
- * Owns: borrows `cases` until return. Go: select with default.
+ * Returns: its index, -EAGAIN if none is ready, -EINVAL. Owns: borrows `cases` until return. Go: select with default.
  */
 COR_API COR_CHECK int cor_select_try(cor_case *cases, size_t count);
 

@@ -3,6 +3,8 @@
  * Errors. A call returns a value >= 0, or a negative code: -errno for what the kernel said, or one of the COR_E codes
  * below. errno itself is never set and never read. Calls that set up a connection can also fill a cor_error, which
  * prints like Go's net.OpError: "listen tcp 127.0.0.1:80: bind: address already in use".
+ *
+ * Unless a call says otherwise: Threads: any thread. Parks: never.
  */
 #ifndef CORACLE_ERROR_H
 #define CORACLE_ERROR_H
@@ -54,38 +56,34 @@ typedef struct cor_error {
     char network[16];               /* as the caller wrote it */
     char source[COR_ADDR_TEXT];     /* local address */
     char address[COR_ADDR_TEXT];    /* remote address, or the listener's */
-    char where[COR_ADDR_TEXT + 32]; /* what stands before the cause: "bind", "address -10", "lookup tcp4/12a" */
+    char where[COR_ADDR_TEXT + 32]; /* what comes before the cause: "bind", "address -10", "lookup tcp4/12a" */
 } cor_error;
 
 /*
  * Gives the text of a code: the lower-case words of Go ("connection refused", "i/o timeout").
  * Returns: a text, never NULL; "errno N" for a number without a text, "EOF" for 0.
- * Parks: never. Threads: any thread. The text of an unknown errno is per thread and valid until the next call.
- * Owns: returns borrowed.
- * Go: (syscall.Errno).Error and the net error values.
+ * Threads: any thread. The text of an unknown errno is per thread and valid until the next call.
+ * Owns: returns borrowed. Go: (syscall.Errno).Error and the net error values.
  */
 COR_API const char *cor_strerror(int code);
 
 /*
  * Prints an error as Go prints a net.OpError, e.g. "dial tcp 127.0.0.1:1: connect: connection refused".
  * The text is cut at `size` and always NUL-terminated when size > 0. COR_ERROR_TEXT bytes are always enough.
- * Returns: `text`, so that the call can stand inside a printf.
- * Parks: never. Threads: any thread. Owns: borrows both until return.
+ * Returns: `text`, so that the call can stand inside a printf. Owns: borrows both until return.
  * Go: (*net.OpError).Error.
  */
 COR_API char *cor_error_text(const cor_error *error, char *text, size_t size);
 
 /*
- * Tells whether a code means that a time limit ran out (COR_ETIMEOUT, -EAGAIN, -ETIMEDOUT).
- * Returns: true or false. Parks: never. Threads: any thread.
- * Go: net.Error.Timeout.
+ * Tells whether a code means that a time limit has run out (COR_ETIMEOUT, -EAGAIN, -ETIMEDOUT).
+ * Returns: true or false. Go: net.Error.Timeout.
  */
 COR_API bool cor_is_timeout(int code);
 
 /*
  * Tells whether trying again later can help: every timeout, and -EINTR -EMFILE -ENFILE.
- * Returns: true or false. Parks: never. Threads: any thread.
- * Go: net.Error.Temporary (used by accept loops for their back-off).
+ * Returns: true or false. Go: net.Error.Temporary (used by accept loops for their back-off).
  */
 COR_API bool cor_is_temporary(int code);
 

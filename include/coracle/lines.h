@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading lines of bounded length from a connection, one buffer per connection, none while it is idle. */
+/*
+ * Reading lines of bounded length from a connection, one buffer per connection, none while it is idle.
+ *
+ * Unless a call says otherwise: Threads: tasks only. Parks: never.
+ */
 #ifndef CORACLE_LINES_H
 #define CORACLE_LINES_H
 
@@ -24,17 +28,16 @@ typedef struct cor_lines {
 
 /*
  * Makes a reader of `conn` for lines of at most `max_line_bytes` (1 .. 1 GiB), not counting the LF.
- * Returns: the reader, by value; it holds no memory yet. Parks: never. Threads: any thread.
- * Owns: keeps `conn` without owning it; end with cor_lines_free.
- * Go: bufio.NewReader, but once per connection.
+ * Returns: the reader, by value; it holds no memory yet. Threads: any thread.
+ * Owns: keeps `conn` without owning it; end with cor_lines_free. Go: bufio.NewReader, but once per connection.
  */
 COR_API cor_lines cor_lines_of(cor_conn *conn, size_t max_line_bytes);
 
 /*
- * Gives the next line without its LF (a CR before it stays), NUL-terminated; NULs inside stay, so use *length. What
- * follows the last LF is given as a last line (cor_lines.partial is then true), and so is what a pause of `pause_ns`
- * ends. Text stays valid until the next call.
- * A line that is too long is dropped up to its LF, and the next call goes on behind it.
+ * Gives the next line without its LF (a CR before it stays), NUL-terminated; NULs inside stay, which is what *length is
+ * for. What follows the last LF is given as a last line (cor_lines.partial is then true), and so is what a pause of
+ * `pause_ns` ends. Text stays valid until the next call.
+ * A line that is too long is dropped up to its LF; the next call goes on after it.
  * Returns: 1 with a line, 0 at end of stream, COR_ETOO_LONG, -ENOMEM, or an error of cor_read.
  * Parks: until the read deadline. Threads: tasks only, one at a time. Owns: returns borrowed (*line). `length` may be
  * NULL.
@@ -44,23 +47,21 @@ COR_API COR_CHECK int cor_lines_next(cor_lines *lines, char **line, size_t *leng
 
 /*
  * Tells how many bytes the reader has read ahead; 0 if the next line has to come from the connection as a whole.
- * Returns: the count. Parks: never. Threads: the reader's task.
- * Go: (*bufio.Reader).Buffered.
+ * Returns: the count. Threads: the reader's task. Go: (*bufio.Reader).Buffered.
  */
 COR_API size_t cor_lines_buffered(const cor_lines *lines);
 
 /*
  * Takes the characters of `cut` off both ends of a NUL-terminated text, in place: cor_trim(line, "\r") after
  * cor_lines_next.
- * Returns: where the text begins now. Parks: never. Threads: any thread. Owns: borrows both until return.
- * Go: strings.Trim.
+ * Returns: where the text begins now. Threads: any thread. Owns: borrows both until return. Go: strings.Trim.
  */
 COR_API char *cor_trim(char *text, const char *cut);
 
 /*
  * Frees the buffer; bytes read ahead are lost. Accepts NULL, and a reader that was freed before. The connection stays
  * open.
- * Parks: never. Threads: the reader's task.
+ * Threads: the reader's task.
  */
 COR_API void cor_lines_free(cor_lines *lines);
 

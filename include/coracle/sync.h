@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Locks and their kin for tasks: they park the task, never the thread, and work across workers. All are small structs
- * by value; all-zero is ready to use and nothing need be destroyed. None may be copied after first use. A pthread mutex
- * must not be held over a call that parks; these may. The fields are private.
+ * Locks and the like for tasks: they park the task, never the thread, and work across workers. All are small structs
+ * by value; all-zero is ready to use, and there is nothing to destroy. None may be copied after first use. A pthread
+ * mutex must not be held over a call that parks; these may. The fields are private.
+ *
+ * Unless a call says otherwise: Threads: tasks only. Parks: never.
  */
 #ifndef CORACLE_SYNC_H
 #define CORACLE_SYNC_H
@@ -27,20 +29,20 @@ typedef struct cor_mutex {
 
 /*
  * Locks; parks until it is this task's turn. Not ended by cancellation, so that critical sections need no error path.
- * Returns: nothing. Parks: yes. Threads: tasks only. Go: (*sync.Mutex).Lock.
+ * Parks: yes. Go: (*sync.Mutex).Lock.
  */
 COR_API void cor_mutex_lock(cor_mutex *mutex);
 
 /*
  * Locks if that needs no wait.
- * Returns: true if locked. Parks: never. Threads: tasks only. Go: (*sync.Mutex).TryLock.
+ * Returns: true if locked. Go: (*sync.Mutex).TryLock.
  */
 COR_API COR_CHECK bool cor_mutex_trylock(cor_mutex *mutex);
 
 /*
  * Unlocks and hands the lock to the longest waiter. Unlocking what is not locked ends the program with
  * "fatal error: sync: unlock of unlocked mutex".
- * Returns: nothing. Parks: never. Threads: tasks only. Go: (*sync.Mutex).Unlock.
+ * Go: (*sync.Mutex).Unlock.
  */
 COR_API void cor_mutex_unlock(cor_mutex *mutex);
 
@@ -53,25 +55,25 @@ typedef struct cor_rwmutex {
 
 /*
  * Locks for reading; parks while a writer holds or waits for the lock.
- * Returns: nothing. Parks: yes. Threads: tasks only. Go: (*sync.RWMutex).RLock.
+ * Parks: yes. Go: (*sync.RWMutex).RLock.
  */
 COR_API void cor_rwmutex_rlock(cor_rwmutex *mutex);
 
 /*
  * Ends a read lock; "fatal error: sync: RUnlock of unlocked RWMutex" if there is none.
- * Returns: nothing. Parks: never. Threads: tasks only. Go: (*sync.RWMutex).RUnlock.
+ * Go: (*sync.RWMutex).RUnlock.
  */
 COR_API void cor_rwmutex_runlock(cor_rwmutex *mutex);
 
 /*
  * Locks for writing; parks until all readers and earlier writers are gone.
- * Returns: nothing. Parks: yes. Threads: tasks only. Go: (*sync.RWMutex).Lock.
+ * Parks: yes. Go: (*sync.RWMutex).Lock.
  */
 COR_API void cor_rwmutex_lock(cor_rwmutex *mutex);
 
 /*
  * Ends a write lock; "fatal error: sync: Unlock of unlocked RWMutex" if there is none.
- * Returns: nothing. Parks: never. Threads: tasks only. Go: (*sync.RWMutex).Unlock.
+ * Go: (*sync.RWMutex).Unlock.
  */
 COR_API void cor_rwmutex_unlock(cor_rwmutex *mutex);
 
@@ -90,13 +92,13 @@ COR_API int cor_cond_wait(cor_cond *cond, cor_mutex *mutex, int64_t deadline);
 
 /*
  * Wakes the task that has waited longest, if any.
- * Returns: nothing. Parks: never. Threads: tasks only. Go: (*sync.Cond).Signal.
+ * Go: (*sync.Cond).Signal.
  */
 COR_API void cor_cond_signal(cor_cond *cond);
 
 /*
  * Wakes all waiting tasks.
- * Returns: nothing. Parks: never. Threads: tasks only. Go: (*sync.Cond).Broadcast.
+ * Go: (*sync.Cond).Broadcast.
  */
 COR_API void cor_cond_broadcast(cor_cond *cond);
 
@@ -109,19 +111,19 @@ typedef struct cor_waitgroup {
 /*
  * Adds `delta` (may be negative); wakes all waiters at zero. "fatal error: sync: negative WaitGroup counter" below
  * zero.
- * Returns: nothing. Parks: never. Threads: tasks only. Go: (*sync.WaitGroup).Add.
+ * Go: (*sync.WaitGroup).Add.
  */
 COR_API void cor_waitgroup_add(cor_waitgroup *group, int64_t delta);
 
 /*
  * Takes one off: cor_waitgroup_add(group, -1).
- * Returns: nothing. Parks: never. Threads: tasks only. Go: (*sync.WaitGroup).Done.
+ * Go: (*sync.WaitGroup).Done.
  */
 COR_API void cor_waitgroup_done(cor_waitgroup *group);
 
 /*
  * Parks until the count is zero. `deadline` is absolute, 0 for none.
- * Returns: 0, COR_ETIMEOUT, COR_ECANCELED. Parks: until deadline. Threads: tasks only. Go: (*sync.WaitGroup).Wait.
+ * Returns: 0, COR_ETIMEOUT, COR_ECANCELED. Parks: until deadline. Go: (*sync.WaitGroup).Wait.
  */
 COR_API int cor_waitgroup_wait(cor_waitgroup *group, int64_t deadline);
 
@@ -133,7 +135,7 @@ typedef struct cor_once {
 
 /*
  * Calls `fn(arg)` if no call on this `once` has done so before; returns when the one call has returned.
- * Returns: nothing. Parks: while another task runs fn. Threads: tasks only. Go: (*sync.Once).Do.
+ * Parks: while another task runs fn. Go: (*sync.Once).Do.
  */
 COR_API void cor_once_do(cor_once *once, void (*fn)(void *arg), void *arg);
 

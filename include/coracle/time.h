@@ -2,6 +2,8 @@
 /*
  * Time. Every duration and deadline in the library is an int64_t in nanoseconds. A deadline is an absolute time on the
  * monotonic clock of cor_now(); 0 means "no deadline", as Go's zero time does. Wall-clock jumps change nothing.
+ *
+ * Unless a call says otherwise: Threads: any thread. Parks: never.
  */
 #ifndef CORACLE_TIME_H
 #define CORACLE_TIME_H
@@ -17,16 +19,14 @@ COR_BEGIN
 
 /*
  * Reads the monotonic clock, in nanoseconds; always > 0.
- * Returns: the time now. Parks: never. Threads: any thread.
- * Go: time.Now (its monotonic part).
+ * Returns: the time now. Go: time.Now (its monotonic part).
  */
 COR_API int64_t cor_now(void);
 
 /*
  * Turns a duration into a deadline: now + `duration_ns`, clamped to the far future instead of overflowing.
  * A duration <= 0 gives a deadline that has already passed.
- * Returns: the deadline, never 0. Parks: never. Threads: any thread.
- * Go: time.Now().Add(d).
+ * Returns: the deadline, never 0. Go: time.Now().Add(d).
  */
 COR_API int64_t cor_after(int64_t duration_ns);
 

@@ -10,6 +10,9 @@ def body(statement):
     return HEAD + "static void f(void)\n{\n    " + statement + "\n}\n"
 
 
+DEFAULTS = "/* SPDX-License-Identifier: MIT */\n/*\n * A snippet.\n *\n * Unless a call says otherwise: %s\n */\n"
+SHORT_DOC = "/*\n * Does it.\n * Returns: 0.\n */\nCOR_API int cor_a(void);\n"
+
 SNIPPETS = [
     ("spdx", "src/base/a.c", "/* A snippet. */\n"),
     ("spdx", "tools/a.sh", "#!/bin/sh\necho\n"),
@@ -55,6 +58,14 @@ SNIPPETS = [
     ("test-sleep", "tests/e2e/test_a.py", "# SPDX-License-Identifier: MIT\ntime.sleep(1)\n"),
     (None, "tests/e2e/test_a.py", "# SPDX-License-Identifier: MIT\ntime.sleep(1)  # pacing: a slow reader\n"),
     ("docstring", "include/coracle/a.h", HEAD + "\nCOR_API int cor_a(void);\n"),
+    ("docstring", "include/coracle/a.h", HEAD + SHORT_DOC),
+    (None, "include/coracle/a.h", DEFAULTS % "Threads: tasks only. Parks: never." + SHORT_DOC),
+    ("docstring", "include/coracle/a.h", DEFAULTS % "Threads: tasks only." + SHORT_DOC),
+    ("docstring", "include/coracle/a.h", DEFAULTS % "Threads: tasks only. Parks: never. Returns: 0."
+     + SHORT_DOC.replace(" * Returns: 0.\n", "")),
+    ("docstring", "include/coracle/a.h", DEFAULTS % "Threads: tasks only. Parks: never."
+     + "COR_API int cor_a(void);\n"),
+    ("docstring", "include/coracle/a.h", HEAD + DEFAULTS[36:] % "Threads: all. Parks: no." + SHORT_DOC),
     ("docstring", "include/coracle/a.h", HEAD + "\n" + DOC.replace("Parks: never.", "") + "COR_API int cor_a(void);\n"),
     ("docstring", "include/coracle/a.h", HEAD + "\n" + DOC.replace("Returns: 0.", "") + "COR_API int cor_a(void);\n"),
     (None, "include/coracle/a.h", HEAD + "\n" + DOC.replace("Returns: 0.", "") + "COR_API void cor_a(void);\n"),

@@ -240,9 +240,17 @@ def rule_sleep_in_tests(source):
             yield "test-sleep", number, "wait for the thing itself, with a deadline (a pace is said: `pacing: why`)"
 
 
+def docstring_defaults(source):
+    """The labels whose usual value a header gives once, at the end of its head comment; a call states exceptions."""
+    head = re.match(r"/\*[^\n]*\*/\n/\*\n(?:(?! \*/).*\n)*? \* Unless a call says otherwise: (.*)\n \*/\n",
+                    source.text)
+    return [label for label in ("Parks", "Threads") if head and f"{label}: " in head.group(1)]
+
+
 def rule_docstrings(source):
     if not source.path.startswith("include/coracle/"):
         return
+    defaults = docstring_defaults(source)
     for number, line in enumerate(source.lines, 1):
         if not line.startswith("COR_API"):
             continue
@@ -257,7 +265,7 @@ def rule_docstrings(source):
         result = re.match(r"COR_API\s+(?:COR_CHECK\s+)?(?:_Noreturn\s+)?(.*?)\w+\(", line)
         returns_nothing = bool(result) and result.group(1).strip() == "void"
         for label in ("Returns", "Parks", "Threads"):
-            if label == "Returns" and returns_nothing:
+            if (label == "Returns" and returns_nothing) or label in defaults:
                 continue
             if not re.search(r"\b%s\b[^:.\n]*:" % label, doc):
                 yield "docstring", number, f"the docstring lacks `{label}:`"
