@@ -10,7 +10,7 @@
  * The read deadline is the task's alarm clock. In a closed loop it stands at the answer's time limit and is moved only
  * when it has rung, so a message costs no call for it.
  */
-#include "bench/bench.h"
+#include "bench/run.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -13,9 +13,10 @@
  * and only the server knows by which address it calls the publisher. A lost receiver ends the run: nobody could say
  * what the others would have got without it.
  */
-#include "bench/bench.h"
+#include "bench/run.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* From the command line to the plan: what does not fit together is said before anything is started. */
-#include "bench/bench.h"
+#include "bench/plan.h"
 #include "bench/usage.h"
 #include "exits.h"
 #include "parse.h"
 
+#include <coracle.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

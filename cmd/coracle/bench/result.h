@@ -3,8 +3,10 @@
 #ifndef CORACLE_CMD_BENCH_RESULT_H
 #define CORACLE_CMD_BENCH_RESULT_H
 
-#include "bench/bench.h"
+#include "bench/run.h"
 #include "bench/usage.h"
+
+#include <stdio.h>
 
 struct result {
     const struct plan *plan;

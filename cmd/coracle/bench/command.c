@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* `coracle bench`: its command line, and what is done with the result. */
-#include "bench/bench.h"
-
-#include "bench/result.h"
 #include "command.h"
+
+#include "bench/lead.h"
 #include "exits.h"
 #include "options.h"
 
@@ -105,7 +104,7 @@ static int run_and_show(const struct plan *plan)
         }
     }
     struct result result = {0};
-    int code = run_plan(plan, &result);
+    int code = lead_plan(plan, &result);
     if (code == EXIT_OK) {
         code = show(&result, file);
         result_free(&result);
