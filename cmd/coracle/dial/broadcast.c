@@ -3,7 +3,7 @@
  * dial --as broadcast: sends each line to the room as a JSON object and shows what the room says, one line each. A room
  * that does not end its messages with LF works too: what stays without one for a moment is shown as it is.
  */
-#include "dial/dial.h"
+#include "dial/dialog.h"
 #include "safe.h"
 
 #include <stdlib.h>
@@ -20,20 +20,20 @@ typedef struct partial {
     size_t size;
 } partial;
 
-static bool show_message(struct dial *dial, partial *part)
+static bool show_message(struct dialog *dialog, partial *part)
 {
-    bool shown = dial_show(dial, "msg: ----> ", part->text, part->size, "\n", SAFE_KEEP_BACKSLASH);
+    bool shown = dialog_show(dialog, "msg: ----> ", part->text, part->size, "\n", SAFE_KEEP_BACKSLASH);
     part->size = 0;
     return shown;
 }
 
-static bool take_bytes(struct dial *dial, partial *part, const unsigned char *bytes, size_t size)
+static bool take_bytes(struct dialog *dialog, partial *part, const unsigned char *bytes, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
         if (bytes[i] != '\n') {
             part->text[part->size++] = (char)bytes[i];
         }
-        if ((bytes[i] == '\n' || part->size == sizeof(part->text)) && !show_message(dial, part)) {
+        if ((bytes[i] == '\n' || part->size == sizeof(part->text)) && !show_message(dialog, part)) {
             return false;
         }
     }
@@ -41,43 +41,43 @@ static bool take_bytes(struct dial *dial, partial *part, const unsigned char *by
 }
 
 /* Reads the next piece; waits only for a moment while a message is unfinished, and then shows it. */
-static ssize_t next_piece(struct dial *dial, partial *part, cor_buffer *data)
+static ssize_t next_piece(struct dialog *dialog, partial *part, cor_buffer *data)
 {
-    if (part->size == 0 || atomic_load(&dial->leaving)) {
-        return cor_read_buffer(dial->conn, data);
+    if (part->size == 0 || atomic_load(&dialog->leaving)) {
+        return cor_read_buffer(dialog->conn, data);
     }
-    cor_set_read_deadline(dial->conn, cor_after(PAUSE_NS));
-    ssize_t count = cor_read_buffer(dial->conn, data);
-    if (!atomic_load(&dial->leaving)) {
-        cor_set_read_deadline(dial->conn, 0);
+    cor_set_read_deadline(dialog->conn, cor_after(PAUSE_NS));
+    ssize_t count = cor_read_buffer(dialog->conn, data);
+    if (!atomic_load(&dialog->leaving)) {
+        cor_set_read_deadline(dialog->conn, 0);
     }
     if (count != COR_ETIMEOUT) {
         return count;
     }
-    return show_message(dial, part) ? cor_read_buffer(dial->conn, data) : COR_ECLOSED;
+    return show_message(dialog, part) ? cor_read_buffer(dialog->conn, data) : COR_ECLOSED;
 }
 
 static void receive(void *arg)
 {
-    struct dial *dial = arg;
-    partial *part = dial->state;
+    struct dialog *dialog = arg;
+    partial *part = dialog->state;
     cor_buffer data;
     ssize_t count;
     bool going = true;
-    while (going && (count = next_piece(dial, part, &data)) > 0) {
-        going = take_bytes(dial, part, data.data, data.size);
+    while (going && (count = next_piece(dialog, part, &data)) > 0) {
+        going = take_bytes(dialog, part, data.data, data.size);
         cor_buffer_free(&data);
     }
     if (part->size > 0) {
-        show_message(dial, part);
+        show_message(dialog, part);
     }
-    if (going && !atomic_load(&dial->leaving)) {
-        dial_failed(dial, "recv server msg failed: ", "read", (int)count);
+    if (going && !atomic_load(&dialog->leaving)) {
+        dialog_failed(dialog, "recv server msg failed: ", "read", (int)count);
     }
-    dial_stop_input(dial);
+    dialog_stop_input(dialog);
 }
 
-static bool send_message(struct dial *dial, const char *own, const char *line, size_t size)
+static bool send_message(struct dialog *dialog, const char *own, const char *line, size_t size)
 {
     char *text = malloc(64 + COR_JSON_QUOTE_MAX(strlen(own)) + COR_JSON_QUOTE_MAX(size));
     if (text == NULL) {
@@ -86,7 +86,7 @@ static bool send_message(struct dial *dial, const char *own, const char *line, s
     char *end = cor_json_quote(stpcpy(text, "{\"client_ip\":"), own, strlen(own));
     end = cor_json_quote(stpcpy(end, ",\"message\":"), line, size);
     *end++ = '}';
-    bool sent = dial_send(dial, text, (size_t)(end - text));
+    bool sent = dialog_send(dialog, text, (size_t)(end - text));
     free(text);
     return sent;
 }
@@ -96,41 +96,41 @@ static bool is_quit(const char *line, size_t size)
     return (size == 2 && memcmp(line, "/q", 2) == 0) || (size == 5 && memcmp(line, "/quit", 5) == 0);
 }
 
-static void talk(struct dial *dial)
+static void talk(struct dialog *dialog)
 {
     char own[COR_ADDR_TEXT];
-    cor_local_addr(dial->conn, own, sizeof(own));
-    cor_lines lines = dial_lines(dial);
+    cor_local_addr(dialog->conn, own, sizeof(own));
+    cor_lines lines = dialog_lines(dialog);
     char *line;
     size_t size;
     bool going = true;
-    while (going && dial_next_line(dial, &lines, &line, &size)) {
+    while (going && dialog_next_line(dialog, &lines, &line, &size)) {
         if (is_quit(line, size)) {
-            dial_say(dial, "Byebye ...");
+            dialog_say(dialog, "Byebye ...");
             going = false;
         } else if (size > 0) {
-            going = send_message(dial, own, line, size);
+            going = send_message(dialog, own, line, size);
         }
     }
     cor_lines_free(&lines);
 }
 
-static void broadcast_run(struct dial *dial)
+static void broadcast_run(struct dialog *dialog)
 {
     partial *part = malloc(sizeof(*part));
     if (part == NULL) {
         return;
     }
     part->size = 0;
-    dial->state = part;
-    if (dial_start(dial, receive)) {
-        talk(dial);
-        dial_leave(dial);
+    dialog->state = part;
+    if (dialog_start(dialog, receive)) {
+        talk(dialog);
+        dialog_leave(dialog);
     }
     free(part);
 }
 
-const dial_kind broadcast_kind = {
+const dialog_kind broadcast_kind = {
     .name = "broadcast",
     .address = "127.0.0.1:1253",
     .failure = "",

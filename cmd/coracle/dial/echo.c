@@ -3,7 +3,7 @@
  * dial --as echo: sends each line and shows what comes back for it, as many bytes as were sent, in however many pieces
  * they arrive. The next line is read when the answer is complete, so an answer never appears below the wrong line.
  */
-#include "dial/dial.h"
+#include "dial/dialog.h"
 #include "safe.h"
 
 #include <stdlib.h>
@@ -18,14 +18,14 @@ typedef struct exchange {
 } exchange;
 
 /* Adds what came to the answer under way; shows it when complete. What nobody asked for is shown as it comes. */
-static bool take_bytes(struct dial *dial, exchange *talk, const unsigned char *bytes, size_t size)
+static bool take_bytes(struct dialog *dialog, exchange *talk, const unsigned char *bytes, size_t size)
 {
     while (size > 0) {
         if (talk->want == 0 && cor_chan_try_recv(talk->sent, &talk->want) == 1) {
             talk->answer = malloc(talk->want);
         }
         if (talk->answer == NULL) {
-            return dial_show(dial, "", bytes, size, "\n", SAFE_KEEP_BACKSLASH);
+            return dialog_show(dialog, "", bytes, size, "\n", SAFE_KEEP_BACKSLASH);
         }
         size_t missing = talk->want - talk->have;
         size_t taken = size < missing ? size : missing;
@@ -34,7 +34,7 @@ static bool take_bytes(struct dial *dial, exchange *talk, const unsigned char *b
         bytes += taken;
         size -= taken;
         if (talk->have == talk->want) {
-            bool shown = dial_show(dial, "", talk->answer, talk->have, "\n", SAFE_KEEP_BACKSLASH);
+            bool shown = dialog_show(dialog, "", talk->answer, talk->have, "\n", SAFE_KEEP_BACKSLASH);
             free(talk->answer);
             talk->answer = NULL;
             talk->have = talk->want = 0;
@@ -48,21 +48,21 @@ static bool take_bytes(struct dial *dial, exchange *talk, const unsigned char *b
 
 static void receive(void *arg)
 {
-    struct dial *dial = arg;
-    exchange *talk = dial->state;
+    struct dialog *dialog = arg;
+    exchange *talk = dialog->state;
     cor_buffer data;
     ssize_t count;
     bool going = true;
-    while (going && (count = cor_read_buffer(dial->conn, &data)) > 0) {
-        going = take_bytes(dial, talk, data.data, data.size);
+    while (going && (count = cor_read_buffer(dialog->conn, &data)) > 0) {
+        going = take_bytes(dialog, talk, data.data, data.size);
         cor_buffer_free(&data);
     }
-    if (going && !atomic_load(&dial->leaving)) {
-        dial_failed(dial, "recv failed, err: ", "read", (int)count);
+    if (going && !atomic_load(&dialog->leaving)) {
+        dialog_failed(dialog, "recv failed, err: ", "read", (int)count);
     }
     free(talk->answer);
     cor_chan_close(talk->answered);
-    dial_stop_input(dial);
+    dialog_stop_input(dialog);
 }
 
 static bool is_quit(const char *line, size_t size)
@@ -71,16 +71,16 @@ static bool is_quit(const char *line, size_t size)
 }
 
 /* Sends lines and waits for their answers until input or connection end. */
-static void talk_lines(struct dial *dial, exchange *talk)
+static void talk_lines(struct dialog *dialog, exchange *talk)
 {
-    cor_lines lines = dial_lines(dial);
+    cor_lines lines = dialog_lines(dialog);
     char *line;
     size_t size;
-    while (dial_next_line(dial, &lines, &line, &size) && !is_quit(line, size)) {
+    while (dialog_next_line(dialog, &lines, &line, &size) && !is_quit(line, size)) {
         if (size == 0) {
             continue; /* nothing to send, so nothing would come back */
         }
-        if (cor_chan_send(talk->sent, &size, 0) < 0 || !dial_send(dial, line, size) ||
+        if (cor_chan_send(talk->sent, &size, 0) < 0 || !dialog_send(dialog, line, size) ||
             cor_chan_recv(talk->answered, NULL, 0) != 1) {
             break;
         }
@@ -88,16 +88,16 @@ static void talk_lines(struct dial *dial, exchange *talk)
     cor_lines_free(&lines);
 }
 
-static void echo_run(struct dial *dial)
+static void echo_run(struct dialog *dialog)
 {
     exchange talk = {.sent = cor_chan_new(sizeof(size_t), 1), .answered = cor_chan_new(0, 1)};
-    dial->state = &talk;
-    if (talk.sent != NULL && talk.answered != NULL && dial_start(dial, receive)) {
-        talk_lines(dial, &talk);
-        dial_leave(dial);
+    dialog->state = &talk;
+    if (talk.sent != NULL && talk.answered != NULL && dialog_start(dialog, receive)) {
+        talk_lines(dialog, &talk);
+        dialog_leave(dialog);
     }
     cor_chan_free(talk.sent);
     cor_chan_free(talk.answered);
 }
 
-const dial_kind echo_kind = {.name = "echo", .address = "127.0.0.1:9999", .failure = "err :  ", .run = echo_run};
+const dialog_kind echo_kind = {.name = "echo", .address = "127.0.0.1:9999", .failure = "err :  ", .run = echo_run};

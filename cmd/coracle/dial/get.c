@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* dial --as get: sends "GET / " and LF, shows everything that comes as text, made safe, with its lines kept. */
-#include "dial/dial.h"
+#include "dial/dialog.h"
 #include "safe.h"
 #include "utf8.h"
 
@@ -15,7 +15,7 @@ typedef struct rest {
     size_t size;
 } rest;
 
-static bool show_piece(struct dial *dial, rest *held, const cor_buffer *data)
+static bool show_piece(struct dialog *dialog, rest *held, const cor_buffer *data)
 {
     size_t size = held->size + data->size;
     char *text = malloc(size);
@@ -26,30 +26,30 @@ static bool show_piece(struct dial *dial, rest *held, const cor_buffer *data)
     held->size = text[size - 1] == '\r' ? 1 : utf8_unfinished(text, size);
     size -= held->size;
     memcpy(held->bytes, text + size, held->size);
-    bool shown = dial_show(dial, "", text, size, "", SAFE_KEEP_LINES | SAFE_KEEP_BACKSLASH);
+    bool shown = dialog_show(dialog, "", text, size, "", SAFE_KEEP_LINES | SAFE_KEEP_BACKSLASH);
     free(text);
     return shown;
 }
 
-static void get_run(struct dial *dial)
+static void get_run(struct dialog *dialog)
 {
-    if (!dial_send(dial, request, strlen(request))) {
+    if (!dialog_send(dialog, request, strlen(request))) {
         return;
     }
     rest held = {.size = 0};
     cor_buffer data;
     ssize_t count;
     bool shown = true;
-    while (shown && (count = cor_read_buffer(dial->conn, &data)) > 0) {
-        shown = show_piece(dial, &held, &data);
+    while (shown && (count = cor_read_buffer(dialog->conn, &data)) > 0) {
+        shown = show_piece(dialog, &held, &data);
         cor_buffer_free(&data);
     }
     if (shown) {
-        dial_show(dial, "", held.bytes, held.size, "", 0);
+        dialog_show(dialog, "", held.bytes, held.size, "", 0);
         if (count < 0) {
-            dial_failed(dial, "", "read", (int)count);
+            dialog_failed(dialog, "", "read", (int)count);
         }
     }
 }
 
-const dial_kind get_kind = {.name = "get", .failure = "", .run = get_run};
+const dialog_kind get_kind = {.name = "get", .failure = "", .run = get_run};

@@ -3,7 +3,7 @@
  * dial --as name: asks for a name, then sends each line as "NAME says: LINE" until Q. The server is not expected to
  * answer.
  */
-#include "dial/dial.h"
+#include "dial/dialog.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,19 +13,19 @@
 /* Notices the end of the connection while the terminal is silent; anything that does come is not shown. */
 static void watch(void *arg)
 {
-    struct dial *dial = arg;
+    struct dialog *dialog = arg;
     cor_buffer data;
     ssize_t count;
-    while ((count = cor_read_buffer(dial->conn, &data)) > 0) {
+    while ((count = cor_read_buffer(dialog->conn, &data)) > 0) {
         cor_buffer_free(&data);
     }
-    if (!atomic_load(&dial->leaving)) {
-        dial_failed(dial, "Error reading ", "read", (int)count);
+    if (!atomic_load(&dialog->leaving)) {
+        dialog_failed(dialog, "Error reading ", "read", (int)count);
     }
-    dial_stop_input(dial);
+    dialog_stop_input(dialog);
 }
 
-static bool send_says(struct dial *dial, const char *name, const char *line, size_t size)
+static bool send_says(struct dialog *dialog, const char *name, const char *line, size_t size)
 {
     size_t total = strlen(name) + strlen(SAYS) + size;
     char *text = malloc(total);
@@ -33,35 +33,35 @@ static bool send_says(struct dial *dial, const char *name, const char *line, siz
         return false;
     }
     memcpy(mempcpy(mempcpy(text, name, strlen(name)), SAYS, strlen(SAYS)), line, size);
-    bool sent = dial_send(dial, text, total);
+    bool sent = dialog_send(dialog, text, total);
     free(text);
     return sent;
 }
 
-static void talk(struct dial *dial)
+static void talk(struct dialog *dialog)
 {
-    cor_lines lines = dial_lines(dial);
+    cor_lines lines = dialog_lines(dialog);
     char *line;
     size_t size;
-    if (dial_say(dial, "First, what is your name?") && dial_next_line(dial, &lines, &line, &size)) {
+    if (dialog_say(dialog, "First, what is your name?") && dialog_next_line(dialog, &lines, &line, &size)) {
         char *name = strndup(line, size);
-        while (name != NULL && dial_say(dial, "What to send to the server? Type Q to quit.") &&
-               dial_next_line(dial, &lines, &line, &size) && !(size == 1 && *line == 'Q') &&
-               send_says(dial, name, line, size)) {}
+        while (name != NULL && dialog_say(dialog, "What to send to the server? Type Q to quit.") &&
+               dialog_next_line(dialog, &lines, &line, &size) && !(size == 1 && *line == 'Q') &&
+               send_says(dialog, name, line, size)) {}
         free(name);
     }
     cor_lines_free(&lines);
 }
 
-static void name_run(struct dial *dial)
+static void name_run(struct dialog *dialog)
 {
-    if (dial_start(dial, watch)) {
-        talk(dial);
-        dial_leave(dial);
+    if (dialog_start(dialog, watch)) {
+        talk(dialog);
+        dialog_leave(dialog);
     }
 }
 
-const dial_kind name_kind = {
+const dialog_kind name_kind = {
     .name = "name",
     .address = "localhost:50000",
     .failure = "Error dialing ",

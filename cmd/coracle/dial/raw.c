@@ -3,7 +3,7 @@
  * dial --as raw: standard input to the server, the server to standard output, byte for byte, also to a terminal, as nc
  * does. The end of input half-closes the connection; the end of the connection ends the program.
  */
-#include "dial/dial.h"
+#include "dial/dialog.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,62 +27,62 @@ static char *add_cr(const cor_buffer *data, unsigned char *last, size_t *size)
     return text;
 }
 
-static bool send_buffer(struct dial *dial, const cor_buffer *data, unsigned char *last)
+static bool send_buffer(struct dialog *dialog, const cor_buffer *data, unsigned char *last)
 {
-    if (!dial->options.crlf) {
-        return dial_send(dial, data->data, data->size);
+    if (!dialog->options.crlf) {
+        return dialog_send(dialog, data->data, data->size);
     }
     size_t size;
     char *text = add_cr(data, last, &size);
-    bool sent = text != NULL && dial_send(dial, text, size);
+    bool sent = text != NULL && dialog_send(dialog, text, size);
     free(text);
     return sent;
 }
 
 static void send_input(void *arg)
 {
-    struct dial *dial = arg;
+    struct dialog *dialog = arg;
     unsigned char last = 0;
     cor_buffer data;
     ssize_t count;
     bool sent = true;
-    while (sent && (count = cor_read_buffer(dial->in, &data)) > 0) {
-        sent = send_buffer(dial, &data, &last);
+    while (sent && (count = cor_read_buffer(dialog->in, &data)) > 0) {
+        sent = send_buffer(dialog, &data, &last);
         cor_buffer_free(&data);
     }
     if (sent) {
-        dial_input_ended(dial, (int)count);
+        dialog_input_ended(dialog, (int)count);
     }
-    if (!sent || dial->options.no_shutdown) {
+    if (!sent || dialog->options.no_shutdown) {
         return;
     }
-    cor_close_write(dial->conn);
-    if (dial->options.send_only) {
-        atomic_store(&dial->leaving, true);
-        cor_set_read_deadline(dial->conn, cor_after(SENT_NS));
+    cor_close_write(dialog->conn);
+    if (dialog->options.send_only) {
+        atomic_store(&dialog->leaving, true);
+        cor_set_read_deadline(dialog->conn, cor_after(SENT_NS));
     }
 }
 
-static void raw_run(struct dial *dial)
+static void raw_run(struct dialog *dialog)
 {
-    if (dial->in == NULL && !dial->options.recv_only) {
-        cor_close_write(dial->conn);
-    } else if (dial->in != NULL && !dial_start(dial, send_input)) {
+    if (dialog->in == NULL && !dialog->options.recv_only) {
+        cor_close_write(dialog->conn);
+    } else if (dialog->in != NULL && !dialog_start(dialog, send_input)) {
         return;
     }
     ssize_t count;
     cor_buffer data;
     bool shown = true;
-    while (shown && (count = cor_read_buffer(dial->conn, &data)) > 0) {
-        shown = dial->options.send_only || dial_put(dial, data.data, data.size);
+    while (shown && (count = cor_read_buffer(dialog->conn, &data)) > 0) {
+        shown = dialog->options.send_only || dialog_put(dialog, data.data, data.size);
         cor_buffer_free(&data);
     }
-    if (shown && count < 0 && !atomic_load(&dial->leaving)) {
-        dial_failed(dial, "", "read", (int)count);
+    if (shown && count < 0 && !atomic_load(&dialog->leaving)) {
+        dialog_failed(dialog, "", "read", (int)count);
     }
-    dial_stop_input(dial);
-    cor_group_cancel(&dial->tasks);
-    cor_group_wait(&dial->tasks, 0);
+    dialog_stop_input(dialog);
+    cor_group_cancel(&dialog->tasks);
+    cor_group_wait(&dialog->tasks, 0);
 }
 
-const dial_kind raw_kind = {.name = "raw", .failure = "", .run = raw_run};
+const dialog_kind raw_kind = {.name = "raw", .failure = "", .run = raw_run};

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* `coracle dial`: its command line; connects, opens the terminal and runs the kind of client asked for. */
+#include "command.h"
+
+#include "dial/dialog.h"
+#include "exits.h"
+#include "options.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+static const dialog_kind *const kinds[] = {&raw_kind, &echo_kind, &name_kind, &broadcast_kind, &get_kind};
+static const char *const kind_names[] = {"raw", "echo", "name", "broadcast", "get", NULL};
+
+#define FIELD(name) offsetof(dialog_options, name)
+
+static const option_def defs[] = {
+    {"as", 'a', OPTION_CHOICE, FIELD(kind), "KIND", "what to talk (default raw)", kind_names, 0, 0},
+    {"timeout", 't', OPTION_DURATION, FIELD(timeout), "D", "of connecting (default 10s; 0: the system's)", NULL, 0, 0},
+    {"send-only", 0, OPTION_FLAG, FIELD(send_only), NULL, "raw: drop what comes", NULL, 0, 0},
+    {"recv-only", 0, OPTION_FLAG, FIELD(recv_only), NULL, "raw: do not read standard input", NULL, 0, 0},
+    {"no-shutdown", 0, OPTION_FLAG, FIELD(no_shutdown), NULL, "raw: keep sending open when input ends", NULL, 0, 0},
+    {"crlf", 0, OPTION_FLAG, FIELD(crlf), NULL, "raw: send LF as CR LF", NULL, 0, 0},
+};
+
+static const option_table table = {"coracle dial", defs, sizeof(defs) / sizeof(defs[0])};
+
+void dial_help(FILE *to)
+{
+    fprintf(to, "Usage: coracle dial [OPTIONS] [--as KIND] [ADDRESS]\n"
+                "Connects to ADDRESS and talks.\n\n"
+                "Kinds:\n"
+                "  raw        copies standard input to the server and the server to standard output, unchanged\n"
+                "  echo       sends each line and shows what comes back; Q ends   (default 127.0.0.1:9999)\n"
+                "  name       asks for a name, sends 'NAME says: LINE'; Q ends    (default localhost:50000)\n"
+                "  broadcast  sends lines to the room, shows its messages; /q ends (default 127.0.0.1:1253)\n"
+                "  get        sends 'GET / ' and shows all that comes\n\n"
+                "ADDRESS is host:port, :port or [::1]:port, or NETWORK://... with network tcp, tcp4, tcp6 or unix.\n\n"
+                "Options:\n");
+    options_print(&table, to);
+    fprintf(to,
+            "\nEnds with 0 when all went well, 69 when nobody answers at ADDRESS, 1 when the connection was lost.\n");
+}
+
+/* Opens a standard stream through a copy of its descriptor, so that closing it here closes nothing of others. */
+static cor_conn *open_stream(int fd)
+{
+    cor_conn *stream = NULL;
+    int copy = dup(fd);
+    if (copy >= 0 && cor_open_fd(&stream, copy) < 0) {
+        close(copy);
+        stream = NULL;
+    }
+    return stream;
+}
+
+static int dial_main(void *arg)
+{
+    struct dialog *dialog = arg;
+    const dialog_kind *kind = kinds[dialog->options.kind];
+    cor_error error;
+    int64_t deadline = dialog->options.timeout > 0 ? cor_after(dialog->options.timeout) : 0;
+    int code = cor_dial_until(&dialog->conn, dialog->address.network, dialog->address.text, deadline, &error);
+    if (code < 0) {
+        char text[COR_ERROR_TEXT];
+        fprintf(stderr, "%s%s\n", kind->failure, cor_error_text(&error, text, sizeof(text)));
+        return exit_code_of(code);
+    }
+    dialog->in = dialog->options.recv_only ? NULL : open_stream(STDIN_FILENO);
+    dialog->out = open_stream(STDOUT_FILENO);
+    kind->run(dialog);
+    cor_close(dialog->conn);
+    dialog_stop_input(dialog);
+    if (dialog->out != NULL) {
+        cor_close(dialog->out);
+    }
+    return atomic_load(&dialog->exit_code);
+}
+
+int dial_command(int argc, char **argv)
+{
+    struct dialog dialog = {.options = {.timeout = 10 * COR_SECOND}};
+    int first = options_read(&table, argc, argv, &dialog.options);
+    if (first == OPTIONS_HELP) {
+        dial_help(stdout);
+        return EXIT_OK;
+    }
+    if (first == OPTIONS_BAD) {
+        return EXIT_USAGE;
+    }
+    const char *text = first < argc ? argv[first] : kinds[dialog.options.kind]->address;
+    if (text == NULL || argc - first > 1) {
+        fprintf(stderr, "coracle dial: %s; see 'coracle dial --help'\n",
+                text == NULL ? "no ADDRESS given" : "more than one ADDRESS");
+        return EXIT_USAGE;
+    }
+    if (dialog.options.send_only && dialog.options.recv_only) {
+        fprintf(stderr, "coracle dial: --send-only and --recv-only exclude each other\n");
+        return EXIT_USAGE;
+    }
+    dialog.address = address_split(text);
+    /* One worker: a client is two tasks that mostly wait. */
+    int code = cor_run(dial_main, &dialog, &(cor_options){.workers = 1});
+    if (code < 0) {
+        fprintf(stderr, "coracle dial: cannot start: %s\n", cor_strerror(code));
+        return exit_code_of(code);
+    }
+    return code;
+}
