@@ -6,7 +6,7 @@
 # Lines at the top of a test file change that, each a comment of its own:
 #   /* test: workers=1,2 timeout=240 serial no-valgrind */   counts, seconds, not beside other tests, not under valgrind
 #   ... no-uring: not over io_uring
-#   /* sources: cmd/coracle/safe.c */                        more sources, relative to the repository's root
+#   /* sources: cmd/coracle/escape.c */                        more sources, relative to the repository's root
 #   /* link: -Wl,--wrap=malloc */                            more linker arguments
 # A Python test may carry  # test: timeout=240 serial
 # A test that cannot run here exits with 77 and counts as skipped.

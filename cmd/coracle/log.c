@@ -2,8 +2,8 @@
 /* The two output streams of `coracle serve` and the two formats of diagnostics. */
 #include "log.h"
 
-#include "lineq.h"
-#include "safe.h"
+#include "escape.h"
+#include "line_writer.h"
 
 #include <coracle/io.h>
 #include <errno.h>
@@ -24,7 +24,7 @@
 const char *const log_level_names[] = {"debug", "info", "warn", "error", NULL};
 const char *const log_format_names[] = {"logfmt", "json", NULL};
 
-static lineq *out, *err;
+static line_writer *out, *err;
 static log_options settings;
 
 /* Runs on the writer thread of stdout: clients' lines were lost there. */
@@ -41,32 +41,32 @@ static void report_dropped_err(uint64_t count)
 int log_open(const log_options *options)
 {
     settings = *options;
-    err = lineq_new(STDERR_FILENO, QUEUE_BYTES, report_dropped_err);
-    out = err == NULL ? NULL : lineq_new(STDOUT_FILENO, QUEUE_BYTES, report_dropped_out);
+    err = line_writer_new(STDERR_FILENO, QUEUE_BYTES, report_dropped_err);
+    out = err == NULL ? NULL : line_writer_new(STDOUT_FILENO, QUEUE_BYTES, report_dropped_out);
     return out == NULL ? -EAGAIN : 0;
 }
 
 void log_close(void)
 {
     /* stdout first: its thread may still report drops to stderr. */
-    lineq_close(out, FLUSH_NS);
-    lineq_close(err, FLUSH_NS);
+    line_writer_close(out, FLUSH_NS);
+    line_writer_close(err, FLUSH_NS);
     out = err = NULL;
 }
 
 void log_flush(void)
 {
-    lineq_flush(out, FLUSH_NS);
-    lineq_flush(err, FLUSH_NS);
+    line_writer_flush(out, FLUSH_NS);
+    line_writer_flush(err, FLUSH_NS);
 }
 
-static void put_formatted(lineq *queue, const char *format, va_list values)
+static void put_formatted(line_writer *writer, const char *format, va_list values)
 {
     char line[LINE_MAX_BYTES];
     int size = vsnprintf(line, sizeof(line), format, values);
     if (size >= 0) {
         size_t used = (size_t)size < sizeof(line) ? (size_t)size : sizeof(line) - 1;
-        lineq_put(queue, &(line_part){.bytes = line, .size = used}, 1);
+        line_writer_put(writer, &(line_part){.bytes = line, .size = used}, 1);
     }
 }
 
@@ -96,7 +96,7 @@ bool log_shows(void)
 void log_show_parts(const line_part *parts, size_t count)
 {
     if (!settings.quiet) {
-        lineq_put(out, parts, count);
+        line_writer_put(out, parts, count);
     }
 }
 
@@ -164,17 +164,17 @@ static void put_logfmt_text(line *to, const char *text, size_t size)
 
 static void put_value(line *to, const char *text)
 {
-    char safe[VALUE_MAX_BYTES];
+    char escaped[VALUE_MAX_BYTES];
     size_t size = strlen(text);
-    while (safe_size(text, size, 0) > sizeof(safe)) {
+    while (escape_size(text, size, 0) > sizeof(escaped)) {
         size /= 2;
     }
-    size_t safe_length = (size_t)(safe_copy(safe, text, size, 0) - safe);
+    size_t escaped_length = (size_t)(escape_copy(escaped, text, size, 0) - escaped);
     if (settings.format == FORMAT_JSON) {
         char quoted[COR_JSON_QUOTE_MAX(VALUE_MAX_BYTES)];
-        line_put(to, quoted, (size_t)(cor_json_quote(quoted, safe, safe_length) - quoted));
+        line_put(to, quoted, (size_t)(cor_json_quote(quoted, escaped, escaped_length) - quoted));
     } else {
-        put_logfmt_text(to, safe, safe_length);
+        put_logfmt_text(to, escaped, escaped_length);
     }
 }
 
@@ -224,5 +224,5 @@ void log_event(log_level level, const char *event, const log_field *fields, size
     if (settings.format == FORMAT_JSON) {
         line_puts(&text, "}");
     }
-    lineq_put(err, &(line_part){.bytes = text.text, .size = text.used}, 1);
+    line_writer_put(err, &(line_part){.bytes = text.text, .size = text.used}, 1);
 }

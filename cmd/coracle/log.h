@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Everything `coracle serve` says. What a service shows of its clients goes to stdout, diagnostics go to stderr, one
- * event per line, both through bounded queues (lineq.h): no call here ever waits. Bytes of peers are always made safe.
- * Any task or thread may call any of it between log_open and log_close.
+ * event per line, both through bounded queues (line_writer.h): no call here ever waits. Bytes of peers are always
+ * escaped. Any task or thread may call any of it between log_open and log_close.
  */
 #ifndef CORACLE_CMD_LOG_H
 #define CORACLE_CMD_LOG_H
@@ -41,7 +41,7 @@ void log_hint(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Tells whether clients' lines are shown: whoever has to work for one asks first. */
 bool log_shows(void);
 
-/* Shows a line of a client on stdout: `before`, the peer's bytes made safe, `after`. */
+/* Shows a line of a client on stdout: `before`, the peer's bytes escaped, `after`. */
 void log_show(const char *before, const void *bytes, size_t size, const char *after);
 
 /* Shows a line of a client put together from any number of parts. */

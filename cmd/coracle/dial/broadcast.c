@@ -4,7 +4,7 @@
  * that does not end its messages with LF works too: what stays without one for a moment is shown as it is.
  */
 #include "dial/dialog.h"
-#include "safe.h"
+#include "escape.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,7 @@ typedef struct partial {
 
 static bool show_message(struct dialog *dialog, partial *part)
 {
-    bool shown = dialog_show(dialog, "msg: ----> ", part->text, part->size, "\n", SAFE_KEEP_BACKSLASH);
+    bool shown = dialog_show(dialog, "msg: ----> ", part->text, part->size, "\n", ESCAPE_KEEP_BACKSLASH);
     part->size = 0;
     return shown;
 }

@@ -2,8 +2,8 @@
 /* Lines in, text out, and how each of the two tasks of a client learns of the other's end. */
 #include "dial/dialog.h"
 
+#include "escape.h"
 #include "exits.h"
-#include "safe.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -35,13 +35,13 @@ bool dialog_put(struct dialog *dialog, const void *bytes, size_t size)
 
 bool dialog_show(struct dialog *dialog, const char *before, const void *bytes, size_t size, const char *after, int keep)
 {
-    size_t total = strlen(before) + safe_size(bytes, size, keep) + strlen(after);
+    size_t total = strlen(before) + escape_size(bytes, size, keep) + strlen(after);
     char *text = malloc(total + 1);
     if (text == NULL) {
         return false;
     }
     char *end = mempcpy(text, before, strlen(before));
-    end = safe_copy(end, bytes, size, keep);
+    end = escape_copy(end, bytes, size, keep);
     memcpy(end, after, strlen(after));
     bool done = dialog_put(dialog, text, total);
     free(text);

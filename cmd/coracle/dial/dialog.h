@@ -51,7 +51,7 @@ void dialog_failed(struct dialog *dialog, const char *before, const char *op, in
 /* Writes to standard output. Returns false, and notes the failure, when nobody takes it. */
 bool dialog_put(struct dialog *dialog, const void *bytes, size_t size);
 
-/* Writes `before`, the peer's bytes made safe (safe.h, with `keep`), `after`. Returns as dialog_put. */
+/* Writes `before`, the peer's bytes escaped (escape.h, with `keep`), `after`. Returns as dialog_put. */
 bool dialog_show(struct dialog *dialog, const char *before, const void *bytes, size_t size, const char *after,
                  int keep);
 

@@ -4,7 +4,7 @@
  * they arrive. The next line is read when the answer is complete, so an answer never appears below the wrong line.
  */
 #include "dial/dialog.h"
-#include "safe.h"
+#include "escape.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +25,7 @@ static bool take_bytes(struct dialog *dialog, exchange *talk, const unsigned cha
             talk->answer = malloc(talk->want);
         }
         if (talk->answer == NULL) {
-            return dialog_show(dialog, "", bytes, size, "\n", SAFE_KEEP_BACKSLASH);
+            return dialog_show(dialog, "", bytes, size, "\n", ESCAPE_KEEP_BACKSLASH);
         }
         size_t missing = talk->want - talk->have;
         size_t taken = size < missing ? size : missing;
@@ -34,7 +34,7 @@ static bool take_bytes(struct dialog *dialog, exchange *talk, const unsigned cha
         bytes += taken;
         size -= taken;
         if (talk->have == talk->want) {
-            bool shown = dialog_show(dialog, "", talk->answer, talk->have, "\n", SAFE_KEEP_BACKSLASH);
+            bool shown = dialog_show(dialog, "", talk->answer, talk->have, "\n", ESCAPE_KEEP_BACKSLASH);
             free(talk->answer);
             talk->answer = NULL;
             talk->have = talk->want = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* dial --as get: sends "GET / " and LF, shows everything that comes as text, made safe, with its lines kept. */
+/* dial --as get: sends "GET / " and LF, shows everything that comes as text, escaped, with its lines kept. */
 #include "dial/dialog.h"
-#include "safe.h"
+#include "escape.h"
 #include "utf8.h"
 
 #include <stdlib.h>
@@ -26,7 +26,7 @@ static bool show_piece(struct dialog *dialog, rest *held, const cor_buffer *data
     held->size = text[size - 1] == '\r' ? 1 : utf8_unfinished(text, size);
     size -= held->size;
     memcpy(held->bytes, text + size, held->size);
-    bool shown = dialog_show(dialog, "", text, size, "", SAFE_KEEP_LINES | SAFE_KEEP_BACKSLASH);
+    bool shown = dialog_show(dialog, "", text, size, "", ESCAPE_KEEP_LINES | ESCAPE_KEEP_BACKSLASH);
     free(text);
     return shown;
 }

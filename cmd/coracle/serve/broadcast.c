@@ -11,7 +11,7 @@
 
 #if COR_HAVE_JSON
 
-#include "safe.h"
+#include "escape.h"
 
 #include <json-c/json.h>
 #include <stdio.h>
@@ -52,14 +52,14 @@ __attribute__((noinline)) static void show_message(const struct member *sender, 
 /* Writes "<address> says: <message>" LF; the caller frees it. What is safe keeps its size, nothing else does. */
 static char *compose(const struct member *sender, const char *text, size_t size, size_t *total)
 {
-    const int keep = SAFE_KEEP_BACKSLASH | SAFE_KEEP_FORMAT;
-    size_t address_size = strlen(member_address(sender)), safe = safe_size(text, size, keep);
-    *total = address_size + strlen(SAYS) + safe + 1;
+    const int keep = ESCAPE_KEEP_BACKSLASH | ESCAPE_KEEP_FORMAT;
+    size_t address_size = strlen(member_address(sender)), escaped = escape_size(text, size, keep);
+    *total = address_size + strlen(SAYS) + escaped + 1;
     char *line = malloc(*total);
     if (line != NULL) {
         char *end = mempcpy(line, member_address(sender), address_size);
         end = mempcpy(end, SAYS, strlen(SAYS));
-        end = safe == size ? mempcpy(end, text, size) : safe_copy(end, text, size, keep);
+        end = escaped == size ? mempcpy(end, text, size) : escape_copy(end, text, size, keep);
         *end = '\n';
     }
     return line;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Showing a stream in pieces: no character is cut, no byte is lost, wherever the pieces end. */
-/* sources: cmd/coracle/serve/show.c cmd/coracle/safe.c cmd/coracle/utf8.c */
+/* sources: cmd/coracle/serve/show.c cmd/coracle/escape.c cmd/coracle/utf8.c */
 /* test: workers=1 */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,9 +10,9 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "lineq.h"
+#include "escape.h"
+#include "line_writer.h"
 #include "log.h"
-#include "safe.h"
 #include "serve/show.h"
 
 /* What was shown: stands in for the log. */
@@ -23,7 +23,7 @@ void log_show_parts(const line_part *parts, size_t count)
     char *to = shown + strlen(shown);
     for (size_t i = 0; i < count; i++) {
         if (parts[i].foreign) {
-            to = safe_copy(to, parts[i].bytes, parts[i].size, 0);
+            to = escape_copy(to, parts[i].bytes, parts[i].size, 0);
         } else {
             to = mempcpy(to, parts[i].bytes, parts[i].size);
         }
@@ -68,7 +68,7 @@ static void test_any_cut(void **state)
     static const char text[] = "é已😀x\xFF\xF0\x9Fy\xED\xA0z已";
     char expected[256], joined[4096];
     (void)state;
-    *safe_copy(expected, text, sizeof(text) - 1, 0) = '\0';
+    *escape_copy(expected, text, sizeof(text) - 1, 0) = '\0';
     for (size_t step = 1; step < sizeof(text); step++) {
         show_carry carry = {0};
         shown[0] = '\0';

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Safe printing. Whatever a peer sends: the output is valid UTF-8 without any control character, the input can be had
+ * Escaping. Whatever a peer sends: the output is valid UTF-8 without any control character, the input can be had
  * back from it, and a stream shown in pieces (show.c's carry) reads as if it had come in one. JSON quoting and trimming
  * get the same bytes.
  *
- * Input: a byte with the SAFE_KEEP bits, cuts, bytes.
+ * Input: a byte with the ESCAPE_KEEP bits, cuts, bytes.
  */
-/* sources: cmd/coracle/safe.c cmd/coracle/utf8.c cmd/coracle/serve/show.c */
+/* sources: cmd/coracle/escape.c cmd/coracle/utf8.c cmd/coracle/serve/show.c */
+#include "escape.h"
 #include "input.h"
-#include "lineq.h"
+#include "line_writer.h"
 #include "log.h"
-#include "safe.h"
 #include "serve/show.h"
 #include "utf8.h"
 
@@ -58,9 +58,9 @@ static void check_shown(const char *text, size_t size, int keep)
         length = decode(bytes + i, size - i, &rune);
         CHECK(length > 0);
         CHECK(utf8_decode(bytes + i, size - i, &same) == length && same == rune);
-        int line = (keep & SAFE_KEEP_LINES) && (rune == '\n' || rune == '\t');
+        int line = (keep & ESCAPE_KEEP_LINES) && (rune == '\n' || rune == '\t');
         CHECK(line || (rune >= 0x20 && rune != 0x7F && !(rune >= 0x80 && rune < 0xA0)));
-        CHECK((keep & SAFE_KEEP_FORMAT) || !is_deceptive(rune));
+        CHECK((keep & ESCAPE_KEEP_FORMAT) || !is_deceptive(rune));
     }
 }
 
@@ -97,15 +97,15 @@ static void check_way_back(const char *text, size_t size, const char *original, 
     CHECK(at == original_size);
 }
 
-/* The safe form of `size` bytes in memory of exactly its size. */
-static char *make_safe(const char *bytes, size_t size, int keep, size_t *safe_bytes)
+/* The escaped form of `size` bytes in memory of exactly its size. */
+static char *escape(const char *bytes, size_t size, int keep, size_t *escaped_bytes)
 {
-    *safe_bytes = safe_size(bytes, size, keep);
-    char *safe = malloc(*safe_bytes + 1);
-    CHECK(safe != NULL);
-    char *end = safe_copy(safe, bytes, size, keep);
-    CHECK((size_t)(end - safe) == *safe_bytes);
-    return safe;
+    *escaped_bytes = escape_size(bytes, size, keep);
+    char *escaped = malloc(*escaped_bytes + 1);
+    CHECK(escaped != NULL);
+    char *end = escape_copy(escaped, bytes, size, keep);
+    CHECK((size_t)(end - escaped) == *escaped_bytes);
+    return escaped;
 }
 
 /* What show.c has shown: log.c's place is taken by these three. */
@@ -118,9 +118,9 @@ void log_show_parts(const struct line_part *parts, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         CHECK(parts[i].foreign || parts[i].size == 0);
-        size_t need = safe_size(parts[i].bytes, parts[i].size, 0);
+        size_t need = escape_size(parts[i].bytes, parts[i].size, 0);
         CHECK(need <= shown.room - shown.size);
-        shown.size = (size_t)(safe_copy(shown.text + shown.size, parts[i].bytes, parts[i].size, 0) - shown.text);
+        shown.size = (size_t)(escape_copy(shown.text + shown.size, parts[i].bytes, parts[i].size, 0) - shown.text);
     }
 }
 
@@ -134,7 +134,7 @@ void log_show(const char *before, const void *bytes, size_t size, const char *af
 static void check_pieces(const char *bytes, size_t size, cuts at)
 {
     size_t whole_size, count;
-    char *whole = make_safe(bytes, size, 0, &whole_size);
+    char *whole = escape(bytes, size, 0, &whole_size);
     show_carry carry = {0};
     shown.text = malloc(whole_size + 1);
     shown.room = whole_size;
@@ -193,13 +193,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int keep = (int)(input_byte(&in) & 7);
     cuts at = input_cuts(&in);
     char *bytes = exact_copy(in.next, in.left, 0);
-    size_t safe_bytes;
-    char *safe = make_safe(bytes, in.left, keep, &safe_bytes);
-    check_shown(safe, safe_bytes, keep);
-    if (!(keep & (SAFE_KEEP_BACKSLASH | SAFE_KEEP_LINES))) {
-        check_way_back(safe, safe_bytes, bytes, in.left);
+    size_t escaped_bytes;
+    char *escaped = escape(bytes, in.left, keep, &escaped_bytes);
+    check_shown(escaped, escaped_bytes, keep);
+    if (!(keep & (ESCAPE_KEEP_BACKSLASH | ESCAPE_KEEP_LINES))) {
+        check_way_back(escaped, escaped_bytes, bytes, in.left);
     }
-    free(safe);
+    free(escaped);
     check_pieces(bytes, in.left, at);
     check_quoted(bytes, in.left);
     check_trimmed(bytes, in.left);

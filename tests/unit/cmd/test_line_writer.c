@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The line queue: whole lines in order, a blocked descriptor stalls nobody, drops are counted and reported. */
-/* sources: cmd/coracle/lineq.c cmd/coracle/safe.c cmd/coracle/utf8.c */
+/* The line writer: whole lines in order, a blocked descriptor stalls nobody, drops are counted and reported. */
+/* sources: cmd/coracle/line_writer.c cmd/coracle/escape.c cmd/coracle/utf8.c */
 /* test: workers=1 */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lineq.h"
+#include "line_writer.h"
 
 #define SECONDS(n) ((n)*INT64_C(1000000000))
 
@@ -28,9 +28,9 @@ static void note_dropped(uint64_t count)
     reported += count;
 }
 
-static bool put_text(lineq *queue, const char *text)
+static bool put_text(line_writer *writer, const char *text)
 {
-    return lineq_put(queue, &(line_part){.bytes = text, .size = strlen(text)}, 1);
+    return line_writer_put(writer, &(line_part){.bytes = text, .size = strlen(text)}, 1);
 }
 
 /* Reads everything up to end of file. */
@@ -51,12 +51,12 @@ static void test_parts_and_escapes(void **state)
     int ends[2];
     (void)state;
     assert_int_equal(pipe(ends), 0);
-    lineq *queue = lineq_new(ends[1], 4096, NULL);
+    line_writer *writer = line_writer_new(ends[1], 4096, NULL);
     const line_part parts[] = {{"<5:", 3, false}, {"ab\0\n\x1b", 5, true}, {"> ", 2, false}};
-    assert_true(lineq_put(queue, parts, 3));
-    assert_true(put_text(queue, "two"));
-    assert_true(lineq_flush(queue, SECONDS(10)));
-    lineq_close(queue, SECONDS(10));
+    assert_true(line_writer_put(writer, parts, 3));
+    assert_true(put_text(writer, "two"));
+    assert_true(line_writer_flush(writer, SECONDS(10)));
+    line_writer_close(writer, SECONDS(10));
     close(ends[1]);
     char *text = read_all(ends[0]);
     assert_string_equal(text, "<5:ab\\x00\\n\\x1b> \ntwo\n");
@@ -66,11 +66,11 @@ static void test_parts_and_escapes(void **state)
 
 static void *put_many(void *arg)
 {
-    lineq *queue = arg;
+    line_writer *writer = arg;
     char line[64];
     for (int i = 0; i < 2000; i++) {
         snprintf(line, sizeof(line), "%lx says %d and nothing else", (unsigned long)pthread_self(), i);
-        put_text(queue, line);
+        put_text(writer, line);
     }
     return NULL;
 }
@@ -81,16 +81,16 @@ static void test_lines_never_mix(void **state)
     FILE *file = tmpfile();
     pthread_t threads[4];
     (void)state;
-    lineq *queue = lineq_new(fileno(file), 1 << 20, NULL);
+    line_writer *writer = line_writer_new(fileno(file), 1 << 20, NULL);
     for (int i = 0; i < 4; i++) {
-        assert_int_equal(pthread_create(&threads[i], NULL, put_many, queue), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, put_many, writer), 0);
     }
     for (int i = 0; i < 4; i++) {
         pthread_join(threads[i], NULL);
     }
-    assert_true(lineq_flush(queue, SECONDS(20)));
-    assert_int_equal(lineq_dropped(queue), 0);
-    lineq_close(queue, SECONDS(10));
+    assert_true(line_writer_flush(writer, SECONDS(20)));
+    assert_int_equal(line_writer_dropped(writer), 0);
+    line_writer_close(writer, SECONDS(10));
     rewind(file);
     unsigned long who[4] = {0};
     int next[4] = {0};
@@ -135,17 +135,17 @@ static void test_blocked_descriptor(void **state)
     (void)state;
     reported = 0;
     size_t filled = full_pipe(ends);
-    lineq *queue = lineq_new(ends[1], 4096, note_dropped);
+    line_writer *writer = line_writer_new(ends[1], 4096, note_dropped);
     char line[1000];
     memset(line, 'x', sizeof(line) - 1);
     line[sizeof(line) - 1] = '\0';
     uint64_t lost = 0;
     for (int i = 0; i < 1000; i++) {
-        lost += !put_text(queue, line);
+        lost += !put_text(writer, line);
     }
     assert_true(lost > 900);
-    assert_int_equal(lineq_dropped(queue), lost);
-    assert_false(lineq_flush(queue, 1000000));
+    assert_int_equal(line_writer_dropped(writer), lost);
+    assert_false(line_writer_flush(writer, 1000000));
     assert_int_equal(reported, 0);
     char *buffer = malloc(1 << 20);
     size_t got = 0;
@@ -155,8 +155,8 @@ static void test_blocked_descriptor(void **state)
         got += (size_t)count;
     }
     free(buffer);
-    assert_true(lineq_flush(queue, SECONDS(10)));
-    lineq_close(queue, SECONDS(10));
+    assert_true(line_writer_flush(writer, SECONDS(10)));
+    line_writer_close(writer, SECONDS(10));
     assert_int_equal(reported, lost);
     close(ends[0]);
     close(ends[1]);
@@ -170,12 +170,12 @@ static void test_gone_reader(void **state)
     signal(SIGPIPE, SIG_IGN);
     assert_int_equal(pipe(ends), 0);
     close(ends[0]);
-    lineq *queue = lineq_new(ends[1], 4096, NULL);
-    assert_true(put_text(queue, "lost"));
-    assert_true(lineq_flush(queue, SECONDS(10)));
-    assert_false(put_text(queue, "lost too"));
-    assert_int_equal(lineq_dropped(queue), 2);
-    lineq_close(queue, SECONDS(10));
+    line_writer *writer = line_writer_new(ends[1], 4096, NULL);
+    assert_true(put_text(writer, "lost"));
+    assert_true(line_writer_flush(writer, SECONDS(10)));
+    assert_false(put_text(writer, "lost too"));
+    assert_int_equal(line_writer_dropped(writer), 2);
+    line_writer_close(writer, SECONDS(10));
     close(ends[1]);
 }
 
@@ -184,12 +184,12 @@ static void test_line_that_never_fits(void **state)
     int ends[2];
     (void)state;
     assert_int_equal(pipe(ends), 0);
-    lineq *queue = lineq_new(ends[1], 4096, NULL);
+    line_writer *writer = line_writer_new(ends[1], 4096, NULL);
     char line[1025];
     memset(line, 0x1b, sizeof(line));
-    assert_false(lineq_put(queue, &(line_part){line, 1024, true}, 1)); /* 4096 bytes escaped, and LF */
-    assert_true(lineq_put(queue, &(line_part){line, 1023, true}, 1));
-    lineq_close(queue, SECONDS(10));
+    assert_false(line_writer_put(writer, &(line_part){line, 1024, true}, 1)); /* 4096 bytes escaped, and LF */
+    assert_true(line_writer_put(writer, &(line_part){line, 1023, true}, 1));
+    line_writer_close(writer, SECONDS(10));
     close(ends[1]);
     char *text = read_all(ends[0]);
     assert_int_equal(strlen(text), 4 * 1023 + 1);

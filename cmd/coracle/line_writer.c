@@ -3,9 +3,9 @@
  * Two buffers: lines are put into `filling`; the thread swaps it with the empty one and writes it in one go, unlocked.
  * Invariant: `writing` belongs to the thread alone while `busy`. The lock is held for copying only, never over a write.
  */
-#include "lineq.h"
+#include "line_writer.h"
 
-#include "safe.h"
+#include "escape.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -22,7 +22,7 @@
  */
 #define KEEP_BYTES ((size_t)64 * 1024)
 
-struct lineq {
+struct line_writer {
     pthread_mutex_t lock;
     pthread_cond_t filled;  /* something to write, or ending */
     pthread_cond_t emptied; /* everything is written */
@@ -71,129 +71,129 @@ static size_t write_all(int fd, const char *text, size_t size, int *error)
 }
 
 /* Takes what is queued and writes it; called and returns with the lock held. */
-static void write_batch(lineq *queue)
+static void write_batch(line_writer *writer)
 {
-    char *batch = queue->filling;
-    size_t size = queue->used;
-    queue->filling = queue->writing;
-    queue->writing = batch;
-    queue->used = 0;
-    queue->busy = true;
-    pthread_mutex_unlock(&queue->lock);
+    char *batch = writer->filling;
+    size_t size = writer->used;
+    writer->filling = writer->writing;
+    writer->writing = batch;
+    writer->used = 0;
+    writer->busy = true;
+    pthread_mutex_unlock(&writer->lock);
 
     int error;
-    size_t lost = write_all(queue->fd, batch, size, &error);
+    size_t lost = write_all(writer->fd, batch, size, &error);
     uint64_t lost_lines = count_lines(batch + size - lost, lost);
     if (size > KEEP_BYTES) {
-        madvise(batch, queue->capacity, MADV_DONTNEED);
+        madvise(batch, writer->capacity, MADV_DONTNEED);
     }
 
-    pthread_mutex_lock(&queue->lock);
-    queue->busy = false;
-    queue->dropped += lost_lines;
+    pthread_mutex_lock(&writer->lock);
+    writer->busy = false;
+    writer->dropped += lost_lines;
     /* A full disk may have room again; a reader that has gone does not come back. */
-    queue->broken = error == EPIPE || error == EBADF;
-    uint64_t news = error == 0 ? queue->dropped - queue->reported : 0;
-    queue->reported += news;
-    if (news > 0 && queue->on_drop != NULL) {
-        pthread_mutex_unlock(&queue->lock);
-        queue->on_drop(news);
-        pthread_mutex_lock(&queue->lock);
+    writer->broken = error == EPIPE || error == EBADF;
+    uint64_t news = error == 0 ? writer->dropped - writer->reported : 0;
+    writer->reported += news;
+    if (news > 0 && writer->on_drop != NULL) {
+        pthread_mutex_unlock(&writer->lock);
+        writer->on_drop(news);
+        pthread_mutex_lock(&writer->lock);
     }
 }
 
-static void *writer(void *arg)
+static void *write_lines(void *arg)
 {
-    lineq *queue = arg;
-    pthread_mutex_lock(&queue->lock);
+    line_writer *writer = arg;
+    pthread_mutex_lock(&writer->lock);
     for (;;) {
-        if (queue->used > 0) {
-            write_batch(queue);
+        if (writer->used > 0) {
+            write_batch(writer);
             continue;
         }
-        pthread_cond_broadcast(&queue->emptied);
-        if (queue->ending) {
+        pthread_cond_broadcast(&writer->emptied);
+        if (writer->ending) {
             break;
         }
-        pthread_cond_wait(&queue->filled, &queue->lock);
+        pthread_cond_wait(&writer->filled, &writer->lock);
     }
-    pthread_mutex_unlock(&queue->lock);
+    pthread_mutex_unlock(&writer->lock);
     return NULL;
 }
 
 /* Starts the thread with all signals blocked: they are for the workers. */
-static int start_writer(lineq *queue)
+static int start_writer(line_writer *writer)
 {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&queue->thread, NULL, writer, queue);
+    int error = pthread_create(&writer->thread, NULL, write_lines, writer);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error;
 }
 
-lineq *lineq_new(int fd, size_t capacity_bytes, void (*on_drop)(uint64_t count))
+line_writer *line_writer_new(int fd, size_t capacity_bytes, void (*on_drop)(uint64_t count))
 {
-    lineq *queue = calloc(1, sizeof(*queue));
-    if (queue == NULL) {
+    line_writer *writer = calloc(1, sizeof(*writer));
+    if (writer == NULL) {
         return NULL;
     }
     void *memory = mmap(NULL, 2 * capacity_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) {
-        free(queue);
+        free(writer);
         return NULL;
     }
-    queue->filling = memory;
-    queue->writing = queue->filling + capacity_bytes;
-    queue->capacity = capacity_bytes;
-    queue->fd = fd;
-    queue->on_drop = on_drop;
-    pthread_mutex_init(&queue->lock, NULL);
-    pthread_cond_init(&queue->filled, NULL);
+    writer->filling = memory;
+    writer->writing = writer->filling + capacity_bytes;
+    writer->capacity = capacity_bytes;
+    writer->fd = fd;
+    writer->on_drop = on_drop;
+    pthread_mutex_init(&writer->lock, NULL);
+    pthread_cond_init(&writer->filled, NULL);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&queue->emptied, &monotonic);
+    pthread_cond_init(&writer->emptied, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    if (start_writer(queue) != 0) {
+    if (start_writer(writer) != 0) {
         munmap(memory, 2 * capacity_bytes);
-        free(queue);
+        free(writer);
         return NULL;
     }
-    return queue;
+    return writer;
 }
 
 static size_t part_size(const line_part *part)
 {
-    return part->foreign ? safe_size(part->bytes, part->size, 0) : part->size;
+    return part->foreign ? escape_size(part->bytes, part->size, 0) : part->size;
 }
 
-bool lineq_put(lineq *queue, const line_part *parts, size_t count)
+bool line_writer_put(line_writer *writer, const line_part *parts, size_t count)
 {
     size_t total = 1;
     for (size_t i = 0; i < count; i++) {
         total += part_size(&parts[i]);
     }
-    pthread_mutex_lock(&queue->lock);
-    bool fits = !queue->broken && total <= queue->capacity - queue->used;
+    pthread_mutex_lock(&writer->lock);
+    bool fits = !writer->broken && total <= writer->capacity - writer->used;
     if (fits) {
-        char *to = queue->filling + queue->used;
+        char *to = writer->filling + writer->used;
         for (size_t i = 0; i < count; i++) {
             if (parts[i].foreign) {
-                to = safe_copy(to, parts[i].bytes, parts[i].size, 0);
+                to = escape_copy(to, parts[i].bytes, parts[i].size, 0);
             } else {
                 to = mempcpy(to, parts[i].bytes, parts[i].size);
             }
         }
         *to = '\n';
-        if (queue->used == 0) {
-            pthread_cond_signal(&queue->filled);
+        if (writer->used == 0) {
+            pthread_cond_signal(&writer->filled);
         }
-        queue->used += total;
+        writer->used += total;
     } else {
-        queue->dropped++;
+        writer->dropped++;
     }
-    pthread_mutex_unlock(&queue->lock);
+    pthread_mutex_unlock(&writer->lock);
     return fits;
 }
 
@@ -208,53 +208,53 @@ static struct timespec time_after(int64_t timeout_ns)
     return now;
 }
 
-/* As lineq_flush, with the lock held. */
-static bool wait_emptied(lineq *queue, int64_t timeout_ns)
+/* As line_writer_flush, with the lock held. */
+static bool wait_emptied(line_writer *writer, int64_t timeout_ns)
 {
     struct timespec until = time_after(timeout_ns);
-    while (queue->used > 0 || queue->busy) {
-        if (pthread_cond_timedwait(&queue->emptied, &queue->lock, &until) != 0) {
+    while (writer->used > 0 || writer->busy) {
+        if (pthread_cond_timedwait(&writer->emptied, &writer->lock, &until) != 0) {
             return false;
         }
     }
     return true;
 }
 
-bool lineq_flush(lineq *queue, int64_t timeout_ns)
+bool line_writer_flush(line_writer *writer, int64_t timeout_ns)
 {
-    pthread_mutex_lock(&queue->lock);
-    bool done = wait_emptied(queue, timeout_ns);
-    pthread_mutex_unlock(&queue->lock);
+    pthread_mutex_lock(&writer->lock);
+    bool done = wait_emptied(writer, timeout_ns);
+    pthread_mutex_unlock(&writer->lock);
     return done;
 }
 
-uint64_t lineq_dropped(lineq *queue)
+uint64_t line_writer_dropped(line_writer *writer)
 {
-    pthread_mutex_lock(&queue->lock);
-    uint64_t dropped = queue->dropped;
-    pthread_mutex_unlock(&queue->lock);
+    pthread_mutex_lock(&writer->lock);
+    uint64_t dropped = writer->dropped;
+    pthread_mutex_unlock(&writer->lock);
     return dropped;
 }
 
-void lineq_close(lineq *queue, int64_t timeout_ns)
+void line_writer_close(line_writer *writer, int64_t timeout_ns)
 {
-    if (queue == NULL) {
+    if (writer == NULL) {
         return;
     }
-    pthread_mutex_lock(&queue->lock);
-    queue->ending = true;
-    pthread_cond_signal(&queue->filled);
-    bool done = wait_emptied(queue, timeout_ns);
-    pthread_mutex_unlock(&queue->lock);
+    pthread_mutex_lock(&writer->lock);
+    writer->ending = true;
+    pthread_cond_signal(&writer->filled);
+    bool done = wait_emptied(writer, timeout_ns);
+    pthread_mutex_unlock(&writer->lock);
     if (!done) {
-        pthread_detach(queue->thread);
+        pthread_detach(writer->thread);
         return;
     }
-    pthread_join(queue->thread, NULL);
-    char *memory = queue->filling < queue->writing ? queue->filling : queue->writing;
-    munmap(memory, 2 * queue->capacity);
-    pthread_mutex_destroy(&queue->lock);
-    pthread_cond_destroy(&queue->filled);
-    pthread_cond_destroy(&queue->emptied);
-    free(queue);
+    pthread_join(writer->thread, NULL);
+    char *memory = writer->filling < writer->writing ? writer->filling : writer->writing;
+    munmap(memory, 2 * writer->capacity);
+    pthread_mutex_destroy(&writer->lock);
+    pthread_cond_destroy(&writer->filled);
+    pthread_cond_destroy(&writer->emptied);
+    free(writer);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Safe printing: what stays, what is escaped, and that the original can be had back. */
-/* sources: cmd/coracle/safe.c cmd/coracle/utf8.c */
+/* sources: cmd/coracle/escape.c cmd/coracle/utf8.c */
 /* test: workers=1 */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,17 +11,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "safe.h"
+#include "escape.h"
 #include "utf8.h"
 
 static void check_bytes(const char *text, size_t size, int keep, const char *expected)
 {
-    size_t length = safe_size(text, size, keep);
-    char *safe = malloc(length + 1);
-    assert_ptr_equal(safe_copy(safe, text, size, keep), safe + length);
-    safe[length] = '\0';
-    assert_string_equal(safe, expected);
-    free(safe);
+    size_t length = escape_size(text, size, keep);
+    char *escaped = malloc(length + 1);
+    assert_ptr_equal(escape_copy(escaped, text, size, keep), escaped + length);
+    escaped[length] = '\0';
+    assert_string_equal(escaped, expected);
+    free(escaped);
 }
 
 static void check(const char *text, const char *expected)
@@ -76,24 +76,24 @@ static void test_what_is_kept(void **state)
 {
     (void)state;
     check("C:\\x1b", "C:\\\\x1b");
-    check_bytes("C:\\x", 4, SAFE_KEEP_BACKSLASH, "C:\\x");
-    check_bytes("a\r\nb\tc\rd", 8, SAFE_KEEP_LINES, "a\nb\tc\\rd");
-    check_bytes("\xE2\x80\x8D\n", 4, SAFE_KEEP_FORMAT, "\xE2\x80\x8D\\n");
-    check_bytes("\x1b", 1, SAFE_KEEP_LINES | SAFE_KEEP_FORMAT | SAFE_KEEP_BACKSLASH, "\\x1b");
+    check_bytes("C:\\x", 4, ESCAPE_KEEP_BACKSLASH, "C:\\x");
+    check_bytes("a\r\nb\tc\rd", 8, ESCAPE_KEEP_LINES, "a\nb\tc\\rd");
+    check_bytes("\xE2\x80\x8D\n", 4, ESCAPE_KEEP_FORMAT, "\xE2\x80\x8D\\n");
+    check_bytes("\x1b", 1, ESCAPE_KEEP_LINES | ESCAPE_KEEP_FORMAT | ESCAPE_KEEP_BACKSLASH, "\\x1b");
 }
 
 /* Undoes the escapes. */
-static size_t unescape(const char *safe, size_t size, char *to)
+static size_t unescape(const char *escaped, size_t size, char *to)
 {
     size_t used = 0;
     for (size_t i = 0; i < size; i++) {
-        if (safe[i] != '\\') {
-            to[used++] = safe[i];
+        if (escaped[i] != '\\') {
+            to[used++] = escaped[i];
             continue;
         }
-        char c = safe[++i];
+        char c = escaped[++i];
         if (c == 'x') {
-            char digits[3] = {safe[i + 1], safe[i + 2], '\0'};
+            char digits[3] = {escaped[i + 1], escaped[i + 2], '\0'};
             to[used++] = (char)strtol(digits, NULL, 16);
             i += 2;
         } else {
@@ -103,28 +103,28 @@ static size_t unescape(const char *safe, size_t size, char *to)
     return used;
 }
 
-/* Random bytes, weighted towards those that matter: the safe form is safe, and nothing is lost. */
+/* Random bytes, weighted towards those that matter: the escaped form is safe to show, and nothing is lost. */
 static void test_round_trip(void **state)
 {
     static const char alphabet[] = "a\\xn\n\r\x1b\x80\xBF\xC2\x9B\xE2\x80\xAE\xED\xA0\xF0\x9F\x98\x80 0";
     (void)state;
     srand(1);
     for (int round = 0; round < 20000; round++) {
-        char text[24], safe[4 * sizeof(text)], back[sizeof(safe)];
+        char text[24], escaped[4 * sizeof(text)], back[sizeof(escaped)];
         size_t size = (size_t)rand() % sizeof(text);
         for (size_t i = 0; i < size; i++) {
             text[i] = alphabet[(size_t)rand() % sizeof(alphabet)];
         }
-        size_t length = safe_size(text, size, 0);
-        assert_in_range(length, size, sizeof(safe));
-        safe_copy(safe, text, size, 0);
+        size_t length = escape_size(text, size, 0);
+        assert_in_range(length, size, sizeof(escaped));
+        escape_copy(escaped, text, size, 0);
         for (size_t i = 0; i < length;) {
             uint32_t rune;
-            size_t step = utf8_decode(safe + i, length - i, &rune);
+            size_t step = utf8_decode(escaped + i, length - i, &rune);
             assert_true(step > 0 && rune >= 0x20 && (rune < 0x7F || rune >= 0xA0));
             i += step;
         }
-        assert_int_equal(unescape(safe, length, back), size);
+        assert_int_equal(unescape(escaped, length, back), size);
         assert_memory_equal(back, text, size);
     }
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Safe printing: one function decides about the next character, and sizing and copying both ask it. */
-#include "safe.h"
+/* Escaping: one function decides about the next character, and sizing and copying both ask it. */
+#include "escape.h"
 
 #include "utf8.h"
 
@@ -32,7 +32,7 @@ static bool is_shown(uint32_t rune, int keep)
     if (rune < 0x20 || (rune >= 0x7F && rune < 0xA0)) {
         return false;
     }
-    return rune < 0xA0 || (keep & SAFE_KEEP_FORMAT) || !is_format(rune);
+    return rune < 0xA0 || (keep & ESCAPE_KEEP_FORMAT) || !is_format(rune);
 }
 
 static size_t put_hex(char *out, const unsigned char *bytes, size_t count)
@@ -59,10 +59,10 @@ static size_t put_one(char *out, const unsigned char *bytes, size_t size, int ke
 {
     unsigned char first = bytes[0];
     *taken = 1;
-    if ((keep & SAFE_KEEP_LINES) && first == '\r' && size > 1 && bytes[1] == '\n') {
+    if ((keep & ESCAPE_KEEP_LINES) && first == '\r' && size > 1 && bytes[1] == '\n') {
         return 0;
     }
-    if ((keep & SAFE_KEEP_LINES) && (first == '\n' || first == '\t')) {
+    if ((keep & ESCAPE_KEEP_LINES) && (first == '\n' || first == '\t')) {
         out[0] = (char)first;
         return 1;
     }
@@ -74,7 +74,7 @@ static size_t put_one(char *out, const unsigned char *bytes, size_t size, int ke
     case '\t':
         return put_short(out, 't');
     case '\\':
-        if (!(keep & SAFE_KEEP_BACKSLASH)) {
+        if (!(keep & ESCAPE_KEEP_BACKSLASH)) {
             return put_short(out, '\\');
         }
         break;
@@ -92,7 +92,7 @@ static size_t put_one(char *out, const unsigned char *bytes, size_t size, int ke
     return length;
 }
 
-size_t safe_size(const void *bytes, size_t size, int keep)
+size_t escape_size(const void *bytes, size_t size, int keep)
 {
     char form[4 * UTF8_MAX];
     size_t total = 0;
@@ -106,7 +106,7 @@ size_t safe_size(const void *bytes, size_t size, int keep)
     return total;
 }
 
-char *safe_copy(char *to, const void *bytes, size_t size, int keep)
+char *escape_copy(char *to, const void *bytes, size_t size, int keep)
 {
     char form[4 * UTF8_MAX];
     const unsigned char *next = bytes;
