@@ -55,9 +55,10 @@ check: deps-check ## what takes longer: style, sanitizers, valgrind, emulated AR
 	@$(MAKE) fuzz
 	@echo "make check: all passed"
 
-style: ## check the rules of the house (floors, sizes, docstrings, banned calls)
+style: ## check the rules of the house (floors, sizes, docstrings, banned calls, names in documents)
 	@python3 -B tests/tidy/style.py --self-test
 	@python3 -B tests/tidy/style.py --numbers .
+	@python3 -B tests/tidy/readme.py .
 
 dev-tests:
 	@$(call configure,dev)
@@ -115,8 +116,8 @@ install: deps-run ## build the library and the program, install below PREFIX (de
 package: build ## make a Debian package in build/
 	@cd build && cpack --config release/CPackConfig.cmake
 
-sources = $(wildcard include/*.h include/*/*.h src/*/*.[ch] cmd/*/*.[ch] cmd/*/*/*.[ch] examples/*.c bench/*.[ch] \
-            bench/*/*.c tests/*/*.[ch] tests/unit/*/*.[ch])
+# Found, not listed by depth: a folder inside a folder would be left out without a word.
+sources = $(shell find include src cmd examples bench tests -name '*.[ch]')
 
 fmt: ## lay out all C: clang-format, and comments of 120 columns
 	@command -v clang-format >/dev/null || tools/deps.sh check
