@@ -209,17 +209,51 @@ COR_API char *cor_remote_addr(cor_conn *conn, char *text, size_t size);
 COR_API void cor_conn_error(cor_conn *conn, const char *op, int code, cor_error *error);
 
 /*
- * Switches sending of small segments without delay on (the default) or off. Does nothing on a unix connection.
- * Returns: 0, COR_ECLOSED, -errno. Parks: never. Threads: tasks only. Go: (*net.TCPConn).SetNoDelay.
+ * Switches sending of small segments without delay on (the default) or off.
+ * Returns: 0, COR_ECLOSED, -EOPNOTSUPP if it is no TCP socket, other errnos. Parks: never. Threads: tasks only.
+ * Go: (*net.TCPConn).SetNoDelay.
  */
 COR_API int cor_set_no_delay(cor_conn *conn, bool on);
 
 /*
  * Sets what close does with unsent data: < 0 sends it in the background (default), 0 drops it and resets the
  * connection, > 0 seconds to try.
- * Returns: 0, COR_ECLOSED, -errno. Parks: never. Threads: tasks only. Go: (*net.TCPConn).SetLinger.
+ * Returns: 0, COR_ECLOSED, -EOPNOTSUPP if it is no TCP socket, other errnos. Parks: never. Threads: tasks only.
+ * Go: (*net.TCPConn).SetLinger.
  */
 COR_API int cor_set_linger(cor_conn *conn, int seconds);
+
+/*
+ * Sets when an idle connection asks whether its peer is still there: after `idle_ns` (0: never), then every
+ * `interval_ns`; after `count` questions without an answer reads and writes give -ETIMEDOUT. Times are rounded up to
+ * whole seconds. The defaults are 15 s, 15 s and the kernel's count, as a rule 9: a peer that vanished is noticed after
+ * 2.5 minutes.
+ * Returns: 0, COR_ECLOSED, -EINVAL (out of range), -EOPNOTSUPP if it is no TCP socket, other errnos. Parks: never.
+ * Threads: tasks only. Go: (*net.TCPConn).SetKeepAliveConfig.
+ */
+COR_API int cor_set_keep_alive(cor_conn *conn, int64_t idle_ns, int64_t interval_ns, int count);
+
+/*
+ * As cor_set_keep_alive, for connections accepted from now on.
+ * Returns, Parks, Threads: as cor_set_keep_alive. Go: net.ListenConfig.KeepAliveConfig.
+ */
+COR_API int cor_listener_set_keep_alive(cor_listener *listener, int64_t idle_ns, int64_t interval_ns, int count);
+
+/*
+ * Sets how long what was sent may go without an acknowledgement until the connection fails with -ETIMEDOUT; 0 for the
+ * kernel's default, about 15 minutes. It ends connections to vanished peers that keep-alive does not see, because data
+ * is under way; a peer that is there but has taken nothing for so long ends, too. With keep-alive it replaces `count`.
+ * Rounded up to whole milliseconds.
+ * Returns: 0, COR_ECLOSED, -EINVAL (negative), -EOPNOTSUPP if it is no TCP socket, other errnos. Parks: never.
+ * Threads: tasks only. Go: setting TCP_USER_TIMEOUT in (*net.TCPConn).SyscallConn.
+ */
+COR_API int cor_set_user_timeout(cor_conn *conn, int64_t timeout_ns);
+
+/*
+ * As cor_set_user_timeout, for connections accepted from now on.
+ * Returns, Parks, Threads: as cor_set_user_timeout. Go: the same in net.ListenConfig.Control.
+ */
+COR_API int cor_listener_set_user_timeout(cor_listener *listener, int64_t timeout_ns);
 
 COR_END
 

@@ -6,7 +6,6 @@
 #include "base/sys.h"
 
 #include <coracle/time.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 
 ssize_t cor_read(cor_conn *conn, void *buf, size_t size_bytes)
@@ -192,29 +191,4 @@ void cor_conn_error(cor_conn *conn, const char *op, int code, cor_error *error)
         slot->ops->remote_text(slot, error->address, sizeof(error->address));
         cori_slot_leave(slot, CORI_SHARED);
     }
-}
-
-int cor_set_no_delay(cor_conn *conn, bool on)
-{
-    cori_slot *slot;
-    int rc = cori_slot_enter(conn, CORI_KIND_CONN, CORI_SHARED, &slot);
-    if (rc < 0) {
-        return rc;
-    }
-    rc = slot->ops == &cori_tcp_ops ? cori_sys_setsockopt(slot->pollfd.fd, IPPROTO_TCP, TCP_NODELAY, on) : 0;
-    cori_slot_leave(slot, CORI_SHARED);
-    return rc;
-}
-
-int cor_set_linger(cor_conn *conn, int seconds)
-{
-    cori_slot *slot;
-    int rc = cori_slot_enter(conn, CORI_KIND_CONN, CORI_SHARED, &slot);
-    if (rc < 0) {
-        return rc;
-    }
-    rc = slot->ops == &cori_tcp_ops ? cori_sys_setlinger(slot->pollfd.fd, seconds) : 0;
-    slot->lingers = slot->ops == &cori_tcp_ops && seconds > 0;
-    cori_slot_leave(slot, CORI_SHARED);
-    return rc;
 }
