@@ -64,6 +64,7 @@ typedef struct ends_case {
     ends_call call;
     ends_event event[2];
     ends_place place[2]; /* not falling */
+    bool leaves;         /* at last this end is closed with something unread, which the peer must learn as a reset */
 } ends_case;
 
 /* Results: a code, 0 for the end of stream, ENDS_DONE for bytes, ENDS_NONE for what did not happen. */
@@ -107,7 +108,8 @@ struct ends_stage {
     bool late[2];  /* callers do not look at all until the events before and while, the events after have happened */
     uint32_t luck; /* of this run; sides take their choices from it */
     bool hung;
-    bool near_closed, far_finished;
+    bool near_closed, far_shut, far_finished;
+    uint32_t far_took;    /* bytes */
     bool drained;         /* nothing is left of the far end's bytes: its last one was read; atomic */
     uint32_t sent, taken; /* bytes of the far end's; `taken` atomic */
     ends_call command[ENDS_CALLERS];

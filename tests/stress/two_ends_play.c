@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
@@ -47,6 +48,7 @@ ends_case ends_case_at(int number, bool unix_stream)
     };
     ends_case script = {.unix_stream = unix_stream, .call = number % 2 == 0 ? ENDS_READ : ENDS_WRITE};
     int pair = number / 2 % PAIRS;
+    script.leaves = pair % 2 == 0;
     script.event[0] = (ends_event)(pair / ENDS_EVENTS);
     script.event[1] = (ends_event)(pair % ENDS_EVENTS);
     memcpy(script.place, orders[number / 2 / PAIRS], sizeof(script.place));
@@ -55,9 +57,10 @@ ends_case ends_case_at(int number, bool unix_stream)
 
 char *ends_case_text(const ends_case *script, char *text, size_t size)
 {
-    (void)snprintf(text, size, "%s %s: %s %s, %s %s", script->unix_stream ? "unix" : "tcp",
+    (void)snprintf(text, size, "%s %s: %s %s, %s %s%s", script->unix_stream ? "unix" : "tcp",
                    script->call == ENDS_READ ? "read" : "write", event_names[script->event[0]],
-                   place_names[script->place[0]], event_names[script->event[1]], place_names[script->place[1]]);
+                   place_names[script->place[0]], event_names[script->event[1]], place_names[script->place[1]],
+                   script->leaves ? ", closed unread" : "");
     return text;
 }
 
@@ -158,7 +161,9 @@ static bool take(ends_stage *stage)
 {
     static _Thread_local char bin[65536];
     ssize_t count;
-    while ((count = recv(stage->far, bin, sizeof(bin), MSG_DONTWAIT)) > 0) {}
+    while ((count = recv(stage->far, bin, sizeof(bin), MSG_DONTWAIT)) > 0) {
+        stage->far_took += (uint32_t)count;
+    }
     if (count < 0 && errno == EAGAIN) {
         return true;
     }
@@ -194,16 +199,20 @@ static bool has_ended_or_waits(ends_stage *stage, int who)
 static bool is_delivered(ends_stage *stage, int who)
 {
     (void)who;
-    struct pollfd look = {.fd = stage->far >= 0 ? stage->far : stage->near_fd, .events = POLLRDHUP};
+    struct pollfd look = {.fd = stage->near_fd, .events = POLLRDHUP};
+    struct tcp_info info = {0};
+    socklen_t size = sizeof(info);
     int queued = 0;
-    if (stage->script->unix_stream || stage->near_fd < 0 || poll(&look, 1, 0) < 0) {
+    if (stage->script->unix_stream || stage->near_fd < 0 || poll(&look, 1, 0) < 0 ||
+        (look.revents & (POLLHUP | POLLERR)) != 0) {
         return true;
     }
-    if ((look.revents & (POLLHUP | POLLERR)) != 0) {
-        return true;
+    if (stage->far < 0) {
+        return (look.revents & POLLRDHUP) != 0 && ioctl(stage->near_fd, SIOCOUTQ, &queued) == 0 && queued == 0;
     }
-    return (stage->far >= 0 || (look.revents & POLLRDHUP) != 0) && ioctl(look.fd, SIOCOUTQ, &queued) == 0 &&
-           queued == 0;
+    /* Counted by the kernel as they come, a FIN as one; an ACK could be 40 ms late. */
+    return getsockopt(stage->near_fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0 ||
+           info.tcpi_bytes_received >= stage->sent + (stage->far_shut ? 1 : 0);
 }
 
 /* Waits until `condition` holds; the case has hung if it does not. */
@@ -238,12 +247,11 @@ static void far_sends(ends_stage *stage, const char *text)
     stage->sent += count > 0 ? (uint32_t)count : 0;
 }
 
-/* The far end has taken all that the near end's kernel had. */
+/* The far end has taken all of a write that was done. */
 static bool is_taken(ends_stage *stage, int who)
 {
-    int queued = 0;
-    (void)has_ended_with_room(stage, who);
-    return stage->far_finished || stage->near_fd < 0 || ioctl(stage->near_fd, SIOCOUTQ, &queued) != 0 || queued == 0;
+    return !has_ended_with_room(stage, who) || stage->far_finished || stage->result[who] != ENDS_DONE ||
+           stage->far_took >= WRITTEN;
 }
 
 static bool far_acts(ends_stage *stage, ends_event event, ends_place place)
@@ -253,13 +261,14 @@ static bool far_acts(ends_stage *stage, ends_event event, ends_place place)
     }
     if (event == ENDS_FIN) {
         (void)shutdown(stage->far, SHUT_WR);
+        stage->far_shut = true;
     } else if (event != ENDS_BYTES) {
         stage->side->close_far(stage, event == ENDS_RST);
         stage->far = -1;
     } else if (stage->script->call == ENDS_WRITE && place == ENDS_WHILE) {
         stage->side->hold(stage, false);
         return await(stage, has_ended_with_room, ENDS_MAIN, "the far end takes what is written") &&
-               await(stage, is_taken, 0, "the far end takes the rest");
+               await(stage, is_taken, ENDS_MAIN, "the far end takes the rest");
     } else {
         far_sends(stage, "bytes");
     }
@@ -272,6 +281,15 @@ static bool opposite(ends_stage *stage, bool held)
         stage->side->begin(stage, ENDS_OTHER, stage->script->call == ENDS_READ ? ENDS_WRITE_LITTLE : ENDS_READ);
     }
     return held || await(stage, has_ended_or_waits, ENDS_OTHER, "the opposite call begins");
+}
+
+/* By luck a poller that reads ahead has its turn, or not. */
+static void linger(ends_stage *stage, unsigned bit)
+{
+    static const unsigned rounds[] = {0, 0, 1, 17};
+    for (unsigned round = 0; round < rounds[stage->luck >> bit & 3u]; round++) {
+        stage->side->pause(round);
+    }
 }
 
 /* Plays the events of one place; if callers are held, they still are. */
@@ -301,9 +319,8 @@ static bool happen(ends_stage *stage, ends_place place)
         } else if (stage->settles && !held && i == 0 && is_ender(script, script->event[i])) {
             all = all && await(stage, has_ended, ENDS_MAIN, "the call ends after the first event");
         }
-        static const unsigned pauses[] = {0, 0, 1, 17}; /* a poller that reads ahead has had its turn, or not */
-        for (unsigned round = 0; !held && round < pauses[stage->luck >> (4 + 2 * i) & 3u]; round++) {
-            stage->side->pause(round);
+        if (!held) {
+            linger(stage, 4 + 2 * (unsigned)i);
         }
     }
     return all;
@@ -411,6 +428,11 @@ static bool tail(ends_stage *stage)
         count = stage->side->write(stage, -1, "bytes", LITTLE);
         stage->outcome.tail_write = count > 0 ? ENDS_DONE : (int)count;
         stage->hung = stage->outcome.tail_read == COR_ETIMEOUT || stage->outcome.tail_write == COR_ETIMEOUT;
+        if (stage->script->leaves) {
+            far_sends(stage, "left");
+            (void)await(stage, is_delivered, 0, "delivery before the close");
+            linger(stage, 8);
+        }
         stage->side->act(stage, ENDS_CLOSE);
     }
     if (stage->far >= 0 && !await(stage, far_has_ended, 0, "the far end sees the end")) {
