@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* Reads digits; *end is behind them. */
+/* Reads digits; *end is after them. */
 static bool parse_digits(const char *text, uint64_t *value, const char **end)
 {
     if (!isdigit((unsigned char)*text)) {
@@ -49,7 +49,7 @@ static const struct {
     {"h", 3600 * INT64_C(1000000000)},
 };
 
-/* Finds the unit that the letters up to the next digit name, and moves *text behind it. 0: none. */
+/* Finds the unit that the letters up to the next digit name, and moves *text past it. 0: none. */
 static int64_t take_duration_unit(const char **text)
 {
     size_t length = strcspn(*text, "0123456789.");
@@ -62,7 +62,7 @@ static int64_t take_duration_unit(const char **text)
     return 0;
 }
 
-/* Reads one "12.5ms" and moves *text behind it. At most nine decimals count: more cannot be seen in nanoseconds. */
+/* Reads one "12.5ms" and moves *text past it. At most nine decimals count: more cannot be seen in nanoseconds. */
 static bool take_duration_part(const char **text, int64_t *part_ns)
 {
     uint64_t whole;

@@ -35,7 +35,7 @@ static bool find_metric(const char *name, size_t size, metric *found)
     return false;
 }
 
-/* Reads the operator at *text and moves *text behind it. */
+/* Reads the operator at *text and moves *text past it. */
 static bool take_operator(const char **text, comparison *found)
 {
     for (size_t i = 0; i < sizeof(operators) / sizeof(operators[0]); i++) {

@@ -288,7 +288,7 @@ static void client_task(void *arg)
     }
 }
 
-/* The clients, and behind them their stamps. */
+/* The clients, followed by their stamps. */
 static int client_start(struct run *run)
 {
     const bench_options *options = &run->plan->options;

@@ -17,28 +17,32 @@ static const char *const format_names[] = {"text", "json", "csv", "hdr", NULL};
 
 static const option_def defs[] = {
     {"mode", 'm', OPTION_CHOICE, FIELD(mode), "MODE", "what to do (default echo)", bench_mode_names, 0, 0},
-    {"connections", 'c', OPTION_COUNT, FIELD(connections), "N", "at a time (default 100); fanout: receivers", NULL, 1,
-     1000000},
-    {"duration", 'd', OPTION_DURATION, FIELD(duration), "D", "of measuring (default 5s); idle: of the silence", NULL, 0,
-     0},
-    {"warmup", 0, OPTION_DURATION, FIELD(warmup), "D", "before measuring (default 500ms)", NULL, 0, 0},
-    {"size", 's', OPTION_SIZE, FIELD(size), "BYTES", "of a message (default 64)", NULL, 1, GIB},
-    {"depth", 0, OPTION_COUNT, FIELD(depth), "K", "messages under way per connection (default 1; fanout: 64)", NULL, 1,
+    {"connections", 'c', OPTION_COUNT, FIELD(connections), "N",
+     "connections at a time (default 100); fanout: receivers", NULL, 1, 1000000},
+    {"duration", 'd', OPTION_DURATION, FIELD(duration), "D",
+     "how long to measure (default 5s); idle: how long to be silent", NULL, 0, 0},
+    {"warmup", 0, OPTION_DURATION, FIELD(warmup), "D", "how long to run before measuring (default 500ms)", NULL, 0, 0},
+    {"size", 's', OPTION_SIZE, FIELD(size), "BYTES", "size of a message (default 64)", NULL, 1, GIB},
+    {"depth", 0, OPTION_COUNT, FIELD(depth), "K", "unanswered messages per connection (default 1; fanout: 64)", NULL, 1,
      65536},
     {"rate", 'r', OPTION_TEXT, FIELD(rate), "R", "open loop: messages per second over all connections", NULL, 0, 0},
     {"workers", 'w', OPTION_COUNT, FIELD(workers), "N", "worker threads (default 1)", NULL, 1, 256},
-    {"timeout", 't', OPTION_DURATION, FIELD(timeout), "D", "of connecting and of an answer (default 5s)", NULL, 0, 0},
-    {"line", 0, OPTION_TEXT, FIELD(line), "TEXT", "line: what to send (default: --size bytes with the LF)", NULL, 0, 0},
-    {"expect", 0, OPTION_TEXT, FIELD(expect), "TEXT", "line: what each answer must be (default: any line)", NULL, 0, 0},
+    {"timeout", 't', OPTION_DURATION, FIELD(timeout), "D", "time limit for connecting and for an answer (default 5s)",
+     NULL, 0, 0},
+    {"line", 0, OPTION_TEXT, FIELD(line), "TEXT", "line: the text to send (default: --size bytes with the LF)", NULL, 0,
+     0},
+    {"expect", 0, OPTION_TEXT, FIELD(expect), "TEXT", "line: the text that each answer must be (default: any line)",
+     NULL, 0, 0},
     {"rst", 0, OPTION_FLAG, FIELD(rst), NULL, "connect: close with RST instead of FIN", NULL, 0, 0},
-    {"stalled", 0, OPTION_COUNT, FIELD(stalled), "K", "fanout: so many of the receivers never read", NULL, 0, 1000000},
-    {"pid", 'p', OPTION_COUNT, FIELD(pid), "PID", "of the server: show its CPU time and memory", NULL, 1, 1 << 22},
-    {"format", 'f', OPTION_CHOICE, FIELD(format), "FORMAT", "of the result (default text)", format_names, 0, 0},
-    {"output", 'o', OPTION_TEXT, FIELD(output), "FILE", "where the result goes; standard output then gets the text",
+    {"stalled", 0, OPTION_COUNT, FIELD(stalled), "K", "fanout: K receivers never read", NULL, 0, 1000000},
+    {"pid", 'p', OPTION_COUNT, FIELD(pid), "PID", "the server's process: show its CPU time and memory", NULL, 1,
+     1 << 22},
+    {"format", 'f', OPTION_CHOICE, FIELD(format), "FORMAT", "format of the result (default text)", format_names, 0, 0},
+    {"output", 'o', OPTION_TEXT, FIELD(output), "FILE", "write the result here; standard output then gets the text",
      NULL, 0, 0},
-    {"assert", 'a', OPTION_TEXT, FIELD(assert), "LIST", "exit with 1 unless all hold: 'p99<5ms,errors=0,rate>100k'",
-     NULL, 0, 0},
-    {"quiet", 'q', OPTION_FLAG, FIELD(quiet), NULL, "no progress; no text beside --output", NULL, 0, 0},
+    {"assert", 'a', OPTION_TEXT, FIELD(assert), "LIST",
+     "exit with 1 unless all of these hold: 'p99<5ms,errors=0,rate>100k'", NULL, 0, 0},
+    {"quiet", 'q', OPTION_FLAG, FIELD(quiet), NULL, "no progress, and no text beside --output", NULL, 0, 0},
 };
 
 static const option_table table = {"coracle bench", defs, sizeof(defs) / sizeof(defs[0])};
@@ -52,20 +56,20 @@ void bench_help(FILE *to)
             "  echo       each connection sends messages and compares every byte that comes back\n"
             "  line       each connection sends lines; the server answers each with one line\n"
             "  connect    connect, one echo, close, over and over\n"
-            "  fanout     one sender, and receivers that check all they are told, for 'coracle serve broadcast'\n"
-            "  idle       connections that are silent for the whole time, then one echo on each\n\n"
-            "In a closed loop (the default) a connection sends as soon as it has been answered. With --rate messages\n"
-            "are sent when they are due, and latency counts from that moment: no stall of the server is left out.\n"
-            "ADDRESS is as for dial; connections are spread over several.\n\n"
+            "  fanout     one sender, and receivers that check everything they hear, for 'coracle serve broadcast'\n"
+            "  idle       connections that stay silent the whole time, then one echo on each\n\n"
+            "In a closed loop (the default) a connection sends its next message once the last one is answered. With\n"
+            "--rate messages are sent when they are due, and latency counts from that moment, which leaves out no\n"
+            "stall of the server. ADDRESS is as for dial; connections are spread over all of them.\n\n"
             "Options:\n");
     options_print(&table, to);
     fprintf(to, "\nMetrics of --assert: p50 p90 p99 p99.9 p99.99 max mean (durations), rate errors starved wrong "
                 "(numbers);\n"
                 "operators < <= > >= =. 'errors=0,starved=0,wrong=0' is asserted unless the list says otherwise.\n"
-                "\nEnds with 0 when all was well, 1 when not, 69 when nobody answers at ADDRESS.\n");
+                "\nExits with 0 if all was well, 1 if not, 69 if nobody answers at ADDRESS.\n");
 }
 
-/* Writes the result to where it shall go. */
+/* Writes the result where it was asked for. */
 static int show(const struct result *result, FILE *file)
 {
     const bench_options *options = &result->plan->options;

@@ -15,11 +15,13 @@ static const char *const kind_names[] = {"raw", "echo", "name", "broadcast", "ge
 #define FIELD(name) offsetof(dialog_options, name)
 
 static const option_def defs[] = {
-    {"as", 'a', OPTION_CHOICE, FIELD(kind), "KIND", "what to talk (default raw)", kind_names, 0, 0},
-    {"timeout", 't', OPTION_DURATION, FIELD(timeout), "D", "of connecting (default 10s; 0: the system's)", NULL, 0, 0},
-    {"send-only", 0, OPTION_FLAG, FIELD(send_only), NULL, "raw: drop what comes", NULL, 0, 0},
+    {"as", 'a', OPTION_CHOICE, FIELD(kind), "KIND", "kind of client (default raw)", kind_names, 0, 0},
+    {"timeout", 't', OPTION_DURATION, FIELD(timeout), "D", "time limit for connecting (default 10s; 0: the system's)",
+     NULL, 0, 0},
+    {"send-only", 0, OPTION_FLAG, FIELD(send_only), NULL, "raw: ignore what the server sends", NULL, 0, 0},
     {"recv-only", 0, OPTION_FLAG, FIELD(recv_only), NULL, "raw: do not read standard input", NULL, 0, 0},
-    {"no-shutdown", 0, OPTION_FLAG, FIELD(no_shutdown), NULL, "raw: keep sending open when input ends", NULL, 0, 0},
+    {"no-shutdown", 0, OPTION_FLAG, FIELD(no_shutdown), NULL, "raw: keep the connection open when input ends", NULL, 0,
+     0},
     {"crlf", 0, OPTION_FLAG, FIELD(crlf), NULL, "raw: send LF as CR LF", NULL, 0, 0},
 };
 
@@ -27,19 +29,19 @@ static const option_table table = {"coracle dial", defs, sizeof(defs) / sizeof(d
 
 void dial_help(FILE *to)
 {
-    fprintf(to, "Usage: coracle dial [OPTIONS] [--as KIND] [ADDRESS]\n"
-                "Connects to ADDRESS and talks.\n\n"
-                "Kinds:\n"
-                "  raw        copies standard input to the server and the server to standard output, unchanged\n"
-                "  echo       sends each line and shows what comes back; Q ends   (default 127.0.0.1:9999)\n"
-                "  name       asks for a name, sends 'NAME says: LINE'; Q ends    (default localhost:50000)\n"
-                "  broadcast  sends lines to the room, shows its messages; /q ends (default 127.0.0.1:1253)\n"
-                "  get        sends 'GET / ' and shows all that comes\n\n"
-                "ADDRESS is host:port, :port or [::1]:port, or NETWORK://... with network tcp, tcp4, tcp6 or unix.\n\n"
-                "Options:\n");
-    options_print(&table, to);
     fprintf(to,
-            "\nEnds with 0 when all went well, 69 when nobody answers at ADDRESS, 1 when the connection was lost.\n");
+            "Usage: coracle dial [OPTIONS] [--as KIND] [ADDRESS]\n"
+            "Connects to ADDRESS and talks to the server there.\n\n"
+            "Kinds:\n"
+            "  raw        copies standard input to the server and the server to standard output, unchanged\n"
+            "  echo       sends each line and shows what comes back; Q quits   (default 127.0.0.1:9999)\n"
+            "  name       asks for a name, sends 'NAME says: LINE'; Q quits    (default localhost:50000)\n"
+            "  broadcast  sends lines to the room, shows its messages; /q quits (default 127.0.0.1:1253)\n"
+            "  get        sends 'GET / ' and shows everything that comes back\n\n"
+            "ADDRESS is host:port, :port or [::1]:port, or NETWORK://... for a network of tcp, tcp4, tcp6 and unix.\n\n"
+            "Options:\n");
+    options_print(&table, to);
+    fprintf(to, "\nExits with 0 if all went well, 69 if nobody answers at ADDRESS, 1 if the connection was lost.\n");
 }
 
 /* Opens a standard stream through a copy of its descriptor, so that closing it here closes nothing of others. */
@@ -95,7 +97,7 @@ int dial_command(int argc, char **argv)
         return EXIT_USAGE;
     }
     if (dialog.options.send_only && dialog.options.recv_only) {
-        fprintf(stderr, "coracle dial: --send-only and --recv-only exclude each other\n");
+        fprintf(stderr, "coracle dial: --send-only and --recv-only cannot be used together\n");
         return EXIT_USAGE;
     }
     dialog.address = address_split(text);

@@ -23,34 +23,34 @@ static const char *const slow_policy_names[] = {"cut", "drop-oldest", "drop-newe
 #define FIELD(name) offsetof(serve_options, name)
 
 static const option_def defs[] = {
-    {"workers", 'w', OPTION_COUNT, FIELD(workers), "N",
-     "worker threads (default: COR_WORKERS, else one per usable core)", NULL, 1, 256},
-    {"poller", 'p', OPTION_CHOICE, FIELD(poller), "NAME", "how to wait for the kernel", poller_names, 0, 0},
+    {"workers", 'w', OPTION_COUNT, FIELD(workers), "N", "worker threads (default: COR_WORKERS, or one per usable core)",
+     NULL, 1, 256},
+    {"poller", 'p', OPTION_CHOICE, FIELD(poller), "NAME", "how to wait for events", poller_names, 0, 0},
     {"spin", 0, OPTION_DURATION, FIELD(spin), "D",
-     "look for events so long before sleeping (default: COR_SPIN_US, else 0)", NULL, 0, 0},
-    {"max-conns", 'c', OPTION_COUNT, FIELD(max_conns), "N", "connections at a time (default: what descriptors allow)",
-     NULL, 1, UINT32_MAX},
+     "look for events this long before sleeping (default: COR_SPIN_US, or 0)", NULL, 0, 0},
+    {"max-conns", 'c', OPTION_COUNT, FIELD(max_conns), "N",
+     "most connections at a time (default: what the descriptor limit allows)", NULL, 1, UINT32_MAX},
     {"max-line", 'l', OPTION_SIZE, FIELD(max_line), "BYTES", "longest line or JSON message (default 64k)", NULL, 16,
      GIB},
     {"idle-timeout", 'i', OPTION_DURATION, FIELD(idle_timeout), "D",
-     "end clients that send nothing (whole) for so long (default 0: never)", NULL, 0, 0},
+     "close clients that send nothing whole for this long (default 0: never)", NULL, 0, 0},
     {"write-timeout", 0, OPTION_DURATION, FIELD(write_timeout), "D",
-     "end clients that do not take an answer for so long (default 30s; 0: never)", NULL, 0, 0},
+     "close clients that take nothing of an answer for this long (default 30s; 0: never)", NULL, 0, 0},
     {"first-byte-timeout", 0, OPTION_DURATION, FIELD(first_byte_timeout), "D",
-     "end clients that do not begin for so long (default 0: never)", NULL, 0, 0},
+     "close clients that send nothing in this time at first (default 0: never)", NULL, 0, 0},
     {"outbox", 0, OPTION_SIZE, FIELD(outbox), "BYTES", "broadcast: how far a member may fall behind (default 16M)",
      NULL, 4 * KIB, GIB},
     {"slow-after", 0, OPTION_DURATION, FIELD(slow_after), "D",
      "broadcast: cut members that take nothing for this long (default 10s; 0: never)", NULL, 0, 0},
     {"slow-policy", 0, OPTION_CHOICE, FIELD(slow_policy), "P", "broadcast: what to do with slow members",
      slow_policy_names, 0, 0},
-    {"grace", 'g', OPTION_DURATION, FIELD(grace), "D", "time to finish after SIGTERM or SIGINT (default 5s)", NULL, 0,
-     0},
-    {"quiet", 'q', OPTION_FLAG, FIELD(quiet), NULL, "do not show what clients do", NULL, 0, 0},
-    {"reply", 'r', OPTION_TEXT, FIELD(reply), "TEXT", "ack: the answer", NULL, 0, 0},
-    {"log-format", 0, OPTION_CHOICE, FIELD(log_format), "F", "of diagnostics on stderr", log_format_names, 0, 0},
-    {"log-level", 0, OPTION_CHOICE, FIELD(log_level), "L", "least level of diagnostics (default info)", log_level_names,
-     0, 0},
+    {"grace", 'g', OPTION_DURATION, FIELD(grace), "D",
+     "time for clients to finish after SIGTERM or SIGINT (default 5s)", NULL, 0, 0},
+    {"quiet", 'q', OPTION_FLAG, FIELD(quiet), NULL, "do not show what clients send", NULL, 0, 0},
+    {"reply", 'r', OPTION_TEXT, FIELD(reply), "TEXT", "ack: the reply", NULL, 0, 0},
+    {"log-format", 0, OPTION_CHOICE, FIELD(log_format), "F", "format of diagnostics on stderr", log_format_names, 0, 0},
+    {"log-level", 0, OPTION_CHOICE, FIELD(log_level), "L", "lowest level of diagnostics to show (default info)",
+     log_level_names, 0, 0},
 };
 
 static const option_table table = {"coracle serve", defs, sizeof(defs) / sizeof(defs[0])};
@@ -58,17 +58,18 @@ static const option_table table = {"coracle serve", defs, sizeof(defs) / sizeof(
 void serve_help(FILE *to)
 {
     fprintf(to, "Usage: coracle serve [OPTIONS] [SERVICE[=ADDRESS]]...\n"
-                "Runs services; without SERVICE all of them, each on its default address.\n\n"
+                "Runs services. Without SERVICE it runs all of them, each on its default address.\n\n"
                 "Services:\n");
     for (size_t i = 0; service_table[i] != NULL; i++) {
         const service_def *def = service_table[i];
         fprintf(to, "  %-10s %-17s %s\n", def->name, def->address, def->summary);
     }
-    fprintf(to, "\nADDRESS is host:port, :port or [::1]:port, or NETWORK://... with network tcp, tcp4, tcp6 or unix,\n"
-                "as in tcp4://:8001, unix:///run/x.sock, unix://@name. Port 0 picks a free one.\n\n"
-                "Options:\n");
+    fprintf(to,
+            "\nADDRESS is host:port, :port or [::1]:port, or NETWORK://... for a network of tcp, tcp4, tcp6 and unix,\n"
+            "as in tcp4://:8001, unix:///run/x.sock, unix://@name. Port 0 picks a free port.\n\n"
+            "Options:\n");
     options_print(&table, to);
-    fprintf(to, "\nDurations are written 500ms, 2s, 1m30s; sizes 4096, 64k, 1MiB.\n");
+    fprintf(to, "\nDurations are written as 500ms, 2s, 1m30s, sizes as 4096, 64k, 1MiB.\n");
 }
 
 /* Finds the service named by the first `size` bytes of `name`; NULL after one line on stderr. */
@@ -162,7 +163,7 @@ static int run_tasks(struct serve *serve)
     if (code == -EINVAL) {
         const char *poller = runtime.poller != NULL ? runtime.poller : getenv("COR_POLLER");
         const char *workers = getenv("COR_WORKERS");
-        fprintf(stderr, "coracle serve: cannot start with poller %s (there is: %s) and %s workers (1 to 256)\n",
+        fprintf(stderr, "coracle serve: cannot start with poller %s (available: %s) and %s workers (1 to 256)\n",
                 poller != NULL ? poller : "auto", cor_poller_info(),
                 options->workers == 0 && workers != NULL ? workers : "the given");
     } else {

@@ -303,7 +303,7 @@ static void finish(struct session *session)
     if (session->cut) {
         session_hang_up(session, "shutdown");
     }
-    /* Counted out first: who sees the connection end may connect again at once and must find room. */
+    /* Counted out first: a client that sees its connection end may connect again at once and must find room. */
     atomic_fetch_sub_explicit(&serve->open, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&serve->closed, 1, memory_order_relaxed);
     cor_close(session->conn);

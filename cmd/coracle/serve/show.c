@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-/* Moves bytes from the piece behind the carried ones until those are a character or can no longer become one. */
+/* Moves bytes from the piece to the carried ones until those are a character or can no longer become one. */
 static size_t complete_carry(show_carry *carry, const unsigned char *bytes, size_t size)
 {
     size_t taken = 0;

@@ -11,7 +11,7 @@
 #include <string.h>
 
 typedef struct msg_entry {
-    const struct msg_reader *by; /* compared only: who is gone meanwhile reads no more */
+    const struct msg_reader *by; /* compared only: a reader that has left reads no more */
     uint32_t end;                /* of its text in the block */
     bool is_private;
 } msg_entry;
@@ -24,7 +24,7 @@ struct msg_block {
     uint32_t said;                /* guard: the lock; messages in it but private ones */
     uint32_t pins;                /* guard: the lock */
     bool listed;                  /* guard: the lock */
-    _Atomic uint32_t private_end; /* offset behind the newest private message */
+    _Atomic uint32_t private_end; /* offset after the newest private message */
     _Atomic uint32_t count;       /* entries that may be read */
     alignas(msg_entry) char text[];
 };

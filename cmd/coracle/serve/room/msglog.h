@@ -64,7 +64,7 @@ bool msglog_add(struct msg_log *log, struct msg_reader *by, bool is_private, con
  */
 void msglog_end_batch(struct msg_log *log);
 
-/* Lets a reader in behind the newest message. Under the lock. False: memory ran out. */
+/* Lets a reader in after the newest message. Under the lock. False: memory ran out. */
 bool msglog_enter(struct msg_log *log, struct msg_reader *reader);
 
 /* Ends reading. Under the lock. */
@@ -73,7 +73,7 @@ void msglog_leave(struct msg_log *log, struct msg_reader *reader);
 /* Keeps for the reader what there is now, however slowly it reads. Under the lock. */
 void msglog_hold(struct msg_log *log, struct msg_reader *reader);
 
-/* Goes on behind what has been read of a block. Under the lock. False: there is nothing more. */
+/* Moves on past what has been read. Under the lock. False: there is nothing more. */
 bool msglog_next(struct msg_log *log, struct msg_reader *reader);
 
 /* Gives what is there to read in the reader's block. False: nothing. */
@@ -86,7 +86,7 @@ bool msglog_peek(const struct msg_reader *reader, struct msg_run *run);
 size_t msglog_copy(const struct msg_reader *reader, const struct msg_run *run, const char *own, size_t own_size,
                    char *to);
 
-/* Takes a run: the reader is behind it. */
+/* Takes a run: the reader goes on after it. */
 void msglog_take(struct msg_reader *reader, const struct msg_run *run);
 
 /* Frees everything. No reader may be left. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A sender asks all members how far the log may grow, and then not again until it has grown so far. If a member does
- * not allow it enough, the gate is closed: all senders wait until that member moves, leaves, or has not moved for so
- * long that nobody waits for it. Who is waited for and why: room.h.
+ * A sender asks all members how far the log may grow, and asks again only once it has grown that far. If a member is
+ * too far behind, the gate closes: all senders wait until that member moves or leaves, or until it has stood still for
+ * so long that nobody waits for it any more. Which members are waited for, and why, is in room.h.
  */
 #include "serve/room/pace.h"
 
@@ -25,8 +25,8 @@ static void close_gate(struct room *room, struct member *slowest, uint64_t place
 }
 
 /*
- * Whether a member that is behind has taken a step lately. As long as its writing task has not had its turn, that it
- * has not is no fault of the member's.
+ * Whether a member that is behind has taken a step lately. If its writing task has had no turn since it last moved, the
+ * member is not to blame.
  */
 static bool is_moving(struct member *member, uint64_t place, int64_t now)
 {

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The log's blocks, and so what is written at a time: large enough that a system call costs little per message. */
+/* The size of the log's blocks, and of a write: large enough that a system call costs little per message. */
 #define BLOCK_MAX ((size_t)64 * 1024)
 #define BLOCK_MIN ((size_t)4 * 1024)
 #define BLOCKS_PER_OUTBOX 4

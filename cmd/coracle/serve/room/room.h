@@ -1,29 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A room: every member hears what is said in it, all in the same order. What is said is written once, into the room's
- * log; a member is a place in it and a task that writes to the connection all that lies between this place and the end,
- * in one go. So a message costs each member its share of a write and nothing else, a member that reads slowly delays no
- * other, and memory does not grow with members times messages. A writing task that has nothing to write for a while
- * ends, and is started again when there is something.
+ * A room: every member hears what is said in it, all in the same order.
  *
- * `outbox` of the options is how far a member may fall behind, in bytes of the log, and so what the room's log may
- * need: there is one, whatever the number of members. A member is slow when it is farther behind than that, or, with
- * the policy cut, when its socket has taken no byte at all for `slow_after` while there was something to take.
+ * What is said is written once, into the room's log. A member is a position in the log and a task that writes to its
+ * connection everything from that position to the end, in one go. A message therefore costs each member its share of a
+ * write and nothing else, and memory does not grow with members times messages. A writing task that has had nothing to
+ * write for a while ends; it is started again when there is something.
  *
- * Senders are faster than any member: nothing on a sender's side tells a member that cannot keep up from one that does
- * not read. So a member more than half of `outbox` behind that moves holds up whoever wants to say something. What
- * is said then comes at the pace of the slowest member that moves, and a flood does not have healthy members cut. One
- * that does not move, and only that, is left behind: senders go on, and at `outbox` the slow policy decides about it.
- * To move is to take a 64th of `outbox` within a second. So one member delays the others by a second if it has just
- * stopped, by nothing if it stopped earlier, and the pace of a room never has to sink below that 64th a second. The
- * alternative, senders that wait for `slow_after`, would let one silent connection silence the room for 10 seconds.
+ * Slow members. `outbox` is how far a member may fall behind, in bytes of the log. It is also the size of the log,
+ * whatever the number of members. A member is slow when it is farther behind than that or, with the policy cut, when
+ * its socket has taken no byte at all for `slow_after` although there was something to take.
  *
- * No wake-up is lost. A writing task declares itself PARKED under the lock and after having found there that nothing
- * has been added; who adds does so under the lock and then, under the lock, wakes whom it finds PARKED. Writing tasks
- * that are busy are not woken: before they park, they look.
- * A sender that is held up names the member it waits for in `awaited`, then looks whether that is still at the place
- * that was too far behind; the member changes its place, then looks at `awaited` (both sequentially consistent): one of
- * them sees the other.
+ * Pace. A sender is always faster than the members: if nothing held it up, a flood would leave every healthy member
+ * behind. A member that moves but is more than half of `outbox` behind therefore holds up all senders, and the room
+ * goes at the pace of the slowest member that moves. A member that does not move is left behind: senders go on, and at
+ * `outbox` the slow policy decides. To move is to take a 64th of `outbox` within a second. A member that stops in the
+ * middle of a flood thus delays the others by a second at most, one that stopped earlier not at all. If senders waited
+ * for `slow_after` instead, one silent connection could silence the room for 10 seconds. If the member farthest behind
+ * were cut at once, a flood would cut whoever pauses.
+ *
+ * No wake-up is lost. A writing task declares itself PARKED under the lock, after finding there that nothing has been
+ * added. A sender adds under the lock and then, still under it, wakes every member it finds PARKED. Tasks that are
+ * writing need no wake-up: they look again before they park.
+ * A sender that is held up names the member it waits for in `awaited`, then checks that this member is still at the
+ * position that was too far behind. The member changes its position, then checks `awaited`. Both are sequentially
+ * consistent, and one of them sees the other.
  */
 #ifndef CORACLE_CMD_SERVE_ROOM_ROOM_H
 #define CORACLE_CMD_SERVE_ROOM_ROOM_H
