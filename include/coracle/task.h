@@ -71,7 +71,8 @@ COR_API COR_CHECK int cor_go_with(const cor_task_options *options, void (*task)(
 COR_API COR_CHECK int cor_go_foreign(void (*task)(void *arg), void *arg);
 
 /*
- * Lets other runnable tasks of this worker run, then goes on. Also a point where I/O is polled.
+ * Lets other runnable tasks of this worker run, then goes on. Whatever has come while the task ran, timers, I/O, wakes
+ * of other threads, is looked at about every millisecond, and goes before its next turn.
  * Returns: nothing. Parks: yes, without a wait. Threads: tasks only, elsewhere it does nothing.
  * Go: runtime.Gosched.
  */

@@ -19,6 +19,11 @@ int64_t cori_clock_now(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec + 1;
 }
 
+bool cori_clock_is_fake(void)
+{
+    return fake_now != NULL;
+}
+
 void cori_clock_set(int64_t (*now)(void *arg), void *arg)
 {
     fake_now = now;

@@ -3,10 +3,14 @@
 #ifndef CORI_BASE_CLOCK_H
 #define CORI_BASE_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Reads the monotonic clock, ns, always > 0. Any thread; async-signal-safe. */
 int64_t cori_clock_now(void);
+
+/* Tells whether the clock is a test's: then time passes only as that wants. */
+bool cori_clock_is_fake(void);
 
 /* Replaces the clock by `now(arg)` until called with NULL. Only while no cor_run is active. */
 void cori_clock_set(int64_t (*now)(void *arg), void *arg);

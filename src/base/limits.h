@@ -30,8 +30,19 @@
 /* Added to it for each task of the worker, ns: looking at one takes about 150 ns, so passes take 0.3 % at most. */
 #define CORI_RECLAIM_TASK_NS 50000
 #define CORI_RECLAIM_STEP 32
-/* Task switches before the worker looks at timers and other threads again, and perhaps at I/O: see below. */
+/*
+ * A round: task switches, or ns, after which the worker looks at timers and other threads again, and perhaps at I/O
+ * (see below). The time is as short as a timer's user may expect, and as long as looking around costs nothing.
+ */
 #define CORI_ROUND_SWITCHES 256
+#define CORI_ROUND_NS 1000000
+/*
+ * Turns that take less than this on average, ns, are too short for reading the clock (20 to 60 ns) at each; after so
+ * many such rounds in a row a thread watches the time instead, until so many of its ticks have passed unused.
+ */
+#define CORI_CHEAP_TURN_NS 1000
+#define CORI_CHEAP_ROUNDS 16
+#define CORI_TICKS_UNUSED 20
 /*
  * While there is something to run the kernel is asked for events this often, ns: asking costs as much as fifty
  * switches. At the latest after so many rounds (a clock may stand still).
@@ -48,6 +59,8 @@
 #define CORI_SPIN_SHORT 2
 /* Operations that a task may finish without parking before it has to let others run. */
 #define CORI_OPS_BUDGET 128
+/* Bytes that an operation may move for one such credit more: copying them takes as long as a small operation does. */
+#define CORI_OP_BYTES 4096
 /* Cache lines of a task's stack that are fetched before its turn: about what a task parked in a read has in use. */
 #define CORI_PREFETCH_LINES 10
 /* Events taken from the kernel at once. */

@@ -111,7 +111,7 @@ static ssize_t pipe_read_now(cori_slot *slot, void *buf, size_t size)
         count = (ssize_t)take(from, buf, size);
     }
     cori_spin_unlock(&pair->spin);
-    cori_charge(cori_self());
+    cori_charge_bytes(cori_self(), count > 0 ? (size_t)count : 0);
     return count;
 }
 

@@ -208,7 +208,7 @@ ssize_t cori_fd_read_now(cori_slot *slot, void *buf, size_t size)
     if (count <= 0 || (size_t)count == size || !slot->ops->fd->short_read_drains) {
         mark_ready(slot, CORI_READ);
     }
-    cori_charge(cori_here_task());
+    cori_charge_bytes(cori_here_task(), count > 0 ? (size_t)count : 0);
     return count;
 }
 
@@ -242,7 +242,8 @@ int cori_fd_write(cori_slot *slot, const void *buf, size_t size, size_t *written
         ssize_t count = try_write(slot, bytes + *written, rest < CALL_BYTES_MAX ? rest : CALL_BYTES_MAX);
         if (count >= 0) {
             *written += (size_t)count;
-            cori_charge(cori_here_task()); /* a peer that keeps up must not make one long write hold the worker */
+            cori_charge_bytes(cori_here_task(),
+                              (size_t)count); /* a peer that keeps up must not make one long write hold the worker */
         } else if (count != -EAGAIN) {
             return (int)count;
         } else if (cori_load_relaxed(&slot->pollfd.wait[CORI_WRITE]) == CORI_READY) {

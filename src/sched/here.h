@@ -6,6 +6,7 @@
 #ifndef CORI_SCHED_HERE_H
 #define CORI_SCHED_HERE_H
 
+#include "base/clock.h"
 #include "sched/state.h"
 
 /* The running task; NULL outside a task. */
@@ -26,10 +27,17 @@ static inline bool cori_here_is_worker(void)
     return cori_self_worker != NULL;
 }
 
-/* The clock as of this worker's round, ns. */
+/*
+ * The worker's coarse clock, ns: older than a round may be long only if the task itself has computed longer than a
+ * tick takes to come. So a deadline that passes while a task computes is seen by its next call.
+ */
 static inline int64_t cori_here_now(void)
 {
-    return cori_self_worker->now;
+    cori_worker *worker = cori_self_worker;
+    if (cori_load_relaxed(&worker->switches_most) == 0) { /* a clocked round, or a tick has come: see round.h */
+        worker->now = cori_clock_now();
+    }
+    return worker->now;
 }
 
 /* This worker's poller. */

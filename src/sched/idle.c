@@ -65,8 +65,8 @@ static bool deadlocked(void)
 
 bool cori_has_work(cori_worker *worker)
 {
-    return worker->ready.head != NULL || cori_load(&worker->injected) != NULL || cori_load(&worker->notes) != NULL ||
-           cori_load(&worker->fresh_count) != 0 || cori_load(&cori_rt.stop) != 0;
+    return worker->ready.head != NULL || worker->yielded != NULL || cori_load(&worker->injected) != NULL ||
+           cori_load(&worker->notes) != NULL || cori_load(&worker->fresh_count) != 0 || cori_load(&cori_rt.stop) != 0;
 }
 
 /* The shorter of two waits, ns; < 0: for ever. */

@@ -63,19 +63,28 @@ void cori_park_outside(cori_task *self, const char *what);
  */
 static inline int cori_interrupted(const cori_task *self, int64_t deadline)
 {
-    if (cori_unlikely(deadline != 0 && deadline <= self->worker->now)) {
+    if (cori_unlikely(deadline != 0) && deadline <= cori_here_now()) {
         return COR_ETIMEOUT;
     }
-    return cori_group_is_plain(self->group) ? 0 : cori_group_interrupted(self, self->worker->now);
+    return cori_group_is_plain(self->group) ? 0 : cori_group_interrupted(self, cori_here_now());
 }
 
 /*
- * Lets others run if this task has done many operations without parking. Call once per operation that succeeded at
- * once.
+ * Lets others run if this task has done much without parking. Call once per operation that succeeded at once; the
+ * second, if it moved `bytes`: a turn ends by its work, else a peer's flood would make it last for milliseconds.
  */
 static inline void cori_charge(cori_task *self)
 {
     if (cori_unlikely(--self->worker->ops_left <= 0)) {
+        cor_yield();
+    }
+}
+
+static inline void cori_charge_bytes(cori_task *self, size_t bytes)
+{
+    size_t credits = 1 + bytes / CORI_OP_BYTES;
+    self->worker->ops_left -= credits < CORI_OPS_BUDGET ? (int)credits : CORI_OPS_BUDGET;
+    if (cori_unlikely(self->worker->ops_left <= 0)) {
         cor_yield();
     }
 }

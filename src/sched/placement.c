@@ -159,7 +159,9 @@ cori_task *cori_place_steal(cori_worker *worker)
         if (task != NULL) {
             task->placed = true;
             cori_task_pin(worker, task);
-            worker->switches_left = fair ? worker->switches_left : 1; /* the round ends: one rescue per nap */
+            if (!fair) {
+                worker->switches = CORI_ROUND_SWITCHES; /* the round ends: one rescue per nap */
+            }
             return task;
         }
     }

@@ -15,6 +15,7 @@
 #include "sched/lifecycle.h"
 #include "sched/spawn.h"
 #include "sched/text.h"
+#include "sched/ticker.h"
 #include "sched/wake.h"
 #include "sched/worker.h"
 
@@ -96,6 +97,7 @@ static int read_options(const cor_options *options)
     cori_rt.spin_ns = spin_ns;
     cori_rt.stack_size_bytes = stack_class(stack);
     cori_rt.blocking_threads = options->blocking_threads != 0 ? options->blocking_threads : CORI_BLOCKING_DEFAULT;
+    cori_rt.no_ticker = cori_clock_is_fake();
     cori_rt.foreign_wakeups = options->foreign_wakeups;
     cori_rt.no_sigquit_dump = options->no_sigquit_dump;
     cori_rt.no_overflow_report = options->no_overflow_report;
@@ -129,6 +131,7 @@ static int make_workers(uint64_t seed)
     memset(workers, 0, bytes);
     for (int i = 0; i < cori_rt.worker_count; i++) {
         workers[i].id = i;
+        workers[i].solo = cori_rt.solo;
         workers[i].fresh_first = UINT64_MAX;
         cori_rand_init(&workers[i].rand, seed, (uint64_t)i);
     }
@@ -258,6 +261,7 @@ static int run(void)
     for (int i = 1; i < threads; i++) {
         (void)pthread_join(cori_rt.workers[i].thread, NULL);
     }
+    cori_ticker_end();
     cori_blocking_end();
     if (cori_load(&cori_rt.deadlock) != 0) {
         report_deadlock();

@@ -50,9 +50,16 @@ typedef struct cori_worker {
     cori_task *current; /* NULL: the scheduler itself runs */
     cori_runq ready;    /* runnable, pinned here; the last one's `next` is not set */
     uint64_t ticket;    /* arrivals so far, in ready and fresh together: the lowest runs first (others read it) */
-    int switches_left;  /* of this round */
+    int switches;       /* in this round so far; round.h's, like what follows */
+    int switches_most;  /* that need no second look; atomic, the ticker writes it, too */
+    bool solo;          /* cori_rt.solo, where a switch looks anyway */
+    bool clocked;       /* the clock is read before each switch of this round */
+    bool round_over;    /* with work left */
+    int cheap_rounds;   /* in a row, up to CORI_CHEAP_ROUNDS */
+    int64_t round_start;
+    cori_task *yielded; /* by yielding it has ended the round: queued after what has happened meanwhile */
     int ops_left;       /* of the current task's turn: see cori_charge */
-    int64_t now;        /* the clock as of this round */
+    int64_t now;        /* the clock as of this round, at least */
     int64_t polled;     /* when the poller was asked last */
     int unpolled;       /* rounds since then */
     int64_t idle_since; /* when it ran out of work, 0: it has some; spin.c's, like what follows */
@@ -113,6 +120,8 @@ typedef struct cori_runtime {
     uint32_t deadlock; /* atomic */
     uint32_t idle;     /* atomic: workers that sleep */
     uint32_t spinning; /* atomic: a worker looks for events in a busy loop */
+    uint32_t ticking;  /* atomic: ticked rounds are ended by ticker.c */
+    bool no_ticker;    /* a thread for it cannot be had, or a test's clock is used; guard: its lock */
     uint32_t watching; /* atomic: an idle worker looks after the others' fresh queues */
     uint64_t next_id;  /* atomic: hands out ranges of task numbers */
     sem_t gate;        /* posted for each worker thread when it may end */
@@ -144,7 +153,7 @@ static inline void cori_runq_push(cori_runq *queue, cori_task *task)
  */
 static inline void cori_ticket_take(cori_worker *worker, cori_task *task)
 {
-    if (cori_unlikely(!cori_rt.solo)) {
+    if (cori_unlikely(!worker->solo)) {
         task->ticket = worker->ticket;
         cori_store_relaxed(&worker->ticket, task->ticket + 1);
     }

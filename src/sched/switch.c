@@ -13,6 +13,7 @@
 
 #include "sched/member.h"
 #include "sched/placement.h"
+#include "sched/round.h"
 #include "sched/task_stack.h"
 
 static void task_main(void *arg);
@@ -38,48 +39,111 @@ static inline void begin_turn(cori_worker *worker, cori_task *next)
     }
 }
 
-/* To the task's code, NULL: to the scheduler's. */
-static inline void switch_to(cori_worker *worker, cori_ctx *from, cori_task *next)
+static inline void switch_to(cori_worker *worker, cori_task *self, cori_task *next)
 {
     begin_turn(worker, next);
-    if (next == NULL) {
-        cori_ctx_switch(from, &worker->scheduler);
-    } else if (cori_likely(next->ctx.sp != NULL)) {
-        cori_ctx_switch(from, &next->ctx);
+    if (cori_likely(next->ctx.sp != NULL)) {
+        cori_ctx_switch(&self->ctx, &next->ctx);
     } else {
-        cori_ctx_enter(from, &next->ctx, next, task_main, next, false);
+        cori_ctx_enter(&self->ctx, &next->ctx, next, task_main, next, false);
+    }
+}
+
+static inline void switch_to_scheduler(cori_worker *worker, cori_task *self)
+{
+    begin_turn(worker, NULL);
+    cori_ctx_switch(&self->ctx, &worker->scheduler);
+}
+
+static inline void switch_from_scheduler(cori_worker *worker, cori_task *next)
+{
+    begin_turn(worker, next);
+    if (next->ctx.sp != NULL) {
+        cori_ctx_switch(&worker->scheduler, &next->ctx);
+    } else {
+        cori_ctx_enter(&worker->scheduler, &next->ctx, next, task_main, next, false);
     }
 }
 
 static inline void go_on_with(cori_worker *worker, cori_task *self, cori_task *next)
 {
-    if (next == self) {
+    if (next == NULL) {
+        switch_to_scheduler(worker, self);
+    } else if (next == self) {
         begin_turn(worker, self);
-        return;
+    } else {
+        switch_to(worker, self, next);
     }
-    switch_to(worker, &self->ctx, next);
-}
-
-/* When the round is over, a task of the fresh queue may be next, or nothing is runnable. */
-static __attribute__((noinline)) void next_slowly(cori_worker *worker, cori_task *self)
-{
-    go_on_with(worker, self, --worker->switches_left > 0 ? pick(worker) : NULL);
 }
 
 /* True if the round goes on with the head of the run queue, if there is one. */
 static inline bool next_is_ready(const cori_worker *worker)
 {
-    return cori_likely(worker->switches_left > 1) && cori_load_relaxed(&worker->fresh_first) == UINT64_MAX;
+    return cori_round_goes_on(worker) &&
+           (cori_likely(worker->solo) || cori_load_relaxed(&worker->fresh_first) == UINT64_MAX);
+}
+
+/* When the round may be over, or a task of the fresh queue may be next, or there is none. */
+static __attribute__((noinline)) cori_task *find_next(cori_worker *worker)
+{
+    if (worker->ready.head == NULL && cori_load_relaxed(&worker->fresh_first) == UINT64_MAX) {
+        return NULL;
+    }
+    if (!cori_round_goes_on(worker) && cori_round_is_over(worker)) {
+        return NULL;
+    }
+    worker->switches++;
+    return pick(worker);
+}
+
+/* The task that this round goes on with, NULL: there is none, or the round is over. */
+static inline cori_task *next_of_round(cori_worker *worker)
+{
+    if (cori_likely(worker->ready.head != NULL) && next_is_ready(worker)) {
+        worker->switches++;
+        return cori_ready_pop(worker);
+    }
+    return find_next(worker);
+}
+
+static __attribute__((noinline)) void next_slowly(cori_worker *worker, cori_task *self)
+{
+    go_on_with(worker, self, find_next(worker));
 }
 
 void cori_worker_next(cori_worker *worker, cori_task *self)
 {
     if (cori_likely(worker->ready.head != NULL) && next_is_ready(worker)) {
-        worker->switches_left--;
-        go_on_with(worker, self, cori_ready_pop(worker));
+        worker->switches++;
+        cori_task *next = cori_ready_pop(worker);
+        if (cori_unlikely(next == self)) {
+            begin_turn(worker, self);
+        } else {
+            switch_to(worker, self, next);
+        }
     } else {
         next_slowly(worker, self);
     }
+}
+
+/*
+ * A yield that may end the round, or has nobody to yield to. If it ends the round, the task is not queued yet: what
+ * happened while it ran (a timer that is due, I/O, another thread's wake) came before its yield.
+ */
+static __attribute__((noinline)) void yield_slowly(cori_worker *worker, cori_task *self)
+{
+    if (!cori_round_goes_on(worker) && cori_round_is_over(worker)) {
+        worker->yielded = self;
+        switch_to_scheduler(worker, self);
+        return;
+    }
+    worker->switches++;
+    if (worker->ready.head == NULL && (worker->solo || cori_load_relaxed(&worker->fresh_first) == UINT64_MAX)) {
+        begin_turn(worker, self);
+        return;
+    }
+    cori_ready_push(worker, self);
+    go_on_with(worker, self, pick(worker));
 }
 
 void cor_yield(void)
@@ -90,11 +154,10 @@ void cor_yield(void)
         return;
     }
     if (cori_likely(worker->ready.head != NULL) && next_is_ready(worker)) {
-        worker->switches_left--;
-        switch_to(worker, &self->ctx, cori_ready_rotate(worker, self));
+        worker->switches++;
+        switch_to(worker, self, cori_ready_rotate(worker, self));
     } else {
-        cori_ready_push(worker, self);
-        cori_worker_next(worker, self);
+        yield_slowly(worker, self);
     }
 }
 
@@ -117,12 +180,16 @@ static void live_remove(cori_worker *worker, cori_task *task)
 /* Leaves an ended task for the next one. */
 static inline void leave(cori_worker *worker, cori_task *self)
 {
-    cori_task *next = --worker->switches_left > 0 ? pick(worker) : NULL;
+    cori_task *next = next_of_round(worker);
     begin_turn(worker, next);
-    if (next != NULL && next->ctx.sp == NULL) {
+    if (next == NULL) {
+        cori_ctx_exit(&self->ctx, &worker->scheduler);
+        return;
+    }
+    if (next->ctx.sp == NULL) {
         cori_ctx_enter(&self->ctx, &next->ctx, next, task_main, next, true);
     } else {
-        cori_ctx_exit(&self->ctx, next != NULL ? &next->ctx : &worker->scheduler);
+        cori_ctx_exit(&self->ctx, &next->ctx);
     }
 }
 
@@ -153,8 +220,8 @@ static void task_main(void *arg)
 
 void cori_run_round(cori_worker *worker)
 {
-    worker->switches_left = CORI_ROUND_SWITCHES;
-    while (worker->switches_left > 0) {
+    cori_round_begin(worker);
+    while (!worker->round_over) {
         cori_task *next = pick(worker);
         if (next == NULL && cori_rt.worker_count > 1) {
             next = cori_place_steal(worker);
@@ -166,7 +233,7 @@ void cori_run_round(cori_worker *worker)
             cori_place_resign(worker);
         }
         worker->dirty = true;
-        switch_to(worker, &worker->scheduler, next);
-        worker->switches_left--;
+        worker->switches++;
+        switch_from_scheduler(worker, next);
     }
 }

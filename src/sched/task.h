@@ -43,9 +43,7 @@ enum { CORI_RUNNING = 0, CORI_NOTIFIED = 1, CORI_PARKED = 2 };
 
 typedef struct cori_task {
     cori_ctx ctx;
-    uint32_t permit; /* atomic: besides the links the only field that other threads write */
-    bool placed;     /* was put on this worker on purpose: not moved on for balance */
-    bool external; /* parked for something outside the program (I/O, a signal, a thread): no deadlock while it waits */
+    uint32_t permit;                           /* atomic: besides the links the only field that other threads write */
     struct cori_task *next;                    /* in one of: run queue, inject list, fresh queue, hot stacks */
     struct cori_worker *worker;                /* where it runs, from its start on */
     cori_timer timer;                          /* armed lazily: may fire early for an old deadline, never late */
@@ -58,6 +56,7 @@ typedef struct cori_task {
     struct cori_task *group_next, *group_prev; /* guard: the group's spin lock */
     void (*entry)(void *a, void *b);           /* NULL: function(arg_a) is called */
     void *arg_a, *arg_b;
+    bool placed;                 /* was put on this worker on purpose: not moved on for balance */
     const char *name;            /* NULL: unnamed */
     const void *site;            /* return address of the spawning call */
     void (*function)(void *arg); /* what the user asked to run; for the dump, too */

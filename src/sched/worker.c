@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The scheduler's loop. A worker works in rounds: take what other threads handed over, run up to CORI_ROUND_SWITCHES
- * tasks (switch.c), read the clock, fire timers, ask the poller (without waiting while anything is runnable). So a busy
- * pair of tasks keeps neither timers nor other tasks waiting for longer than a round. A round may take a microsecond
- * only, so while there is something to run the poller is asked at most every CORI_POLL_INTERVAL_NS.
+ * The scheduler's loop. A worker works in rounds: take what other threads handed over, run tasks (switch.c) until the
+ * round is over (round.h), read the clock, fire timers, ask the poller (without waiting while anything is runnable). So
+ * a busy pair of tasks keeps neither timers nor other tasks waiting for longer than a round. A round may take a
+ * microsecond only, so while there is something to run the poller is asked at most every CORI_POLL_INTERVAL_NS.
+ *
+ * A task that ends a round by yielding is queued when all that has been seen to: what came while it ran goes first.
  */
 #include "sched/worker.h"
 
 #include "base/clock.h"
 #include "sched/idle.h"
+#include "sched/round.h"
 #include "sched/spin.h"
 #include "sched/switch.h"
 #include "sched/task_stack.h"
@@ -46,15 +49,24 @@ static void fire_timers(cori_worker *worker)
     cori_store_relaxed(&worker->timer_count, worker->timers.count);
 }
 
+static void queue_yielded(cori_worker *worker)
+{
+    if (worker->yielded != NULL) {
+        cori_ready_push(worker, worker->yielded);
+        worker->yielded = NULL;
+    }
+}
+
 /* Between two rounds: time, timers, events. */
 static void look_around(cori_worker *worker)
 {
-    if (worker->switches_left != CORI_ROUND_SWITCHES) {
+    if (worker->switches != 0) {
         cori_spin_found(worker, worker->now); /* a task from another worker's fresh queue */
     }
     bool busy = cori_has_work(worker);
     if (busy || worker->timers.count > 0 || cori_rt.spin_ns > 0) {
         worker->now = cori_clock_now();
+        cori_round_ended(worker);
         fire_timers(worker);
         busy = cori_has_work(worker);
     }
@@ -84,6 +96,7 @@ void cori_worker_run(cori_worker *worker)
     worker->now = cori_clock_now();
     while (cori_load_relaxed(&cori_rt.stop) == 0) {
         cori_worker_receive(worker);
+        queue_yielded(worker);
         cori_run_round(worker);
         release_ended(worker);
         look_around(worker);
