@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Tasks: light threads, one per connection, on one worker thread per core. A task runs until it parks (in a call whose
- * docstring says so), yields or returns; it is never pre-empted. Once it has run it stays on its worker for life, so
- * errno and thread-local variables behave as in ordinary code.
+ * docstring says so), yields or returns; it is never pre-empted. Once it has run it stays on its worker for life. errno
+ * is the task's own, and so are the exceptions that C++ code is handling (if a C++ run-time library is loaded when
+ * cor_run starts). Thread-local variables are the worker's: all its tasks share them, and one that parks may find them
+ * changed.
  */
 #ifndef CORACLE_TASK_H
 #define CORACLE_TASK_H

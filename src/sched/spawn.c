@@ -9,6 +9,7 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "sched/carry.h"
 #include "sched/here.h"
 #include "sched/member.h"
 #include "sched/placement.h"
@@ -41,6 +42,7 @@ static cori_task *task_make(cori_worker *worker, const cori_spawn *spawn, int *r
         return NULL;
     }
     cori_store_relaxed(&task->permit, CORI_RUNNING);
+    task->errno_kept = CORI_ERRNO_FRESH;
     task->placed = false;
     task->timer.place = 0;
     task->since = worker != NULL ? worker->now : cori_clock_now();

@@ -57,18 +57,21 @@ typedef struct cori_worker {
     bool round_over;    /* with work left */
     int cheap_rounds;   /* in a row, up to CORI_CHEAP_ROUNDS */
     int64_t round_start;
-    cori_task *yielded; /* by yielding it has ended the round: queued after what has happened meanwhile */
-    int ops_left;       /* of the current task's turn: see cori_charge */
-    int64_t now;        /* the clock as of this round, at least */
-    int64_t polled;     /* when the poller was asked last */
-    int unpolled;       /* rounds since then */
-    int64_t idle_since; /* when it ran out of work, 0: it has some; spin.c's, like what follows */
-    int64_t looks_left; /* of this spin */
-    bool spinning;      /* it is the one that cori_rt.spinning speaks of */
-    bool short_wait;    /* its last wait for work was short */
-    cori_ctx scheduler; /* the thread's own stack */
-    cori_task *ended;   /* in this round, to be released at its end */
-    cori_task *hot;     /* finished stacks with their pages, last in first out */
+    cori_task *yielded;     /* by yielding it has ended the round: queued after what has happened meanwhile */
+    int ops_left;           /* of the current task's turn: see cori_charge */
+    int64_t now;            /* the clock as of this round, at least */
+    const int *errno_shown; /* where a switch looks for errno; carry.h's, like the next */
+    int *errno_at;          /* the thread's */
+    cori_caught *caught_at; /* NULL: no C++ in this process */
+    int64_t polled;         /* when the poller was asked last */
+    int unpolled;           /* rounds since then */
+    int64_t idle_since;     /* when it ran out of work, 0: it has some; spin.c's, like what follows */
+    int64_t looks_left;     /* of this spin */
+    bool spinning;          /* it is the one that cori_rt.spinning speaks of */
+    bool short_wait;        /* its last wait for work was short */
+    cori_ctx scheduler;     /* the thread's own stack */
+    cori_task *ended;       /* in this round, to be released at its end */
+    cori_task *hot;         /* finished stacks with their pages, last in first out */
     unsigned hot_count;
     unsigned hot_least;   /* of hot_count since the last pass of reclaim.c; these fields too */
     cori_task *trim_next; /* the pass's place in the live list */

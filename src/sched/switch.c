@@ -11,6 +11,7 @@
  */
 #include "sched/switch.h"
 
+#include "sched/carry.h"
 #include "sched/member.h"
 #include "sched/placement.h"
 #include "sched/round.h"
@@ -39,25 +40,39 @@ static inline void begin_turn(cori_worker *worker, cori_task *next)
     }
 }
 
-static inline void switch_to(cori_worker *worker, cori_task *self, cori_task *next)
+/* When errno or C++'s exceptions have to be carried over, or `next` never ran. */
+static __attribute__((noinline)) void switch_carrying(cori_worker *worker, cori_task *self, cori_task *next)
 {
-    begin_turn(worker, next);
-    if (cori_likely(next->ctx.sp != NULL)) {
+    cori_carry_off(worker, self);
+    cori_carry_in(worker, next);
+    if (next->ctx.sp != NULL) {
         cori_ctx_switch(&self->ctx, &next->ctx);
     } else {
         cori_ctx_enter(&self->ctx, &next->ctx, next, task_main, next, false);
     }
 }
 
+static inline void switch_to(cori_worker *worker, cori_task *self, cori_task *next)
+{
+    begin_turn(worker, next);
+    if (cori_carry_quickly(worker, self, next)) {
+        cori_ctx_switch(&self->ctx, &next->ctx);
+    } else {
+        switch_carrying(worker, self, next);
+    }
+}
+
 static inline void switch_to_scheduler(cori_worker *worker, cori_task *self)
 {
     begin_turn(worker, NULL);
+    cori_carry_off(worker, self);
     cori_ctx_switch(&self->ctx, &worker->scheduler);
 }
 
 static inline void switch_from_scheduler(cori_worker *worker, cori_task *next)
 {
     begin_turn(worker, next);
+    cori_carry_in(worker, next);
     if (next->ctx.sp != NULL) {
         cori_ctx_switch(&worker->scheduler, &next->ctx);
     } else {
@@ -185,6 +200,9 @@ static inline void leave(cori_worker *worker, cori_task *self)
     if (next == NULL) {
         cori_ctx_exit(&self->ctx, &worker->scheduler);
         return;
+    }
+    if (cori_unlikely(*worker->errno_shown != next->errno_kept)) {
+        cori_carry_in(worker, next);
     }
     if (next->ctx.sp == NULL) {
         cori_ctx_enter(&self->ctx, &next->ctx, next, task_main, next, true);

@@ -41,9 +41,16 @@
 
 enum { CORI_RUNNING = 0, CORI_NOTIFIED = 1, CORI_PARKED = 2 };
 
+/* The exceptions that a C++ thread is handling: __cxa_eh_globals of the Itanium C++ ABI (section 2.2.2). */
+typedef struct cori_caught {
+    void *chain;
+    unsigned uncaught;
+} cori_caught;
+
 typedef struct cori_task {
     cori_ctx ctx;
     uint32_t permit;                           /* atomic: besides the links the only field that other threads write */
+    int errno_kept;                            /* the task's errno while another runs: see carry.h */
     struct cori_task *next;                    /* in one of: run queue, inject list, fresh queue, hot stacks */
     struct cori_worker *worker;                /* where it runs, from its start on */
     cori_timer timer;                          /* armed lazily: may fire early for an old deadline, never late */
@@ -56,6 +63,7 @@ typedef struct cori_task {
     struct cori_task *group_next, *group_prev; /* guard: the group's spin lock */
     void (*entry)(void *a, void *b);           /* NULL: function(arg_a) is called */
     void *arg_a, *arg_b;
+    cori_caught caught;          /* as errno_kept */
     bool placed;                 /* was put on this worker on purpose: not moved on for balance */
     const char *name;            /* NULL: unnamed */
     const void *site;            /* return address of the spawning call */

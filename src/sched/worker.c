@@ -10,6 +10,7 @@
 #include "sched/worker.h"
 
 #include "base/clock.h"
+#include "sched/carry.h"
 #include "sched/idle.h"
 #include "sched/round.h"
 #include "sched/spin.h"
@@ -90,6 +91,7 @@ void cori_worker_run(cori_worker *worker)
 {
     cori_self_worker = worker;
     cori_ctx_init_thread(&worker->scheduler);
+    cori_carry_init(worker);
     if (worker->poller->ops->start != NULL) {
         worker->poller->ops->start(worker->poller);
     }
