@@ -25,9 +25,10 @@ enum { URING_ENABLE = 12 }; /* IORING_REGISTER_ENABLE_RINGS; the shared library 
 
 int (*cori_sys_fault)(enum cori_sys_call call);
 
-/* Runs `call` until it is not interrupted; gives its result or -errno, or what the fault hook wants. */
+/* Runs `call` until it is not interrupted; gives its result or -errno, or what the fault hook wants. errno stays. */
 #define RETRY(name, type, call)                                                                                        \
     do {                                                                                                               \
+        int before = errno;                                                                                            \
         for (;;) {                                                                                                     \
             int fault = cori_sys_faulted(name);                                                                        \
             if (fault != 0 && fault != -EINTR) {                                                                       \
@@ -37,8 +38,10 @@ int (*cori_sys_fault)(enum cori_sys_call call);
             if (result >= 0) {                                                                                         \
                 return result;                                                                                         \
             }                                                                                                          \
-            if (errno != EINTR) {                                                                                      \
-                return -errno;                                                                                         \
+            int code = errno;                                                                                          \
+            errno = before;                                                                                            \
+            if (code != EINTR) {                                                                                       \
+                return -code;                                                                                          \
             }                                                                                                          \
         }                                                                                                              \
     } while (0)
@@ -69,7 +72,10 @@ int cori_sys_connect(int fd, const struct sockaddr *addr, socklen_t len)
     if (fault != 0) {
         return fault;
     }
-    return connect(fd, addr, len) == 0 ? 0 : -errno;
+    int before = errno;
+    int code = connect(fd, addr, len) == 0 ? 0 : errno;
+    errno = before;
+    return -code;
 }
 
 ssize_t cori_sys_read(int fd, void *buf, size_t size)

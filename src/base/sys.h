@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * THE system calls on descriptors: each returns the result or -errno, retries EINTR where Go does, and can be made to
- * fail by a test. Nothing else in the library calls the kernel about sockets; epoll itself lives in poll/.
+ * fail by a test. errno is what it was before: it is the task's own. Nothing else in the library calls the kernel about
+ * sockets; epoll itself lives in poll/.
  */
 #ifndef CORI_BASE_SYS_H
 #define CORI_BASE_SYS_H
@@ -66,6 +67,7 @@ static inline int cori_sys_faulted(enum cori_sys_call call)
 
 static inline ssize_t cori_sys_recv(int fd, void *buf, size_t size)
 {
+    int before = errno;
     for (;;) {
         int fault = cori_sys_faulted(CORI_SYS_RECV);
         if (cori_unlikely(fault != 0) && fault != -EINTR) {
@@ -75,8 +77,10 @@ static inline ssize_t cori_sys_recv(int fd, void *buf, size_t size)
         if (cori_likely(count >= 0)) {
             return count;
         }
-        if (errno != EINTR) {
-            return -errno;
+        int code = errno;
+        errno = before;
+        if (code != EINTR) {
+            return -code;
         }
     }
 }
@@ -84,6 +88,7 @@ static inline ssize_t cori_sys_recv(int fd, void *buf, size_t size)
 /* Never raises SIGPIPE. */
 static inline ssize_t cori_sys_send(int fd, const void *buf, size_t size)
 {
+    int before = errno;
     for (;;) {
         int fault = cori_sys_faulted(CORI_SYS_SEND);
         if (cori_unlikely(fault != 0) && fault != -EINTR) {
@@ -93,8 +98,10 @@ static inline ssize_t cori_sys_send(int fd, const void *buf, size_t size)
         if (cori_likely(count >= 0)) {
             return count;
         }
-        if (errno != EINTR) {
-            return -errno;
+        int code = errno;
+        errno = before;
+        if (code != EINTR) {
+            return -code;
         }
     }
 }

@@ -68,6 +68,38 @@ TASK_TEST_WITH(not_an_ended_tasks, &one_worker)
     T_EVENTUALLY(__atomic_load_n(&ended, __ATOMIC_ACQUIRE) == 1, 20 * COR_SECOND);
 }
 
+static void serve_one(void *arg)
+{
+    cor_conn *conn = NULL;
+    char byte;
+    errno = EXDEV;
+    T_CODE(cor_accept(arg, &conn), 0);
+    T_CODE(cor_read(conn, &byte, 1), 1);
+    T_CODE(cor_sleep(COR_MILLISECOND), 0);
+    T_CODE(cor_write(conn, &byte, 1), 1);
+    T_CODE(cor_close(conn), 0);
+    T_EQ(errno, EXDEV);
+}
+
+/* The library's own system calls fail all the time, with EAGAIN: that is no business of the task's. */
+TASK_TEST(connections_leave_errno_alone)
+{
+    cor_listener *listener = NULL;
+    cor_conn *conn = NULL;
+    char address[COR_ADDR_TEXT], byte = 'x';
+    T_CODE(cor_listen(&listener, "tcp", "127.0.0.1:0", NULL), 0);
+    errno = ENOTTY;
+    T_CODE(cor_go(serve_one, listener), 0);
+    T_CODE(cor_sleep(COR_MILLISECOND), 0); /* the accept waits: it fails first */
+    T_CODE(cor_dial(&conn, "tcp", cor_listener_addr(listener, address, sizeof(address)), NULL), 0);
+    T_CODE(cor_write(conn, &byte, 1), 1);
+    T_CODE(cor_read(conn, &byte, 1), 1); /* the answer takes a while */
+    T_CODE(cor_read(conn, &byte, 1), 0);
+    T_EQ(errno, ENOTTY);
+    T_CODE(cor_close(conn), 0);
+    T_CODE(cor_listener_close(listener), 0);
+}
+
 static int give(void *arg)
 {
     return *(int *)arg + errno;
@@ -87,6 +119,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errno_is_the_tasks),
         cmocka_unit_test(not_an_ended_tasks),
+        cmocka_unit_test(connections_leave_errno_alone),
         cmocka_unit_test(main_task_begins_without),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
