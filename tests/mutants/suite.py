@@ -15,7 +15,7 @@ import threading
 import time
 
 LIMIT_LEAST_S = 15
-LIMIT_TIMES = 8
+LIMIT_TIMES = 4
 JOIN_S = 10
 KINDS_SKIPPED = ("style", "headers")  # they judge the text, not what it does
 

@@ -250,6 +250,44 @@ TASK_TEST(cancelled_before)
     T_CODE(cor_listener_close(listener), 0);
 }
 
+static cor_group *cancelled_late; /* atomic */
+
+/* Just before the dial asks how its connect has ended, its group is cancelled. */
+static int cancel_at_the_end(enum cori_sys_call call)
+{
+    cor_group *group =
+        call == CORI_SYS_GETSOCKOPT ? __atomic_exchange_n(&cancelled_late, NULL, __ATOMIC_ACQ_REL) : NULL;
+    if (group != NULL) {
+        cor_group_cancel(group);
+    }
+    return 0;
+}
+
+/* What a dial cancelled at the instant of its success had made is closed again: the server sees it come and go. */
+TASK_TEST(cancelled_as_it_succeeds)
+{
+    cor_group dialing = {0};
+    cor_conn *server;
+    char byte;
+    open_listener();
+    __atomic_store_n(&cancelled_late, &dialing, __ATOMIC_RELEASE);
+    go_in(&dialing, dial_is_cancelled, address);
+    wait_for(&dialing);
+    T_ASSERT(cancelled_late == NULL);
+    T_CODE(cor_accept(listener, &server), 0);
+    T_CODE(cor_read(server, &byte, 1), 0);
+    T_CODE(cor_close(server), 0);
+    T_CODE(cor_listener_close(listener), 0);
+}
+
+/* N105 */
+static void cancelled_at_the_instant_of_success(void **state)
+{
+    cori_sys_fault = cancel_at_the_end;
+    cancelled_as_it_succeeds(state);
+    cori_sys_fault = NULL;
+}
+
 static int started; /* atomic */
 
 static void dial_or_be_cancelled(void *arg)
@@ -413,6 +451,7 @@ int main(void)
         cmocka_unit_test(deadline_ends_with_the_dial),
         cmocka_unit_test(cancelled_while_waiting),
         cmocka_unit_test(cancelled_before),
+        cmocka_unit_test(cancelled_at_the_instant_of_success),
         cmocka_unit_test(cancelled_at_any_moment),
         cmocka_unit_test(success_is_never_spurious),
         cmocka_unit_test(no_local_port_is_tried_again),

@@ -295,6 +295,119 @@ static void out_of_descriptors_is_survived(void **state)
 /* A full backlog is not accepted in one go: handlers run in between. */
 static uint64_t connections_at_first_handler;
 
+/* From here on no stack can be made; those that there are may be used. */
+static int no_more_stacks; /* atomic */
+
+static int refuse_stacks(enum cori_sys_call call)
+{
+    return call == CORI_SYS_MMAP && get(&no_more_stacks) ? -ENOMEM : 0;
+}
+
+static int staying, turned_away; /* atomic */
+
+static void stay(cor_conn *conn, void *arg)
+{
+    char byte;
+    (void)arg;
+    (void)add(&staying, 1);
+    T_CODE(cor_read(conn, &byte, 1), 0);
+    T_CODE(cor_close(conn), 0);
+}
+
+static void count_turned_away(int code, int64_t pause_ns, void *arg)
+{
+    (void)pause_ns;
+    (void)arg;
+    T_CODE(code, -ENOMEM);
+    (void)add(&turned_away, 1);
+}
+
+TASK_TEST_WITH(clients_without_handlers, &one_worker)
+{
+    static cor_conn *clients[MANY];
+    server all;
+    char byte;
+    int count = 0;
+    start_server(&all, 0, stay, NULL);
+    T_CODE(cor_listener_on_pause(all.listener, count_turned_away, NULL), 0);
+    (void)add(&no_more_stacks, 1);
+    while (get(&turned_away) == 0) {
+        T_ASSERT(count < MANY);
+        clients[count++] = dial(&all);
+        T_EVENTUALLY(get(&staying) == count || get(&turned_away) == 1, SOON);
+    }
+    T_CODE(cor_set_read_deadline(clients[count - 1], cor_after(SOON)), 0);
+    T_CODE(cor_read(clients[count - 1], &byte, 1), 0);
+    (void)add(&no_more_stacks, -1);
+    for (int i = 0; i < count; i++) {
+        T_CODE(cor_close(clients[i]), 0);
+    }
+    stop_server(&all);
+}
+
+/* A client for whom no handler can be started is not left waiting, and the others stay. */
+static void a_client_without_a_handler_is_closed(void **state)
+{
+    cori_sys_fault = refuse_stacks;
+    clients_without_handlers(state);
+    cori_sys_fault = NULL;
+}
+
+/* Accepting fails the times named here, and is done the others. */
+static const bool accept_fails[] = {true, true, false, true, false};
+static unsigned accept_calls; /* one worker */
+static int64_t pauses_ns[4];
+static unsigned pause_count;
+
+static int fail_some_accepts(enum cori_sys_call call)
+{
+    if (call != CORI_SYS_ACCEPT || accept_calls == sizeof(accept_fails)) {
+        return 0;
+    }
+    return accept_fails[accept_calls++] ? -EMFILE : 0;
+}
+
+static int served; /* atomic */
+
+static void serve_one(cor_conn *conn, void *arg)
+{
+    (void)arg;
+    (void)add(&served, 1);
+    T_CODE(cor_close(conn), 0);
+}
+
+static void note_pause(int code, int64_t pause_ns, void *arg)
+{
+    (void)arg;
+    T_CODE(code, -EMFILE);
+    T_ASSERT(pause_count < 4);
+    pauses_ns[pause_count++] = pause_ns;
+}
+
+TASK_TEST_WITH(accept_with_some_failures, &one_worker)
+{
+    server all;
+    start_server(&all, 0, serve_one, NULL);
+    T_CODE(cor_listener_on_pause(all.listener, note_pause, NULL), 0);
+    for (int i = 0; i < 2; i++) {
+        cor_conn *client = dial(&all);
+        T_EVENTUALLY(get(&served) == i + 1, SOON);
+        T_CODE(cor_close(client), 0);
+    }
+    stop_server(&all);
+    T_EQ(pause_count, 3);
+    T_ASSERT(pauses_ns[1] == 2 * pauses_ns[0]);
+    T_ASSERT(pauses_ns[2] == pauses_ns[0]);
+}
+
+/* N060: the pause grows while accepting fails, and begins anew after a connection. */
+static void a_connection_ends_the_back_off(void **state)
+{
+    cori_sys_fault = fail_some_accepts;
+    accept_with_some_failures(state);
+    cori_sys_fault = NULL;
+}
+
 static void note_connections(cor_conn *conn, void *arg)
 {
     cor_runtime_stats stats;
@@ -444,6 +557,8 @@ int main(void)
         cmocka_unit_test(nobody_waits_behind_a_computing_task),
         cmocka_unit_test(nobody_waits_when_the_serving_worker_computes),
         cmocka_unit_test(out_of_descriptors_is_survived),
+        cmocka_unit_test(a_client_without_a_handler_is_closed),
+        cmocka_unit_test(a_connection_ends_the_back_off),
         cmocka_unit_test(accepting_does_not_starve_handlers),
         cmocka_unit_test(cancelled_service),
         cmocka_unit_test(served_many_times),
