@@ -133,6 +133,7 @@ int cori_sys_dup(int fd)
 
 void cori_sys_close(int fd)
 {
+    (void)cori_sys_faulted(CORI_SYS_CLOSE);
     (void)close(fd);
 }
 

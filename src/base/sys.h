@@ -37,6 +37,7 @@ enum cori_sys_call {
     CORI_SYS_URING_SETUP, /* each try to make a ring */
     CORI_SYS_URING_ENTRY, /* each wish for an entry in it */
     CORI_SYS_MMAP,
+    CORI_SYS_CLOSE, /* happens whatever the hook says */
 };
 
 /*

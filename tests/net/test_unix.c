@@ -2,6 +2,8 @@
 /* Unix stream sockets: names, the socket file's life, full backlogs. */
 #include "net/netcase.h"
 
+#include "base/sys.h"
+
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -74,6 +76,39 @@ TASK_TEST(path)
     T_CODE(cor_listener_close(listener), 0);
     T_ASSERT(!exists(of.socket));
     remove_folder(&of);
+}
+
+static const char *closed_with; /* the file of the listener that is being closed */
+static int closes, files_left;  /* calls of close(2) meanwhile, and in how many of them the file was there */
+
+static int look_for_file(enum cori_sys_call call)
+{
+    if (call == CORI_SYS_CLOSE && closed_with != NULL) {
+        closes++;
+        files_left += exists(closed_with);
+    }
+    return 0;
+}
+
+TASK_TEST_WITH(a_listener_comes_and_goes, &one_worker)
+{
+    folder of = make_folder();
+    cor_listener *listener;
+    T_CODE(cor_listen(&listener, "unix", of.socket, NULL), 0);
+    closed_with = of.socket;
+    T_CODE(cor_listener_close(listener), 0);
+    closed_with = NULL;
+    T_ASSERT(closes > 0);
+    T_EQ(files_left, 0);
+    remove_folder(&of);
+}
+
+/* The file goes before the socket is closed: who finds it is not refused because of an end that is under way. */
+static void the_file_goes_first(void **state)
+{
+    cori_sys_fault = look_for_file;
+    a_listener_comes_and_goes(state);
+    cori_sys_fault = NULL;
 }
 
 /* N230, N231 */
@@ -245,6 +280,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(path),
+        cmocka_unit_test(the_file_goes_first),
         cmocka_unit_test(abstract_names_have_no_file),
         cmocka_unit_test(empty_address_binds_a_name),
         cmocka_unit_test(longest_names),
