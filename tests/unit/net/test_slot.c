@@ -38,6 +38,11 @@ TASK_TEST(many_handles)
     T_EQ(connections(), before);
 }
 
+static void write_one(void *conn)
+{
+    write_all(conn, "x", 1);
+}
+
 /* A slot that is used again gives a different handle. */
 TASK_TEST(handles_are_not_repeated)
 {
@@ -49,6 +54,36 @@ TASK_TEST(handles_are_not_repeated)
         T_ASSERT(a != first_a && b != first_a && a != first_b && b != first_b);
         close_pair(a, b);
     }
+}
+
+/* The half of a handle that says which slot it is. */
+static uint32_t place_of(const cor_conn *conn)
+{
+    return (uint32_t)(uintptr_t)conn;
+}
+
+/* The handle of an earlier connection does nothing to the one that has its slot now. */
+TASK_TEST(old_handles_reach_nobody)
+{
+    cor_conn *old_a, *old_b, *a, *b;
+    char byte;
+    T_CODE(cor_pipe(&old_a, &old_b), 0);
+    close_pair(old_a, old_b);
+    T_CODE(cor_pipe(&a, &b), 0);
+    T_ASSERT((place_of(a) == place_of(old_a) && place_of(b) == place_of(old_b)) ||
+             (place_of(a) == place_of(old_b) && place_of(b) == place_of(old_a)));
+    cor_conn *const old[] = {old_a, old_b};
+    for (int i = 0; i < 2; i++) {
+        T_CODE(cor_set_deadline(old[i], LONG_AGO), COR_ECLOSED);
+        T_CODE(cor_read(old[i], &byte, 1), COR_ECLOSED);
+        T_CODE(cor_write(old[i], "x", 1), COR_ECLOSED);
+        T_CODE(cor_close(old[i]), COR_ECLOSED);
+    }
+    cor_group writer = {0};
+    go_in(&writer, write_one, a);
+    read_all(b, &byte, 1);
+    wait_for(&writer);
+    close_pair(a, b);
 }
 
 /* What was left open by an earlier cor_run is closed for a later one. */
@@ -247,6 +282,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_handles),
         cmocka_unit_test(handles_are_not_repeated),
+        cmocka_unit_test(old_handles_reach_nobody),
         cmocka_unit_test(readers_are_served_in_order),
         cmocka_unit_test(leaving_the_queue),
         cmocka_unit_test(limit_of_calls),
