@@ -11,6 +11,7 @@
 
 struct session;
 struct service;
+struct listed;
 
 /* What happens when a member of the broadcast room reads slower than the others talk. */
 typedef enum slow_policy { SLOW_CUT, SLOW_DROP_OLDEST, SLOW_DROP_NEWEST, SLOW_BLOCK } slow_policy;
@@ -42,8 +43,8 @@ struct serve {
     size_t service_count;
     cor_group sessions;            /* all session tasks */
     cor_mutex list_lock;           /* of the two lists of sessions */
-    struct session *running;       /* guard: list_lock; sessions that do not know yet that the server ends */
-    struct session *told;          /* guard: list_lock; those that do */
+    struct listed *running;        /* guard: list_lock; sessions that do not know yet that the server ends */
+    struct listed *told;           /* guard: list_lock; those that do */
     cor_waitgroup acceptors;       /* the accept loops */
     atomic_bool failed;            /* a service had to give up */
     _Atomic int64_t served_until;  /* set before `stopping`; when clients are not served on that go on sending */

@@ -18,6 +18,13 @@ enum { EIGHTHS = 8 };
 /* So many sessions are ended in one go while others that end have to wait for the lock. */
 enum { ENDED_AT_A_TIME = 64 };
 
+/* A session in one of the server's lists. Beside it, not in it: a session is copied, and others write here. */
+struct listed {
+    struct session *session;
+    struct listed *next;  /* guard: serve->list_lock */
+    struct listed **link; /* guard: serve->list_lock; what points to it */
+};
+
 const serve_options *session_options(const struct session *session)
 {
     return &session->service->serve->options;
@@ -206,42 +213,42 @@ __attribute__((noinline)) static void log_closed(struct session *session)
 }
 
 /* Puts a session into a list that it is not in. Under the lock. */
-static void enlist(struct session *session, struct session **list)
+static void enlist(struct listed *node, struct listed **list)
 {
-    session->next = *list;
-    session->link = list;
+    node->next = *list;
+    node->link = list;
     if (*list != NULL) {
-        (*list)->link = &session->next;
+        (*list)->link = &node->next;
     }
-    *list = session;
+    *list = node;
 }
 
 /* Under the lock. */
-static void delist(struct session *session)
+static void delist(struct listed *node)
 {
-    *session->link = session->next;
-    if (session->next != NULL) {
-        session->next->link = session->link;
+    *node->link = node->next;
+    if (node->next != NULL) {
+        node->next->link = node->link;
     }
 }
 
-static void enter_list(struct session *session)
+static void enter_list(struct listed *node)
 {
-    struct serve *serve = session->service->serve;
+    struct serve *serve = node->session->service->serve;
     cor_mutex_lock(&serve->list_lock);
     bool stopping = atomic_load(&serve->stopping);
-    enlist(session, stopping ? &serve->told : &serve->running);
+    enlist(node, stopping ? &serve->told : &serve->running);
     cor_mutex_unlock(&serve->list_lock);
     if (stopping) {
-        cor_set_read_deadline(session->conn, cor_now());
+        cor_set_read_deadline(node->session->conn, cor_now());
     }
 }
 
-static void leave_list(struct session *session)
+static void leave_list(struct listed *node)
 {
-    struct serve *serve = session->service->serve;
+    struct serve *serve = node->session->service->serve;
     cor_mutex_lock(&serve->list_lock);
-    delist(session);
+    delist(node);
     cor_mutex_unlock(&serve->list_lock);
 }
 
@@ -251,11 +258,11 @@ void session_end_all_idle(struct serve *serve)
     while (more) {
         cor_mutex_lock(&serve->list_lock);
         for (int i = 0; i < ENDED_AT_A_TIME && serve->running != NULL; i++) {
-            struct session *session = serve->running;
-            delist(session);
-            enlist(session, &serve->told);
-            if (!atomic_load(&session->busy)) {
-                cor_set_read_deadline(session->conn, cor_now());
+            struct listed *node = serve->running;
+            delist(node);
+            enlist(node, &serve->told);
+            if (!atomic_load(&node->session->busy)) {
+                cor_set_read_deadline(node->session->conn, cor_now());
             }
         }
         more = serve->running != NULL;
@@ -322,9 +329,10 @@ void session_main(cor_conn *conn, void *arg)
         if (options->write_timeout > 0) {
             session_limit_writes(&session, options->write_timeout);
         }
-        enter_list(&session);
+        struct listed node = {.session = &session};
+        enter_list(&node);
         session.service->def->handle(&session);
-        leave_list(&session);
+        leave_list(&node);
     }
     finish(&session);
 }

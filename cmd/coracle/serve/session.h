@@ -36,8 +36,6 @@ struct session {
     bool looking;          /* the server stops, and this is the last look for something to read */
     bool cut;              /* ended by the server while the client was still sending */
     atomic_bool busy;      /* inside a line or message; its own task changes it */
-    struct session *next;  /* guard: serve->list_lock; in one of the lists */
-    struct session **link; /* guard: serve->list_lock; what points to it there */
 };
 
 /* The handler for cor_serve: runs a whole session of the service `arg` and closes the connection. */
