@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: MIT
 # test: timeout=300
 """Every service of `coracle serve` over raw sockets: normal use, bytes cut and glued, every way to leave."""
+import contextlib
+import ctypes
+import errno
 import os
 import re
 import socket
 import tempfile
 import threading
 
-from harness import (ACK_ANSWER, GREETING, REPLY, Case, Peer, close_all, each_server, join, main, message, need_json,
-                     serve, settled_fds, told, wait_until)
+from harness import (ACK_ANSWER, GREETING, REPLY, SERVICES, Case, Peer, close_all, each_server, join, main, message,
+                     need_json, serve, settled_fds, told, wait_until)
 
 
 
@@ -407,6 +410,44 @@ class Broadcast(Case, Leaving):
     @each_server("broadcast")
     def test_leaving(self, server):
         self.check_leaving(server)
+
+
+class Vanishing(Case):
+    """Clients that are gone without FIN or RST."""
+    OPTIONS = (("SO_KEEPALIVE", socket.SOL_SOCKET, socket.SO_KEEPALIVE), ("idle", socket.SOL_TCP, socket.TCP_KEEPIDLE),
+               ("interval", socket.SOL_TCP, socket.TCP_KEEPINTVL), ("count", socket.SOL_TCP, socket.TCP_KEEPCNT),
+               ("user timeout", socket.SOL_TCP, socket.TCP_USER_TIMEOUT))
+
+    def options_of(self, server, peer):
+        """The options of the server's end, read through a copy of its descriptor."""
+        libc, pidfd_getfd = ctypes.CDLL(None, use_errno=True), 438
+        handle = os.pidfd_open(server.pid)
+        self.addCleanup(os.close, handle)
+
+        def find():
+            for entry in os.listdir("/proc/%d/fd" % server.pid):
+                fd = libc.syscall(pidfd_getfd, handle, int(entry), 0)
+                if fd < 0 and ctypes.get_errno() != errno.EBADF:
+                    self.skipTest("no right to look at another process's descriptors")
+                if fd < 0:
+                    continue
+                try:
+                    with socket.socket(fileno=fd) as sock:
+                        if sock.getpeername() == peer.sock.getsockname():
+                            return [sock.getsockopt(level, option) for _, level, option in self.OPTIONS]
+                except OSError:
+                    with contextlib.suppress(OSError):
+                        os.close(fd)
+            return None
+        return wait_until(find, "the server's end of the connection")
+
+    def test_options_of_every_service(self):
+        need_json()
+        for limits, user_timeout in (((), 40_000), (("--write-timeout", "5m"), 300_000), (("--write-timeout", "0"), 0)):
+            with self.subTest(limits=limits), serve(*SERVICES, options=limits) as server:
+                for service in SERVICES:
+                    with server.connect(service) as peer:
+                        self.assertEqual(self.options_of(server, peer), [1, 15, 5, 5, user_timeout], service)
 
 
 class Networks(Case):

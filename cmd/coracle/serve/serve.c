@@ -15,6 +15,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* When a client that has vanished is noticed: after 15 s without a word it is asked every 5 s, and given up at 40 s. */
+#define ASK_AFTER_NS (15 * COR_SECOND)
+#define ASK_EVERY_NS (5 * COR_SECOND)
+#define GIVE_UP_NS (40 * COR_SECOND)
+
 /* The handles stay: an accept task that has not begun yet must find its own closed, not none. */
 static void close_listeners(struct serve *serve)
 {
@@ -22,6 +27,23 @@ static void close_listeners(struct serve *serve)
         if (serve->services[i].listener != NULL) {
             cor_listener_close(serve->services[i].listener);
         }
+    }
+}
+
+/*
+ * Has connections end whose peers have vanished without a word. Keep-alive does it while nothing is under way; the user
+ * timeout does it while something is, and ends a client that takes nothing, too: never sooner than the write limit.
+ */
+static void end_vanished(const struct service *service)
+{
+    int64_t limit = service->serve->options.write_timeout;
+    int count = (int)((GIVE_UP_NS - ASK_AFTER_NS) / ASK_EVERY_NS);
+    int code = cor_listener_set_keep_alive(service->listener, ASK_AFTER_NS, ASK_EVERY_NS, count);
+    if (code == 0 && limit > 0) {
+        code = cor_listener_set_user_timeout(service->listener, limit > GIVE_UP_NS ? limit : GIVE_UP_NS);
+    }
+    if (code < 0 && code != -EOPNOTSUPP) { /* a unix socket's peers do not vanish */
+        LOG(LEVEL_WARN, "keep_alive_failed", {"service", service->def->name, 0}, {"error", cor_strerror(code), 0});
     }
 }
 
@@ -40,6 +62,7 @@ static int listen_all(struct serve *serve)
             int exit_code = exit_code_of(code);
             return exit_code == EXIT_UNREACHABLE ? EXIT_BAD_CONFIG : exit_code;
         }
+        end_vanished(service);
         cor_listener_addr(service->listener, service->bound, sizeof(service->bound));
     }
     return EXIT_OK;

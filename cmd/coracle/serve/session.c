@@ -138,7 +138,7 @@ int session_write_rest(struct session *session, const char *bytes, size_t size, 
     return code;
 }
 
-static const char *reason_of(const struct session *session, const char *op, int code)
+const char *session_reason(const struct session *session, const char *op, int code)
 {
     switch (code) {
     case 0:
@@ -155,6 +155,10 @@ static const char *reason_of(const struct session *session, const char *op, int 
     case -ECONNRESET:
     case -EPIPE:
         return "reset";
+    case -ETIMEDOUT:
+    case -EHOSTUNREACH:
+    case -ENETUNREACH:
+        return "vanished";
     case -ENOMEM:
         return "no_memory";
     default:
@@ -166,7 +170,7 @@ void session_ended(struct session *session, const char *op, int code)
 {
     if (session->reason == NULL) {
         bool stopped = code == 0 && atomic_load(&session->service->serve->stopping);
-        session->reason = stopped ? "shutdown" : reason_of(session, op, code);
+        session->reason = stopped ? "shutdown" : session_reason(session, op, code);
     }
 }
 

@@ -115,6 +115,9 @@ static inline int session_write(struct session *session, const void *buf, size_t
     return 0;
 }
 
+/* The word for why a session ends, from the result of a call of kind `op` ("read", "write"); 0 is end of stream. */
+const char *session_reason(const struct session *session, const char *op, int code);
+
 /* Notes why the session ends, from the result of a call of kind `op` ("read", "write"); 0 is end of stream. */
 void session_ended(struct session *session, const char *op, int code);
 

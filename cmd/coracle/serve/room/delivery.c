@@ -24,10 +24,8 @@ static void give_up(struct member *member, int code)
     cor_mutex_lock(&room->lock);
     if (member_cut(member) == NULL && !member->left) {
         report_failure(member, code);
-        member_cut_off(member, code == COR_ETIMEOUT    ? member->timed_out
-                               : code == COR_ECANCELED ? "shutdown"
-                               : code == -ENOMEM       ? "no_memory"
-                                                       : "reset");
+        const char *reason = session_reason(&member->session, "write", code);
+        member_cut_off(member, code == COR_ETIMEOUT ? member->timed_out : reason);
     }
     member_change_state(member, WRITING_ENDED);
     cor_mutex_unlock(&room->lock);
