@@ -247,7 +247,7 @@ TASK_TEST(ip_literals)
     expect_ip("0001:002:03:4:5:6:7:8", "1:2:3:4:5:6:7:8");
 }
 
-/* N019, N020 */
+/* N019 */
 TASK_TEST(zones)
 {
     char loopback[IF_NAMESIZE] = "", text[64];
@@ -264,7 +264,7 @@ TASK_TEST(zones)
     T_CODE(cor_listen(&listener, "tcp", "[fe80::1%nonexistent]:0", NULL), -EINVAL);
 }
 
-/* N274, N277, N029, N080 */
+/* N277, N029, N080 */
 TASK_TEST(names_of_the_hosts_file)
 {
     static const char *const names[] = {"localhost", "LOCALHOST", "localhost."};

@@ -145,12 +145,13 @@ TASK_TEST(buffers_may_change_hands)
 /* N199: from one connection to another, in bursts. */
 typedef struct route {
     cor_conn *from, *to;
+    int64_t copied;
 } route;
 
 static void copy_task(void *arg)
 {
     route *of = arg;
-    T_EQ(cor_copy(of->to, of->from), COPY_BYTES);
+    of->copied = cor_copy(of->to, of->from);
     T_CODE(cor_close(of->to), 0);
 }
 
@@ -182,8 +183,34 @@ TASK_TEST(copy_between_kinds)
         }
         T_EQ(cor_read(target, received, 1), 0);
         wait_for(&tasks);
+        T_EQ(of.copied, COPY_BYTES);
         close_pair(in, target);
     }
+}
+
+/* N199: a pipe of the kernel's into TCP; each burst has arrived before the next is written, so none is glued to it. */
+TASK_TEST(bursts_of_a_pipe_reach_tcp)
+{
+    int fds[2];
+    char burst[8] = "burst 0", got[8];
+    cor_group tasks = {0};
+    cor_conn *target, *out, *in;
+    T_EQ(pipe(fds), 0);
+    T_CODE(cor_open_fd(&in, fds[0]), 0);
+    make_pair(KIND_TCP, &out, &target);
+    route of = {.from = in, .to = out};
+    go_on(1, &tasks, copy_task, &of);
+    for (int i = 0; i < 50; i++) {
+        burst[6] = (char)('0' + i);
+        T_EQ(write(fds[1], burst, sizeof(burst)), sizeof(burst));
+        read_all(target, got, sizeof(got));
+        T_MEM(got, burst, sizeof(burst));
+    }
+    T_EQ(close(fds[1]), 0);
+    T_EQ(cor_read(target, got, 1), 0);
+    wait_for(&tasks);
+    T_EQ(of.copied, 50 * sizeof(burst));
+    close_pair(in, target);
 }
 
 TASK_TEST(copy_errors)
@@ -412,6 +439,7 @@ int main(void)
         cmocka_unit_test(waiting_needs_no_buffer),
         cmocka_unit_test(buffers_may_change_hands),
         cmocka_unit_test(copy_between_kinds),
+        cmocka_unit_test(bursts_of_a_pipe_reach_tcp),
         cmocka_unit_test(copy_errors),
         cmocka_unit_test(echoes_lose_nothing),
         cmocka_unit_test(printable_text),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The line reader: boundaries, odd bytes, lines that are too long, and no buffer while nothing happens (N350 .. N352).
+ * The line reader: boundaries, odd bytes, lines that are too long, and no buffer while nothing happens (N350).
  */
 #include "net/netcase.h"
 
@@ -99,7 +99,7 @@ static void expect_lines(const char *bytes, size_t size, size_t max_line, const 
     }
 #define EXPECT(max_line, bytes, ...) expect_lines(bytes, sizeof(bytes) - 1, max_line, (const expected[]){__VA_ARGS__})
 
-/* N351, N352 */
+/* N351: lines come without their LF, and what follows the last LF comes before the end. */
 TASK_TEST(split_and_glued)
 {
     EXPECT(100, "", END);
@@ -270,6 +270,36 @@ TASK_TEST(reset_within_a_line)
     T_CODE(cor_close(b), 0);
 }
 
+/* N352: what a reader has read ahead is its own; a second reader of the connection does not see it. */
+TASK_TEST(a_second_reader_misses_what_the_first_has)
+{
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        script of = {.bytes = "one\ntwo\nth", .size = 10, .piece = 10};
+        cor_group writer = {0};
+        cor_conn *conn;
+        char *line;
+        make_pair(kinds[i], &of.conn, &conn);
+        cor_lines first = cor_lines_of(conn, 100), second = cor_lines_of(conn, 100);
+        go_in(&writer, play_and_stay, &of);
+        T_CODE(cor_lines_next(&first, &line, NULL), 1);
+        T_STR(line, "one");
+        wait_for(&writer);
+        T_EQ(cor_lines_buffered(&first), 6);
+        of = (script){.conn = of.conn, .bytes = "ree\n", .size = 4, .piece = 4};
+        go_in(&writer, play_and_stay, &of);
+        T_CODE(cor_lines_next(&second, &line, NULL), 1);
+        T_STR(line, "ree");
+        wait_for(&writer);
+        T_CODE(cor_lines_next(&first, &line, NULL), 1);
+        T_STR(line, "two");
+        T_EQ(cor_lines_buffered(&first), 2);
+        cor_lines_free(&first);
+        T_EQ(cor_lines_buffered(&first), 0); /* and with its buffer it is lost */
+        cor_lines_free(&second);
+        close_pair(of.conn, conn);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -281,6 +311,7 @@ int main(void)
         cmocka_unit_test(no_buffer_while_idle),
         cmocka_unit_test(timeout_within_a_line),
         cmocka_unit_test(reset_within_a_line),
+        cmocka_unit_test(a_second_reader_misses_what_the_first_has),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -128,7 +128,7 @@ static void expect_family(const char *network, const char *address, const char *
     T_CODE(cor_listener_close(listener), 0);
 }
 
-/* N075, N076, N077, N014, N015 */
+/* N079, N075, N076, N077, N014, N015 */
 TASK_TEST(families)
 {
     if (!has_ipv6()) {
@@ -322,6 +322,8 @@ TASK_TEST(closed_listener)
 TASK_TEST(wrong_handles)
 {
     cor_conn *conn, *a, *b;
+    size_t written;
+    char text[COR_ADDR_TEXT];
     cor_listener *listener = listen_on("tcp", "127.0.0.1:0");
     make_pair(KIND_TCP, &a, &b);
     T_CODE(cor_accept(NULL, &conn), -EINVAL);
@@ -329,6 +331,20 @@ TASK_TEST(wrong_handles)
     T_CODE(cor_close(NULL), 0);
     T_CODE(cor_read(NULL, NULL, 0), -EINVAL);
     T_CODE(cor_write(NULL, "x", 1), -EINVAL);
+    T_CODE(cor_write_counted(NULL, "x", 1, &written), -EINVAL);
+    T_CODE(cor_wait_readable(NULL), -EINVAL);
+    T_CODE(cor_close_write(NULL), -EINVAL);
+    T_CODE(cor_close_read(NULL), -EINVAL);
+    T_CODE(cor_set_deadline(NULL, 1), -EINVAL);
+    T_CODE(cor_set_read_deadline(NULL, 1), -EINVAL);
+    T_CODE(cor_set_write_deadline(NULL, 1), -EINVAL);
+    T_CODE(cor_set_no_delay(NULL, true), -EINVAL);
+    T_CODE(cor_set_linger(NULL, 0), -EINVAL);
+    T_CODE(cor_listener_set_deadline(NULL, 1), -EINVAL);
+    T_CODE(cor_serve(NULL, NULL, NULL, NULL), -EINVAL);
+    T_STR(cor_local_addr(NULL, text, sizeof(text)), "");
+    T_STR(cor_remote_addr(NULL, text, sizeof(text)), "");
+    T_STR(cor_listener_addr(NULL, text, sizeof(text)), "");
     T_CODE(cor_close((cor_conn *)listener), -EINVAL);
     T_CODE(cor_accept((cor_listener *)a, &conn), -EINVAL);
     T_CODE(cor_listener_close((cor_listener *)a), -EINVAL);

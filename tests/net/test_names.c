@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/* Names in addresses, as far as files and the kernel answer: services and hosts of files, zones of link-local ends. */
+/* link: -Wl,--wrap=fopen */
+#include "net/netcase.h"
+
+#include "net/addr.h"
+
+#include <linux/ipv6.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+static const cor_options one_worker = {.workers = 1};
+
+/* What the library reads in place of /etc/services. */
+static char services[] = "# nothing here: 99/tcp\n"
+                         "\n"
+                         "only-udp\t4242/udp\n"
+                         "both 4243/udp\n"
+                         "both 4244/tcp\n"
+                         "cut 4245/tcp # behind\n"
+                         "tabs\t\t4246/tcp\tfirst SECOND\n"
+                         "smtp 4248/tcp\n"
+                         "last 4247/tcp";
+
+/* And in place of /etc/hosts. */
+static char hosts[] = "# 192.0.2.9 many\n"
+                      "192.0.2.1\tmany first\n"
+                      "2001:db8::2 many second # 192.0.2.8 third\n"
+                      "fe80::3%1 zoned\n"
+                      "not-an-address many\n"
+                      "192.0.2.4 other MANY dotted.\n"
+                      "192.0.2.5 last";
+static int opened; /* how often a file was asked for; atomic */
+
+FILE *__real_fopen(const char *path, const char *mode);
+FILE *__wrap_fopen(const char *path, const char *mode);
+
+FILE *__wrap_fopen(const char *path, const char *mode)
+{
+    bool is_services = strcmp(path, "/etc/services") == 0;
+    if (!is_services && strcmp(path, "/etc/hosts") != 0) {
+        return __real_fopen(path, mode);
+    }
+    (void)add(&opened, 1);
+    return is_services ? fmemopen(services, sizeof(services) - 1, "r") : fmemopen(hosts, sizeof(hosts) - 1, "r");
+}
+
+static void expect_host(const char *name, const char *const *wants, int count)
+{
+    cori_addr list[8];
+    T_EQ(cori_hosts_lookup(name, list, 8), count);
+    for (int i = 0; i < count; i++) {
+        char text[COR_ADDR_TEXT];
+        list[i].port = 7;
+        cori_addr_text(&list[i], text, sizeof(text));
+        T_STR(text, wants[i]);
+    }
+}
+
+/* N277: all addresses of a name in the file's order, in any case, with aliases, zones and without comments. */
+TASK_TEST(hosts_of_the_file)
+{
+    static const char *const many[] = {"192.0.2.1:7", "[2001:db8::2]:7", "192.0.2.4:7"};
+    static const char *const zoned[] = {"[fe80::3%lo]:7"}, *const last[] = {"192.0.2.5:7"};
+    char loopback[IF_NAMESIZE] = "";
+    expect_host("many", many, 3);
+    expect_host("Many.", many, 3);
+    expect_host("first", many, 1);
+    expect_host("SECOND", many + 1, 1);
+    expect_host("dotted", many + 2, 1);
+    expect_host("last", last, 1);
+    expect_host("third", NULL, 0);
+    expect_host("192.0.2.1", NULL, 0);
+    if (if_indextoname(1, loopback) != NULL && strcmp(loopback, "lo") == 0) {
+        expect_host("zoned", zoned, 1);
+    }
+}
+
+/* N274: a literal asks no file, a name does. */
+TASK_TEST(literals_ask_no_file)
+{
+    cor_listener *listener;
+    cor_conn *conn;
+    char address[COR_ADDR_TEXT];
+    T_CODE(cor_listen(&listener, "tcp", "127.0.0.1:0", NULL), 0);
+    T_CODE(cor_dial(&conn, "tcp", cor_listener_addr(listener, address, sizeof(address)), NULL), 0);
+    T_CODE(cor_close(conn), 0);
+    T_CODE(cor_listener_close(listener), 0);
+    T_CODE(cor_dial(&conn, "tcp4", "[fe80::1%1]:80", NULL), COR_ENO_SUITABLE_ADDRESS);
+    T_EQ(get(&opened), 0);
+    T_CODE(cor_dial(&conn, "tcp6", "first:80", NULL), COR_ENO_SUITABLE_ADDRESS);
+    T_EQ(get(&opened), 1);
+}
+
+/* N025: of the file too, aliases, in any case, and those of TCP only. */
+TASK_TEST(services_of_the_file)
+{
+    static const struct {
+        const char *name;
+        int port;
+    } wants[] = {{"both", 4244},        {"cut", 4245},       {"tabs", 4246}, {"first", 4246},      {"second", 4246},
+                 {"FIRST", 4246},       {"Second", 4246},    {"smtp", 25},   {"last", 4247},       {"LAST", 4247},
+                 {"only-udp", -ENOENT}, {"behind", -ENOENT}, {"#", -ENOENT}, {"nothing", -ENOENT}, {"fir", -ENOENT}};
+    for (size_t i = 0; i < sizeof(wants) / sizeof(wants[0]); i++) {
+        T_REQUIRE(cori_service_port(wants[i].name) == wants[i].port, "%s is %d", wants[i].name,
+                  cori_service_port(wants[i].name));
+    }
+    static const char *const networks[] = {"tcp", "tcp4"};
+    for (int i = 0; i < 2; i++) { /* tcp4 has the services of tcp */
+        cor_conn *conn;
+        cor_error error;
+        char text[COR_ERROR_TEXT];
+        T_CODE(cor_dial(&conn, networks[i], "127.0.0.1:SECOND", &error), -ECONNREFUSED);
+        T_CONTAINS(cor_error_text(&error, text, sizeof(text)), " 127.0.0.1:4246: ");
+        T_CODE(cor_dial(&conn, networks[i], "127.0.0.1:only-udp", &error), COR_EUNKNOWN_PORT);
+        T_CONTAINS(cor_error_text(&error, text, sizeof(text)), "/only-udp: unknown port");
+    }
+}
+
+/* A network of its own, with fe80::1 on its loopback; false if that is not allowed here. */
+static bool own_network(void)
+{
+    struct ifreq up = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+    struct in6_ifreq address = {.ifr6_prefixlen = 64, .ifr6_ifindex = 1};
+    address.ifr6_addr.s6_addr[0] = 0xfe;
+    address.ifr6_addr.s6_addr[1] = 0x80;
+    address.ifr6_addr.s6_addr[15] = 1;
+    if (unshare(CLONE_NEWNET) < 0) {
+        return false;
+    }
+    int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool done = fd >= 0 && ioctl(fd, SIOCSIFFLAGS, &up) == 0 && ioctl(fd, SIOCSIFADDR, &address) == 0;
+    (void)close(fd);
+    return done;
+}
+
+static void expect_begins(const char *text, const char *begin)
+{
+    T_REQUIRE(strncmp(text, begin, strlen(begin)) == 0, "\"%s\" does not begin with \"%s\"", text, begin);
+}
+
+/* N020: the zone stays in every text of a link-local end, and without it the kernel refuses. */
+TASK_TEST_WITH(link_local_ends_keep_their_zone, &one_worker)
+{
+    if (!own_network()) {
+        T_SKIP("needs a network namespace, which is refused here");
+    }
+    cor_listener *listener;
+    cor_conn *dialed, *accepted;
+    cor_error error;
+    char address[COR_ADDR_TEXT], text[COR_ADDR_TEXT], without[COR_ADDR_TEXT], words[COR_ERROR_TEXT];
+    /* The kernel makes a new address usable in its own time. */
+    T_EVENTUALLY(cor_listen(&listener, "tcp", "[fe80::1%lo]:0", NULL) == 0, SOON);
+    expect_begins(cor_listener_addr(listener, address, sizeof(address)), "[fe80::1%lo]:");
+    T_CODE(cor_dial(&dialed, "tcp", address, NULL), 0);
+    T_CODE(cor_accept(listener, &accepted), 0);
+    expect_begins(cor_local_addr(dialed, text, sizeof(text)), "[fe80::1%lo]:");
+    T_STR(cor_remote_addr(accepted, words, sizeof(words)), text);
+    T_STR(cor_remote_addr(dialed, text, sizeof(text)), address);
+    T_STR(cor_local_addr(accepted, text, sizeof(text)), address);
+    close_pair(dialed, accepted);
+    (void)snprintf(without, sizeof(without), "[fe80::1]%s", strrchr(address, ':'));
+    T_CODE(cor_dial(&dialed, "tcp", without, &error), -EINVAL);
+    T_CONTAINS(cor_error_text(&error, words, sizeof(words)), "connect: invalid argument");
+    T_CODE(cor_listener_close(listener), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(services_of_the_file),
+        cmocka_unit_test(hosts_of_the_file),
+        cmocka_unit_test(literals_ask_no_file),
+        cmocka_unit_test(link_local_ends_keep_their_zone),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
