@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Checks table.md: every property has its line, every test that a line names exists, and every test of this folder and
-of tests/contract/test_conn.c that claims a property is found on that property's line or among too many others there.
+"""Checks table.md: every property has its line; every test that a line names exists, is run, and has the property's
+number in a comment of its file, so that whoever changes the test is told; and every test of this folder and of
+tests/contract/test_conn.c that claims a property is found on that property's line or among too many others there.
 
 usage: check_table.py      one line per finding, exit 1 if there is any
 """
+import functools
 import os
 import re
 import sys
@@ -18,6 +20,17 @@ NAMED_MAX = 5  # tests that one line names
 def registered_tests(path):
     with open(os.path.join(TESTS, path + ".c"), encoding="utf-8") as file:
         return set(re.findall(r"(?:cmocka_unit_test(?:_\w+)?|ALL_KINDS)\((\w+)\)", file.read()))
+
+
+@functools.lru_cache(maxsize=None)
+def numbers_in_comments(path):
+    """The properties that comments of a test file name, "N255 .. N257" being three."""
+    with open(os.path.join(TESTS, path + ".c"), encoding="utf-8") as file:
+        comments = " ".join(re.findall(r"/\*.*?\*/", file.read(), re.S))
+    numbers = set()
+    for first, last in re.findall(r"\bN(\d{3})\b(?: \.\. N(\d{3}))?", comments):
+        numbers.update(range(int(first), int(last or first) + 1))
+    return numbers
 
 
 def findings():
@@ -38,16 +51,16 @@ def findings():
                 yield f"N{number:03}: there is no file tests/{path}.c"
             elif test not in registered_tests(path):
                 yield f"N{number:03}: {path} has no test {test}"
+            elif number not in numbers_in_comments(path):
+                yield f"N{number:03}: no comment of {path} names it"
 
 
 def claims():
     """The properties that comments of this folder's tests name."""
     folder = [os.path.join("net", name) for name in sorted(os.listdir(HERE)) if name.endswith(".c")]
     for path in folder + [os.path.join("contract", "test_conn.c")]:
-        with open(os.path.join(TESTS, path), encoding="utf-8") as file:
-            for comment in re.findall(r"/\*.*?\*/", file.read(), re.S):
-                for number in re.findall(r"\bN(\d{3})\b", comment):
-                    yield path[:-2], int(number)
+        for number in numbers_in_comments(path[:-2]):
+            yield path[:-2], number
 
 
 def unlisted():

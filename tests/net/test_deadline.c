@@ -141,7 +141,7 @@ TASK_TEST(directions_are_independent)
     for_all_waits(other_direction);
 }
 
-/* N150, N151, N155, N159 */
+/* N267, N150, N151, N155, N159 */
 TASK_TEST(past_deadline_wins_over_ready_data)
 {
     for (size_t i = 0; i < 2; i++) {
@@ -286,7 +286,7 @@ TASK_TEST(absurd_deadlines)
     close_pair(a, b);
 }
 
-/* N162, N163 */
+/* N267, N162, N163 */
 TASK_TEST_WITH(close_beats_the_deadline, &one_worker)
 {
     for (size_t i = 0; i < 3; i++) {

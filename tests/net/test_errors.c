@@ -130,7 +130,7 @@ TASK_TEST(classes)
     }
 }
 
-/* N053, N054: an error has all that belongs to it and nothing of an earlier one; without one to fill all works too. */
+/* N014, N053, N054: an error has what belongs to it, nothing of an earlier one; without one to fill all works too. */
 TASK_TEST(errors_are_filled_afresh)
 {
     cor_listener *listener = NULL;

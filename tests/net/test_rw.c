@@ -76,7 +76,7 @@ TASK_TEST(writes_of_nothing)
     }
 }
 
-/* N130, N172 */
+/* N272, N130, N172 */
 TASK_TEST(remaining_bytes_come_before_the_end)
 {
     char buf[100];

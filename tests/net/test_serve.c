@@ -400,7 +400,7 @@ TASK_TEST_WITH(accept_with_some_failures, &one_worker)
     T_ASSERT(pauses_ns[2] == pauses_ns[0]);
 }
 
-/* N060: the pause grows while accepting fails, and begins anew after a connection. */
+/* N069: the pause grows while accepting fails, and begins anew after a connection. */
 static void a_connection_ends_the_back_off(void **state)
 {
     cori_sys_fault = fail_some_accepts;

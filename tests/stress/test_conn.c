@@ -248,6 +248,7 @@ static void use_table(void *arg)
     }
 }
 
+/* N168, N265 */
 TASK_TEST(shared_handles_never_cross)
 {
     cor_group users = {0};
@@ -302,6 +303,7 @@ static void next_pair(cor_conn *ends[2])
     T_CODE(cor_open_fd(&ends[1], fds[1]), 0);
 }
 
+/* N168 */
 TASK_TEST(close_deadline_read_race)
 {
     cor_group racers = {0};

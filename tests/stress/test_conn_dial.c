@@ -78,6 +78,7 @@ static void serve(void *listener)
     T_CODE(cor_serve(listener, NULL, greet, NULL), 0);
 }
 
+/* N104 */
 TASK_TEST(listeners_come_and_go)
 {
     const char *network;

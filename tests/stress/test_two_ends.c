@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Two ends, every order: all cases of two_ends.h on connections of this library, over TCP and unix streams. No call may
- * last, and the outcome must be one that threads on plain sockets can have.
+ * last, and the outcome must be one that threads on plain sockets can have: N141, N142, N162, N167, N175; N306 with one
+ * worker.
  *
  * One driver task per worker plays its share of the cases; the caller of a case runs on the driver's worker or another,
  * the far end is a plain socket or a connection of this library, and this end has dialed or was accepted: by chance,

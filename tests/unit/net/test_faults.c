@@ -124,6 +124,7 @@ static void set_call(unsigned nth)
     faults_set(FAULTS_ANY, nth, fault_code);
 }
 
+/* N271 */
 static void each_system_call_fails(void **state)
 {
     static const char *const places[][2] = {{"tcp", "127.0.0.1:0"}, {"unix", "@cor-test-faults"}};

@@ -199,6 +199,7 @@ static void read_in_turn(void *arg)
 
 static const cor_options one_worker = {.workers = 1};
 
+/* N265 */
 TASK_TEST_WITH(readers_are_served_in_order, &one_worker)
 {
     cor_conn *a, *b;
@@ -229,6 +230,7 @@ static void read_is_cancelled(void *arg)
     T_CODE(cor_read(of->conn, &byte, 1), COR_ECANCELED);
 }
 
+/* N265 */
 TASK_TEST_WITH(leaving_the_queue, &one_worker)
 {
     cor_conn *a, *b;

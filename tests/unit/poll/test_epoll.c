@@ -55,7 +55,7 @@ static void override_comes_first(void **state)
     assert_ptr_equal(cori_poll_pick("epoll"), &cori_poll_epoll);
 }
 
-/* A regular file cannot be polled: the error says so, and the caller will not wait for it. */
+/* N271: a regular file cannot be polled: the error says so, and the caller will not wait for it. */
 static void regular_file_cannot_be_added(void **state)
 {
     (void)state;

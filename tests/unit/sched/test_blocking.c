@@ -123,6 +123,7 @@ static void company_task(void *arg)
 
 static const cor_options three_threads = {.blocking_threads = 3};
 
+/* N306 */
 TASK_TEST_WITH(the_pool_is_bounded, &three_threads)
 {
     static int seven = 7;
@@ -154,7 +155,7 @@ static void hold(void *arg)
 
 static const cor_options one_worker = {.workers = 1};
 
-/* The worker goes on meanwhile, even if it is the only one. */
+/* N306: the worker goes on meanwhile, even if it is the only one. */
 TASK_TEST_WITH(the_worker_does_not_stop, &one_worker)
 {
     T_CODE(cor_go(hold, NULL), 0);

@@ -49,6 +49,7 @@ static int run_and_check(void *arg)
     return rc == COR_EDEADLOCK ? 0 : 1;
 }
 
+/* N313 */
 static void report_says_what_each_task_waits_for(void **state)
 {
     static child_result result;
@@ -173,6 +174,7 @@ static void *write_later(void *arg)
     return arg;
 }
 
+/* N314 */
 TASK_TEST(not_while_waiting_for_io)
 {
     pthread_t thread;

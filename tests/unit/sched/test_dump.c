@@ -106,6 +106,7 @@ static void wait_with_a_name(void *arg)
     __atomic_add_fetch(&ran, 1, __ATOMIC_ACQ_REL);
 }
 
+/* N315 */
 TASK_TEST(shows_what_each_waits_for)
 {
     static const char *const whats[] = {"a thing of beauty", "another thing", "IO wait"};
@@ -240,6 +241,7 @@ static int run_quit(void *arg)
     return cor_run(quit_main, arg, NULL);
 }
 
+/* N316 */
 static void quit_dumps_and_goes_on(void **state)
 {
     (void)state;

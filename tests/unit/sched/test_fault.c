@@ -46,6 +46,7 @@ static int run_overflow(void *arg)
     return cor_run(spawn_and_wait, arg, NULL);
 }
 
+/* N305 */
 static void report_names_the_task(void **state)
 {
     (void)state;
@@ -120,6 +121,7 @@ static int run_large_frame(void *arg)
     return cor_run(large_frame_main, arg, NULL);
 }
 
+/* N305 */
 static void large_frames_do_not_jump_the_guard(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Groups: waiting, cancelling, deadlines, nesting; who is reached and who is not. */
+/* Groups: waiting, cancelling, deadlines, nesting; who is reached and who is not. N347 throughout. */
 #include "support/taskcase.h"
 
 static uint32_t ran; /* atomic */

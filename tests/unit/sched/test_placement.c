@@ -167,8 +167,8 @@ static int compare_times(const void *a, const void *b)
 }
 
 /*
- * The spawner itself computes: its new task must start on the other worker soon. The machine may be busy, so the median
- * counts against the 10 ms that are promised, and all against a generous limit.
+ * N309: the spawner itself computes: its new task must start on the other worker soon. The machine may be busy, so the
+ * median counts against the 10 ms that are promised, and all against a generous limit.
  */
 TASK_TEST_WITH(new_tasks_do_not_wait_behind_a_computing_task, &two_workers)
 {

@@ -152,6 +152,7 @@ static int give_workers(void *arg)
     return rc < 0 ? rc : stats.workers;
 }
 
+/* N308 */
 static void workers_from_options_and_environment(void **state)
 {
     (void)state;
@@ -222,6 +223,7 @@ static int leave_tasks_behind(void *arg)
     return *(int *)arg;
 }
 
+/* N307 */
 static void tasks_are_abandoned_at_the_end(void **state)
 {
     (void)state;

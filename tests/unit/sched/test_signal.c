@@ -14,6 +14,7 @@ static uint32_t runs(void)
     return __atomic_load_n(&ran, __ATOMIC_ACQUIRE);
 }
 
+/* N316 */
 TASK_TEST(a_caught_signal_is_kept_until_taken)
 {
     T_CODE(cor_signal_catch(SIGUSR1), 0);

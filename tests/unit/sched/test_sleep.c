@@ -21,7 +21,7 @@ static void count_me(void *arg)
     __atomic_add_fetch(&ran, 1, __ATOMIC_ACQ_REL);
 }
 
-/* N310 */
+/* N342 */
 static void sleep_some(void *arg)
 {
     int64_t duration_ns = (int64_t)(intptr_t)arg;
@@ -114,7 +114,7 @@ static void take_turns(void *arg)
     count_me(NULL);
 }
 
-/* N302: those that yield run in turn. */
+/* N308: those that yield run in turn. */
 TASK_TEST_WITH(yield_is_fair, &one_worker)
 {
     for (intptr_t i = 0; i < 3; i++) {
@@ -148,6 +148,7 @@ static void stop_busy_pair(uint32_t others)
     T_EVENTUALLY(runs() == others + 2, 20 * COR_SECOND);
 }
 
+/* N309 */
 TASK_TEST_WITH(busy_pair_starves_no_timer, &one_worker)
 {
     start_busy_pair();
@@ -196,6 +197,7 @@ static void wait_readable(pipe_wait *on)
     }
 }
 
+/* N309 */
 TASK_TEST_WITH(busy_pair_starves_no_io, &one_worker)
 {
     int ends[2];

@@ -22,7 +22,7 @@ static void count_me(void *arg)
 
 static const cor_options one_worker = {.workers = 1};
 
-/* N301: the spawner goes on; the new task runs when the spawner parks, yields or ends. */
+/* N304: the spawner goes on; the new task runs when the spawner parks, yields or ends. */
 TASK_TEST_WITH(spawned_task_is_queued_and_not_run_at_once, &one_worker)
 {
     for (int i = 0; i < 100; i++) {

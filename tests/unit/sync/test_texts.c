@@ -113,6 +113,7 @@ static bool dump_has(const char *text)
     return strstr(dump, text) != NULL;
 }
 
+/* N306, N315 */
 TASK_TEST(a_dump_names_the_wait)
 {
     cor_group cancelled = {0};
