@@ -115,7 +115,6 @@ struct ends_stage {
     ends_call command[ENDS_CALLERS];
     int result[ENDS_CALLERS];
     bool running[ENDS_CALLERS]; /* atomic: set by begin, cleared by the caller after result */
-    int64_t begun;              /* atomic; when the case began */
     const char *phase;          /* for a report of a hang */
     void *own;                  /* the side's */
 };

@@ -386,6 +386,7 @@ ends_kernel *ends_kernel_new(bool unix_stream)
 bool ends_kernel_play(ends_kernel *kernel, const ends_case *script, unsigned way, ends_outcome *out)
 {
     ends_stage *stage = &kernel->stage;
+    pthread_mutex_lock(&kernel->turn); /* the callers look for a command with it */
     kernel->way = way;
     kernel->has_looked = false;
     *stage = (ends_stage){.side = &kernel_side,
@@ -395,6 +396,7 @@ bool ends_kernel_play(ends_kernel *kernel, const ends_case *script, unsigned way
                           .late = {(way & ENDS_LATE) != 0, (way & ENDS_LATE_AFTER) != 0},
                           .own = kernel,
                           .luck = stage->luck + 1};
+    pthread_mutex_unlock(&kernel->turn);
     bool played = kernel_side.open(stage) && ends_play(stage);
     *out = stage->outcome;
     kernel_finish(stage);

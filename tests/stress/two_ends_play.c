@@ -446,7 +446,6 @@ bool ends_play(ends_stage *stage)
 {
     const ends_case *script = stage->script;
     stage->outcome = (ends_outcome){ENDS_NONE, ENDS_NONE, ENDS_NONE, ENDS_NONE, ENDS_NONE, ENDS_NONE, 0};
-    __atomic_store_n(&stage->begun, cor_now(), __ATOMIC_RELAXED);
     if (script->unix_stream && ends_has(script, ENDS_RST)) {
         /* A close resets a unix stream if there is something unread. */
         (void)send(stage->near_fd, "p", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
