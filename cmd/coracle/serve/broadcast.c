@@ -42,22 +42,22 @@ __attribute__((noinline)) static void show_message(const struct member *sender, 
     const char *text =
         json_object_to_json_string_length(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
     char before[COR_ADDR_TEXT + 8];
-    snprintf(before, sizeof(before), "%s---->", member_address(sender));
+    snprintf(before, sizeof(before), "%s---->", room_address_of(sender));
     if (text != NULL) {
         log_show(before, text, size, "");
     }
-    log_say("connection is connected from  %s", member_address(sender));
+    log_say("connection is connected from  %s", room_address_of(sender));
 }
 
 /* Writes "<address> says: <message>" LF; the caller frees it. What is safe keeps its size, nothing else does. */
 static char *compose(const struct member *sender, const char *text, size_t size, size_t *total)
 {
     const int keep = ESCAPE_KEEP_BACKSLASH | ESCAPE_KEEP_FORMAT;
-    size_t address_size = strlen(member_address(sender)), escaped = escape_size(text, size, keep);
+    size_t address_size = strlen(room_address_of(sender)), escaped = escape_size(text, size, keep);
     *total = address_size + strlen(SAYS) + escaped + 1;
     char *line = malloc(*total);
     if (line != NULL) {
-        char *end = mempcpy(line, member_address(sender), address_size);
+        char *end = mempcpy(line, room_address_of(sender), address_size);
         end = mempcpy(end, SAYS, strlen(SAYS));
         end = escaped == size ? mempcpy(end, text, size) : escape_copy(end, text, size, keep);
         *end = '\n';
@@ -86,7 +86,7 @@ static bool take_text(void *arg, const char *text, size_t size)
     } else {
         say(talker, text, size);
     }
-    return member_cut(talker->member) == NULL;
+    return room_cut_reason(talker->member) == NULL;
 }
 
 static bool take_message(void *arg, struct json_object *object, const char *name)
@@ -96,7 +96,7 @@ static bool take_message(void *arg, struct json_object *object, const char *name
     if (!json_object_is_type(message, json_type_string)) {
         talker->session->heard = true;
         session_arm_read(talker->session);
-        return tell_invalid(talker, "no \"message\" text in it") && member_cut(talker->member) == NULL;
+        return tell_invalid(talker, "no \"message\" text in it") && room_cut_reason(talker->member) == NULL;
     }
     if (log_shows() && json_object_get_string_len(message) > 0) {
         show_message(talker->member, object);
@@ -109,7 +109,7 @@ __attribute__((noinline)) static void end_talk(struct talker *talker, scanner_re
 {
     struct session *session = talker->session;
     char text[COR_ERROR_TEXT];
-    const char *cause = member_cut(talker->member);
+    const char *cause = room_cut_reason(talker->member);
     if (cause != NULL || result == SCANNER_STOPPED) {
         cause = cause != NULL ? cause : "stopped";
     } else if (result == SCANNER_TOO_LONG) {

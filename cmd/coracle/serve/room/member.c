@@ -44,11 +44,6 @@ const char *member_cut(const struct member *member)
     return atomic_load_explicit(&member->cut, memory_order_relaxed);
 }
 
-const char *member_address(const struct member *member)
-{
-    return member->address;
-}
-
 void member_open_gate(struct room *room)
 {
     if (atomic_load(&room->awaited) != NULL) {

@@ -8,7 +8,7 @@
 #define CORACLE_CMD_SERVE_ROOM_MEMBER_H
 
 #include "serve/room/msglog.h"
-#include "serve/room/room.h"
+#include "serve/session.h"
 
 #include <stdalign.h>
 
@@ -46,6 +46,9 @@ struct member {
     char address[COR_ADDR_TEXT]; /* the peer's, by the socket */
     char own[];                  /* what it hears instead of its own messages: its address and what follows */
 };
+
+/* Why the member is to leave, NULL if it is not. */
+const char *member_cut(const struct member *member);
 
 /* Puts a member that is in no list into the one of its state. Under the lock. */
 void member_enlist(struct member *member);

@@ -97,6 +97,16 @@ void room_tell(struct member *to, const char *line, size_t size)
     (void)add(to, true, line, size);
 }
 
+const char *room_cut_reason(const struct member *member)
+{
+    return member_cut(member);
+}
+
+const char *room_address_of(const struct member *member)
+{
+    return member->address;
+}
+
 /* Has the writing task end: when all is written, or at once. Under the lock. */
 static void end_writing(struct member *member, bool drain)
 {

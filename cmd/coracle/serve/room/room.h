@@ -56,10 +56,10 @@ void room_tell(struct member *to, const char *line, size_t size);
 void room_flush(struct room *room);
 
 /* Why the member is to leave, NULL if it is not. */
-const char *member_cut(const struct member *member);
+const char *room_cut_reason(const struct member *member);
 
 /* The member's address, by its socket. */
-const char *member_address(const struct member *member);
+const char *room_address_of(const struct member *member);
 
 /*
  * Takes the member out. With `drain` all that it is to hear is written first. Adds its counts to the session's. The
