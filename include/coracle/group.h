@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Groups: start tasks in it, wait for all of them, cancel them together, give them a deadline. It is Go's WaitGroup and
- * context in one. A group first used inside another group's task becomes that group's child: cancelling the parent, or
- * its deadline, reaches the child's tasks too, never the other way round. By value; all-zero is ready; the fields are
- * private.
+ * Groups: start tasks in it, wait for all of them, cancel them together, give them a deadline. It is Go's
+ * WaitGroup and context in one. By value; all-zero is ready; the fields are private. The group must outlive its tasks:
+ * wait for it before it goes out of scope. It need not outlive child groups.
+ *
+ * Groups form a tree: cancelling a group, or its deadline, reaches the tasks of the groups below it too, never the
+ * other way round. A group's parent is decided when its first task starts: it is the group of the starting task; a
+ * group first used by a task without a group has none, for good. cor_group_set_parent decides it beforehand. A parent
+ * is kept until it has ended, which means: no task of it and no group below it is left. A start after that decides
+ * again.
+ *
+ * What a cancel or a deadline ends: every wait. Exceptions: locks (mutex, rwmutex, once), waiting for a group,
+ * cor_blocking, and closing.
  */
 #ifndef CORACLE_GROUP_H
 #define CORACLE_GROUP_H
@@ -14,48 +22,60 @@ COR_BEGIN
 
 typedef struct cor_group {
     uint32_t spin;
-    uint32_t cancelled;
+    bool alone;
+    bool cancelled;
     int64_t deadline;
-    int64_t count;
-    void *members;
-    void *waiters;
-    struct cor_group *parent;
-    struct cor_group *children;
-    struct cor_group *next_sibling;
-    struct cor_group *prev_sibling;
+    size_t count;
+    uint64_t ends;
+    struct cori_group_waiter *waiting, *waiting_last;
+    struct cori_scope *scope;
+    uint64_t scope_life;
+    struct cori_scope *parent;
+    uint64_t parent_life;
 } cor_group;
 
 /*
  * Starts `task(arg)` in the group. Cancelled groups still start tasks: their first parking call returns COR_ECANCELED.
- * The group must outlive its tasks: wait for it before it goes out of scope.
- * Returns: 0, -ENOMEM, COR_ENOT_TASK. Parks: never. Threads: tasks only.
+ * Returns: 0, -ENOMEM, COR_ENOT_TASK. Parks: never. Threads: tasks only, any number at once.
  * Go: errgroup's Go; go statement plus WaitGroup.Add.
  */
 COR_API COR_CHECK int cor_group_go(cor_group *group, void (*task)(void *arg), void *arg);
 
 /*
+ * Decides the group's parent before its first task starts: NULL for none, which is for good, or a group that has tasks
+ * or groups below it now.
+ * Returns: 0 (also if it is decided so already), COR_EMISUSE: decided otherwise, or `parent` has ended or not begun.
+ * Parks: never. Threads: tasks only. Go: the argument of context.WithCancel; NULL: context.Background.
+ */
+COR_API COR_CHECK int cor_group_set_parent(cor_group *group, cor_group *parent);
+
+/*
  * Parks until all tasks of the group have ended. `deadline` is absolute, 0 for none. Cancellation does not end the
- * wait: a cancelled parent has cancelled this group as well, and the wait goes on until its tasks are gone.
- * Returns: 0 when empty, COR_ETIMEOUT. Parks: until deadline. Threads: tasks only, not a task of this group.
- * Go: (*sync.WaitGroup).Wait.
+ * wait: a cancelled parent has cancelled this group as well, and the wait goes on until its tasks are gone. Groups
+ * below are not waited for. Several tasks may wait; then the group must outlive all the waits.
+ * Returns: 0 when empty; COR_ETIMEOUT; COR_ENOT_TASK; COR_EMISUSE for a task of this group or of
+ * one below it, which would wait for itself.
+ * Parks: until deadline. Threads: tasks only. Go: (*sync.WaitGroup).Wait.
  */
 COR_API int cor_group_wait(cor_group *group, int64_t deadline);
 
 /*
- * Cancels: every parking call (but locks and group waits) of the group's tasks returns COR_ECANCELED, those parked now
- * too. Idempotent.
+ * Cancels: every wait (see above) of the group's tasks, and of the groups below, returns COR_ECANCELED,
+ * those parked now too. Idempotent; there is no way back.
  * Returns: nothing. Parks: never. Threads: tasks only. Go: the cancel function of context.WithCancel.
  */
 COR_API void cor_group_cancel(cor_group *group);
 
 /*
- * Sets an absolute deadline, 0 for none, after which every parking call of the group's tasks returns COR_ETIMEOUT.
+ * Sets an absolute deadline, 0 for none, after which every wait (see above) of the group's tasks, and of
+ * the groups below, returns COR_ETIMEOUT. It can be moved as long as it has not passed, and after that too.
  * Returns: nothing. Parks: never. Threads: tasks only. Go: context.WithDeadline.
  */
 COR_API void cor_group_set_deadline(cor_group *group, int64_t deadline);
 
 /*
- * Tells whether the calling task's group (or one above it) has been cancelled or has passed its deadline.
+ * Tells whether the calling task's group (or one above it) has been cancelled or has passed its deadline. The nearest
+ * that has counts; where both are so, the cancel.
  * Returns: 0 to go on, COR_ECANCELED, COR_ETIMEOUT. Parks: never. Threads: tasks; elsewhere 0.
  * Go: ctx.Err().
  */

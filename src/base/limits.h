@@ -91,6 +91,8 @@
 /* Largest channel element, bytes (Go's limit) and most cases of one select. */
 #define CORI_CHAN_ELEM_MAX 65536
 #define CORI_SELECT_MAX 64
+/* Members of a group that a cancel wakes between two looks at the list: bounds the time under its lock. */
+#define CORI_WAKE_BATCH 64
 /* Back-off of cor_serve after a temporary accept error, ns: net/http's figures. */
 #define CORI_ACCEPT_PAUSE_MIN_NS 5000000
 #define CORI_ACCEPT_PAUSE_MAX_NS 1000000000

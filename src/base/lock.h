@@ -3,7 +3,8 @@
  * The spin lock: a 32-bit word, 0 free. For critical sections of a few instructions that never park and never call the
  * kernel; a holder that loses its CPU delays the others, so after a while they yield theirs.
  *
- * Ranks (take only in ascending order): group, channel (several: by address), wait queue, slot, fresh queue.
+ * Ranks (take only in ascending order): group, scope (a parent first), channel (several: by address), wait queue, slot,
+ * fresh queue.
  */
 #ifndef CORI_BASE_LOCK_H
 #define CORI_BASE_LOCK_H

@@ -7,7 +7,7 @@
 #include "base/limits.h"
 #include "net/listener.h"
 #include "sched/here.h"
-#include "sched/spawn.h"
+#include "sync/group.h"
 
 #include <coracle/task.h>
 #include <coracle/time.h>
@@ -38,9 +38,8 @@ static int start_handler(const service *serving, cor_conn *conn)
                         .arg_b = serving->arg,
                         .function = (void (*)(void *))(uintptr_t)serving->handler,
                         .site = serving->site,
-                        .group = serving->handlers,
                         .worker = -1};
-    return cori_spawn_task(&spawn, NULL);
+    return cori_group_start(serving->handlers, &spawn);
 }
 
 /* True for errors after which the next accept can work. */
@@ -98,9 +97,8 @@ static int start_acceptors(service *serving, cor_group *acceptors, cor_listener 
                             .arg_b = clones[count],
                             .name = "acceptor",
                             .site = serving->site,
-                            .group = acceptors,
                             .worker = worker};
-        if (cori_spawn_task(&spawn, NULL) < 0) {
+        if (cori_group_start(acceptors, &spawn) < 0) {
             cori_listener_drop_clone(serving->listener, clones[count]);
             continue;
         }
@@ -116,6 +114,7 @@ static int serve(service *serving)
     if (cori_self() == NULL) {
         return COR_ENOT_TASK;
     }
+    cori_group_decide(serving->handlers);
     serving->on_pause = cori_listener_pause_hook(serving->listener);
     int count = start_acceptors(serving, &acceptors, clones);
     int rc = accept_loop(serving, serving->listener);

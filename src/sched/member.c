@@ -1,33 +1,39 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a task and its group do with each other: the list of members, and the questions that each park asks. How groups
- * form a tree, and how long they live: sync/group.c.
+ * What a task and its group do with each other: the list of members, and the questions that each park asks. How long a
+ * scope lives: scope.h. How groups are used: sync/group.c.
  */
 #include "sched/member.h"
 
-#include "base/lock.h"
+#include "base/fatal.h"
 #include "sched/wake.h"
 
 #include <coracle/error.h>
 
-int cori_group_interrupted(const cori_task *task, int64_t now)
+const cori_scope *cori_scope_ended(const cori_scope *scope, int64_t now)
 {
-    for (const cor_group *group = task->group; group != NULL; group = group->parent) {
-        if (cori_load(&group->cancelled) != 0) {
-            return COR_ECANCELED;
-        }
-        int64_t deadline = cori_load(&group->deadline);
-        if (deadline != 0 && deadline <= now) {
-            return COR_ETIMEOUT;
+    for (; scope != NULL; scope = scope->parent) {
+        int64_t deadline = cori_load(&scope->deadline);
+        if (cori_load(&scope->cancelled) != 0 || (deadline != 0 && deadline <= now)) {
+            break;
         }
     }
-    return 0;
+    return scope;
 }
 
-int64_t cori_group_deadline(const cori_task *task, int64_t deadline)
+int cori_member_interrupted(const cori_task *task, int64_t now)
 {
-    for (const cor_group *group = task->group; group != NULL; group = group->parent) {
-        int64_t own = cori_load(&group->deadline);
+    const cori_scope *ended = cori_scope_ended(task->scope, now);
+    if (ended == NULL) {
+        return 0;
+    }
+    return cori_load(&ended->cancelled) != 0 ? COR_ECANCELED : COR_ETIMEOUT;
+}
+
+int64_t cori_member_deadline(const cori_task *task, int64_t deadline)
+{
+    for (const cori_scope *scope = task->scope; scope != NULL; scope = scope->parent) {
+        int64_t own = cori_load(&scope->deadline);
         if (own != 0 && (deadline == 0 || own < deadline)) {
             deadline = own;
         }
@@ -35,37 +41,75 @@ int64_t cori_group_deadline(const cori_task *task, int64_t deadline)
     return deadline;
 }
 
-void cori_group_join(cor_group *group, cori_task *task)
+void cori_member_join(cori_task *task)
 {
-    cori_spin_lock(&group->spin);
-    cori_task *head = group->members;
-    task->group_prev = NULL;
-    task->group_next = head;
-    if (head != NULL) {
-        head->group_prev = task;
+    cori_scope *scope = task->scope;
+    cori_scope_lock(&scope->spin);
+    task->scope_prev = NULL;
+    task->scope_next = scope->members;
+    if (scope->members != NULL) {
+        scope->members->scope_prev = task;
     }
-    group->members = task;
-    group->count++;
-    cori_spin_unlock(&group->spin);
+    scope->members = task;
+    cori_scope_unlock(&scope->spin);
 }
 
-void cori_group_leave(cori_task *task)
+static void unlink_member(cori_scope *scope, cori_task *task)
 {
-    cor_group *group = task->group;
-    cori_spin_lock(&group->spin);
-    if (task->group_prev != NULL) {
-        task->group_prev->group_next = task->group_next;
-    } else {
-        group->members = task->group_next;
-    }
-    if (task->group_next != NULL) {
-        task->group_next->group_prev = task->group_prev;
-    }
-    if (--group->count == 0) {
-        for (cori_group_waiter *waiter = group->waiters; waiter != NULL; waiter = waiter->next) {
-            cori_wake(waiter->task);
+    cori_scope_lock(&scope->spin);
+    for (cori_walk *walk = scope->walks; walk != NULL; walk = walk->other) {
+        if (walk->next == task) {
+            walk->next = task->scope_next;
         }
     }
-    task->group = NULL;
-    cori_spin_unlock(&group->spin);
+    if (task->scope_prev != NULL) {
+        task->scope_prev->scope_next = task->scope_next;
+    } else {
+        scope->members = task->scope_next;
+    }
+    if (task->scope_next != NULL) {
+        task->scope_next->scope_prev = task->scope_prev;
+    }
+    cori_scope_unlock(&scope->spin);
+}
+
+static cori_task *task_of(const cori_group_waiter *waiter)
+{
+    return waiter != NULL ? waiter->task : NULL;
+}
+
+static void wake_if(cori_task *task)
+{
+    if (task != NULL) {
+        cori_wake(task);
+    }
+}
+
+/*
+ * Wakes the first of those who wait for the end; each wakes the next.
+ * The group is not touched after the unlock: a waiter takes the lock before it returns, and may then free it.
+ */
+void cori_member_uncount(cori_scope *scope)
+{
+    cor_group *group = scope->group;
+    if (cori_unlikely(cori_load_relaxed(&group->scope) != scope)) {
+        cori_fatal("group: its memory was reused while its tasks were running");
+    }
+    cori_scope_lock(&group->spin);
+    bool last = --group->count == 0;
+    group->ends += last;
+    cori_task *ended = last ? task_of(group->waiting) : NULL;
+    cori_scope_unlock(&group->spin);
+    wake_if(ended);
+    if (last) {
+        cori_scope_let_go(scope);
+    }
+}
+
+void cori_member_leave(cori_task *task)
+{
+    cori_scope *scope = task->scope;
+    unlink_member(scope, task);
+    task->scope = NULL;
+    cori_member_uncount(scope);
 }

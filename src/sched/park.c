@@ -28,7 +28,7 @@ static inline __attribute__((always_inline)) void park(cori_task *self, int64_t 
 
 static inline int64_t with_group(const cori_task *self, int64_t deadline)
 {
-    return cori_group_is_plain(self->group) ? deadline : cori_group_deadline(self, deadline);
+    return cori_member_is_free(self) ? deadline : cori_member_deadline(self, deadline);
 }
 
 void cori_park_plain(cori_task *self, int64_t deadline, const char *what)

@@ -41,7 +41,7 @@ void cori_park_until(cori_task *self, int64_t deadline, const char *what);
  */
 static inline void cori_park(cori_task *self, int64_t deadline, const char *what)
 {
-    if (cori_unlikely(deadline != 0 || !cori_group_is_plain(self->group) || self->timer.place != 0)) {
+    if (cori_unlikely(deadline != 0 || !cori_member_is_free(self) || self->timer.place != 0)) {
         cori_park_until(self, deadline, what);
     } else {
         cori_park_now(self, what, cori_rt.solo);
@@ -66,7 +66,7 @@ static inline int cori_interrupted(const cori_task *self, int64_t deadline)
     if (cori_unlikely(deadline != 0) && deadline <= cori_here_now()) {
         return COR_ETIMEOUT;
     }
-    return cori_group_is_plain(self->group) ? 0 : cori_group_interrupted(self, cori_here_now());
+    return cori_member_is_free(self) ? 0 : cori_member_interrupted(self, cori_here_now());
 }
 
 /*

@@ -12,7 +12,7 @@ int cor_sleep(int64_t duration_ns)
     }
     int64_t deadline = cor_after(duration_ns);
     for (;;) {
-        int rc = self->group != NULL ? cori_group_interrupted(self, self->worker->now) : 0;
+        int rc = cori_interrupted(self, 0);
         if (rc != 0 || duration_ns <= 0 || deadline <= self->worker->now) {
             return rc;
         }

@@ -46,7 +46,7 @@ static cori_task *task_make(cori_worker *worker, const cori_spawn *spawn, int *r
     task->placed = false;
     task->timer.place = 0;
     task->since = worker != NULL ? worker->now : cori_clock_now();
-    task->group = spawn->group;
+    task->scope = spawn->scope;
     task->entry = spawn->entry;
     task->arg_a = spawn->arg_a;
     task->arg_b = spawn->arg_b;
@@ -88,8 +88,8 @@ int cori_spawn_task(const cori_spawn *spawn, cori_task **out)
     if (out != NULL) {
         *out = task;
     }
-    if (spawn->group != NULL) {
-        cori_group_join(spawn->group, task);
+    if (task->scope != NULL) {
+        cori_member_join(task);
     }
     queue_new(worker, task, spawn->worker);
     return 0;
@@ -105,16 +105,10 @@ static cori_spawn spawn_of(const cor_task_options *options, void (*task)(void *a
     return spawn;
 }
 
-int cori_spawn_user(cor_group *group, void (*task)(void *arg), void *arg, const void *site)
-{
-    cori_spawn spawn = spawn_of(NULL, task, arg, site);
-    spawn.group = group;
-    return cori_spawn_task(&spawn, NULL);
-}
-
 int cor_go(void (*task)(void *arg), void *arg)
 {
-    return cori_spawn_user(NULL, task, arg, __builtin_return_address(0));
+    cori_spawn spawn = spawn_of(NULL, task, arg, __builtin_return_address(0));
+    return cori_spawn_task(&spawn, NULL);
 }
 
 int cor_go_with(const cor_task_options *options, void (*task)(void *arg), void *arg)

@@ -13,17 +13,11 @@ typedef struct cori_spawn {
     const char *name;            /* keeps; NULL: none */
     const void *site;            /* return address of the public call */
     size_t stack_size_bytes;     /* 0: the default */
-    cor_group *group;            /* joined before the task is queued; NULL: none */
+    struct cori_scope *scope;    /* joined before the task is queued; held by the caller; NULL: none */
     int worker;                  /* >= 0: start there, whatever the load; -1: anywhere */
 } cori_spawn;
 
 /* Makes and queues a task. 0, -ENOMEM, -EINVAL (stack size). Tasks only. */
 int cori_spawn_task(const cori_spawn *spawn, cori_task **out);
-
-/* What cor_go does, in a group (NULL: none); `site` is the return address of the public call. */
-int cori_spawn_user(cor_group *group, void (*task)(void *arg), void *arg, const void *site);
-
-/* group.c: makes the new `task` a member; called before it is queued. */
-void cori_group_join(cor_group *group, cori_task *task);
 
 #endif

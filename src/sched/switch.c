@@ -221,8 +221,8 @@ static void task_main(void *arg)
     } else {
         self->function(self->arg_a);
     }
-    if (self->group != NULL) {
-        cori_group_leave(self);
+    if (self->scope != NULL) {
+        cori_member_leave(self);
     }
     if (self->timer.place != 0) {
         cori_heap_remove(&worker->timers, &self->timer);

@@ -37,8 +37,6 @@
 #include "ctx/stack.h"
 #include "timer/heap.h"
 
-#include <coracle/group.h>
-
 enum { CORI_RUNNING = 0, CORI_NOTIFIED = 1, CORI_PARKED = 2 };
 
 /* The exceptions that a C++ thread is handling: __cxa_eh_globals of the Itanium C++ ABI (section 2.2.2). */
@@ -59,8 +57,8 @@ typedef struct cori_task {
     const char *waiting_for;                   /* text for the dump, while PARKED */
     int64_t since;                             /* when it parked or was queued, on the worker's coarse clock */
     int64_t trimmed;                           /* the `since` of the park for which reclaim.c has seen to it */
-    cor_group *group;                          /* NULL: none */
-    struct cori_task *group_next, *group_prev; /* guard: the group's spin lock */
+    struct cori_scope *scope;                  /* of its group; NULL: none */
+    struct cori_task *scope_next, *scope_prev; /* guard: the scope's spin lock */
     void (*entry)(void *a, void *b);           /* NULL: function(arg_a) is called */
     void *arg_a, *arg_b;
     cori_caught caught;          /* as errno_kept */

@@ -1,85 +1,253 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Groups: the tree, cancellation, deadlines. What a park asks of its task's group is sched/member.h.
+ * Groups: starting, waiting, cancelling. What tasks hold on to is the scope (sched/scope.h); what a park asks of its
+ * task's group is sched/member.h.
  *
- * A group's spin lock guards its member list, its list of children, its count and its waiters. Order: a parent before
- * its children. `cancelled` and `deadline` are also read without the lock, by members: they are set first, then the
- * members are woken, and a wake makes a member look again (task.h), so none sleeps past either.
+ *                                     cor_group_go             the last task ends
+ *       all-zero --> IDLE, undecided -------------> ACTIVE <--------------------> IDLE, decided
+ *                         |                                    cor_group_go         |
+ *                         +-- cor_group_set_parent -------------------------------->+
  *
- * Lifetimes. A group is its creator's memory. It is linked to a parent (the group of the task that first starts
- * something in it) until its waiter has seen it empty. A task touches its groups only while it is a member; leaving,
- * its last touch is the unlock, and the waiter takes the lock once before it returns.
+ * ACTIVE: `count` > 0; the group holds its scope (one holder), and the scope the group's parent. IDLE: the group holds
+ * nothing and may go. It keeps what it was told (cancelled, deadline), and its scope and its parent as pointer and
+ * life: each is the same again if it lives still. A new scope is put below a living one only, and its parent never
+ * changes: no circle can come about.
+ *
+ * The group's spin lock guards all its fields; it comes before any scope's. `cancelled` and `deadline` are copied into
+ * the scope under it. A task looks at the scopes' without a lock: they are set first, then the members are woken, and a
+ * wake makes a member look again (task.h), and a member or child that comes later joined under a lock that the walk of
+ * the waker had before: none sleeps past either.
+ *
+ * Waiters queue in the order of arrival. The last task to leave counts an end in `ends` and wakes the first; each that
+ * sees an end wakes the next as it leaves the queue. No wake-up is lost: whoever leaves the queue for whatever reason
+ * looks whether the next has something to see.
  */
+#include "sync/group.h"
+
 #include "base/atomic.h"
-#include "base/lock.h"
 #include "sched/park.h"
-#include "sched/spawn.h"
 
 #include <coracle/time.h>
+#include <errno.h>
 
-int cor_cancelled(void)
+static void lock(cor_group *group)
 {
-    cori_task *self = cori_self();
-    return self != NULL && self->group != NULL ? cori_group_interrupted(self, cor_now()) : 0;
+    cori_scope_lock(&group->spin);
 }
 
-/* Makes `group` a child of the calling task's group, once, before it has members. */
-static void adopt(cor_group *group, cor_group *parent)
+static void unlock(cor_group *group)
 {
-    if (parent == NULL || parent == group || group->parent != NULL || group->count != 0) {
+    cori_scope_unlock(&group->spin);
+}
+
+static void queue_push(cori_group_waiter **head, cori_group_waiter **last, cori_group_waiter *waiter)
+{
+    cori_group_waiter *tail = *last;
+    waiter->next = NULL;
+    waiter->prev = tail;
+    *(tail != NULL ? &tail->next : head) = waiter;
+    *last = waiter;
+}
+
+static void queue_remove(cori_group_waiter **head, cori_group_waiter **last, cori_group_waiter *waiter)
+{
+    *(waiter->prev != NULL ? &waiter->prev->next : head) = waiter->next;
+    *(waiter->next != NULL ? &waiter->next->prev : last) = waiter->prev;
+}
+
+/* The group's scope, held, if it lives. Under the lock. */
+static cori_scope *hold_scope(const cor_group *group)
+{
+    cori_scope *scope = group->scope;
+    return scope != NULL && cori_scope_hold_if(scope, group->scope_life) ? scope : NULL;
+}
+
+/* The group's parent, held, if one was decided and lives. Under the lock. */
+static cori_scope *hold_parent(const cor_group *group)
+{
+    cori_scope *parent = group->parent;
+    return parent != NULL && cori_scope_hold_if(parent, group->parent_life) ? parent : NULL;
+}
+
+/* The parent, held, NULL for none; decides it unless that was done. Under the lock. */
+static cori_scope *decide(cor_group *group, cori_scope *callers)
+{
+    cori_scope *parent = hold_parent(group);
+    if (parent == NULL && callers == NULL) {
+        group->alone = true;
+    } else if (parent == NULL && !group->alone) {
+        cori_scope_hold(callers);
+        group->parent = parent = callers;
+        group->parent_life = callers->life;
+    }
+    return parent;
+}
+
+void cori_group_decide(cor_group *group)
+{
+    if (group == NULL) {
         return;
     }
-    cori_spin_lock(&parent->spin);
-    group->parent = parent;
-    group->prev_sibling = NULL;
-    group->next_sibling = parent->children;
-    if (parent->children != NULL) {
-        parent->children->prev_sibling = group;
-    }
-    parent->children = group;
-    cori_spin_unlock(&parent->spin);
+    lock(group);
+    cori_scope *scope = hold_scope(group);
+    cori_scope *parent = scope == NULL ? decide(group, cori_here_task()->scope) : NULL;
+    unlock(group);
+    cori_scope_let_go(scope);
+    cori_scope_let_go(parent);
 }
 
-static void disown(cor_group *group)
+/* Makes `scope` what the group's tasks belong to. Under the lock. */
+static void adopt_scope(cor_group *group, cori_scope *scope, cori_scope *callers)
 {
-    cor_group *parent = group->parent;
-    if (parent == NULL) {
-        return;
-    }
-    cori_spin_lock(&parent->spin);
-    if (group->prev_sibling != NULL) {
-        group->prev_sibling->next_sibling = group->next_sibling;
-    } else {
-        parent->children = group->next_sibling;
-    }
-    if (group->next_sibling != NULL) {
-        group->next_sibling->prev_sibling = group->prev_sibling;
-    }
-    group->parent = NULL;
-    cori_spin_unlock(&parent->spin);
+    cori_store_relaxed(&scope->cancelled, group->cancelled);
+    cori_store_relaxed(&scope->deadline, group->deadline);
+    cori_store_relaxed(&group->scope, scope);
+    group->scope_life = scope->life;
+    cori_scope_link(scope, decide(group, callers));
 }
 
-/* Makes every member of the group and of the groups below it look at its groups again. */
-static void wake_members(cor_group *group)
+/* Counts one more task. *spare is used up if the group had no living scope; without one: false. Under the lock. */
+static bool count_task(cor_group *group, cori_scope *callers, cori_scope **spare)
 {
-    for (cori_task *task = group->members; task != NULL; task = task->group_next) {
+    if (group->count == 0 && hold_scope(group) == NULL) {
+        if (*spare == NULL) {
+            return false;
+        }
+        adopt_scope(group, *spare, callers);
+        *spare = NULL;
+    }
+    group->count++;
+    return true;
+}
+
+static void wake_if(cori_task *task)
+{
+    if (task != NULL) {
         cori_wake(task);
     }
-    for (cor_group *child = group->children; child != NULL; child = child->next_sibling) {
-        cori_spin_lock(&child->spin);
-        wake_members(child);
-        cori_spin_unlock(&child->spin);
-    }
 }
 
-int cor_group_go(cor_group *group, void (*task)(void *arg), void *arg)
+/* Counts a task that is about to start. */
+static int enter(cor_group *group, cori_task *self)
+{
+    cori_scope *spare = NULL;
+    lock(group);
+    while (!count_task(group, self->scope, &spare)) {
+        unlock(group);
+        spare = cori_scope_new(group); /* not under the lock; then all is looked at again */
+        if (spare == NULL) {
+            return -ENOMEM;
+        }
+        lock(group);
+    }
+    unlock(group);
+    cori_scope_let_go(spare);
+    return 0;
+}
+
+static int start(cor_group *group, cori_spawn *spawn)
 {
     cori_task *self = cori_self();
     if (self == NULL) {
         return COR_ENOT_TASK;
     }
-    adopt(group, self->group);
-    return cori_spawn_user(group, task, arg, __builtin_return_address(0));
+    int rc = enter(group, self);
+    if (rc != 0) {
+        return rc;
+    }
+    cori_scope *scope = group->scope;
+    spawn->scope = scope;
+    rc = cori_spawn_task(spawn, NULL);
+    if (rc < 0) {
+        cori_member_uncount(scope);
+    }
+    return rc;
+}
+
+int cori_group_start(cor_group *group, cori_spawn *spawn)
+{
+    return group != NULL ? start(group, spawn) : cori_spawn_task(spawn, NULL);
+}
+
+int cor_group_go(cor_group *group, void (*task)(void *arg), void *arg)
+{
+    cori_spawn spawn = {.function = task, .arg_a = arg, .site = __builtin_return_address(0), .worker = -1};
+    return start(group, &spawn);
+}
+
+/* Decides; false if it was decided otherwise. Under the lock; `parent` is held. *held is to be let go of after it. */
+static bool decide_for(cor_group *group, cori_scope *parent, cori_scope **held)
+{
+    cori_scope *scope = hold_scope(group);
+    cori_scope *was = scope == NULL ? hold_parent(group) : scope->parent;
+    bool free = scope == NULL && was == NULL && !group->alone;
+    bool agrees = was == parent && (parent != NULL || group->alone);
+    if (free) {
+        group->alone = parent == NULL;
+        group->parent = parent;
+        group->parent_life = parent != NULL ? parent->life : 0;
+    }
+    *held = scope != NULL ? scope : was;
+    return free || agrees;
+}
+
+int cor_group_set_parent(cor_group *group, cor_group *parent)
+{
+    cori_scope *above = NULL;
+    if (parent != NULL) {
+        lock(parent);
+        above = hold_scope(parent);
+        unlock(parent);
+        if (above == NULL) {
+            return COR_EMISUSE;
+        }
+    }
+    lock(group);
+    cori_scope *held;
+    bool done = decide_for(group, above, &held);
+    unlock(group);
+    cori_scope_let_go(held);
+    cori_scope_let_go(above);
+    return done ? 0 : COR_EMISUSE;
+}
+
+/* True if the task belongs to the group or to one below it. Under the lock. */
+static bool is_inside(const cor_group *group, const cori_task *task)
+{
+    const cori_scope *scope = task->scope;
+    while (scope != NULL && !(scope == group->scope && scope->life == group->scope_life)) {
+        scope = scope->parent;
+    }
+    return scope != NULL;
+}
+
+/* The waiter that must see an end that it has not seen, NULL: none. Under the lock. */
+static cori_task *next_waiter(const cor_group *group)
+{
+    const cori_group_waiter *first = group->waiting;
+    return first != NULL && first->ends != group->ends ? first->task : NULL;
+}
+
+/* Under the lock, which is given back. */
+static int await_end(cor_group *group, cori_task *self, int64_t deadline)
+{
+    cori_group_waiter waiter = {.task = self, .ends = group->ends};
+    bool late = false;
+    queue_push(&group->waiting, &group->waiting_last, &waiter);
+    while (group->ends == waiter.ends && !late) {
+        unlock(group);
+        late = deadline != 0 && deadline <= cori_here_now();
+        if (!late) {
+            cori_park_plain(self, deadline, "group wait");
+        }
+        lock(group);
+    }
+    queue_remove(&group->waiting, &group->waiting_last, &waiter);
+    int rc = group->ends != waiter.ends ? 0 : COR_ETIMEOUT;
+    cori_task *next = next_waiter(group);
+    unlock(group);
+    wake_if(next);
+    return rc;
 }
 
 int cor_group_wait(cor_group *group, int64_t deadline)
@@ -88,44 +256,53 @@ int cor_group_wait(cor_group *group, int64_t deadline)
     if (self == NULL) {
         return COR_ENOT_TASK;
     }
-    cori_group_waiter waiter = {.task = self};
-    int rc = 0;
-    cori_spin_lock(&group->spin);
-    waiter.next = group->waiters;
-    group->waiters = &waiter;
-    while (group->count != 0) {
-        if (deadline != 0 && deadline <= cori_here_now()) {
-            rc = COR_ETIMEOUT;
-            break;
-        }
-        cori_spin_unlock(&group->spin);
-        cori_park_plain(self, deadline, "group wait");
-        cori_spin_lock(&group->spin);
+    lock(group);
+    if (cori_unlikely(self->scope != NULL && is_inside(group, self))) {
+        unlock(group);
+        return COR_EMISUSE;
     }
-    cori_group_waiter **link = (cori_group_waiter **)&group->waiters;
-    while (*link != &waiter) {
-        link = &(*link)->next;
+    if (group->count != 0) {
+        return await_end(group, self, deadline);
     }
-    *link = waiter.next;
-    cori_spin_unlock(&group->spin);
-    if (rc == 0) {
-        disown(group);
-    }
-    return rc;
+    unlock(group);
+    return 0;
 }
 
 void cor_group_cancel(cor_group *group)
 {
-    cori_spin_lock(&group->spin);
-    cori_store(&group->cancelled, 1);
-    wake_members(group);
-    cori_spin_unlock(&group->spin);
+    cori_scope *scope = NULL;
+    lock(group);
+    if (!group->cancelled) {
+        group->cancelled = true;
+        scope = hold_scope(group);
+    }
+    if (scope != NULL) {
+        cori_store(&scope->cancelled, 1);
+    }
+    unlock(group);
+    if (scope != NULL) {
+        cori_scope_wake(scope);
+        cori_scope_let_go(scope);
+    }
 }
 
 void cor_group_set_deadline(cor_group *group, int64_t deadline)
 {
-    cori_spin_lock(&group->spin);
-    cori_store(&group->deadline, deadline);
-    wake_members(group);
-    cori_spin_unlock(&group->spin);
+    lock(group);
+    group->deadline = deadline;
+    cori_scope *scope = hold_scope(group);
+    if (scope != NULL) {
+        cori_store(&scope->deadline, deadline);
+    }
+    unlock(group);
+    if (scope != NULL) {
+        cori_scope_wake(scope);
+        cori_scope_let_go(scope);
+    }
+}
+
+int cor_cancelled(void)
+{
+    const cori_task *self = cori_self();
+    return self != NULL && self->scope != NULL ? cori_member_interrupted(self, cor_now()) : 0;
 }

@@ -9,7 +9,7 @@
 #include "support/taskcase.h"
 
 #include "net/slot.h"
-#include "sched/spawn.h"
+#include "sync/group.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -162,9 +162,8 @@ static inline void go_on(int worker, cor_group *group, void (*task)(void *arg), 
                         .arg_a = (void *)(uintptr_t)task,
                         .arg_b = arg,
                         .function = task,
-                        .group = group,
                         .worker = worker % stats.workers};
-    T_CODE(cori_spawn_task(&spawn, NULL), 0);
+    T_CODE(cori_group_start(group, &spawn), 0);
 }
 
 static inline void wait_for(cor_group *group)
