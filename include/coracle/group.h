@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Groups: start tasks in it, wait for all of them, cancel them together, give them a deadline. It is Go's
+ * Groups: start tasks in it, wait for all of them, cancel them together, give them a deadline. It is Go's errgroup,
  * WaitGroup and context in one. By value; all-zero is ready; the fields are private. The group must outlive its tasks:
  * wait for it before it goes out of scope. It need not outlive child groups.
  *
@@ -24,10 +24,14 @@ typedef struct cor_group {
     uint32_t spin;
     bool alone;
     bool cancelled;
+    int32_t cause;
+    int32_t error;
     int64_t deadline;
     size_t count;
+    size_t limit;
     uint64_t ends;
     struct cori_group_waiter *waiting, *waiting_last;
+    struct cori_group_waiter *starting, *starting_last;
     struct cori_scope *scope;
     uint64_t scope_life;
     struct cori_scope *parent;
@@ -36,10 +40,32 @@ typedef struct cor_group {
 
 /*
  * Starts `task(arg)` in the group. Cancelled groups still start tasks: their first parking call returns COR_ECANCELED.
- * Returns: 0, -ENOMEM, COR_ENOT_TASK. Parks: never. Threads: tasks only, any number at once.
- * Go: errgroup's Go; go statement plus WaitGroup.Add.
+ * At the group's limit it waits until one of its tasks ends; then cancel and deadline of the caller end it.
+ * Returns: 0, -ENOMEM, COR_ENOT_TASK; at the limit COR_ECANCELED, COR_ETIMEOUT. Parks: only at the group's limit.
+ * Threads: tasks only, any number at once. Go: errgroup's Go; go statement plus WaitGroup.Add.
  */
 COR_API COR_CHECK int cor_group_go(cor_group *group, void (*task)(void *arg), void *arg);
+
+/*
+ * As cor_group_go, but does not wait at the limit.
+ * Returns: 0, -EAGAIN at the limit, -ENOMEM, COR_ENOT_TASK. Parks: never. Threads: tasks only, any number at once.
+ * Go: errgroup's TryGo.
+ */
+COR_API COR_CHECK int cor_group_try_go(cor_group *group, void (*task)(void *arg), void *arg);
+
+/*
+ * As cor_group_go, for a task that can fail. The first negative result is the group's error: it cancels the group, with
+ * the error as the cause, and cor_group_wait returns it. Results after that, and results of 0 or more, are dropped.
+ * Returns: as cor_group_go. Parks: only at the group's limit. Threads: tasks only, any number at once.
+ * Go: errgroup's Go after errgroup.WithContext.
+ */
+COR_API COR_CHECK int cor_group_go_err(cor_group *group, int (*task)(void *arg), void *arg);
+
+/*
+ * Limits how many tasks of the group may be under way at once; 0: no limit. Tasks above a new limit go on.
+ * Returns: nothing. Parks: never. Threads: tasks only. Go: errgroup's SetLimit.
+ */
+COR_API void cor_group_set_limit(cor_group *group, size_t limit);
 
 /*
  * Decides the group's parent before its first task starts: NULL for none, which is for good, or a group that has tasks
@@ -53,11 +79,17 @@ COR_API COR_CHECK int cor_group_set_parent(cor_group *group, cor_group *parent);
  * Parks until all tasks of the group have ended. `deadline` is absolute, 0 for none. Cancellation does not end the
  * wait: a cancelled parent has cancelled this group as well, and the wait goes on until its tasks are gone. Groups
  * below are not waited for. Several tasks may wait; then the group must outlive all the waits.
- * Returns: 0 when empty; COR_ETIMEOUT; COR_ENOT_TASK; COR_EMISUSE for a task of this group or of
+ * Returns: 0 or the group's error when empty; COR_ETIMEOUT; COR_ENOT_TASK; COR_EMISUSE for a task of this group or of
  * one below it, which would wait for itself.
- * Parks: until deadline. Threads: tasks only. Go: (*sync.WaitGroup).Wait.
+ * Parks: until deadline. Threads: tasks only. Go: errgroup's Wait, (*sync.WaitGroup).Wait.
  */
 COR_API int cor_group_wait(cor_group *group, int64_t deadline);
+
+/*
+ * Gives the first error of the group's tasks.
+ * Returns: 0 or that error. Parks: never. Threads: tasks only. Go: the err field of errgroup.Group.
+ */
+COR_API int cor_group_error(cor_group *group);
 
 /*
  * Cancels: every wait (see above) of the group's tasks, and of the groups below, returns COR_ECANCELED,
@@ -65,6 +97,12 @@ COR_API int cor_group_wait(cor_group *group, int64_t deadline);
  * Returns: nothing. Parks: never. Threads: tasks only. Go: the cancel function of context.WithCancel.
  */
 COR_API void cor_group_cancel(cor_group *group);
+
+/*
+ * As cor_group_cancel, and says why: `cause` is a negative code that cor_cancel_cause gives. The first cause stays.
+ * Returns: nothing. Parks: never. Threads: tasks only. Go: the cancel function of context.WithCancelCause.
+ */
+COR_API void cor_group_cancel_cause(cor_group *group, int cause);
 
 /*
  * Sets an absolute deadline, 0 for none, after which every wait (see above) of the group's tasks, and of
@@ -80,6 +118,20 @@ COR_API void cor_group_set_deadline(cor_group *group, int64_t deadline);
  * Go: ctx.Err().
  */
 COR_API int cor_cancelled(void);
+
+/* Why the calling task is cancelled. */
+typedef struct cor_cause {
+    int code;               /* COR_ECANCELED or COR_ETIMEOUT, as cor_cancelled returns */
+    int cause;              /* what cor_group_cancel_cause or the failed task said; else as `code` */
+    const cor_group *group; /* whose cancel or deadline it is; to compare only: its memory may be gone */
+} cor_cause;
+
+/*
+ * As cor_cancelled, and tells whose cancel or deadline it is, and why.
+ * Returns: as cor_cancelled; *cause is filled unless it is 0. Parks: never. Threads: tasks; elsewhere 0.
+ * Go: context.Cause.
+ */
+COR_API int cor_cancel_cause(cor_cause *cause);
 
 COR_END
 

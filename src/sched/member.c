@@ -86,7 +86,7 @@ static void wake_if(cori_task *task)
 }
 
 /*
- * Wakes the first of those who wait for the end; each wakes the next.
+ * Wakes the first of those who wait for the end, and of those who wait for room below the limit; each wakes the next.
  * The group is not touched after the unlock: a waiter takes the lock before it returns, and may then free it.
  */
 void cori_member_uncount(cori_scope *scope)
@@ -99,8 +99,10 @@ void cori_member_uncount(cori_scope *scope)
     bool last = --group->count == 0;
     group->ends += last;
     cori_task *ended = last ? task_of(group->waiting) : NULL;
+    cori_task *room = task_of(group->starting);
     cori_scope_unlock(&group->spin);
     wake_if(ended);
+    wake_if(room);
     if (last) {
         cori_scope_let_go(scope);
     }

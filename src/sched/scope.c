@@ -44,6 +44,7 @@ cori_scope *cori_scope_new(cor_group *group)
         scope->prev_sibling = NULL;
         scope->group = group;
         cori_store_relaxed(&scope->cancelled, 0);
+        cori_store_relaxed(&scope->cause, 0);
         cori_store_relaxed(&scope->deadline, 0);
         cori_scope_unlock(&scope->spin);
     }

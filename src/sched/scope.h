@@ -38,6 +38,7 @@ typedef struct cori_scope {
     uint32_t holders;                               /* guard: spin; 0: dead */
     uint64_t life;                                  /* guard: spin; changes with each death */
     uint32_t cancelled;                             /* atomic: set, then members are woken; never taken back */
+    int32_t cause;                                  /* atomic: why, set before `cancelled` */
     int64_t deadline;                               /* atomic; absolute, 0: none */
     struct cori_scope *parent;                      /* held; does not change during a life */
     struct cori_scope *children;                    /* guard: spin */

@@ -9,9 +9,9 @@
  *                         +-- cor_group_set_parent -------------------------------->+
  *
  * ACTIVE: `count` > 0; the group holds its scope (one holder), and the scope the group's parent. IDLE: the group holds
- * nothing and may go. It keeps what it was told (cancelled, deadline), and its scope and its parent as pointer and
- * life: each is the same again if it lives still. A new scope is put below a living one only, and its parent never
- * changes: no circle can come about.
+ * nothing and may go. It keeps what it was told (cancelled, deadline, limit, error), and its scope and its parent as
+ * pointer and life: each is the same again if it lives still. A new scope is put below a living one only, and its
+ * parent never changes: no circle can come about.
  *
  * The group's spin lock guards all its fields; it comes before any scope's. `cancelled` and `deadline` are copied into
  * the scope under it. A task looks at the scopes' without a lock: they are set first, then the members are woken, and a
@@ -19,8 +19,8 @@
  * the waker had before: none sleeps past either.
  *
  * Waiters queue in the order of arrival. The last task to leave counts an end in `ends` and wakes the first; each that
- * sees an end wakes the next as it leaves the queue. No wake-up is lost: whoever leaves the queue for whatever reason
- * looks whether the next has something to see.
+ * sees an end wakes the next as it leaves the queue. Tasks that wait for room below the limit pass it on likewise. No
+ * wake-up is lost: whoever leaves a queue, for whatever reason, looks whether the next has something to see.
  */
 #include "sync/group.h"
 
@@ -99,6 +99,7 @@ void cori_group_decide(cor_group *group)
 /* Makes `scope` what the group's tasks belong to. Under the lock. */
 static void adopt_scope(cor_group *group, cori_scope *scope, cori_scope *callers)
 {
+    cori_store_relaxed(&scope->cause, group->cause);
     cori_store_relaxed(&scope->cancelled, group->cancelled);
     cori_store_relaxed(&scope->deadline, group->deadline);
     cori_store_relaxed(&group->scope, scope);
@@ -120,6 +121,18 @@ static bool count_task(cor_group *group, cori_scope *callers, cori_scope **spare
     return true;
 }
 
+static bool has_room(const cor_group *group)
+{
+    return group->limit == 0 || group->count < group->limit;
+}
+
+/* The task that must look whether there is room, NULL: none. Under the lock. */
+static cori_task *next_starter(const cor_group *group)
+{
+    const cori_group_waiter *first = group->starting;
+    return first != NULL && has_room(group) ? first->task : NULL;
+}
+
 static void wake_if(cori_task *task)
 {
     if (task != NULL) {
@@ -127,31 +140,69 @@ static void wake_if(cori_task *task)
     }
 }
 
-/* Counts a task that is about to start. */
-static int enter(cor_group *group, cori_task *self)
+/* Waits until the caller is first in the queue and there is room. Under the lock. */
+static int await_room(cor_group *group, cori_task *self)
 {
-    cori_scope *spare = NULL;
-    lock(group);
-    while (!count_task(group, self->scope, &spare)) {
+    cori_group_waiter waiter = {.task = self};
+    int rc = 0;
+    queue_push(&group->starting, &group->starting_last, &waiter);
+    while (rc == 0 && !(group->starting == &waiter && has_room(group))) {
         unlock(group);
-        spare = cori_scope_new(group); /* not under the lock; then all is looked at again */
-        if (spare == NULL) {
-            return -ENOMEM;
+        rc = cori_interrupted(self, 0);
+        if (rc == 0) {
+            cori_park(self, 0, "group limit");
         }
         lock(group);
     }
-    unlock(group);
-    cori_scope_let_go(spare);
-    return 0;
+    queue_remove(&group->starting, &group->starting_last, &waiter);
+    return rc;
 }
 
-static int start(cor_group *group, cori_spawn *spawn)
+/*
+ * Under the lock: 0 when a task was counted, 1 if that needs a scope to spare, else why it cannot be. Whoever waits has
+ * one before: it must not lose its place in the queue for want of it.
+ */
+static int try_enter(cor_group *group, cori_task *self, bool waits, cori_scope **spare)
+{
+    if (cori_unlikely(!has_room(group) || group->starting != NULL)) {
+        if (!waits || *spare == NULL) {
+            return waits ? 1 : -EAGAIN;
+        }
+        int rc = await_room(group, self);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    return count_task(group, self->scope, spare) ? 0 : 1;
+}
+
+/* Counts a task that is about to start, once there is room; `waits` false: -EAGAIN if there is none. */
+static int enter(cor_group *group, cori_task *self, bool waits)
+{
+    cori_scope *spare = NULL;
+    int rc = 1;
+    while (rc > 0) {
+        lock(group);
+        rc = try_enter(group, self, waits, &spare);
+        cori_task *next = next_starter(group);
+        unlock(group);
+        wake_if(next);
+        if (rc > 0) {
+            spare = cori_scope_new(group); /* not under the lock; then all is looked at again */
+            rc = spare != NULL ? rc : -ENOMEM;
+        }
+    }
+    cori_scope_let_go(spare);
+    return rc;
+}
+
+static int start(cor_group *group, cori_spawn *spawn, bool waits)
 {
     cori_task *self = cori_self();
     if (self == NULL) {
         return COR_ENOT_TASK;
     }
-    int rc = enter(group, self);
+    int rc = enter(group, self, waits);
     if (rc != 0) {
         return rc;
     }
@@ -166,13 +217,73 @@ static int start(cor_group *group, cori_spawn *spawn)
 
 int cori_group_start(cor_group *group, cori_spawn *spawn)
 {
-    return group != NULL ? start(group, spawn) : cori_spawn_task(spawn, NULL);
+    return group != NULL ? start(group, spawn, true) : cori_spawn_task(spawn, NULL);
 }
 
 int cor_group_go(cor_group *group, void (*task)(void *arg), void *arg)
 {
     cori_spawn spawn = {.function = task, .arg_a = arg, .site = __builtin_return_address(0), .worker = -1};
-    return start(group, &spawn);
+    return start(group, &spawn, true);
+}
+
+int cor_group_try_go(cor_group *group, void (*task)(void *arg), void *arg)
+{
+    cori_spawn spawn = {.function = task, .arg_a = arg, .site = __builtin_return_address(0), .worker = -1};
+    return start(group, &spawn, false);
+}
+
+/* Cancels with `cause`; `failed`: it is a task's result, and the group's error if it is the first. */
+static void cancel(cor_group *group, int cause, bool failed)
+{
+    cori_scope *scope = NULL;
+    lock(group);
+    if (failed && group->error == 0) {
+        group->error = cause;
+    }
+    if (!group->cancelled) {
+        group->cancelled = true;
+        group->cause = cause;
+        scope = hold_scope(group);
+    }
+    if (scope != NULL) {
+        cori_store(&scope->cause, cause);
+        cori_store(&scope->cancelled, 1);
+    }
+    unlock(group);
+    if (scope != NULL) {
+        cori_scope_wake(scope);
+        cori_scope_let_go(scope);
+    }
+}
+
+/* What a task that can fail begins with; the user's is the task's `function`. */
+static void fallible_entry(void *arg, void *unused)
+{
+    int (*task)(void *) = (int (*)(void *))(uintptr_t)cori_here_task()->function;
+    (void)unused;
+    int rc = task(arg);
+    if (rc < 0) {
+        cancel(cori_here_task()->scope->group, rc, true);
+    }
+}
+
+int cor_group_go_err(cor_group *group, int (*task)(void *arg), void *arg)
+{
+    cori_spawn spawn = {.entry = fallible_entry,
+                        .arg_a = arg,
+                        .function = (void (*)(void *))(uintptr_t)task,
+                        .site = __builtin_return_address(0),
+                        .worker = -1};
+    return start(group, &spawn, true);
+}
+
+void cor_group_set_limit(cor_group *group, size_t limit)
+{
+    lock(group);
+    group->limit = limit;
+    cori_task *next = next_starter(group);
+    unlock(group);
+    wake_if(next);
 }
 
 /* Decides; false if it was decided otherwise. Under the lock; `parent` is held. *held is to be let go of after it. */
@@ -243,7 +354,7 @@ static int await_end(cor_group *group, cori_task *self, int64_t deadline)
         lock(group);
     }
     queue_remove(&group->waiting, &group->waiting_last, &waiter);
-    int rc = group->ends != waiter.ends ? 0 : COR_ETIMEOUT;
+    int rc = group->ends != waiter.ends ? group->error : COR_ETIMEOUT;
     cori_task *next = next_waiter(group);
     unlock(group);
     wake_if(next);
@@ -264,26 +375,27 @@ int cor_group_wait(cor_group *group, int64_t deadline)
     if (group->count != 0) {
         return await_end(group, self, deadline);
     }
+    int rc = group->error;
     unlock(group);
-    return 0;
+    return rc;
+}
+
+int cor_group_error(cor_group *group)
+{
+    lock(group);
+    int error = group->error;
+    unlock(group);
+    return error;
 }
 
 void cor_group_cancel(cor_group *group)
 {
-    cori_scope *scope = NULL;
-    lock(group);
-    if (!group->cancelled) {
-        group->cancelled = true;
-        scope = hold_scope(group);
-    }
-    if (scope != NULL) {
-        cori_store(&scope->cancelled, 1);
-    }
-    unlock(group);
-    if (scope != NULL) {
-        cori_scope_wake(scope);
-        cori_scope_let_go(scope);
-    }
+    cancel(group, COR_ECANCELED, false);
+}
+
+void cor_group_cancel_cause(cor_group *group, int cause)
+{
+    cancel(group, cause < 0 ? cause : COR_ECANCELED, false);
 }
 
 void cor_group_set_deadline(cor_group *group, int64_t deadline)
@@ -305,4 +417,18 @@ int cor_cancelled(void)
 {
     const cori_task *self = cori_self();
     return self != NULL && self->scope != NULL ? cori_member_interrupted(self, cor_now()) : 0;
+}
+
+int cor_cancel_cause(cor_cause *cause)
+{
+    const cori_task *self = cori_self();
+    const cori_scope *ended = self != NULL ? cori_scope_ended(self->scope, cor_now()) : NULL;
+    if (ended == NULL) {
+        return 0;
+    }
+    bool cancelled = cori_load(&ended->cancelled) != 0;
+    cause->code = cancelled ? COR_ECANCELED : COR_ETIMEOUT;
+    cause->cause = cancelled ? cori_load(&ended->cause) : COR_ETIMEOUT;
+    cause->group = ended->group;
+    return cause->code;
 }
