@@ -89,7 +89,8 @@ typedef struct cor_case {
 
 /*
  * Waits until one of `count` cases (at most 64) can proceed, does exactly that one and sets its `result`. If several
- * are ready, the choice is uniformly random. `deadline` is absolute, 0 for none.
+ * are ready, the choice is uniformly random. `deadline` is absolute, 0 for none; if it has passed and a case is ready,
+ * that case is done. A cancelled task gets COR_ECANCELED, ready case or not (group.h).
  * Returns: the index of the case done, COR_ETIMEOUT, COR_ECANCELED, COR_ENOT_TASK, -EINVAL (too many cases).
  * Parks: until deadline. Owns: borrows `cases` until return.
  * Go: the select statement; with a deadline, plus a case on time.After.

@@ -10,8 +10,9 @@
  * is kept until it has ended, which means: no task of it and no group below it is left. A start after that decides
  * again.
  *
- * What a cancel or a deadline ends: every wait. Exceptions: locks (mutex, rwmutex, once), waiting for a group,
- * cor_blocking, and closing.
+ * What a cancel or a deadline ends: every call that may park, also if it could go on at once. Exceptions: locks
+ * (mutex, rwmutex, once), waiting for a group, cor_yield, cor_blocking, and closing. A call with a deadline of its own
+ * (an argument, or set on the connection) is another matter: each says what counts if that has passed.
  */
 #ifndef CORACLE_GROUP_H
 #define CORACLE_GROUP_H
@@ -92,7 +93,7 @@ COR_API int cor_group_wait(cor_group *group, int64_t deadline);
 COR_API int cor_group_error(cor_group *group);
 
 /*
- * Cancels: every wait (see above) of the group's tasks, and of the groups below, returns COR_ECANCELED,
+ * Cancels: every call that may park (see above) of the group's tasks, and of the groups below, returns COR_ECANCELED,
  * those parked now too. Idempotent; there is no way back.
  * Returns: nothing. Parks: never. Threads: tasks only. Go: the cancel function of context.WithCancel.
  */
@@ -105,7 +106,7 @@ COR_API void cor_group_cancel(cor_group *group);
 COR_API void cor_group_cancel_cause(cor_group *group, int cause);
 
 /*
- * Sets an absolute deadline, 0 for none, after which every wait (see above) of the group's tasks, and of
+ * Sets an absolute deadline, 0 for none, after which every call that may park (see above) of the group's tasks, and of
  * the groups below, returns COR_ETIMEOUT. It can be moved as long as it has not passed, and after that too.
  * Returns: nothing. Parks: never. Threads: tasks only. Go: context.WithDeadline.
  */

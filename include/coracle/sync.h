@@ -84,7 +84,7 @@ typedef struct cor_cond {
 
 /*
  * Unlocks `mutex`, parks until signalled, locks `mutex` again (on every return). Check the condition in a loop.
- * `deadline` is absolute, 0 for none.
+ * `deadline` is absolute, 0 for none. A task that is cancelled already is told at once and keeps `mutex` all the time.
  * Returns: 0, COR_ETIMEOUT, COR_ECANCELED. Parks: until deadline. Threads: tasks only, holding `mutex`.
  * Go: (*sync.Cond).Wait.
  */

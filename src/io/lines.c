@@ -163,9 +163,14 @@ size_t cor_lines_buffered(const cor_lines *lines)
 
 int cor_lines_next(cor_lines *lines, char **line, size_t *length)
 {
+    const cori_task *self = cori_self();
     size_t scanned = 0;
+    int rc = self != NULL ? cori_interrupted(self, 0) : 0; /* also while there are lines in the buffer */
+    if (cori_unlikely(rc != 0)) {
+        return rc;
+    }
     while (!lines->ended) {
-        int rc = from_buffer(lines, &scanned, line, length);
+        rc = from_buffer(lines, &scanned, line, length);
         if (rc != 0) {
             return rc;
         }

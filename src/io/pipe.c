@@ -94,8 +94,12 @@ static int await_bytes(cori_slot *slot, pipe_pair *pair, int other)
 static int pipe_wait_readable(cori_slot *slot)
 {
     struct pair_end *end = slot->is.impl;
+    int rc = cori_interrupted(cori_self(), 0); /* before the other end's close, which is no wait */
+    if (cori_unlikely(rc != 0)) {
+        return rc;
+    }
     cori_spin_lock(&end->pair->spin);
-    int rc = await_bytes(slot, end->pair, !end->index);
+    rc = await_bytes(slot, end->pair, !end->index);
     cori_spin_unlock(&end->pair->spin);
     return rc;
 }
@@ -120,8 +124,12 @@ static int pipe_write(cori_slot *slot, const void *buf, size_t size, size_t *wri
     struct pair_end *end = slot->is.impl;
     pipe_pair *pair = end->pair;
     flow *to = &pair->flows[end->index];
+    int rc = cori_interrupted(cori_self(), 0);
+    if (cori_unlikely(rc != 0)) {
+        return rc;
+    }
     cori_spin_lock(&pair->spin);
-    int rc = pair->closed[!end->index] ? COR_EPIPE_CLOSED : check(slot, CORI_WRITE);
+    rc = pair->closed[!end->index] ? COR_EPIPE_CLOSED : check(slot, CORI_WRITE);
     if (rc == 0 && size > 0) {
         to->lent = buf;
         to->left = size;

@@ -99,10 +99,14 @@ int cor_signal_wait(int64_t deadline)
     if (self == NULL) {
         return COR_ENOT_TASK;
     }
+    int result = cori_interrupted(self, 0);
+    if (result != 0) {
+        return result;
+    }
     if (!cori_cas(&signal_waiter, &none, self)) {
         return -EBUSY;
     }
-    int result = take_pending();
+    result = take_pending();
     while (result == 0) {
         result = cori_interrupted(self, deadline);
         if (result == 0) {

@@ -188,12 +188,16 @@ static __attribute__((noinline)) int send_any(cor_chan *chan, const void *elem, 
     if (cori_unlikely(chan == NULL)) {
         return cori_chan_block(deadline, "chan send (nil chan)");
     }
+    int rc = cori_interrupted(self, 0);
+    if (cori_unlikely(rc != 0)) {
+        return rc;
+    }
     cori_chan_lock(chan);
     cori_outcome outcome = cori_chan_send_locked(chan, elem);
     if (outcome.rc == -EAGAIN) {
         return await_partner(chan, &chan->senders, (void *)(uintptr_t)elem, deadline, "chan send");
     }
-    int rc = finish(chan, outcome);
+    rc = finish(chan, outcome);
     cori_charge(self);
     return rc;
 }
@@ -207,19 +211,24 @@ static __attribute__((noinline)) int recv_any(cor_chan *chan, void *elem, int64_
     if (cori_unlikely(chan == NULL)) {
         return cori_chan_block(deadline, "chan receive (nil chan)");
     }
+    int rc = cori_interrupted(self, 0);
+    if (cori_unlikely(rc != 0)) {
+        return rc;
+    }
     cori_chan_lock(chan);
     cori_outcome outcome = cori_chan_recv_locked(chan, elem);
     if (outcome.rc == -EAGAIN) {
         return await_partner(chan, &chan->receivers, elem, deadline, "chan receive");
     }
-    int rc = finish(chan, outcome);
+    rc = finish(chan, outcome);
     cori_charge(self);
     return rc;
 }
 
 /*
  * The usual hand-offs between tasks of one worker: a word goes straight to or from the task that waits for it, or the
- * caller has to wait for as long as it takes. No lock, no call. Whatever else is the case, send_any and recv_any do it.
+ * caller has to wait for as long as it takes. No lock, no call. Whatever else is the case, send_any and recv_any do it,
+ * also for a task that may have been cancelled.
  */
 static inline bool hands_over(const cor_chan *chan, const cori_chan_waiter *partner, const void *elem)
 {
@@ -257,13 +266,13 @@ static __attribute__((noinline)) int await_quickly(cor_chan *chan, cor_waitq *qu
 
 static inline bool is_quick(const cor_chan *chan)
 {
-    return cori_solo() && cori_here_is_worker() && chan != NULL;
+    const cori_task *self = cori_self();
+    return cori_solo() && self != NULL && chan != NULL && cori_member_is_free(self);
 }
 
 static inline bool is_endless(int64_t deadline)
 {
-    const cori_task *self = cori_here_task();
-    return deadline == 0 && cori_member_is_free(self) && self->timer.place == 0;
+    return deadline == 0 && cori_here_task()->timer.place == 0;
 }
 
 int cor_chan_send(cor_chan *chan, const void *elem, int64_t deadline)

@@ -13,11 +13,15 @@ int cor_cond_wait(cor_cond *cond, cor_mutex *mutex, int64_t deadline)
     if (waiter.task == NULL) {
         return COR_ENOT_TASK;
     }
+    int rc = cori_interrupted(waiter.task, 0);
+    if (rc != 0) {
+        return rc;
+    }
     cori_spin_lock(&cond->waiters.spin);
     cori_waitq_push(&cond->waiters, &waiter);
     cori_spin_unlock(&cond->waiters.spin);
     cor_mutex_unlock(mutex);
-    int rc = cori_waiter_await_until(&waiter, &cond->waiters, &cond->waiters.spin, deadline, "sync.Cond.Wait");
+    rc = cori_waiter_await_until(&waiter, &cond->waiters, &cond->waiters.spin, deadline, "sync.Cond.Wait");
     cor_mutex_lock(mutex);
     return rc;
 }

@@ -273,11 +273,16 @@ static __attribute__((noinline)) int run_many(cor_case *cases, size_t count, int
 
 static int run_any(cor_case *cases, size_t count, int64_t deadline, bool block)
 {
-    if (cori_self() == NULL) {
+    const cori_task *self = cori_self();
+    if (self == NULL) {
         return COR_ENOT_TASK;
     }
     if (count > CORI_SELECT_MAX) {
         return -EINVAL;
+    }
+    int rc = block ? cori_interrupted(self, 0) : 0;
+    if (cori_unlikely(rc != 0)) {
+        return rc;
     }
     return count <= FEW ? run_few(cases, count, deadline, block) : run_many(cases, count, deadline, block);
 }

@@ -32,6 +32,10 @@ int cor_waitgroup_wait(cor_waitgroup *group, int64_t deadline)
     if (waiter.task == NULL) {
         return COR_ENOT_TASK;
     }
+    int rc = cori_interrupted(waiter.task, 0);
+    if (cori_unlikely(rc != 0)) {
+        return rc;
+    }
     cori_spin_lock(&group->waiters.spin);
     bool waits = group->count != 0;
     if (waits) {
