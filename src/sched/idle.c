@@ -5,15 +5,30 @@
  */
 #include "sched/idle.h"
 
+#include "base/fatal.h"
 #include "sched/placement.h"
 #include "sched/reclaim.h"
 #include "sched/wake.h"
+
+#include <coracle/error.h>
+#include <stdio.h>
+
+/* A wait that fails for good would be a busy loop without I/O: better no program than that. */
+static cori_rare _Noreturn void cannot_wait(const char *poller, int code)
+{
+    char text[160];
+    (void)snprintf(text, sizeof(text), "waiting for events (%s): %s", poller, cor_strerror(code));
+    cori_fatal(text);
+}
 
 void cori_poll_events(cori_worker *worker, int64_t timeout_ns)
 {
     cori_event events[CORI_POLL_EVENTS];
     int count = worker->poller->ops->wait(worker->poller, timeout_ns, events, CORI_POLL_EVENTS);
     cori_store(&worker->naps, worker->naps + 1);
+    if (cori_unlikely(count < 0)) {
+        cannot_wait(worker->poller->ops->name, count);
+    }
     for (int i = 0; i < count; i++) {
         for (int direction = CORI_READ; direction <= CORI_WRITE; direction++) {
             if ((events[i].mask & (1u << direction)) != 0) {
@@ -25,6 +40,8 @@ void cori_poll_events(cori_worker *worker, int64_t timeout_ns)
         }
     }
 }
+
+void (*cori_idle_looked)(int worker_id);
 
 /* True when all workers looked asleep with nothing to wait for, each at the moment it was looked at. */
 static bool nothing_can_run(void)
@@ -38,6 +55,9 @@ static bool nothing_can_run(void)
             cori_load(&worker->timer_count) != 0 || cori_load(&worker->injected) != NULL ||
             cori_load(&worker->notes) != NULL || cori_load(&worker->fresh_count) != 0) {
             return false;
+        }
+        if (cori_unlikely(cori_idle_looked != NULL)) {
+            cori_idle_looked(i);
         }
     }
     return true;
