@@ -19,6 +19,12 @@ typedef struct cor_options {
     const char *poller;      /* "epoll", "io_uring" or "auto"; NULL: COR_POLLER from the environment, else "auto" */
     size_t stack_size_bytes; /* usable stack of a task; 0: 64 KiB; rounded up to pages, 16 KiB .. 8 MiB */
     int blocking_threads;    /* limit of cor_blocking's pool, 1..1024; 0: 16 */
+    int64_t
+        blocking_grace_ns; /* how long the end of cor_run waits for calls of cor_blocking that still run; then it says
+                                  so on stderr and leaves them, and all stacks, alone. 0: 5 s; < 0: not at all */
+    bool
+        keep_descriptor_limit; /* leave the soft limit of descriptors alone (default: cor_run raises it to the hard one,
+                                   for good. What you exec inherits that: lower it there for users of select(2)) */
     bool no_sigquit_dump;    /* leave SIGQUIT alone (default: it prints all tasks on stderr, and the program goes on) */
     bool no_overflow_report; /* leave SIGSEGV alone (default: a stack overflow names its task, then the program dies) */
     bool foreign_wakeups;    /* threads of yours will use cor_go_foreign: being idle for ever is no deadlock */
@@ -110,7 +116,8 @@ COR_API int cor_worker_id(void);
 /*
  * Writes a dump of all tasks to the descriptor `fd`: number, name or function and spawn site, state, what it waits for,
  * for how long, and a backtrace. SIGQUIT does the same on stderr.
- * Returns: 0, or COR_ENOT_TASK. Parks: never, but the calling thread stops until all workers have printed.
+ * Returns: 0, or COR_ENOT_TASK. Parks: never, but the calling thread stops until all workers have printed. A worker
+ * that does not begin within a second (code on its thread blocks signals) is left out, and the dump says so.
  * Threads: tasks only. Owns: borrows `fd` until return.
  * Go: the dump on SIGQUIT, runtime/pprof's goroutine profile.
  */
@@ -118,7 +125,8 @@ COR_API int cor_dump(int fd);
 
 /*
  * Turns a signal (1 .. 63) into something a task can wait for: from now on it no longer has its default effect but is
- * kept until cor_signal_wait takes it. Its earlier action comes back when cor_run returns.
+ * kept until cor_signal_wait takes it. A signal that the program was started with blocked is let through.
+ * Its earlier action, and the mask, come back when cor_run returns.
  * Returns: 0, -EINVAL for a signal that cannot be caught, COR_ENOT_TASK. Parks: never. Threads: tasks only.
  * Go: signal.Notify.
  */

@@ -24,6 +24,16 @@ bool cori_clock_is_fake(void)
     return fake_now != NULL;
 }
 
+struct timespec cori_clock_real_after(int64_t duration_ns)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t ns = now.tv_nsec + duration_ns % 1000000000;
+    now.tv_sec += (time_t)(duration_ns / 1000000000 + ns / 1000000000);
+    now.tv_nsec = (long)(ns % 1000000000);
+    return now;
+}
+
 void cori_clock_set(int64_t (*now)(void *arg), void *arg)
 {
     fake_now = now;

@@ -85,6 +85,10 @@
 /* Threads for cor_blocking unless the options say otherwise, and their upper limit. */
 #define CORI_BLOCKING_DEFAULT 16
 #define CORI_BLOCKING_MAX 1024
+/* Threads for closes that linger. They are the library's own and do not wait for users' calls, nor these for them. */
+#define CORI_LINGERING_MAX 16
+/* How long the end of cor_run waits for calls of cor_blocking that still run, unless the options say otherwise, ns. */
+#define CORI_BLOCKING_GRACE_NS INT64_C(5000000000)
 /* Open connections and listeners of a process; the kernel's descriptor limit is reached first. */
 #define CORI_SLOTS_PER_CHUNK 256
 #define CORI_SLOT_CHUNKS_MAX 16384
@@ -109,6 +113,8 @@
 #define CORI_LINES_FIRST_BYTES 4096
 /* What cor_finish reads and drops at most, bytes: a peer that sends for ever must not keep it. */
 #define CORI_FINISH_BYTES (1 << 20)
+/* How long a worker that is to print its tasks may take to begin, ns: its thread may have to wait for its CPU. */
+#define CORI_DUMP_ANSWER_NS INT64_C(1000000000)
 /* Frames shown per task in a dump. */
 #define CORI_BACKTRACE_FRAMES 32
 

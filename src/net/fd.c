@@ -19,7 +19,6 @@
 #include "base/lock.h"
 #include "base/sys.h"
 
-#include <coracle/blocking.h>
 #include <errno.h>
 
 enum { CALL_BYTES_MAX = 1 << 30 }; /* one system call moves at most 1 GiB, as in Go */
@@ -290,9 +289,10 @@ void cori_fd_remote(cori_slot *slot, char *text, size_t size)
 
 static void close_now(cori_slot *slot)
 {
-    if (slot->pollfd.fd >= 0) {
-        cori_sys_close(slot->pollfd.fd);
-        slot->pollfd.fd = -1;
+    int fd = slot->pollfd.fd;
+    if (fd >= 0) {
+        slot->pollfd.fd = -1; /* first: the number is free at once, the call may last, and cor_run end meanwhile */
+        cori_sys_close(fd);
     }
 }
 
@@ -326,7 +326,7 @@ void cori_fd_detach(cori_slot *slot)
 {
     unregister(slot);
     if (slot->lingers) { /* close(2) may stop the thread then, also on a non-blocking socket */
-        (void)cor_blocking(close_in_pool, slot);
+        (void)cori_blocking_own(close_in_pool, slot);
     }
 }
 

@@ -1,16 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cor_blocking's pool: a queue of jobs (each on its caller's stack) and up to cor_options.blocking_threads threads,
- * started on demand, ended with cor_run. The caller stays parked until `done`, which its own worker sets when it reads
- * the job's note: the pool thread's last touch of the job is to leave it. Signals are blocked in pool threads: they
- * belong to the workers.
+ * Code that stops its thread runs in a lane: a queue of jobs (each on its caller's stack) and up to so many threads,
+ * started on demand, ended with cor_run. There are two: cor_blocking's, of cor_options.blocking_threads, and one for
+ * the library's own calls, which must not wait for users'. Signals are blocked in the threads: they belong to the
+ * workers.
+ *
+ * The caller stays parked until `done`, which its own worker sets when it reads the job's note: the thread's last touch
+ * of the job is to leave it.
+ *
+ * The end of cor_run waits for the threads, but not for ever. What still runs then is abandoned: `epoch` changes, and a
+ * thread that comes back from a job looks at it, under the lock, before it touches the job, the lane or the worker. The
+ * job itself, and what it was given, may lie on the caller's stack: all stacks stay mapped (run.c), also after further
+ * runs, until the last such thread has come back.
  */
+#include "base/clock.h"
 #include "sched/lifecycle.h"
 #include "sched/park.h"
+#include "sched/text.h"
 
 #include <coracle/blocking.h>
 #include <errno.h>
 #include <signal.h>
+#include <unistd.h>
 
 typedef struct job {
     cori_note note; /* first: what the worker reads */
@@ -22,13 +33,19 @@ typedef struct job {
     struct job *next;
 } job;
 
-static struct {
-    pthread_mutex_t lock;
-    pthread_cond_t work, gone;
+typedef struct lane {
+    pthread_cond_t work;
     job *head, *tail; /* guard: lock, like all below */
     int threads, idle, queued;
-    bool stop;
-} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER, .gone = PTHREAD_COND_INITIALIZER};
+    int running; /* jobs */
+} lane;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t gone = PTHREAD_COND_INITIALIZER;
+static lane users = {.work = PTHREAD_COND_INITIALIZER}, own = {.work = PTHREAD_COND_INITIALIZER}; /* guard: lock */
+static bool stop;                                                                                 /* guard: lock */
+static uint64_t epoch; /* counts abandonments; guard: lock */
+static int still_out;  /* abandoned threads that have not come back; guard: lock */
 
 /* On the caller's worker. */
 static void finished(cori_note *note)
@@ -38,99 +55,162 @@ static void finished(cori_note *note)
     cori_wake(done->task);
 }
 
-static void run_job(job *one)
+/* Runs a job outside the lock; false if all was abandoned meanwhile, the job too. */
+static bool run_job(lane *on, job *one)
 {
-    one->result = one->fn(one->arg);
+    int (*fn)(void *arg) = one->fn;
+    void *arg = one->arg;
+    uint64_t begun = epoch;
+    on->running++;
+    (void)pthread_mutex_unlock(&lock);
+    int result = fn(arg);
+    (void)pthread_mutex_lock(&lock);
+    if (begun != epoch) {
+        return false;
+    }
+    on->running--;
+    one->result = result;
     cori_worker_note(one->task->worker, &one->note);
+    return true;
 }
 
-static void *pool_main(void *unused)
+static void *lane_main(void *arg)
 {
-    (void)unused;
-    (void)pthread_mutex_lock(&pool.lock);
-    while (!pool.stop || pool.head != NULL) {
-        job *next = pool.head;
+    lane *on = arg;
+    bool mine = true;
+    (void)pthread_mutex_lock(&lock);
+    while (mine && (!stop || on->head != NULL)) {
+        job *next = on->head;
         if (next == NULL) {
-            pool.idle++;
-            (void)pthread_cond_wait(&pool.work, &pool.lock);
-            pool.idle--;
+            on->idle++;
+            (void)pthread_cond_wait(&on->work, &lock);
+            on->idle--;
             continue;
         }
-        pool.head = next->next;
-        pool.queued--;
-        (void)pthread_mutex_unlock(&pool.lock);
-        run_job(next);
-        (void)pthread_mutex_lock(&pool.lock);
+        on->head = next->next;
+        on->queued--;
+        mine = run_job(on, next);
     }
-    pool.threads--;
-    (void)pthread_cond_broadcast(&pool.gone);
-    (void)pthread_mutex_unlock(&pool.lock);
+    if (mine) {
+        on->threads--;
+        (void)pthread_cond_broadcast(&gone);
+    } else {
+        still_out--;
+    }
+    (void)pthread_mutex_unlock(&lock);
     return NULL;
 }
 
-/* Starts one more pool thread; guard: pool.lock. */
-static int add_thread(void)
+/* Starts one more thread; guard: lock. */
+static int add_thread(lane *to)
 {
     pthread_t thread;
     sigset_t all, before;
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&thread, NULL, pool_main, NULL);
+    int rc = pthread_create(&thread, NULL, lane_main, to);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rc == 0) {
         (void)pthread_detach(thread);
-        pool.threads++;
+        to->threads++;
     }
     return rc == 0 ? 0 : -EAGAIN;
 }
 
-static int submit(job *new_job)
+static int submit(lane *to, int threads_max, job *new_job)
 {
     int rc = 0;
-    (void)pthread_mutex_lock(&pool.lock);
-    if (pool.queued >= pool.idle && pool.threads < cori_rt.blocking_threads) {
-        rc = add_thread();
+    (void)pthread_mutex_lock(&lock);
+    if (to->queued >= to->idle && to->threads < threads_max) {
+        rc = add_thread(to);
     }
-    if (pool.threads > 0) {
+    if (to->threads > 0) {
         rc = 0;
-        if (pool.head == NULL) {
-            pool.head = new_job;
+        if (to->head == NULL) {
+            to->head = new_job;
         } else {
-            pool.tail->next = new_job;
+            to->tail->next = new_job;
         }
-        pool.tail = new_job;
-        pool.queued++;
-        (void)pthread_cond_signal(&pool.work);
+        to->tail = new_job;
+        to->queued++;
+        (void)pthread_cond_signal(&to->work);
     }
-    (void)pthread_mutex_unlock(&pool.lock);
+    (void)pthread_mutex_unlock(&lock);
     return rc;
 }
 
-int cor_blocking(int (*fn)(void *arg), void *arg)
+static int run_on(lane *on, int threads_max, int (*fn)(void *arg), void *arg)
 {
     cori_task *self = cori_self();
     if (self == NULL) {
         return COR_ENOT_TASK;
     }
-    job own = {.note.act = finished, .fn = fn, .arg = arg, .task = self};
-    int rc = submit(&own);
+    job here = {.note.act = finished, .fn = fn, .arg = arg, .task = self};
+    int rc = submit(on, threads_max, &here);
     if (rc < 0) {
         return rc;
     }
-    while (!own.done) {
+    while (!here.done) {
         cori_park_outside(self, "blocking call");
     }
-    return own.result;
+    return here.result;
 }
 
-void cori_blocking_end(void)
+int cor_blocking(int (*fn)(void *arg), void *arg)
 {
-    (void)pthread_mutex_lock(&pool.lock);
-    pool.stop = true;
-    (void)pthread_cond_broadcast(&pool.work);
-    while (pool.threads > 0) {
-        (void)pthread_cond_wait(&pool.gone, &pool.lock);
+    return run_on(&users, cori_rt.blocking_threads, fn, arg);
+}
+
+int cori_blocking_own(int (*fn)(void *arg), void *arg)
+{
+    return run_on(&own, CORI_LINGERING_MAX, fn, arg);
+}
+
+/* Guard: lock. How many threads it leaves alone. */
+static int abandon(lane *left)
+{
+    int running = left->running;
+    left->threads -= running;
+    left->head = NULL;
+    left->queued = left->running = 0;
+    return running;
+}
+
+static void say_abandoned(int count)
+{
+    cori_text text = {.fd = STDERR_FILENO};
+    cori_text_add(&text, "cor_run: ends though ");
+    cori_text_number(&text, (uint64_t)count);
+    cori_text_add(&text,
+                  " threads of cor_blocking are still in their calls; they and the stacks of tasks are left alone");
+    cori_text_end(&text);
+}
+
+bool cori_blocking_end(void)
+{
+    int64_t grace_ns = cori_rt.blocking_grace_ns > 0 ? cori_rt.blocking_grace_ns : 0;
+    struct timespec until = cori_clock_real_after(grace_ns);
+    int rc = 0, abandoned = 0;
+    (void)pthread_mutex_lock(&lock);
+    stop = true;
+    (void)pthread_cond_broadcast(&users.work);
+    (void)pthread_cond_broadcast(&own.work);
+    while (rc == 0 && users.threads + own.threads > 0) {
+        rc = pthread_cond_clockwait(&gone, &lock, CLOCK_MONOTONIC, &until);
     }
-    pool.stop = false;
-    (void)pthread_mutex_unlock(&pool.lock);
+    if (users.running + own.running > 0) {
+        epoch++;
+        abandoned = abandon(&users) + abandon(&own);
+    }
+    while (users.threads + own.threads > 0) { /* they run nothing: nothing but the lock is between them and their end */
+        (void)pthread_cond_wait(&gone, &lock);
+    }
+    stop = false;
+    still_out += abandoned;
+    bool none_left = still_out == 0;
+    (void)pthread_mutex_unlock(&lock);
+    if (abandoned > 0) {
+        say_abandoned(abandoned);
+    }
+    return none_left;
 }

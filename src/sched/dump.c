@@ -3,7 +3,12 @@
  * The dump of all tasks. Each worker's tasks are printed by that worker's own thread, inside a signal handler: tasks
  * are pinned, so while the handler runs none of them can, and their saved contexts hold still, even when the worker
  * is stuck in a computing task. The workers print one after the other: SIGQUIT (or cor_dump) signals worker 0 with
- * SIGURG, which prints and signals the next. `active` is 1 from the first to the last.
+ * SIGURG, which prints and signals the next. `active` is 1 from the first to the last. `stage` is 2 n while worker n
+ * has been asked, 2 n + 1 while it prints.
+ *
+ * A worker that does not answer (code on its thread blocks signals) is skipped after CORI_DUMP_ANSWER_NS, with a line
+ * that says so, by whoever waits for the dump or wants the next one. It moves `stage` as the worker would: whoever does
+ * so first has it, and a signal that comes too late finds nothing to do.
  *
  * What the handler walks (the list of live tasks, the fresh queue) may be in the middle of a change by the
  * interrupted code; both are linked so that following `next` is safe at every instruction. Fresh tasks may be moved
@@ -26,7 +31,8 @@
 static struct {
     uint32_t active; /* atomic */
     int fd;
-    int stage; /* atomic: worker that prints */
+    int stage;     /* atomic: see above */
+    int64_t asked; /* atomic: when the worker was */
 } dump;
 static struct sigaction earlier_quit, earlier_chain;
 
@@ -126,24 +132,48 @@ static void print_worker(int fd, cori_worker *worker, const ucontext_t *running)
     print_fresh(&text, worker);
 }
 
-/* On the thread of worker dump.stage: print, then pass on. */
+/* Asks worker `id` to print, if there is one. */
+static void ask(int id)
+{
+    if (id < cori_rt.worker_count) {
+        cori_store_release(&dump.asked, cori_clock_now());
+        cori_store_release(&dump.stage, 2 * id);
+        (void)pthread_kill(cori_rt.workers[id].thread, SIGURG);
+    } else {
+        cori_store_release(&dump.active, 0);
+    }
+}
+
+/* On the thread of the worker that was asked: print, then pass on. */
 static void on_chain(int number, siginfo_t *info, void *context)
 {
     int keep = errno;
     (void)number;
     (void)info;
     int stage = cori_load_acquire(&dump.stage);
-    if (cori_load_acquire(&dump.active) != 0 && stage < cori_rt.worker_count &&
-        pthread_equal(cori_rt.workers[stage].thread, pthread_self())) {
-        print_worker(dump.fd, &cori_rt.workers[stage], context);
-        cori_store_release(&dump.stage, stage + 1);
-        if (stage + 1 < cori_rt.worker_count) {
-            (void)pthread_kill(cori_rt.workers[stage + 1].thread, SIGURG);
-        } else {
-            cori_store_release(&dump.active, 0);
-        }
+    int id = stage / 2;
+    if (cori_load_acquire(&dump.active) != 0 && stage % 2 == 0 && id < cori_rt.worker_count &&
+        pthread_equal(cori_rt.workers[id].thread, pthread_self()) && cori_cas(&dump.stage, &stage, stage + 1)) {
+        print_worker(dump.fd, &cori_rt.workers[id], context);
+        ask(id + 1);
     }
     errno = keep;
+}
+
+/* Goes on without a worker that has had time enough to answer. */
+static void skip_silent(void)
+{
+    int stage = cori_load_acquire(&dump.stage);
+    if (cori_load_acquire(&dump.active) != 0 && stage % 2 == 0 &&
+        cori_clock_now() - cori_load_acquire(&dump.asked) > CORI_DUMP_ANSWER_NS &&
+        cori_cas(&dump.stage, &stage, stage + 1)) {
+        cori_text text = {.fd = dump.fd};
+        cori_text_add(&text, "worker ");
+        cori_text_number(&text, (uint64_t)stage / 2);
+        cori_text_add(&text, " does not answer: its tasks are left out");
+        cori_text_end(&text);
+        ask(stage / 2 + 1);
+    }
 }
 
 static bool start_dump(int fd, const char *title)
@@ -156,8 +186,7 @@ static bool start_dump(int fd, const char *title)
     cori_text_add(&text, title);
     cori_text_end(&text);
     dump.fd = fd;
-    cori_store_release(&dump.stage, 0);
-    (void)pthread_kill(cori_rt.workers[0].thread, SIGURG);
+    ask(0);
     return true;
 }
 
@@ -165,7 +194,9 @@ static void on_quit(int number)
 {
     int keep = errno;
     (void)number;
-    (void)start_dump(STDERR_FILENO, "SIGQUIT: all tasks");
+    if (!start_dump(STDERR_FILENO, "SIGQUIT: all tasks")) {
+        skip_silent();
+    }
     errno = keep;
 }
 
@@ -176,8 +207,8 @@ static void on_quit(int number)
 static void signal_again(void)
 {
     int stage = cori_load_acquire(&dump.stage);
-    if (stage < cori_rt.worker_count) {
-        (void)pthread_kill(cori_rt.workers[stage].thread, SIGURG);
+    if (stage % 2 == 0 && stage / 2 < cori_rt.worker_count) {
+        (void)pthread_kill(cori_rt.workers[stage / 2].thread, SIGURG);
     }
 }
 
@@ -185,6 +216,7 @@ static void wait_idle(void)
 {
     for (unsigned round = 1; cori_load_acquire(&dump.active) != 0; round++) {
         (void)sched_yield();
+        skip_silent();
         if (CORI_TSAN && round % 16 == 0) {
             signal_again();
         }

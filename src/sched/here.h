@@ -100,4 +100,10 @@ static inline cori_spares *cori_here_spares(void)
 extern void (*cori_run_at_end)(void);
 extern uint64_t (*cori_run_count_open)(void);
 
+/*
+ * As cor_blocking, for the library's own calls: they do not wait for users' calls. fn touches nothing of the caller's
+ * stack: it may still run when cor_run has ended.
+ */
+int cori_blocking_own(int (*fn)(void *arg), void *arg);
+
 #endif

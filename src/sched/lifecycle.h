@@ -13,6 +13,16 @@ void cori_dump_install(void);
 void cori_dump_uninstall(void);
 void cori_dump_all_stopped(int fd);
 void cori_signal_uninstall(void);
-void cori_blocking_end(void);
+/* On a worker's thread: lets through the signals that the library relies on, from now on. */
+void cori_signal_thread_begin(cori_worker *worker);
+/* It runs no task any more: caught signals are as before, those for a dump are still let through. */
+void cori_signal_thread_stop(const cori_worker *worker);
+/* All are as before. */
+void cori_signal_thread_end(const cori_worker *worker);
+/*
+ * Waits for the pool's threads, for as long as the options say; then leaves them alone and says so. True if none is
+ * out, of earlier runs neither.
+ */
+bool cori_blocking_end(void);
 
 #endif

@@ -32,7 +32,8 @@
 
 void (*cori_run_at_end)(void);
 uint64_t (*cori_run_count_open)(void);
-static uint32_t running; /* atomic: a cor_run is active */
+static uint32_t running;  /* atomic: a cor_run is active */
+static bool leave_stacks; /* calls of cor_blocking still run: what they were given may lie on a task's stack */
 
 const char *cor_version(void)
 {
@@ -96,6 +97,7 @@ static int read_options(const cor_options *options)
     cori_rt.solo = workers == 1;
     cori_rt.spin_ns = spin_ns;
     cori_rt.stack_size_bytes = stack_class(stack);
+    cori_rt.blocking_grace_ns = options->blocking_grace_ns != 0 ? options->blocking_grace_ns : CORI_BLOCKING_GRACE_NS;
     cori_rt.blocking_threads = options->blocking_threads != 0 ? options->blocking_threads : CORI_BLOCKING_DEFAULT;
     cori_rt.no_ticker = cori_clock_is_fake();
     cori_rt.foreign_wakeups = options->foreign_wakeups;
@@ -166,7 +168,11 @@ static void free_workers(void)
 {
     cori_worker *workers = cori_rt.workers;
     if (workers != NULL) {
-        cori_store(&cori_foreign_open, 0); /* whoever enters from now on touches nothing */
+        /*
+         * Whoever enters from now on touches nothing. Whoever is inside already runs a few dozen instructions and at
+         * most one mmap(2), and waits for nobody: the kernel alone can keep it, and to go on without it would be worse.
+         */
+        cori_store(&cori_foreign_open, 0);
         while (cori_load(&cori_foreign_inside) != 0) {
             (void)sched_yield();
         }
@@ -176,15 +182,19 @@ static void free_workers(void)
         }
         free(workers);
     }
-    cori_stack_release_all();
+    if (!leave_stacks) {
+        cori_stack_release_all();
+    }
 }
 
 static void *worker_thread(void *arg)
 {
     cori_worker *worker = arg;
+    cori_signal_thread_begin(worker);
     if (cori_fault_thread_init(worker) == 0) {
         cori_worker_run(worker);
     }
+    cori_signal_thread_stop(worker);
     while (sem_wait(&cori_rt.gate) < 0) {}
     cori_fault_thread_end(worker);
     return NULL;
@@ -241,15 +251,17 @@ static void report_deadlock(void)
 
 static int run(void)
 {
-    int rc = cori_fault_thread_init(&cori_rt.workers[0]);
+    cori_worker *first = &cori_rt.workers[0];
+    int rc = cori_fault_thread_init(first);
     rc = rc == 0 ? spawn_main() : rc;
     int threads = start_threads(&rc);
     if (rc == 0) {
         cori_fault_install();
         cori_dump_install();
         cori_store(&cori_foreign_open, 1);
-        cori_worker_run(&cori_rt.workers[0]);
-        cori_signal_uninstall();
+        cori_signal_thread_begin(first); /* not before the threads were made: they inherit the mask as it was */
+        cori_worker_run(first);
+        cori_signal_thread_stop(first);
         cori_dump_uninstall();
         cori_fault_uninstall();
     } else {
@@ -261,8 +273,12 @@ static int run(void)
     for (int i = 1; i < threads; i++) {
         (void)pthread_join(cori_rt.workers[i].thread, NULL);
     }
+    if (rc == 0) {
+        cori_signal_uninstall(); /* no thread lets a caught one through any more: none meets its earlier action */
+        cori_signal_thread_end(first);
+    }
     cori_ticker_end();
-    cori_blocking_end();
+    leave_stacks = !cori_blocking_end();
     if (cori_load(&cori_rt.deadlock) != 0) {
         report_deadlock();
         cori_rt.main_result = COR_EDEADLOCK;
@@ -270,7 +286,7 @@ static int run(void)
     if (cori_run_at_end != NULL) {
         cori_run_at_end();
     }
-    cori_fault_thread_end(&cori_rt.workers[0]);
+    cori_fault_thread_end(first);
     return rc == 0 ? cori_rt.main_result : rc;
 }
 

@@ -58,9 +58,13 @@ int cor_signal_catch(int number)
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART | SA_ONSTACK};
     (void)sigfillset(&action.sa_mask);
     struct sigaction before;
+    sigset_t own;
     if (sigaction(number, &action, &before) < 0) {
         return -errno;
     }
+    (void)sigemptyset(&own);
+    (void)sigaddset(&own, number);
+    (void)pthread_sigmask(SIG_UNBLOCK, &own, NULL); /* until cor_run ends */
     if (!is_caught(number)) {
         earlier[number - 1] = before;
         caught |= UINT64_C(1) << (number - 1);
@@ -116,6 +120,42 @@ int cor_signal_wait(int64_t deadline)
     }
     cori_store(&signal_waiter, NULL);
     return result;
+}
+
+/*
+ * A program may be started with signals blocked (some supervisors do), and a thread inherits that. The signals that the
+ * library itself relies on are let through on each worker's thread, a caught one on the thread of the task that asks
+ * for it: one thread is enough.
+ */
+static void own_signals(sigset_t *set, int (*change)(sigset_t *set, int number))
+{
+    (void)change(set, SIGURG);
+    if (!cori_rt.no_sigquit_dump) {
+        (void)change(set, SIGQUIT);
+    }
+    if (!cori_rt.no_overflow_report) {
+        (void)change(set, SIGSEGV);
+    }
+}
+
+void cori_signal_thread_begin(cori_worker *worker)
+{
+    sigset_t ours;
+    (void)sigemptyset(&ours);
+    own_signals(&ours, sigaddset);
+    (void)pthread_sigmask(SIG_UNBLOCK, &ours, &worker->earlier_mask);
+}
+
+void cori_signal_thread_stop(const cori_worker *worker)
+{
+    sigset_t mask = worker->earlier_mask;
+    own_signals(&mask, sigdelset);
+    (void)pthread_sigmask(SIG_SETMASK, &mask, NULL);
+}
+
+void cori_signal_thread_end(const cori_worker *worker)
+{
+    (void)pthread_sigmask(SIG_SETMASK, &worker->earlier_mask, NULL);
 }
 
 void cori_signal_uninstall(void)

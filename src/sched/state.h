@@ -88,6 +88,7 @@ typedef struct cori_worker {
     pthread_t thread;
     void *signal_stack;
     stack_t earlier_signal_stack;
+    sigset_t earlier_mask; /* the thread's signal mask before it was a worker */
 
     /* Shared: written by the owner, read by others. */
     _Alignas(CORI_CACHE_LINE) uint64_t live; /* tasks pinned here */
@@ -115,8 +116,9 @@ typedef struct cori_runtime {
     const cori_poll_ops *poll_ops;
     size_t stack_size_bytes;
     int blocking_threads;
-    int64_t spin_ns; /* how long to look for events before sleeping; 0: not at all */
-    bool solo;       /* one worker: no other thread to share with */
+    int64_t blocking_grace_ns; /* < 0: none */
+    int64_t spin_ns;           /* how long to look for events before sleeping; 0: not at all */
+    bool solo;                 /* one worker: no other thread to share with */
     bool foreign_wakeups;
     bool no_sigquit_dump, no_overflow_report;
     uint32_t stop;     /* atomic: main_task has returned, or deadlock */

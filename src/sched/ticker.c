@@ -12,8 +12,6 @@
 #include "base/clock.h"
 #include "base/limits.h"
 
-#include <time.h>
-
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -32,8 +30,7 @@ static void tick(void)
 /* Until the next tick, or until it is to end; guard: ticker.lock. */
 static void wait_for_tick(void)
 {
-    int64_t until = cori_clock_now() + CORI_ROUND_NS;
-    struct timespec when = {.tv_sec = (time_t)(until / 1000000000), .tv_nsec = (long)(until % 1000000000)};
+    struct timespec when = cori_clock_real_after(CORI_ROUND_NS);
     while (!ticker.stop && pthread_cond_clockwait(&ticker.changed, &ticker.lock, CLOCK_MONOTONIC, &when) == 0) {}
 }
 

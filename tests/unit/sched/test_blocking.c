@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* cor_blocking: runs beside the workers, in parallel up to its limit, and gives the result. */
+#include "support/child.h"
 #include "support/taskcase.h"
 
 #include "sched/park.h"
@@ -233,14 +234,97 @@ static void ends_after_the_pool(void **state)
     assert_int_equal(__atomic_load_n(&answered, __ATOMIC_ACQUIRE), 1);
 }
 
+/* One that comes back long after cor_run has gone: what it was given lay on a task's stack. */
+static uint32_t inside, came_back; /* atomic */
+
+static int outlive(void *arg)
+{
+    __atomic_store_n(&inside, 1, __ATOMIC_RELEASE);
+    (void)wait_for_release(NULL);
+    *(int *)arg = 7;
+    __atomic_store_n(&came_back, 1, __ATOMIC_RELEASE);
+    return 0;
+}
+
+static void call_outlive(void *unused)
+{
+    int on_the_stack = 0;
+    (void)unused;
+    (void)cor_blocking(outlive, &on_the_stack);
+}
+
+static int leave_it(void *unused)
+{
+    (void)unused;
+    int rc = cor_go(call_outlive, NULL);
+    while (rc == 0 && __atomic_load_n(&inside, __ATOMIC_ACQUIRE) == 0) {
+        cor_yield();
+    }
+    return rc;
+}
+
+static int block_again(void *unused)
+{
+    (void)unused;
+    int two = 2;
+    return cor_blocking(add_one, &two);
+}
+
+static int run_and_leave_it(void *options)
+{
+    int rc = cor_run(leave_it, NULL, options);
+    rc = rc == 0 && cor_run(block_again, NULL, options) == 3 ? 0 : 1; /* beside it */
+    __atomic_store_n(&release, 1, __ATOMIC_RELEASE);
+    while (__atomic_load_n(&came_back, __ATOMIC_ACQUIRE) == 0) {
+        sched_yield();
+    }
+    return rc == 0 && cor_run(block_again, NULL, options) == 3 ? 0 : 1; /* and after it */
+}
+
+static void the_end_does_not_wait_for_ever(void **state)
+{
+    (void)state;
+    static const int64_t graces[] = {-1, 20 * COR_MILLISECOND};
+    for (size_t i = 0; i < sizeof(graces) / sizeof(graces[0]); i++) {
+        cor_options options = {.workers = 1, .blocking_grace_ns = graces[i]};
+        child_result result;
+        assert_true(child_run(run_and_leave_it, &options, &result));
+        if (result.exit_status != 0) {
+            fail_msg("status %d, signal %d: %s", result.exit_status, result.signal_number, result.output);
+        }
+        assert_non_null(strstr(result.output, "ends though 1 threads of cor_blocking are still in their calls"));
+    }
+}
+
+static const cor_options one_thread = {.blocking_threads = 1};
+
+/* The library's own calls do not queue after users'. */
+TASK_TEST_WITH(own_calls_have_a_lane_of_their_own, &one_thread)
+{
+    int two = 2;
+    uint32_t before = runs();
+    T_CODE(cor_go(hold, NULL), 0);
+    T_CODE(cor_sleep(COR_MILLISECOND), 0);
+    T_EQ(cori_blocking_own(add_one, &two), 3);
+    T_EQ(runs(), before);
+    __atomic_store_n(&release, 1, __ATOMIC_RELEASE);
+    T_EVENTUALLY(runs() == before + 1, 20 * COR_SECOND);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gives_the_result),    cmocka_unit_test(runs_on_a_thread_of_its_own),
-        cmocka_unit_test(runs_in_parallel),    cmocka_unit_test(runs_in_parallel_with_a_thread_left_from_before),
-        cmocka_unit_test(the_pool_is_bounded), cmocka_unit_test(the_worker_does_not_stop),
-        cmocka_unit_test(cannot_be_cancelled), cmocka_unit_test(may_spawn_with_the_foreign_entry),
+        cmocka_unit_test(gives_the_result),
+        cmocka_unit_test(runs_on_a_thread_of_its_own),
+        cmocka_unit_test(runs_in_parallel),
+        cmocka_unit_test(runs_in_parallel_with_a_thread_left_from_before),
+        cmocka_unit_test(the_pool_is_bounded),
+        cmocka_unit_test(the_worker_does_not_stop),
+        cmocka_unit_test(cannot_be_cancelled),
+        cmocka_unit_test(may_spawn_with_the_foreign_entry),
         cmocka_unit_test(ends_after_the_pool),
+        cmocka_unit_test(the_end_does_not_wait_for_ever),
+        cmocka_unit_test(own_calls_have_a_lane_of_their_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include "support/taskcase.h"
 
 #include "sched/park.h"
+#include "sched/spawn.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -337,6 +338,35 @@ static void outside_a_task(void **state)
     assert_int_equal(cor_dump(STDERR_FILENO), COR_ENOT_TASK);
 }
 
+/* Computes with all signals blocked, until told to stop. */
+static void deaf(void *unused)
+{
+    sigset_t all, before;
+    (void)unused;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    __atomic_add_fetch(&ran, 1, __ATOMIC_ACQ_REL);
+    while (load(&release) == 0) {}
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    __atomic_add_fetch(&ran, 1, __ATOMIC_ACQ_REL);
+}
+
+/* A dump waits for no worker for ever; and the next one finds it answering again. */
+TASK_TEST_WITH(goes_on_without_a_worker_that_does_not_answer, &two_workers)
+{
+    cori_spawn spawn = {.function = deaf, .name = "deaf", .worker = 1 - cor_worker_id()};
+    T_CODE(cori_spawn_task(&spawn, NULL), 0);
+    T_EVENTUALLY(load(&ran) == 1, 20 * COR_SECOND);
+    dump_all();
+    T_CONTAINS(dumped, "does not answer: its tasks are left out");
+    T_CONTAINS(dumped, ": main");
+    T_ASSERT(strstr(dumped, "]: deaf") == NULL);
+    __atomic_store_n(&release, 1, __ATOMIC_RELEASE);
+    T_EVENTUALLY(load(&ran) == 2, 20 * COR_SECOND);
+    dump_all();
+    T_ASSERT(strstr(dumped, "does not answer") == NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -345,6 +375,7 @@ int main(void)
         cmocka_unit_test(shows_every_task),
         cmocka_unit_test(shows_tasks_that_never_ran),
         cmocka_unit_test(shows_a_computing_task),
+        cmocka_unit_test(goes_on_without_a_worker_that_does_not_answer),
         cmocka_unit_test(dumps_under_load),
         cmocka_unit_test(quit_dumps_and_goes_on),
         cmocka_unit_test(quit_as_the_last_act),

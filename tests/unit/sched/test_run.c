@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* cor_run itself: values, options, environment, repetition, abandoned tasks, set-up that fails at every step. */
 /* link: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc */
+#include "support/child.h"
 #include "support/faults.h"
 #include "support/taskcase.h"
 
 #include "ctx/stack.h"
+#include "poll/poll_epoll.h"
+#include "poll/poll_pick.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -330,8 +333,9 @@ static void set_up_without_descriptors(void **state)
     for (rlim_t limit = 3; rc == -EMFILE && limit < 256; limit++) {
         struct rlimit tight = {limit, before.rlim_max};
         int value = 9;
+        cor_options keep = {.keep_descriptor_limit = true};
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
-        rc = cor_run(give, &value, NULL);
+        rc = cor_run(give, &value, &keep);
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
         assert_true(rc == 9 || rc == -EMFILE);
         failures += rc < 0;
@@ -339,6 +343,73 @@ static void set_up_without_descriptors(void **state)
     }
     assert_int_equal(rc, 9);
     assert_true(failures >= 2);
+}
+
+static int give_descriptor_limit(void *unused)
+{
+    (void)unused;
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (int)limit.rlim_cur : -1;
+}
+
+static void the_soft_descriptor_limit_is_raised(void **state)
+{
+    (void)state;
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    struct rlimit low = {256, before.rlim_max};
+    cor_options keep = {.keep_descriptor_limit = true};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    assert_int_equal(cor_run(give_descriptor_limit, NULL, &keep), 256);
+    assert_int_equal(cor_run(give_descriptor_limit, NULL, NULL), (int)before.rlim_max);
+    assert_int_equal(give_descriptor_limit(NULL), (int)before.rlim_max);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+static int sleep_a_while(void *unused)
+{
+    (void)unused;
+    return cor_sleep(COR_SECOND);
+}
+
+static int failing_wait(cori_poller *poller, int64_t timeout_ns, cori_event *events, int max)
+{
+    (void)poller;
+    (void)timeout_ns;
+    (void)events;
+    (void)max;
+    return -EBADF;
+}
+
+static cori_poll_ops broken;
+
+static int open_broken(cori_poller **out)
+{
+    int rc = cori_poll_epoll.open(out);
+    if (rc == 0) {
+        (*out)->ops = &broken;
+    }
+    return rc;
+}
+
+static int run_without_waits(void *value)
+{
+    broken = cori_poll_epoll;
+    broken.open = open_broken;
+    broken.wait = failing_wait;
+    cori_poll_override(&broken);
+    return cor_run(sleep_a_while, value, NULL);
+}
+
+static void a_wait_that_fails_for_good_is_fatal(void **state)
+{
+    (void)state;
+    child_result result;
+    assert_true(child_run(run_without_waits, NULL, &result));
+    if (result.signal_number != SIGABRT) {
+        fail_msg("status %d, signal %d: %s", result.exit_status, result.signal_number, result.output);
+    }
+    assert_non_null(strstr(result.output, "fatal error: waiting for events (epoll): bad file descriptor"));
 }
 
 static void signal_actions_come_back(void **state)
@@ -379,6 +450,8 @@ int main(void)
         cmocka_unit_test(set_up_without_memory),
         cmocka_unit_test(set_up_without_stacks),
         cmocka_unit_test(set_up_without_descriptors),
+        cmocka_unit_test(the_soft_descriptor_limit_is_raised),
+        cmocka_unit_test(a_wait_that_fails_for_good_is_fatal),
         cmocka_unit_test(signal_actions_come_back),
         cmocka_unit_test(poller_from_environment),
         cmocka_unit_test(workers_from_options_and_environment),

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <unistd.h>
 
 static uint32_t ran; /* atomic */
@@ -175,6 +176,48 @@ static void outside_a_task(void **state)
     assert_int_equal(cor_signal_wait(1), COR_ENOT_TASK);
 }
 
+static int catch_and_dump(void *unused)
+{
+    (void)unused;
+    T_CODE(cor_signal_catch(SIGTERM), 0);
+    T_EQ(kill(getpid(), SIGTERM), 0);
+    T_EQ(cor_signal_wait(cor_after(20 * COR_SECOND)), SIGTERM);
+    FILE *file = tmpfile();
+    T_ASSERT(file != NULL);
+    T_CODE(cor_dump(fileno(file)), 0);
+    rewind(file);
+    char line[400];
+    bool all = true, main_shown = false;
+    while (fgets(line, sizeof(line), file) != NULL) {
+        all = all && strstr(line, "does not answer") == NULL;
+        main_shown = main_shown || strstr(line, ": main") != NULL;
+    }
+    (void)fclose(file);
+    T_ASSERT(all && main_shown);
+    return 0;
+}
+
+/* As some supervisors start programs. What the library relies on comes through, and the mask comes back. */
+static void with_all_signals_blocked(void **state)
+{
+    (void)state;
+    sigset_t all, before, after;
+    (void)sigfillset(&all);
+    (void)sigdelset(&all, SIGALRM);
+    assert_int_equal(pthread_sigmask(SIG_SETMASK, &all, &before), 0);
+    for (int workers = 1; workers <= 2; workers++) {
+        cor_options options = {.workers = workers};
+        assert_int_equal(cor_run(catch_and_dump, NULL, &options), 0);
+        assert_int_equal(pthread_sigmask(SIG_SETMASK, NULL, &after), 0);
+        for (int number = 1; number < 32; number++) {
+            if (number != SIGKILL && number != SIGSTOP) {
+                assert_int_equal(sigismember(&after, number), sigismember(&all, number));
+            }
+        }
+    }
+    assert_int_equal(pthread_sigmask(SIG_SETMASK, &before, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +229,7 @@ int main(void)
         cmocka_unit_test(one_waiter_at_a_time_and_cancel),
         cmocka_unit_test(what_cannot_be_caught),
         cmocka_unit_test(actions_come_back_after_the_run),
+        cmocka_unit_test(with_all_signals_blocked),
         cmocka_unit_test(outside_a_task),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
