@@ -24,6 +24,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #ifndef COR_VERSION
@@ -290,6 +291,19 @@ static int run(void)
     return rc == 0 ? cori_rt.main_result : rc;
 }
 
+/*
+ * The soft limit of descriptors is low, 1,024, for the sake of programs that use select(2); a server wants the hard
+ * one. As Go does. It stays raised: descriptors above the old one may be open when cor_run returns.
+ */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 int cor_run(int (*main_task)(void *arg), void *arg, const cor_options *options)
 {
     static const cor_options defaults;
@@ -303,6 +317,9 @@ int cor_run(int (*main_task)(void *arg), void *arg, const cor_options *options)
     (void)sem_init(&cori_rt.gate, 0, 0);
     int rc = read_options(options);
     if (rc == 0) {
+        if (!options->keep_descriptor_limit) {
+            raise_descriptor_limit();
+        }
         rc = make_workers(options->seed != 0 ? options->seed : cori_rand_seed());
         rc = rc == 0 ? run() : rc;
         free_workers();
