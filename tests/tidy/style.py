@@ -415,6 +415,33 @@ def shares(sources, folders):
                                               f"{FILE_SHARE_MAX:.0%}: one idea per file")
 
 
+def circles(sources):
+    """Findings about files of src/ and cmd/ that include each other in a circle; a .c and its .h are one."""
+    stems = {os.path.splitext(source.path)[0] for source in sources if source.is_c}
+    reaches = {}
+    for source in sources:
+        if source.is_c and source.within(("src/", "cmd/")):
+            stem = os.path.splitext(source.path)[0]
+            for _, quoted, name in includes(source):
+                for base in ("src", "cmd/coracle", os.path.dirname(source.path)) if quoted else ():
+                    target = os.path.normpath(os.path.join(base, os.path.splitext(name)[0]))
+                    if target in stems and target != stem:
+                        reaches.setdefault(stem, set()).add(target)
+    done = set()
+
+    def walk(stem, path):
+        if stem in path:
+            yield " -> ".join(path[path.index(stem):] + [stem])
+        elif stem not in done:
+            for target in sorted(reaches.get(stem, ())):
+                yield from walk(target, path + [stem])
+            done.add(stem)
+
+    for stem in sorted(reaches):
+        for circle in walk(stem, []):
+            yield stem + ".c", "circle", 1, circle
+
+
 def read_allowed(text):
     allowed = {}
     for line in text.split("\n"):
@@ -443,7 +470,7 @@ def check_tree(root, numbers=False):
         elif not has_reason:
             found.append(("tests/tidy/allowed.txt", "reason", 0, f"{key[0]} {key[1]} has no reason"))
     wide, text = sizes(sources)
-    found += wide + list(shares(sources, floors.step))
+    found += wide + list(shares(sources, floors.step)) + list(circles(sources))
     for path, rule, line, message in found:
         print(f"{path}:{line}: {rule}: {message}")
     if numbers or not found:
@@ -462,7 +489,7 @@ def self_test():
         if caught != ({rule} if rule else set()):
             print(f"self-test: expected {rule or 'nothing'} in {path}, found {sorted(caught)}:\n{text[:300]}")
             failures += 1
-    failures += self_test_sizes() + self_test_shares() + self_test_tree()
+    failures += self_test_sizes() + self_test_shares() + self_test_circles() + self_test_tree()
     covered = {rule for rule, _, _ in SNIPPETS}
     for rule in [entry[0] for entry in BANNED]:
         if rule not in covered:
@@ -488,6 +515,17 @@ def self_test_shares():
     if len(found) == 1 and found[0][0] == "src/sched/h.c":
         return 0
     print(f"self-test: the shares of files are wrong: {found}")
+    return 1
+
+
+def self_test_circles():
+    """Three headers in a circle are one finding; a .c that includes its own .h is none."""
+    files = [Source(f"cmd/coracle/serve/{name}", HEAD + f'#include "{other}"\n') for name, other in
+             (("a.h", "serve/b.h"), ("b.c", "serve/b.h"), ("b.h", "c.h"), ("c.h", "serve/a.h"), ("d.c", "serve/a.h"))]
+    found = list(circles(files))
+    if len(found) == 1 and found[0][3].count("->") == 3 and not list(circles(files[:3])):
+        return 0
+    print(f"self-test: the circles are wrong: {found}")
     return 1
 
 
