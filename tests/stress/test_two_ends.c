@@ -403,6 +403,8 @@ static void play_all(bool unix_stream)
         for (int who = 0; who < ENDS_CALLERS; who++) {
             drivers[i].caller[who] = (near_caller){&drivers[i], who};
         }
+    }
+    for (int i = 0; i < stats.workers && i < DRIVERS_MAX; i++) { /* each looks at all */
         go_on(i, &all, drive, &drivers[i]);
     }
     T_CODE(cor_group_wait(&all, 0), 0);
