@@ -193,6 +193,15 @@ static inline ssize_t try_write(cori_slot *slot, const void *buf, size_t size)
                                                         : kind->try_write(slot, buf, size);
 }
 
+/*
+ * A call has ended with an error that may be the only one the kernel tells of a failed connection, or has shut down a
+ * direction, of which not every kind of socket makes an event. So whoever waits in `direction` looks again.
+ */
+static cori_rare void let_look(cori_slot *slot, int direction)
+{
+    wake_waiter(slot, direction);
+}
+
 ssize_t cori_fd_read_now(cori_slot *slot, void *buf, size_t size)
 {
     size = size < CALL_BYTES_MAX ? size : CALL_BYTES_MAX;
@@ -203,6 +212,9 @@ ssize_t cori_fd_read_now(cori_slot *slot, void *buf, size_t size)
     }
     if (sticky) { /* end of stream, an error or more bytes follow, and no event of their own */
         cori_store(&slot->pollfd.sticky, 1);
+    }
+    if (cori_unlikely(count < 0)) {
+        let_look(slot, CORI_WRITE);
     }
     if (count <= 0 || (size_t)count == size || !slot->ops->fd->short_read_drains) {
         mark_ready(slot, CORI_READ);
@@ -244,6 +256,7 @@ int cori_fd_write(cori_slot *slot, const void *buf, size_t size, size_t *written
             cori_charge_bytes(cori_here_task(),
                               (size_t)count); /* a peer that keeps up must not make one long write hold the worker */
         } else if (count != -EAGAIN) {
+            let_look(slot, CORI_READ);
             return (int)count;
         } else if (cori_load_relaxed(&slot->pollfd.wait[CORI_WRITE]) == CORI_READY) {
             consume_ready(slot, CORI_WRITE); /* then try again */
@@ -259,7 +272,14 @@ int cori_fd_write(cori_slot *slot, const void *buf, size_t size, size_t *written
 
 int cori_fd_shutdown(cori_slot *slot, int how)
 {
-    return cori_sys_shutdown(slot->pollfd.fd, how);
+    int rc = cori_sys_shutdown(slot->pollfd.fd, how);
+    if (rc == 0 && how != SHUT_WR) {
+        let_look(slot, CORI_READ);
+    }
+    if (rc == 0 && how != SHUT_RD) {
+        let_look(slot, CORI_WRITE);
+    }
+    return rc;
 }
 
 void cori_fd_deadline_moved(cori_slot *slot, int direction)

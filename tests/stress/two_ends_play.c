@@ -91,11 +91,9 @@ static const uint32_t enders[2] = {
                    1u << ENDS_GROUP_DEADLINE | 1u << ENDS_GROUP_END,
 };
 
-/* Linux does not wake a thread that waits to write to a unix stream when another one shuts its writing. */
 static bool is_ender(const ends_case *script, ends_event event)
 {
-    bool sleeps_on = script->unix_stream && script->call == ENDS_WRITE && event == ENDS_HALF;
-    return !sleeps_on && (enders[script->call] >> event & 1u) != 0;
+    return (enders[script->call] >> event & 1u) != 0;
 }
 
 bool ends_call_must_end(const ends_case *script)
