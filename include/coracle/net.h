@@ -79,8 +79,9 @@ COR_API int cor_serve_until_signal(cor_listener *listener, void (*handler)(cor_c
                                    int64_t grace_ns);
 
 /*
- * Stops listening: waiting accepts return COR_ECLOSED, the descriptor is closed before this returns, a unix socket file
- * made by cor_listen is removed. Connections already accepted live on.
+ * Stops listening: waiting accepts return COR_ECLOSED, the descriptor is closed before this returns (over io_uring it
+ * waits 50 ms at most for a worker that has to do it and computes), a unix socket file made by cor_listen is removed.
+ * Connections already accepted live on.
  * Returns: 0, COR_ECLOSED if closed before. Parks: until calls in flight have left. Threads: tasks only.
  * Owns: takes the listener. Go: (net.Listener).Close.
  */
@@ -148,8 +149,9 @@ COR_API COR_CHECK ssize_t cor_write(cor_conn *conn, const void *buf, size_t size
 COR_API COR_CHECK int cor_write_counted(cor_conn *conn, const void *buf, size_t size_bytes, size_t *written);
 
 /*
- * Closes: calls waiting on the connection return COR_ECLOSED; the descriptor is closed before this returns. Data
- * already written is still delivered by the kernel. NULL is accepted and does nothing.
+ * Closes: calls waiting on the connection return COR_ECLOSED; the descriptor is closed before this returns (over
+ * io_uring it waits 50 ms at most for a worker that has to do it and computes; the peer is told at once). Data already
+ * written is still delivered by the kernel. NULL is accepted and does nothing.
  * Returns: 0, COR_ECLOSED if closed before. Parks: until calls in flight have left. Threads: tasks only.
  * Owns: takes the connection. Go: (net.Conn).Close.
  */

@@ -76,6 +76,10 @@
 #define CORI_URING_ACCEPTED_MAX 64
 /* States of closed descriptors that an io_uring keeps for the next ones. */
 #define CORI_URING_STATES_KEPT 64
+/*
+ * How long a close waits for another worker that has to do it, ns: long for one that runs, short for one that computes.
+ */
+#define CORI_CLOSE_WAIT_NS 50000000
 /* How long a queued task that never ran must have waited before an idle worker takes it from its worker, ns. */
 #define CORI_STEAL_AGE_NS 1000000
 /* The same for an idle worker that has its share already: it only rescues tasks from behind a computing one, ns. */

@@ -49,7 +49,7 @@ cori_slot *cori_conn_slot(const cori_network *network, int fd, const cori_sockad
         return NULL;
     }
     slot->network = (uint8_t)(network - cori_networks);
-    cori_fd_open(slot, fd, network->unix_stream ? CORI_FD_PLAIN : CORI_FD_STREAM);
+    cori_fd_open(slot, fd, network->unix_stream ? CORI_FD_SOCKET : CORI_FD_STREAM);
     if (!network->unix_stream) {
         slot->is.peer = cori_addr_of(peer);
     } else {

@@ -307,55 +307,12 @@ void cori_fd_remote(cori_slot *slot, char *text, size_t size)
     slot->ops->fd->remote(slot, text, size);
 }
 
-static void close_now(cori_slot *slot)
-{
-    int fd = slot->pollfd.fd;
-    if (fd >= 0) {
-        slot->pollfd.fd = -1; /* first: the number is free at once, the call may last, and cor_run end meanwhile */
-        cori_sys_close(fd);
-    }
-}
-
-static int close_in_pool(void *slot)
-{
-    close_now(slot);
-    return 0;
-}
-
-/*
- * Ends the registration, waiting for the owner of the poller if it must do it. The waiter publishes itself in the word
- * of reads, whose event may also come for what happened before; `backend` is the condition.
- */
-static void unregister(cori_slot *slot)
-{
-    cori_task *self = cori_self();
-    cori_poller *poller = slot->pollfd.poller;
-    if (poller == NULL || poller->ops->remove(poller, &slot->pollfd, true)) {
-        return;
-    }
-    for (;;) {
-        cori_store(&slot->pollfd.wait[CORI_READ], (uintptr_t)self);
-        if (cori_load(&slot->pollfd.backend) == NULL) {
-            return;
-        }
-        cori_park_outside(self, "close");
-    }
-}
-
-void cori_fd_detach(cori_slot *slot)
-{
-    unregister(slot);
-    if (slot->lingers) { /* close(2) may stop the thread then, also on a non-blocking socket */
-        (void)cori_blocking_own(close_in_pool, slot);
-    }
-}
-
 void cori_fd_destroy(cori_slot *slot)
 {
     if (slot->ops->fd != NULL && slot->ops->fd->forget != NULL) {
         slot->ops->fd->forget(slot);
     }
-    close_now(slot);
+    cori_fd_close(slot);
 }
 
 int cori_fd_accept(cori_slot *slot, cori_sockaddr *peer, socklen_t *len)

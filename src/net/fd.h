@@ -7,6 +7,7 @@
 #define CORI_NET_FD_H
 
 #include "base/atomic.h"
+#include "net/fd_close.h"
 #include "net/slot.h"
 
 /* What kinds on descriptors have of their own; the rest of their cori_conn_ops is CORI_CONN_ON_FD. */
@@ -51,7 +52,6 @@ int cori_fd_write(cori_slot *slot, const void *buf, size_t size, size_t *written
 int cori_fd_shutdown(cori_slot *slot, int how);
 void cori_fd_deadline_moved(cori_slot *slot, int direction);
 void cori_fd_evict(cori_slot *slot);
-void cori_fd_detach(cori_slot *slot);
 void cori_fd_destroy(cori_slot *slot);
 void cori_fd_local(cori_slot *slot, char *text, size_t size);
 void cori_fd_remote(cori_slot *slot, char *text, size_t size);

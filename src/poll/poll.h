@@ -41,6 +41,7 @@ enum { CORI_READ = 0, CORI_WRITE = 1 };
 /* What a descriptor is to a poller. */
 enum cori_fd_kind {
     CORI_FD_PLAIN,   /* it is waited for, and the call made when it is ready */
+    CORI_FD_SOCKET,  /* the same; a connected socket of ours alone: no other process has it */
     CORI_FD_STREAM,  /* a connected TCP socket of ours alone: may be received from before a read asks */
     CORI_FD_ACCEPTS, /* a TCP listener with one worker to serve it: may accept before a call asks */
     CORI_FD_FILE,    /* the kernel cannot poll it: never wait */
@@ -82,6 +83,13 @@ typedef struct cori_poll_ops {
      * elsewhere. False: the owner has yet to do it, and will then set `backend` to NULL and report a read event.
      */
     bool (*remove)(cori_poller *poller, cori_pollfd *pollfd, bool closing);
+    /*
+     * Gives the descriptor, to be closed, to the poller's owner if that is another thread, which does it at its next
+     * turn without anybody waiting; a peer is told the end at once. The pollfd may be used again at once. If it is not,
+     * `backend` becomes NULL when it is done, and a read event is reported. False: `remove` it, and close it. NULL:
+     * always false.
+     */
+    bool (*give)(cori_poller *poller, cori_pollfd *pollfd);
     /*
      * Makes sure that an operation is under way that will report `direction`; before each wait, by any thread. 0 or
      * -errno; -EBUSY: not before `wait` was called. NULL: registering suffices, and a registration may move to another

@@ -98,7 +98,7 @@ static int poll_epoll_add(cori_poller *base, cori_pollfd *pollfd)
 
 static bool poll_epoll_remove(cori_poller *base, cori_pollfd *pollfd, bool closing)
 {
-    if (closing && pollfd->kind == CORI_FD_STREAM) {
+    if (closing && (pollfd->kind == CORI_FD_STREAM || pollfd->kind == CORI_FD_SOCKET)) {
         return true; /* close(2) does it; were a forked child to keep the socket open, its events would be old ones */
     }
     /* close(2) would leave the registration behind when the descriptor is also open elsewhere, as a terminal is. */

@@ -84,6 +84,33 @@ static bool uring_remove(cori_poller *base, cori_pollfd *pollfd, bool closing)
     return false;
 }
 
+/*
+ * What close(2) would tell the peer at once, told before the owner has its turn. A reset is left to the owner: when
+ * bytes are unread, or when the program has asked for one.
+ */
+static void say_goodbye(cori_uring *poller, cori_uring_fd *state)
+{
+    struct linger linger = {0};
+    socklen_t len = sizeof(linger);
+    bool ours = state->kind == CORI_FD_STREAM || state->kind == CORI_FD_SOCKET;
+    if (ours && getsockopt(state->fd, SOL_SOCKET, SO_LINGER, &linger, &len) == 0 && linger.l_onoff == 0 &&
+        !cori_uring_has_unread(poller, state)) {
+        (void)cori_sys_shutdown(state->fd, SHUT_RDWR);
+    }
+}
+
+static bool uring_give(cori_poller *base, cori_pollfd *pollfd)
+{
+    cori_uring *poller = (cori_uring *)base;
+    cori_uring_fd *state = cori_uring_state(pollfd);
+    if (state == NULL || cori_uring_own == poller || cori_load_acquire(&poller->stopped) != 0) {
+        return false;
+    }
+    say_goodbye(poller, state);
+    cori_uring_post(poller, state, CORI_URING_MAIL_CLOSE);
+    return true;
+}
+
 static int uring_add(cori_poller *base, cori_pollfd *pollfd)
 {
     cori_uring *poller = (cori_uring *)base;
@@ -98,6 +125,9 @@ static int uring_add(cori_poller *base, cori_pollfd *pollfd)
     }
     state->head = state->tail = CORI_URING_NO_BUFFER;
     state->pollfd = pollfd;
+    state->fd = pollfd->fd;
+    state->kind = pollfd->kind;
+    state->tag = (uint64_t)(uintptr_t)pollfd | (uint64_t)pollfd->generation << CORI_URING_POINTER_BITS;
     cori_store_release(&pollfd->backend, state);
     return 0;
 }
@@ -133,7 +163,16 @@ static void free_all(cori_uring_fd *list)
 static void uring_close(cori_poller *base)
 {
     cori_uring *poller = (cori_uring *)base;
-    free_all(poller->mail);
+    cori_uring_fd *state = poller->mail;
+    while (state != NULL) { /* posted when the owner had read its mail for the last time */
+        cori_uring_fd *next = state->next;
+        if ((cori_load(&state->mail) & CORI_URING_MAIL_CLOSE) != 0) {
+            (void)cori_uring_close_now(poller, state);
+        } else {
+            free(state);
+        }
+        state = next;
+    }
     free_all(poller->spare);
     cori_uring_free(poller);
 }
@@ -146,6 +185,7 @@ const cori_poll_ops cori_poll_uring = {
     .stop = uring_stop,
     .add = uring_add,
     .remove = uring_remove,
+    .give = uring_give,
     .arm = uring_arm,
     .wait = cori_uring_wait,
     .kick = cori_uring_kick,

@@ -95,9 +95,9 @@ static bool make_room(accepts *of)
 
 void cori_uring_prepare_accept(struct io_uring_sqe *sqe, const cori_uring_fd *state)
 {
-    io_uring_prep_multishot_accept(sqe, state->pollfd->fd, (struct sockaddr *)&state->accepts->peer,
-                                   &state->accepts->peer_len, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    io_uring_sqe_set_data64(sqe, cori_uring_tag(state->pollfd, CORI_URING_ACCEPT));
+    io_uring_prep_multishot_accept(sqe, state->fd, (struct sockaddr *)&state->accepts->peer, &state->accepts->peer_len,
+                                   SOCK_CLOEXEC | SOCK_NONBLOCK);
+    io_uring_sqe_set_data64(sqe, cori_uring_tag(state, CORI_URING_ACCEPT));
 }
 
 static struct sockaddr_in6 peer_of(const cori_uring *poller, const accepts *of, int fd)

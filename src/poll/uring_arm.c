@@ -6,7 +6,13 @@
  * A request holds its file open: close(2) alone would send neither FIN nor RST. So removing cancels first and enters
  * the ring, after which the kernel has dropped the file. Completions still in the ring name a pollfd without state or
  * an old generation: their buffers go back, their connections are reset.
- * A close with bytes unread must send RST, as the kernel does when it holds the bytes: those in the queue count too.
+ * A close with bytes unread must send RST, as the kernel does when it holds the bytes: those in the queue count too,
+ * and those in completions that nobody has looked at.
+ *
+ * A close by another thread than the owner does not wait for it. The descriptor is given to the owner, who closes it at
+ * its next turn: its number is taken until then, so no late request can reach somebody else's file. The pollfd may be
+ * used again at once: the state has copies of what it needs, and a completion that is looked at between is of an old
+ * generation. Bytes dropped with that one are noted in the state, which is in the mail by then.
  */
 #include "poll/uring_arm.h"
 
@@ -20,17 +26,16 @@
 
 static void prepare(struct io_uring_sqe *sqe, const cori_uring_fd *state, int direction)
 {
-    const cori_pollfd *pollfd = state->pollfd;
     if (direction == CORI_WRITE) {
-        io_uring_prep_poll_multishot(sqe, pollfd->fd, POLLOUT);
-        io_uring_sqe_set_data64(sqe, cori_uring_tag(pollfd, CORI_URING_POLL_OUT));
-    } else if (pollfd->kind == CORI_FD_STREAM) {
+        io_uring_prep_poll_multishot(sqe, state->fd, POLLOUT);
+        io_uring_sqe_set_data64(sqe, cori_uring_tag(state, CORI_URING_POLL_OUT));
+    } else if (state->kind == CORI_FD_STREAM) {
         cori_uring_prepare_recv(sqe, state);
     } else if (state->accepts != NULL) {
         cori_uring_prepare_accept(sqe, state);
     } else {
-        io_uring_prep_poll_multishot(sqe, pollfd->fd, POLLIN | POLLRDHUP | POLLPRI);
-        io_uring_sqe_set_data64(sqe, cori_uring_tag(pollfd, CORI_URING_POLL_IN));
+        io_uring_prep_poll_multishot(sqe, state->fd, POLLIN | POLLRDHUP | POLLPRI);
+        io_uring_sqe_set_data64(sqe, cori_uring_tag(state, CORI_URING_POLL_IN));
     }
 }
 
@@ -65,20 +70,42 @@ int cori_uring_watch_own(cori_uring *poller, cori_uring_fd *state)
     return 0;
 }
 
+/*
+ * Makes the kernel let go of the file, ready for a close that says the right thing. What a receive has brought and
+ * nobody has looked at is in the ring after the cancel, unless the ring was full and the kernel keeps it: then it is
+ * not known, and the close says goodbye.
+ */
+static void let_go(cori_uring *poller, cori_uring_fd *state)
+{
+    bool own = cori_uring_own == poller;
+    bool receives = own && state->armed_read && state->kind == CORI_FD_STREAM;
+    if (own && (state->armed_read || state->armed_write || state->watch == CORI_URING_WATCH_ARMED)) {
+        cori_uring_cancel(poller, state->fd);
+    }
+    bool unread = state->unread || (receives && cori_uring_brings(poller, cori_uring_tag(state, CORI_URING_RECV)));
+    if (cori_uring_drop_queue(poller, state) || unread) {
+        (void)cori_sys_setlinger(state->fd, 0);
+    }
+    cori_uring_accepts_free(state);
+}
+
 void cori_uring_remove_now(cori_uring *poller, cori_uring_fd *state)
 {
     cori_pollfd *pollfd = state->pollfd;
-    bool watched = state->watch == CORI_URING_WATCH_ARMED;
-    if (cori_uring_own == poller && (state->armed_read || state->armed_write || watched)) {
-        cori_uring_cancel(poller, pollfd->fd);
-    }
-    if (cori_uring_drop_queue(poller, state)) {
-        (void)cori_sys_setlinger(pollfd->fd, 0);
-    }
-    cori_uring_accepts_free(state);
+    let_go(poller, state);
     state->pollfd = NULL;
     if (cori_load(&state->mail) == 0) {
         cori_uring_fd_free(poller, state);
     }
     cori_store(&pollfd->backend, NULL); /* its closer may go on */
+}
+
+bool cori_uring_close_now(cori_uring *poller, cori_uring_fd *state)
+{
+    void *expected = state;
+    let_go(poller, state);
+    cori_sys_close(state->fd);
+    bool waited = cori_cas(&state->pollfd->backend, &expected, NULL); /* else it is in use for another by now */
+    cori_uring_fd_free(poller, state);
+    return waited;
 }

@@ -17,4 +17,7 @@ int cori_uring_watch_own(cori_uring *poller, cori_uring_fd *state);
  */
 void cori_uring_remove_now(cori_uring *poller, cori_uring_fd *state);
 
+/* The same for a descriptor that was given to the owner, who closes it. True if somebody may wait for that. */
+bool cori_uring_close_now(cori_uring *poller, cori_uring_fd *state);
+
 #endif

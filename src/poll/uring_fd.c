@@ -37,7 +37,7 @@ bool cori_uring_enough(cori_uring *poller, cori_uring_fd *state, enum cori_uring
 {
     struct io_uring_sqe *sqe = state->stopping ? NULL : cori_uring_sqe(poller);
     if (sqe != NULL) {
-        io_uring_prep_cancel64(sqe, cori_uring_tag(state->pollfd, op), 0);
+        io_uring_prep_cancel64(sqe, cori_uring_tag(state, op), 0);
         io_uring_sqe_set_data64(sqe, CORI_URING_NONE);
         state->stopping = true;
     }

@@ -18,14 +18,18 @@ typedef struct cori_uring_fd {
     uint32_t spin;       /* guards the queue and its end; all else belongs to the owner */
     uint16_t head, tail; /* queue of filled buffers; CORI_URING_NO_BUFFER: empty */
     uint16_t queued;
-    bool receiving;                     /* a receive is armed, or about to be; atomic */
-    bool ended;                         /* after the queue: the peer has closed */
-    int error;                          /* after the queue: -errno to report once */
-    uint32_t offset;                    /* bytes of the head buffer already read */
-    bool armed_read, armed_write;       /* a request is in the ring */
-    bool stopping;                      /* what receives or accepts is being cancelled: enough is queued */
-    uint8_t watch;                      /* enum cori_uring_watch; atomic, set by the owner */
-    uint8_t mail;                       /* bits; atomic; not 0: in the mail list */
+    bool receiving;               /* a receive is armed, or about to be; atomic */
+    bool ended;                   /* after the queue: the peer has closed */
+    int error;                    /* after the queue: -errno to report once */
+    uint32_t offset;              /* bytes of the head buffer already read */
+    bool armed_read, armed_write; /* a request is in the ring */
+    bool stopping;                /* what receives or accepts is being cancelled: enough is queued */
+    uint8_t watch;                /* enum cori_uring_watch; atomic, set by the owner */
+    bool unread;                  /* bytes received for it were dropped */
+    uint8_t mail;                 /* bits; atomic; not 0: in the mail list */
+    uint8_t kind;                 /* enum cori_fd_kind */
+    int fd;
+    uint64_t tag;                       /* user data of its requests, but for the operation */
     cori_pollfd *pollfd;                /* NULL: removed, and freed when the mail is read */
     struct cori_uring_fd *next;         /* in the mail, or among the spare ones */
     struct cori_uring_accepts *accepts; /* connections accepted ahead; NULL if it accepts none */
@@ -48,9 +52,9 @@ enum cori_uring_op {
 enum { CORI_URING_POINTER_BITS = 48 };
 
 /* The user data of a request. */
-static inline uint64_t cori_uring_tag(const cori_pollfd *pollfd, enum cori_uring_op op)
+static inline uint64_t cori_uring_tag(const cori_uring_fd *state, enum cori_uring_op op)
 {
-    return (uint64_t)(uintptr_t)pollfd | (uint64_t)pollfd->generation << CORI_URING_POINTER_BITS | (uint64_t)op;
+    return state->tag | (uint64_t)op;
 }
 
 /* A new state, all zero; NULL: no memory. */

@@ -30,6 +30,15 @@ void cori_uring_post(cori_uring *poller, cori_uring_fd *state, unsigned what)
     cori_uring_kick(&poller->base);
 }
 
+cori_uring_fd *cori_uring_find_mail(const cori_uring *poller, uint64_t tag)
+{
+    cori_uring_fd *state = cori_load_acquire(&poller->mail);
+    while (state != NULL && state->tag != tag) {
+        state = state->next;
+    }
+    return state;
+}
+
 /* Does what other threads asked of one state. */
 static cori_event *answer(cori_uring *poller, cori_uring_fd *state, cori_event *event, const cori_event *end)
 {
@@ -40,13 +49,17 @@ static cori_event *answer(cori_uring *poller, cori_uring_fd *state, cori_event *
         cori_uring_fd_free(poller, state);
         return event;
     }
-    if ((what & CORI_URING_MAIL_REMOVE) != 0) {
-        if (event == end) {
-            later = CORI_URING_MAIL_REMOVE;
-        } else {
-            cori_uring_remove_now(poller, state);
-            return cori_uring_event(event, pollfd, CORI_READ);
-        }
+    unsigned ends = what & (CORI_URING_MAIL_REMOVE | CORI_URING_MAIL_CLOSE);
+    if (ends != 0 && event == end) {
+        cori_uring_post(poller, state, ends);
+        return event;
+    }
+    if ((ends & CORI_URING_MAIL_CLOSE) != 0) {
+        return cori_uring_close_now(poller, state) ? cori_uring_event(event, pollfd, CORI_READ) : event;
+    }
+    if (ends != 0) {
+        cori_uring_remove_now(poller, state);
+        return cori_uring_event(event, pollfd, CORI_READ);
     }
     for (int direction = CORI_READ; direction <= CORI_WRITE; direction++) {
         unsigned bit = direction == CORI_READ ? CORI_URING_MAIL_ARM_READ : CORI_URING_MAIL_ARM_WRITE;

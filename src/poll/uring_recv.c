@@ -24,20 +24,21 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 void cori_uring_prepare_recv(struct io_uring_sqe *sqe, const cori_uring_fd *state)
 {
-    io_uring_prep_recv_multishot(sqe, state->pollfd->fd, NULL, 0, 0);
+    io_uring_prep_recv_multishot(sqe, state->fd, NULL, 0, 0);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = 0;
     sqe->ioprio |= IORING_RECVSEND_POLL_FIRST; /* there is nothing yet: see cori_pollfd_open */
-    io_uring_sqe_set_data64(sqe, cori_uring_tag(state->pollfd, CORI_URING_RECV));
+    io_uring_sqe_set_data64(sqe, cori_uring_tag(state, CORI_URING_RECV));
 }
 
 void cori_uring_prepare_watch(struct io_uring_sqe *sqe, const cori_uring_fd *state)
 {
-    io_uring_prep_poll_add(sqe, state->pollfd->fd, POLLERR | POLLHUP); /* the kernel adds POLLRDHUP */
-    io_uring_sqe_set_data64(sqe, cori_uring_tag(state->pollfd, CORI_URING_WATCH));
+    io_uring_prep_poll_add(sqe, state->fd, POLLERR | POLLHUP); /* the kernel adds POLLRDHUP */
+    io_uring_sqe_set_data64(sqe, cori_uring_tag(state, CORI_URING_WATCH));
 }
 
 /* Guard: state->spin. */
@@ -158,6 +159,19 @@ ssize_t cori_uring_receive(cori_poller *base, cori_pollfd *pollfd, void *buf, si
     bool direct = count == -EAGAIN && !state->receiving;
     cori_spin_unlock(&state->spin);
     return cori_unlikely(direct) ? cori_sys_recv(pollfd->fd, buf, size) : count;
+}
+
+bool cori_uring_has_unread(cori_uring *poller, cori_uring_fd *state)
+{
+    int bytes = 0;
+    if ((ioctl(state->fd, FIONREAD, &bytes) == 0 && bytes > 0) ||
+        cori_uring_brings(poller, cori_uring_tag(state, CORI_URING_RECV))) {
+        return true;
+    }
+    cori_spin_lock(&state->spin);
+    bool queued = state->head != CORI_URING_NO_BUFFER;
+    cori_spin_unlock(&state->spin);
+    return queued;
 }
 
 bool cori_uring_holds(cori_pollfd *pollfd)

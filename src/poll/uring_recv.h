@@ -12,6 +12,11 @@ void cori_uring_received(cori_uring *poller, cori_uring_fd *state, const struct 
 void cori_uring_drop_received(cori_uring *poller, const struct io_uring_cqe *cqe);
 /* Forgets what is queued; true if there was something. */
 bool cori_uring_drop_queue(cori_uring *poller, cori_uring_fd *state);
+/*
+ * Tells whether bytes have come that no read has taken, by any thread. It looks where they pass, in their direction:
+ * the socket, the ring, the queue. So those that had come before are found.
+ */
+bool cori_uring_has_unread(cori_uring *poller, cori_uring_fd *state);
 ssize_t cori_uring_receive(cori_poller *base, cori_pollfd *pollfd, void *buf, size_t size);
 bool cori_uring_holds(cori_pollfd *pollfd);
 

@@ -85,6 +85,19 @@ void cori_uring_cancel(cori_uring *poller, int fd)
     (void)io_uring_submit_and_get_events(&poller->ring);
 }
 
+bool cori_uring_brings(const cori_uring *poller, uint64_t user_data)
+{
+    const struct io_uring_cq *cq = &poller->ring.cq;
+    unsigned tail = io_uring_smp_load_acquire(cq->ktail);
+    for (unsigned head = cori_load_acquire(cq->khead); head != tail; head++) { /* few: those since the last turn */
+        const struct io_uring_cqe *cqe = &cq->cqes[head & cq->ring_mask];
+        if (cori_load_relaxed(&cqe->user_data) == user_data && cori_load_relaxed(&cqe->res) > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void cori_uring_start(cori_poller *base)
 {
     cori_uring *poller = (cori_uring *)base;

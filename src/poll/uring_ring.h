@@ -59,6 +59,9 @@ void cori_uring_arm_kick(cori_uring *poller);
 /* Cancels what is armed, on one descriptor (fd >= 0) or at all, and lets the kernel drop the files. Owner only. */
 void cori_uring_cancel(cori_uring *poller, int fd);
 
+/* Tells whether completions that nobody has looked at yet bring something for the request `user_data`. */
+bool cori_uring_brings(const cori_uring *poller, uint64_t user_data);
+
 /* The bytes of a buffer. */
 static inline char *cori_uring_buffer(const cori_uring *poller, uint16_t id)
 {

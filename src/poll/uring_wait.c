@@ -40,8 +40,14 @@ static cori_uring_fd *state_of_tag(const cori_uring *poller, uint64_t tag)
 /* What a completion brought that nobody is left to take. */
 static void drop(cori_uring *poller, const struct io_uring_cqe *cqe)
 {
+    enum cori_uring_op op = cqe->user_data & CORI_URING_OP_MASK;
+    cori_uring_fd *given =
+        op == CORI_URING_RECV && cqe->res > 0 ? cori_uring_find_mail(poller, cqe->user_data - op) : NULL;
+    if (given != NULL) {
+        given->unread = true;
+    }
     cori_uring_drop_received(poller, cqe);
-    if ((cqe->user_data & CORI_URING_OP_MASK) == CORI_URING_ACCEPT && cqe->res >= 0) {
+    if (op == CORI_URING_ACCEPT && cqe->res >= 0) {
         cori_uring_refuse(cqe->res);
     }
 }

@@ -3,6 +3,8 @@
 /* test: workers=1 */
 #include "contract/pollcase.h"
 
+#include <pthread.h>
+
 static void end_of_stream_is_sticky(void **state)
 {
     fixture *on = *state;
@@ -118,6 +120,133 @@ static void every_order_of_bytes_and_shutdown(void **state)
     open_one(on, &on->pollfd); /* for the tear-down */
 }
 
+/* As long as nobody has read them, bytes make a close a reset: also those that only the poller has, or nobody. */
+static void closing_with_bytes_nobody_has_looked_at(void **state)
+{
+    fixture *on = *state;
+    static cori_pollfd others[8]; /* a late completion may look at them still */
+    cori_event events[2];
+    if (on->by == &backends[FAKE]) {
+        return;
+    }
+    for (int i = 0; i < 8; i++) {
+        open_one(on, &others[i]);
+        add_one(on, &others[i]);
+        arm(on, &others[i]);
+        (void)glance(on, &others[i]);
+    }
+    for (int i = 0; i < 8; i++) {
+        on->by->feed(others[i].fd, "unread");
+    }
+    assert_int_equal(on->by->ops->wait(on->poller, 0, events, 2), 2); /* six are left in the poller or the kernel */
+    for (int i = 0; i < 8; i++) {
+        char byte;
+        int far = peers[others[i].fd];
+        remove_one(on, &others[i]);
+        assert_int_equal(close(others[i].fd), 0);
+        assert_int_equal(read(far, &byte, 1), -1);
+        assert_int_equal(errno, ECONNRESET);
+        assert_int_equal(close(far), 0);
+    }
+    add(on);
+    remove_one(on, &on->pollfd);
+}
+
+/*
+ * A descriptor is given from a thread that does not own the poller; the pollfd is in use again before the owner's turn.
+ */
+typedef struct gift {
+    fixture *on;
+    cori_pollfd *pollfd;
+    bool given;
+} gift;
+
+static void *give_it(void *arg)
+{
+    gift *of = arg;
+    of->given = of->on->by->ops->give(of->on->poller, of->pollfd);
+    return NULL;
+}
+
+static bool given(fixture *on, cori_pollfd *pollfd)
+{
+    gift of = {on, pollfd, false};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, give_it, &of), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    pollfd->poller = NULL;
+    return of.given;
+}
+
+static void giving(void **state)
+{
+    fixture *on = *state;
+    static cori_pollfd used;
+    char buf[8];
+    if (on->by->ops->give == NULL) {
+        return;
+    }
+    add(on);
+    assert_false(on->by->ops->give(on->poller, &on->pollfd)); /* the owner does it itself */
+    remove_one(on, &on->pollfd);
+    for (int variant = 0; variant < 8; variant++) { /* bits: bytes unread, looked at already, the pollfd used again */
+        cori_event event;
+        open_one(on, &used);
+        add_one(on, &used);
+        arm(on, &used);
+        (void)glance(on, &used);
+        int old = used.fd, far = peers[old];
+        if ((variant & 1) != 0) {
+            on->by->feed(old, "unread");
+            (void)on->by->ops->wait(on->poller, 0, &event, (variant & 2) != 0 ? 1 : 0);
+        }
+        assert_true(given(on, &used));
+        bool told = on->by->kind == CORI_FD_STREAM && (variant & 1) == 0;
+        assert_int_equal(read(far, buf, sizeof(buf)), told ? 0 : -1); /* not closed yet, but a peer need not wait */
+        assert_true(told || errno == EAGAIN);
+        if ((variant & 4) != 0) {
+            open_one(on, &used);
+            assert_int_not_equal(used.fd, old); /* its number is taken */
+            add_one(on, &used);
+        }
+        unsigned got = glance(on, &used) | glance(on, &used);
+        assert_int_equal(read(far, buf, sizeof(buf)), (variant & 1) != 0 ? -1 : 0);
+        assert_true((variant & 1) == 0 || errno == ECONNRESET);
+        if ((variant & 4) == 0) {
+            assert_int_equal(got & READABLE, READABLE); /* whoever waits for it is told */
+            assert_null(used.backend);
+        } else {
+            on->by->feed(used.fd, "new");
+            assert_int_equal(collect(on, &used, READABLE) & READABLE, READABLE);
+            assert_int_equal(on->by->ops->receive(on->poller, &used, buf, sizeof(buf)), 3);
+            remove_one(on, &used);
+            close_one(on, &used);
+        }
+        assert_int_equal(close(far), 0);
+        peers[old] = -1;
+    }
+}
+
+/* What is given to an owner that has read its mail for the last time is closed with the poller. */
+static void giving_too_late(void **state)
+{
+    fixture *on = *state;
+    char byte;
+    if (on->by->ops->give == NULL) {
+        return;
+    }
+    add(on);
+    arm(on, &on->pollfd);
+    (void)glance(on, &on->pollfd);
+    assert_true(given(on, &on->pollfd));
+    on->by->ops->stop(on->poller);
+    on->by->ops->close(on->poller);
+    assert_int_equal(read(peers[on->pollfd.fd], &byte, 1), 0);
+    assert_int_equal(on->by->ops->open(&on->poller), 0);
+    on->by->ops->start(on->poller);
+    open_one(on, &on->pollfd); /* for the tear-down */
+}
+
 int main(void)
 {
     (void)alarm(60);
@@ -125,6 +254,9 @@ int main(void)
         EACH(end_of_stream_is_sticky),
         EACH(every_order_of_bytes_and_end),
         EACH(every_order_of_bytes_and_shutdown),
+        EACH(closing_with_bytes_nobody_has_looked_at),
+        EACH(giving),
+        EACH(giving_too_late),
     };
     skip_without_uring();
     return cmocka_run_group_tests(tests, NULL, NULL);

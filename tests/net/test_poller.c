@@ -219,6 +219,104 @@ static void read_whatever(void *arg)
     T_ASSERT(cor_read(arg, &byte, 1) <= 0);
 }
 
+/* Owns the connection's registration, and computes until told to stop. */
+typedef struct busy_owner {
+    cor_conn *conn;
+    int computing, told;
+} busy_owner;
+
+static void own_and_compute(void *arg)
+{
+    busy_owner *of = arg;
+    read_in_vain(of->conn);
+    (void)add(&of->computing, 1);
+    for (int64_t end = cor_now() + SOON; get(&of->told) == 0 && cor_now() < end;) {}
+    T_EQ(get(&of->told), 1);
+}
+
+/* A close does not wait for the worker that owns the connection, however long that computes. */
+TASK_TEST(closing_while_the_owner_computes)
+{
+    cor_runtime_stats stats = {0};
+    T_CODE(cor_stats(&stats), 0);
+    for (int unread = 0; unread <= 1 && stats.workers > 1; unread++) {
+        pair p;
+        char byte;
+        cor_group owner = {0};
+        make_pair(KIND_TCP, &p.a, &p.b);
+        busy_owner of = {.conn = p.b};
+        go_on(1, &owner, own_and_compute, &of);
+        T_EVENTUALLY(get(&of.computing) == 1, SOON);
+        if (unread != 0) {
+            write_all(p.a, "unread", 6);
+        }
+        T_CODE(cor_close(p.b), 0);
+        (void)add(&of.told, 1);
+        wait_for(&owner);
+        T_CODE(cor_read(p.a, &byte, 1), unread != 0 ? -ECONNRESET : 0);
+        T_CODE(cor_close(p.a), 0);
+    }
+}
+
+static void accept_in_vain(void *listener)
+{
+    cor_conn *conn;
+    T_CODE(cor_listener_set_deadline(listener, cor_after(COR_MILLISECOND)), 0);
+    T_CODE(cor_accept(listener, &conn), COR_ETIMEOUT);
+}
+
+/* When the close of a listener has returned its address is free, also if another worker had to do it. */
+TASK_TEST(closing_a_listener_of_another_worker)
+{
+    for (int round = 0; round < ROUNDS / 4; round++) {
+        const char *network;
+        char address[COR_ADDR_TEXT];
+        cor_group owner = {0};
+        cor_listener *listener = listen_kind(round % 2 == 0 ? KIND_TCP : KIND_UNIX, &network, address);
+        go_on(round / 2, &owner, accept_in_vain, listener);
+        wait_for(&owner);
+        T_CODE(cor_listener_close(listener), 0);
+        T_CODE(cor_listen(&listener, network, address, NULL), 0);
+        T_CODE(cor_listener_close(listener), 0);
+    }
+}
+
+static void write_in_vain(void *arg)
+{
+    static const char zeros[65536];
+    ssize_t count;
+    do {
+        count = cor_write(arg, zeros, sizeof(zeros));
+    } while (count > 0);
+    T_CODE((int)count, -EPIPE);
+}
+
+static void read_the_end(void *arg)
+{
+    char byte;
+    T_CODE(cor_read(arg, &byte, 1), 0);
+}
+
+/* A direction that another task shuts down ends the wait in it, though the kernel makes no event of it everywhere. */
+TASK_TEST(shut_down_while_waiting)
+{
+    static const conn_kind kinds[] = {KIND_TCP, KIND_UNIX};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        pair p;
+        cor_group writer = {0}, reader = {0};
+        make_pair(kinds[i], &p.a, &p.b);
+        go_on(1, &writer, write_in_vain, p.a);
+        go_on(1, &reader, read_the_end, p.a);
+        T_PARKED(p.a, CORI_WRITE);
+        T_PARKED(p.a, CORI_READ);
+        T_CODE(cor_close_write(p.a), 0);
+        wait_for(&writer);
+        T_CODE(cor_close_read(p.a), 0);
+        wait_for(&reader);
+        close_pair(p.a, p.b);
+    }
+}
+
 static void close_after_main(void *arg)
 {
     T_CODE(cor_close(arg), 0);
@@ -364,6 +462,9 @@ int main(void)
         cmocka_unit_test(closing_with_bytes_unread),
         cmocka_unit_test(hoarders_starve_nobody),
         cmocka_unit_test(readable_with_bytes_held),
+        cmocka_unit_test(closing_while_the_owner_computes),
+        cmocka_unit_test(closing_a_listener_of_another_worker),
+        cmocka_unit_test(shut_down_while_waiting),
         cmocka_unit_test(ending_with_everything_armed),
         cmocka_unit_test(connections_before_their_accept),
         cmocka_unit_test(reset_before_their_accept),
