@@ -4,7 +4,7 @@ import time
 
 from harness import ACK_ANSWER, PATIENCE, Case, main, message, need_json, serve
 
-HELD_S = 0.5
+HELD_S = 2  # longer than the room goes on believing that a member is moving
 FLOOD = b"".join(message("%08d" % number + "x" * 8000) for number in range(2000))  # 16 MB
 
 
@@ -59,7 +59,8 @@ class Held(Case):
 
     def test_who_leaves_holds_nobody(self):
         """With the policy block senders wait for a member that does not read. When it leaves, they go on."""
-        with serve("broadcast", options=("--quiet", "--outbox", "64k", "--slow-policy", "block")) as server:
+        options = ("--quiet", "--outbox", "64k", "--slow-policy", "block", "--write-timeout", "10m")
+        with serve("broadcast", options=options) as server:
             stalled = server.connect(small_buffer=4096)
             stalled.send(message("here"))
             self.assertIn(ACK_ANSWER, stalled.line())
