@@ -5,6 +5,9 @@
 #include "support/faults.h"
 #include "support/taskcase.h"
 
+#include "sched/scope.h"
+#include "sched/task.h"
+
 #include <errno.h>
 
 enum { LONG = 20 };
@@ -472,6 +475,36 @@ static void memory_reused_is_fatal(void **state)
     assert_non_null(strstr(child.output, "fatal error: group: its memory was reused while its tasks were running"));
 }
 
+static cor_chan *may_end[2];
+
+static void end_when_told(void *chan)
+{
+    T_CODE(cor_chan_recv(chan, NULL, 0), 0);
+}
+
+/* A cancel wakes a large group in batches, without its lock in between: a member that ends then is next no longer. */
+TASK_TEST_WITH(a_walk_goes_on_past_members_that_end, &one_worker)
+{
+    cor_group group = {0};
+    for (int i = 0; i < 2; i++) {
+        may_end[i] = cor_chan_new(0, 0);
+        T_CODE(cor_group_go(&group, end_when_told, may_end[i]), 0);
+    }
+    cori_scope *scope = group.scope;
+    cori_walk walk = {.next = scope->members};
+    cori_task *after = walk.next->scope_next;
+    scope->walks = &walk;
+    T_CODE(cor_chan_close(may_end[1]), 0); /* of the one that came last, which is first in the list */
+    T_EVENTUALLY(scope->members == after, 20 * COR_SECOND);
+    T_ASSERT(walk.next == after);
+    T_CODE(cor_chan_close(may_end[0]), 0);
+    T_CODE(cor_group_wait(&group, 0), 0);
+    T_ASSERT(walk.next == NULL);
+    scope->walks = NULL;
+    cor_chan_free(may_end[0]);
+    cor_chan_free(may_end[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -490,6 +523,7 @@ int main(void)
         cmocka_unit_test(a_thousand_deep),
         cmocka_unit_test(ten_thousand_members),
         cmocka_unit_test(a_failed_start_leaves_nothing),
+        cmocka_unit_test(a_walk_goes_on_past_members_that_end),
         cmocka_unit_test(no_memory_for_a_scope),
         cmocka_unit_test(memory_reused_is_fatal),
     };
