@@ -220,11 +220,10 @@ TASK_TEST_WITH(the_clock_is_read_where_no_thread_can_be_had, &one_worker)
     no_threads = true;
     start_hogs();
     T_EVENTUALLY(cori_rt.no_ticker || taskcase_is_slow(), 20 * COR_SECOND);
-    unsigned made = threads_made;
     for (int i = 0; i < 100000; i++) {
         cor_yield();
     }
-    T_EQ(threads_made, made); /* it is not tried again and again */
+    T_ASSERT(threads_made <= 1); /* it is not tried again and again */
     T_ASSERT(cori_self()->worker->clocked);
     unsigned during = turns_in_a_nap();
     T_REQUIRE(during <= 6, "%u turns", during);
