@@ -3,6 +3,7 @@
 #include "sched/park.h"
 
 #include "base/clock.h"
+#include "base/fatal.h"
 
 /* Arms the task's timer for self->deadline unless it will fire earlier anyway. */
 static __attribute__((noinline)) int arm(cori_worker *worker, cori_task *self)
@@ -18,6 +19,7 @@ static __attribute__((noinline)) int arm(cori_worker *worker, cori_task *self)
 static inline __attribute__((always_inline)) void park(cori_task *self, int64_t deadline, const char *what)
 {
     cori_worker *worker = self->worker;
+    cori_assert(self == worker->current); /* nobody parks another */
     self->deadline = deadline;
     if (cori_unlikely(deadline != 0) && arm(worker, self) < 0) {
         cor_yield(); /* no memory for the timer: the caller's loop polls until there is some */
@@ -67,6 +69,7 @@ void cori_park_external(cori_task *self, int64_t deadline, const char *what)
     prefetch_after_next(worker);
     cori_bump(worker->external, 1);
     park(self, with_group(self, deadline), what);
+    cori_assert(worker->external > 0);
     cori_bump(worker->external, -1);
 }
 
@@ -75,5 +78,6 @@ void cori_park_outside(cori_task *self, const char *what)
     cori_worker *worker = self->worker;
     cori_bump(worker->external, 1);
     cori_park_plain(self, 0, what);
+    cori_assert(worker->external > 0);
     cori_bump(worker->external, -1);
 }

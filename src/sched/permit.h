@@ -4,6 +4,7 @@
 #define CORI_SCHED_PERMIT_H
 
 #include "base/atomic.h"
+#include "base/fatal.h"
 #include "sched/task.h"
 
 /* Moves the permit as a parking task does; false if it must not wait. `solo` is cori_rt.solo. */
@@ -18,6 +19,7 @@ static inline bool cori_permit_park(cori_task *self, bool solo)
     if (cori_cas(&self->permit, &old, CORI_PARKED)) {
         return true;
     }
+    cori_assert(old == CORI_NOTIFIED); /* else it is parked already */
     (void)cori_swap(&self->permit, CORI_RUNNING);
     return false;
 }

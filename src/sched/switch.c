@@ -11,6 +11,7 @@
  */
 #include "sched/switch.h"
 
+#include "base/fatal.h"
 #include "sched/carry.h"
 #include "sched/member.h"
 #include "sched/placement.h"
@@ -189,6 +190,7 @@ static void live_remove(cori_worker *worker, cori_task *task)
     if (cori_unlikely(worker->trim_next == task)) {
         worker->trim_next = task->live_next;
     }
+    cori_assert(worker->live > 0);
     cori_bump(worker->live, -1);
 }
 

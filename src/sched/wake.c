@@ -11,6 +11,8 @@
  */
 #include "sched/wake.h"
 
+#include "base/fatal.h"
+
 bool cori_worker_kick(cori_worker *worker)
 {
     if (cori_load(&worker->sleeping) == 0 || cori_swap(&worker->sleeping, 0) == 0) {
@@ -26,6 +28,7 @@ void cori_worker_inject(cori_task *task)
     cori_worker *worker = task->worker;
     cori_task *head = cori_load_relaxed(&worker->injected);
     do {
+        cori_assert(head != task); /* woken twice without having run */
         task->next = head;
     } while (!cori_cas(&worker->injected, &head, task));
     cori_worker_kick(worker);
@@ -67,6 +70,7 @@ static void take_injected(cori_worker *worker)
     }
     while (oldest != NULL) {
         cori_task *next = oldest->next;
+        cori_assert(oldest->worker == worker);
         if (oldest->ctx.sp == NULL) {
             cori_task_pin(worker, oldest); /* it never ran */
         }
