@@ -233,7 +233,7 @@ static __attribute__((noinline)) int recv_any(cor_chan *chan, void *elem, int64_
 static inline bool hands_over(const cor_chan *chan, const cori_chan_waiter *partner, const void *elem)
 {
     return partner->elem != NULL && elem != NULL && chan->elem_size_bytes == sizeof(uint64_t) &&
-           *cori_here_budget() > 1;
+           *cori_here_budget() > 1 && cori_member_is_free(cori_here_task());
 }
 
 static inline void hand_over(cor_waitq *queue, cori_chan_waiter *partner, int result)
@@ -266,13 +266,13 @@ static __attribute__((noinline)) int await_quickly(cor_chan *chan, cor_waitq *qu
 
 static inline bool is_quick(const cor_chan *chan)
 {
-    const cori_task *self = cori_self();
-    return cori_solo() && self != NULL && chan != NULL && cori_member_is_free(self);
+    return cori_solo() && cori_here_is_worker() && chan != NULL;
 }
 
 static inline bool is_endless(int64_t deadline)
 {
-    return deadline == 0 && cori_here_task()->timer.place == 0;
+    const cori_task *self = cori_here_task();
+    return deadline == 0 && cori_member_is_free(self) && self->timer.place == 0;
 }
 
 int cor_chan_send(cor_chan *chan, const void *elem, int64_t deadline)

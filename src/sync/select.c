@@ -271,28 +271,32 @@ static __attribute__((noinline)) int run_many(cor_case *cases, size_t count, int
     return run(&sel, count, deadline, block);
 }
 
-static int run_any(cor_case *cases, size_t count, int64_t deadline, bool block)
+static inline int run_any(cor_case *cases, size_t count, int64_t deadline, bool block)
 {
-    const cori_task *self = cori_self();
-    if (self == NULL) {
-        return COR_ENOT_TASK;
-    }
     if (count > CORI_SELECT_MAX) {
         return -EINVAL;
-    }
-    int rc = block ? cori_interrupted(self, 0) : 0;
-    if (cori_unlikely(rc != 0)) {
-        return rc;
     }
     return count <= FEW ? run_few(cases, count, deadline, block) : run_many(cases, count, deadline, block);
 }
 
+/* For a task of a group, which may have been cancelled; apart, so that others pay a test only. */
+static __attribute__((noinline)) int run_in_group(cor_case *cases, size_t count, int64_t deadline)
+{
+    const cori_task *self = cori_self();
+    int rc = self == NULL ? COR_ENOT_TASK : count > CORI_SELECT_MAX ? -EINVAL : cori_interrupted(self, 0);
+    return rc != 0 ? rc : run_any(cases, count, deadline, true);
+}
+
 int cor_select(cor_case *cases, size_t count, int64_t deadline)
 {
+    const cori_task *self = cori_self();
+    if (cori_unlikely(self == NULL || self->scope != NULL)) {
+        return run_in_group(cases, count, deadline);
+    }
     return run_any(cases, count, deadline, true);
 }
 
 int cor_select_try(cor_case *cases, size_t count)
 {
-    return run_any(cases, count, 0, false);
+    return cori_self() != NULL ? run_any(cases, count, 0, false) : COR_ENOT_TASK;
 }
