@@ -70,8 +70,8 @@ COR_API void cor_buffer_free(cor_buffer *buffer);
 /*
  * Reads exactly `size` bytes, however many reads that takes.
  * Returns: `size`; 0 if the stream ended before the first byte, COR_EUNEXPECTED_EOF if it ended later, or an error
- * of cor_read; what had come by then is lost. Parks: until the read deadline. Threads: tasks only; two at once would
- * share the bytes. Owns: borrows `buf` until return. Go: io.ReadFull.
+ * of cor_read; what had come by then is lost. Parks: until the read deadline. Threads: tasks only;
+ * concurrent calls take turns. Owns: borrows `buf` until return. Go: io.ReadFull.
  */
 COR_API COR_CHECK ssize_t cor_read_full(cor_conn *conn, void *buf, size_t size);
 

@@ -48,7 +48,8 @@ COR_API COR_CHECK int cor_accept(cor_listener *listener, cor_conn **out);
 /*
  * Accepts until the listener is closed and runs `handler(conn, arg)` in a task of its own for each connection, spread
  * evenly over the workers; a worker held by a computing task delays nobody. On temporary errors (-EMFILE) it pauses 5
- * ms, doubling up to 1 s, and goes on. With `group` not NULL the handlers run in that group.
+ * ms, doubling up to 1 s, and goes on; so it does on errors of a single connection (-EPERM, -ENETDOWN ...). With
+ * `group` not NULL the handlers run in that group.
  * Returns: 0 when the listener was closed, COR_ECANCELED, or the error that ended accepting.
  * Parks: yes. Threads: tasks only. Owns: each handler takes its conn and must close it; `arg` is shared by all.
  * Go: the loop "for { c, err := l.Accept(); go handle(c) }" with net/http's back-off.
@@ -58,7 +59,7 @@ COR_API int cor_serve(cor_listener *listener, cor_group *group, void (*handler)(
 /*
  * Sets what cor_serve calls on this listener before each of its pauses, so that a server that has run out of
  * descriptors or memory can say so: `code` is the error, -EMFILE or -ENOMEM as a rule. Set it before cor_serve; NULL
- * for nothing.
+ * for nothing. A `pause_ns` of 0 says that accepting on one worker has ended, or could not begin; the others go on.
  * Returns: 0, COR_ECLOSED, COR_ENOT_TASK. Parks: never; `told` may. Threads: tasks only; `told` runs in the task that
  * pauses, on any worker, perhaps on several at once. Owns: keeps `arg` until the listener is closed.
  * Go: what net/http logs as "Accept error: ...; retrying in ...".
@@ -67,9 +68,11 @@ COR_API int cor_listener_on_pause(cor_listener *listener, void (*told)(int code,
                                   void *arg);
 
 /*
- * Serves as cor_serve does until SIGINT or SIGTERM comes, then closes the listener and waits for the handlers; those
- * that have not ended after `grace_ns` are cancelled. A second signal has its earlier effect: as a rule it ends the
- * program at once. The body of a server's main task.
+ * Serves as cor_serve does until SIGINT or SIGTERM comes, then closes the listener and waits for the handlers. A
+ * handler that waits for its client then is idle: its read gives COR_ECLOSING, at once if it is parked there, else when
+ * it would next park. It hears that once: one that is in the middle of a message may read on. Handlers that have not
+ * ended after `grace_ns` are cancelled. A second signal has its earlier effect: as a rule it ends the program at once.
+ * The body of a server's main task.
  * Returns: 0 after a signal (or when the listener was closed), when all handlers have ended; COR_ECANCELED, or the
  * error that ended accepting; -EBUSY if another task waits for signals; -ENOMEM, COR_ENOT_TASK.
  * Parks: yes. Threads: tasks only, one at a time. Owns: takes `listener`, in case of an error too.
@@ -77,6 +80,13 @@ COR_API int cor_listener_on_pause(cor_listener *listener, void (*told)(int code,
  */
 COR_API int cor_serve_until_signal(cor_listener *listener, void (*handler)(cor_conn *conn, void *arg), void *arg,
                                    int64_t grace_ns);
+
+/*
+ * Tells whether cor_serve_until_signal has begun to end: for handlers that do not read, and would go on for ever.
+ * Returns: true from the signal (or the listener's close) until cor_serve_until_signal returns. Parks: never.
+ * Threads: any thread. Go: asking the Done channel of signal.NotifyContext.
+ */
+COR_API bool cor_closing(void);
 
 /*
  * Stops listening: waiting accepts return COR_ECLOSED, the descriptor is closed before this returns (over io_uring it
@@ -88,7 +98,8 @@ COR_API int cor_serve_until_signal(cor_listener *listener, void (*handler)(cor_c
 COR_API int cor_listener_close(cor_listener *listener);
 
 /*
- * Sets when waiting for connections ends: absolute, 0 for none; also for accepts that wait now.
+ * Sets when waiting for connections ends: absolute, 0 for none; also for accepts that wait now, cor_serve's on every
+ * worker among them (cor_serve takes a passed deadline for a temporary error, as Go does).
  * Returns: 0, COR_ECLOSED. Parks: never. Threads: tasks only. Go: (*net.TCPListener).SetDeadline.
  */
 COR_API int cor_listener_set_deadline(cor_listener *listener, int64_t deadline);
@@ -118,8 +129,9 @@ COR_API COR_CHECK int cor_dial(cor_conn **out, const char *network, const char *
 
 /*
  * Reads what is there, at least one byte, at most `size_bytes`. Size 0 returns 0 at once.
- * Returns: the count, 0 at end of stream, COR_ECLOSED, COR_ETIMEOUT, COR_ECANCELED, -ECONNRESET and other errnos.
- * Parks: until the read deadline. Threads: tasks only; concurrent reads take turns. Owns: borrows `buf` until return.
+ * Returns: the count, 0 at end of stream, COR_ECLOSED, COR_ETIMEOUT, COR_ECANCELED, COR_ECLOSING (see
+ * cor_serve_until_signal), -ECONNRESET and other errnos. Parks: until the read deadline. Threads: tasks only;
+ * concurrent reads take turns. Owns: borrows `buf` until return.
  * Go: (net.Conn).Read.
  */
 COR_API COR_CHECK ssize_t cor_read(cor_conn *conn, void *buf, size_t size_bytes);
@@ -127,7 +139,8 @@ COR_API COR_CHECK ssize_t cor_read(cor_conn *conn, void *buf, size_t size_bytes)
 /*
  * Waits until a read would not park (data, end of stream or an error is there) without needing a buffer: an idle
  * connection that waits here holds no buffer memory.
- * Returns: 0, COR_ECLOSED, COR_ETIMEOUT, COR_ECANCELED. Parks: until the read deadline. Threads: tasks only.
+ * Returns: 0, COR_ECLOSED, COR_ETIMEOUT, COR_ECANCELED, COR_ECLOSING. Parks: until the read deadline. Threads: tasks
+ * only.
  * Go: none (asked for in golang/go#15735).
  */
 COR_API COR_CHECK int cor_wait_readable(cor_conn *conn);

@@ -1,21 +1,39 @@
 /* SPDX-License-Identifier: MIT */
 /* More than one read: a given number of bytes, a whole stream to another connection, what is left before closing. */
 #include "base/limits.h"
+#include "net/slot.h"
 
 #include <coracle/io.h>
 #include <coracle/time.h>
 
-ssize_t cor_read_full(cor_conn *conn, void *buf, size_t size)
+/* Reads `size` bytes, inside a call that holds the read lock. */
+static ssize_t read_full(cori_slot *slot, char *buf, size_t size)
 {
     size_t have = 0;
     while (have < size) {
-        ssize_t count = cor_read(conn, (char *)buf + have, size - have);
+        int rc = have == 0 ? slot->ops->wait_readable(slot) : cori_slot_wait_for_rest(slot);
+        ssize_t count = rc < 0 ? rc : slot->ops->read_now(slot, buf + have, size - have);
+        if (count == -EAGAIN) {
+            continue;
+        }
         if (count <= 0) {
             return count < 0 || have == 0 ? count : COR_EUNEXPECTED_EOF;
         }
         have += (size_t)count;
     }
     return (ssize_t)size;
+}
+
+ssize_t cor_read_full(cor_conn *conn, void *buf, size_t size)
+{
+    cori_slot *slot;
+    int rc = cori_slot_enter(conn, CORI_KIND_CONN, size > 0 ? CORI_LOCK_READ : CORI_SHARED, &slot);
+    if (rc < 0) {
+        return rc;
+    }
+    ssize_t count = read_full(slot, buf, size);
+    cori_slot_leave(slot, size > 0 ? CORI_LOCK_READ : CORI_SHARED);
+    return count;
 }
 
 int64_t cor_copy(cor_conn *target, cor_conn *source)

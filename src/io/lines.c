@@ -20,11 +20,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LINE_ENDS = 2 };    /* what a line needs besides its bytes: the LF and a NUL */
 enum { PAUSED = INT_MIN }; /* no error's number */
 
 cor_lines cor_lines_of(cor_conn *conn, size_t max_line_bytes)
 {
-    return (cor_lines){.conn = conn, .max_line = max_line_bytes};
+    size_t limit = SIZE_MAX - LINE_ENDS; /* no line is longer */
+    return (cor_lines){.conn = conn, .max_line = max_line_bytes < limit ? max_line_bytes : limit};
 }
 
 void cor_lines_free(cor_lines *lines)
@@ -47,7 +49,7 @@ static int make_room(cor_lines *lines)
     if (lines->end + 1 < lines->capacity) {
         return 0;
     }
-    size_t limit = lines->max_line + 2; /* the LF and a NUL */
+    size_t limit = lines->max_line + LINE_ENDS;
     size_t capacity = lines->capacity == 0 ? CORI_LINES_FIRST_BYTES : lines->capacity * 2;
     capacity = capacity < limit ? capacity : limit;
     char *buf = realloc(lines->buf, capacity);
@@ -66,9 +68,9 @@ static int wait_for_more(cor_lines *lines, cori_slot *slot)
     int64_t own = __atomic_load_n(word, __ATOMIC_SEQ_CST), pause = cor_after(lines->pause_ns);
     if (lines->pause_ns == 0 || lines->start == lines->end || (own != 0 && own <= pause) ||
         !__atomic_compare_exchange_n(word, &own, pause, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
-        return slot->ops->wait_readable(slot);
+        return lines->start == lines->end ? slot->ops->wait_readable(slot) : cori_slot_wait_for_rest(slot);
     }
-    int rc = slot->ops->wait_readable(slot);
+    int rc = cori_slot_wait_for_rest(slot);
     bool ours = __atomic_compare_exchange_n(word, &pause, own, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     return rc == COR_ETIMEOUT && ours ? PAUSED : rc;
 }

@@ -2,7 +2,6 @@
 /* The public calls on connections: enter the slot, let its kind do the work, leave. */
 #include "net/conn.h"
 #include "base/atomic.h"
-#include "base/clock.h"
 #include "base/sys.h"
 
 #include <coracle/time.h>
@@ -88,31 +87,18 @@ int cor_close_read(cor_conn *conn)
     return shut(conn, SHUT_RD);
 }
 
-/*
- * Stores a deadline and makes parked calls look at it. One that is past by the real clock is stored as "long past":
- * calls compare with their worker's coarse clock, which may be a little behind. Far ones need no look at the clock.
- */
-static void move_deadline(cori_slot *slot, int direction, int64_t deadline)
-{
-    if (deadline != 0 && deadline < cori_here_now() + COR_SECOND && deadline <= cori_clock_now()) {
-        deadline = 1;
-    }
-    cori_store(&slot->deadline[direction], deadline);
-    slot->ops->deadline_moved(slot, direction);
-}
-
-static int set_deadlines(const void *handle, enum cori_kind kind, bool read, bool write, int64_t deadline)
+static int set_deadlines(cor_conn *conn, bool read, bool write, int64_t deadline)
 {
     cori_slot *slot;
-    int rc = cori_slot_enter(handle, kind, CORI_SHARED, &slot);
+    int rc = cori_slot_enter(conn, CORI_KIND_CONN, CORI_SHARED, &slot);
     if (rc < 0) {
         return rc;
     }
     if (read) {
-        move_deadline(slot, CORI_READ, deadline);
+        cori_slot_move_deadline(slot, CORI_READ, deadline);
     }
     if (write) {
-        move_deadline(slot, CORI_WRITE, deadline);
+        cori_slot_move_deadline(slot, CORI_WRITE, deadline);
     }
     cori_slot_leave(slot, CORI_SHARED);
     return 0;
@@ -120,30 +106,25 @@ static int set_deadlines(const void *handle, enum cori_kind kind, bool read, boo
 
 int cor_set_deadline(cor_conn *conn, int64_t deadline)
 {
-    return set_deadlines(conn, CORI_KIND_CONN, true, true, deadline);
+    return set_deadlines(conn, true, true, deadline);
 }
 
 int cor_set_read_deadline(cor_conn *conn, int64_t deadline)
 {
-    return set_deadlines(conn, CORI_KIND_CONN, true, false, deadline);
+    return set_deadlines(conn, true, false, deadline);
 }
 
 int cor_set_write_deadline(cor_conn *conn, int64_t deadline)
 {
-    return set_deadlines(conn, CORI_KIND_CONN, false, true, deadline);
+    return set_deadlines(conn, false, true, deadline);
 }
 
-int cor_listener_set_deadline(cor_listener *listener, int64_t deadline)
-{
-    return set_deadlines(listener, CORI_KIND_LISTENER, true, false, deadline);
-}
-
-static char *addr_text(const void *handle, enum cori_kind kind, bool remote, char *text, size_t size)
+static char *addr_text(cor_conn *conn, bool remote, char *text, size_t size)
 {
     cori_slot *slot;
     if (size > 0) {
         text[0] = '\0';
-        if (cori_slot_enter(handle, kind, CORI_SHARED, &slot) == 0) {
+        if (cori_slot_enter(conn, CORI_KIND_CONN, CORI_SHARED, &slot) == 0) {
             (remote ? slot->ops->remote_text : slot->ops->local_text)(slot, text, size);
             cori_slot_leave(slot, CORI_SHARED);
         }
@@ -153,17 +134,27 @@ static char *addr_text(const void *handle, enum cori_kind kind, bool remote, cha
 
 char *cor_local_addr(cor_conn *conn, char *text, size_t size)
 {
-    return addr_text(conn, CORI_KIND_CONN, false, text, size);
+    return addr_text(conn, false, text, size);
 }
 
 char *cor_remote_addr(cor_conn *conn, char *text, size_t size)
 {
-    return addr_text(conn, CORI_KIND_CONN, true, text, size);
+    return addr_text(conn, true, text, size);
 }
 
-char *cor_listener_addr(cor_listener *listener, char *text, size_t size)
+/* Lets the reader hear of the end of its server: at once if it is parked, else when it would park next. */
+static void begin_end(cori_slot *slot)
 {
-    return addr_text(listener, CORI_KIND_LISTENER, false, text, size);
+    if (cori_load_relaxed(&slot->ending) == CORI_HEARS_OF_END) {
+        cori_store(&slot->ending, CORI_END_HAS_BEGUN);
+        slot->ops->deadline_moved(slot, CORI_READ);
+        cori_charge(cori_here_task());
+    }
+}
+
+void cori_conn_begin_end(void)
+{
+    cori_slot_each_conn(begin_end);
 }
 
 int cori_error_fill(cor_error *error, const char *op, const char *network, const char *address, int code)

@@ -21,6 +21,9 @@ void cori_tcp_defaults(int fd);
 void cori_tcp_local_text(cori_slot *slot, char *text, size_t size);
 void cori_unix_local_text(cori_slot *slot, char *text, size_t size);
 
+/* Tells the readers of all connections with CORI_HEARS_OF_END. */
+void cori_conn_begin_end(void);
+
 /* Fills *error but for its `where`; error may be NULL. Gives `code` back. */
 int cori_error_fill(cor_error *error, const char *op, const char *network, const char *address, int code);
 

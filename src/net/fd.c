@@ -90,6 +90,30 @@ static int attach(cori_slot *slot, int direction)
     return rc;
 }
 
+/* Asks the kernel, and the poller, whether a read would find something. */
+static bool has_something(cori_slot *slot)
+{
+    bool (*holds)(cori_pollfd * pollfd) = cori_poll_ops_used()->holds;
+    return (holds != NULL && holds(&slot->pollfd)) || cori_sys_ready(slot->pollfd.fd, false);
+}
+
+/*
+ * As cori_fd_check, for a call that must wait: a reader hears of the end of its server here. What has come without an
+ * event yet comes first.
+ */
+static int check_wait(cori_slot *slot, int direction)
+{
+    int rc = cori_fd_check(slot, direction);
+    if (cori_likely(rc != 0 || direction != CORI_READ || cori_load(&slot->ending) != CORI_END_HAS_BEGUN)) {
+        return rc;
+    }
+    if (has_something(slot)) {
+        return 0;
+    }
+    cori_store(&slot->ending, CORI_ENDS_UNHEARD);
+    return COR_ECLOSING;
+}
+
 int cori_fd_wait(cori_slot *slot, int direction, const char *what)
 {
     cori_task *self = cori_here_task();
@@ -117,7 +141,7 @@ int cori_fd_wait(cori_slot *slot, int direction, const char *what)
         if (cori_load(word) != (uintptr_t)self) {
             return 0;
         }
-        rc = cori_fd_check(slot, direction);
+        rc = check_wait(slot, direction);
         if (rc != 0) {
             expected = (uintptr_t)self;
             (void)cori_cas(word, &expected, CORI_IDLE);
@@ -229,8 +253,7 @@ bool cori_fd_confirm_readable(cori_slot *slot)
         return true;
     }
     bool sticky = consume_read_signs(slot);
-    bool (*holds)(cori_pollfd * pollfd) = cori_poll_ops_used()->holds;
-    bool ready = (holds != NULL && holds(&slot->pollfd)) || cori_sys_ready(slot->pollfd.fd, false);
+    bool ready = has_something(slot);
     if (ready) {
         mark_ready(slot, CORI_READ);
     }
@@ -330,10 +353,9 @@ int cori_fd_accept(cori_slot *slot, cori_sockaddr *peer, socklen_t *len)
             continue;
         }
         mark_ready(slot, CORI_READ); /* more may be waiting */
-        if (fd == -ECONNABORTED || fd == -EPROTO) {
-            continue; /* the client left while it was queued: the next one */
-        }
         cori_charge(cori_here_task());
-        return fd;
+        if (fd != -ECONNABORTED && fd != -EPROTO) { /* else the client left while it was queued: the next one */
+            return fd;
+        }
     }
 }

@@ -20,12 +20,17 @@
 #include <string.h>
 #include <unistd.h>
 
+typedef struct twin {
+    cor_listener *listener;
+    cori_slot *slot;
+} twin;
+
 /* What a listener has beside its descriptor; guard: the slot's spin lock. */
 typedef struct listener_state {
     char *path; /* socket file to remove; NULL: none */
     bool closing;
     int clone_count;
-    cor_listener *clones[CORI_WORKERS_MAX];
+    twin clones[CORI_WORKERS_MAX];
     cori_pause_hook on_pause;
 } listener_state;
 
@@ -121,7 +126,7 @@ int cor_listen(cor_listener **out, const char *network, const char *address, cor
     return rc;
 }
 
-int cor_accept(cor_listener *listener, cor_conn **out)
+int cori_listener_accept(cor_listener *listener, enum cori_ending ending, cor_conn **out)
 {
     cori_slot *slot;
     int rc = cori_slot_enter(listener, CORI_KIND_LISTENER, CORI_LOCK_READ, &slot);
@@ -140,12 +145,57 @@ int cor_accept(cor_listener *listener, cor_conn **out)
     if (conn == NULL) {
         return -ENOMEM;
     }
+    conn->ending = (uint8_t)ending;
     *out = cori_slot_publish(conn);
     return 0;
 }
 
-/* Opens the clone's slot; inside a call on the first handle's slot. */
-static int clone_slot(cori_slot *first, cor_listener **out)
+int cor_accept(cor_listener *listener, cor_conn **out)
+{
+    return cori_listener_accept(listener, CORI_ENDS_UNHEARD, out);
+}
+
+char *cor_listener_addr(cor_listener *listener, char *text, size_t size)
+{
+    cori_slot *slot;
+    if (size > 0) {
+        text[0] = '\0';
+        if (cori_slot_enter(listener, CORI_KIND_LISTENER, CORI_SHARED, &slot) == 0) {
+            listener_local_text(slot, text, size);
+            cori_slot_leave(slot, CORI_SHARED);
+        }
+    }
+    return text;
+}
+
+int cor_listener_set_deadline(cor_listener *listener, int64_t deadline)
+{
+    cori_slot *slots[CORI_WORKERS_MAX + 1], *slot;
+    int rc = cori_slot_enter(listener, CORI_KIND_LISTENER, CORI_SHARED, &slot);
+    if (rc < 0) {
+        return rc;
+    }
+    listener_state *listening = state_of(slot);
+    int count = 1;
+    slots[0] = slot;
+    deadline = cori_slot_deadline(deadline);
+    cori_spin_lock(
+        &slot->spin); /* all of them, or a later change would be overtaken; a clone stays while it is listed */
+    cori_store(&slot->deadline[CORI_READ], deadline);
+    for (int i = 0; i < listening->clone_count; i++) {
+        slots[count] = listening->clones[i].slot;
+        cori_store(&slots[count++]->deadline[CORI_READ], deadline);
+    }
+    cori_spin_unlock(&slot->spin);
+    for (int i = 0; i < count; i++) { /* one that is closed by now: a wake for no reason */
+        cori_fd_deadline_moved(slots[i], CORI_READ);
+    }
+    cori_slot_leave(slot, CORI_SHARED);
+    return 0;
+}
+
+/* Opens the clone's slot; inside a call on the first slot. */
+static int open_clone(cori_slot *first, twin *out)
 {
     int fd = cori_sys_dup(first->pollfd.fd);
     if (fd < 0) {
@@ -159,7 +209,7 @@ static int clone_slot(cori_slot *first, cor_listener **out)
     slot->network = first->network;
     slot->is.impl = NULL;
     cori_fd_open(slot, fd, CORI_FD_PLAIN);
-    *out = cori_slot_publish(slot);
+    *out = (twin){.listener = cori_slot_publish(slot), .slot = slot};
     return 0;
 }
 
@@ -192,47 +242,48 @@ int cori_listener_clone(cor_listener *listener, cor_listener **out)
     if (rc < 0) {
         return rc;
     }
-    cor_listener *clone = NULL;
+    twin added = {NULL, NULL};
     listener_state *listening = state_of(slot);
-    rc = clone_slot(slot, &clone);
+    rc = open_clone(slot, &added);
     if (rc == 0) {
         cori_spin_lock(&slot->spin);
         bool refused = listening->closing || listening->clone_count == CORI_WORKERS_MAX;
         if (!refused) {
-            listening->clones[listening->clone_count++] = clone;
+            cori_store(&added.slot->deadline[CORI_READ], cori_load(&slot->deadline[CORI_READ]));
+            listening->clones[listening->clone_count++] = added;
         }
         cori_spin_unlock(&slot->spin);
         if (refused) {
-            (void)cori_slot_close(clone, CORI_KIND_LISTENER);
+            (void)cori_slot_close(added.listener, CORI_KIND_LISTENER);
             rc = COR_ECLOSED;
         }
     }
     cori_slot_leave(slot, CORI_SHARED);
-    *out = clone;
+    *out = added.listener;
     return rc;
 }
 
-void cori_listener_drop_clone(cor_listener *listener, cor_listener *clone)
+void cori_listener_drop_clone(cor_listener *listener, cor_listener *dropped)
 {
     cori_slot *slot;
     if (cori_slot_enter(listener, CORI_KIND_LISTENER, CORI_SHARED, &slot) == 0) {
         listener_state *listening = state_of(slot);
         cori_spin_lock(&slot->spin);
         for (int i = 0; i < listening->clone_count; i++) {
-            if (listening->clones[i] == clone) {
+            if (listening->clones[i].listener == dropped) {
                 listening->clones[i] = listening->clones[--listening->clone_count];
                 break;
             }
         }
         cori_spin_unlock(&slot->spin);
-        (void)cori_slot_close(clone, CORI_KIND_LISTENER); /* inside the call: who closes the first waits for this */
+        (void)cori_slot_close(dropped, CORI_KIND_LISTENER); /* inside the call: who closes the first waits for this */
         cori_slot_leave(slot, CORI_SHARED);
     }
 }
 
 int cor_listener_close(cor_listener *listener)
 {
-    cor_listener *clones[CORI_WORKERS_MAX];
+    twin clones[CORI_WORKERS_MAX];
     int count = 0;
     cori_slot *slot;
     int rc = cori_slot_enter(listener, CORI_KIND_LISTENER, CORI_SHARED, &slot);
@@ -253,7 +304,7 @@ int cor_listener_close(cor_listener *listener)
     cori_slot_leave(slot, CORI_SHARED);
     rc = first ? cori_slot_close(listener, CORI_KIND_LISTENER) : COR_ECLOSED;
     for (int i = 0; i < count; i++) {
-        (void)cori_slot_close(clones[i], CORI_KIND_LISTENER);
+        (void)cori_slot_close(clones[i].listener, CORI_KIND_LISTENER);
     }
     return rc;
 }

@@ -3,6 +3,8 @@
 #ifndef CORI_NET_LISTENER_H
 #define CORI_NET_LISTENER_H
 
+#include "net/slot.h"
+
 #include <coracle/net.h>
 
 /* Whom cor_listener_on_pause has said to tell. */
@@ -12,11 +14,14 @@ typedef struct cori_pause_hook {
 } cori_pause_hook;
 cori_pause_hook cori_listener_pause_hook(cor_listener *listener);
 
+/* As cor_accept; `ending` says what the connection hears of the end of its server. */
+int cori_listener_accept(cor_listener *listener, enum cori_ending ending, cor_conn **out);
+
 /*
  * Opens a second handle on the same listening socket, closed together with the first; for accepting on another worker.
  */
 int cori_listener_clone(cor_listener *listener, cor_listener **out);
 /* Closes such a handle alone; nothing to do if the listener is closed, whose closer closes all. */
-void cori_listener_drop_clone(cor_listener *listener, cor_listener *clone);
+void cori_listener_drop_clone(cor_listener *listener, cor_listener *dropped);
 
 #endif

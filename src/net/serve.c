@@ -3,8 +3,14 @@
  * cor_serve: the accept loop every server needs. One acceptor task per worker, each with a handle of its own on the
  * listening socket, so that a worker held by a computing task delays no connection: another accepts it. The handlers
  * are spread by the scheduler's placement (sched/placement.c), not by who accepted.
+ *
+ * cor_serve_until_signal's end: the listener is closed; `closing` is set, for handlers that ask; all connections that
+ * were accepted are told, and each handler's next read that would wait gives COR_ECLOSING. serve() returns when no
+ * acceptor is left, so no connection is accepted after the telling.
  */
+#include "base/atomic.h"
 #include "base/limits.h"
+#include "net/conn.h"
 #include "net/listener.h"
 #include "sched/here.h"
 #include "sync/group.h"
@@ -22,7 +28,10 @@ typedef struct service {
     void *arg;
     const void *site; /* where handlers are said to be spawned */
     cori_pause_hook on_pause;
+    enum cori_ending ending; /* what the connections hear of */
 } service;
+
+static uint32_t closing; /* atomic: cor_serve_until_signal is ending */
 
 /* What a handler's task begins with; the handler is the task's `function`. */
 static void handler_entry(void *conn, void *arg)
@@ -42,10 +51,40 @@ static int start_handler(const service *serving, cor_conn *conn)
     return cori_group_start(serving->handlers, &spawn);
 }
 
-/* True for errors after which the next accept can work. */
+/*
+ * True for errors after which the next accept can work: what was pending on the new connection, a rule that forbids it,
+ * a lack of something (accept(2)). Others mean the listener itself.
+ */
 static bool is_passing(int code)
 {
-    return cor_is_temporary(code) || code == -ENOMEM || code == -ENOBUFS;
+    switch (code) {
+    case -ECONNABORTED:
+    case -ECONNRESET:
+    case -EPROTO:
+    case -ENOPROTOOPT:
+    case -EOPNOTSUPP:
+    case -ESOCKTNOSUPPORT:
+    case -EPROTONOSUPPORT:
+    case -ENETDOWN:
+    case -ENETUNREACH:
+    case -EHOSTDOWN:
+    case -EHOSTUNREACH:
+    case -ENONET:
+    case -EPERM:
+    case -ENOMEM:
+    case -ENOBUFS:
+    case -ENOSR:
+        return true;
+    default:
+        return cor_is_temporary(code);
+    }
+}
+
+static void tell(const service *serving, int code, int64_t pause_ns)
+{
+    if (serving->on_pause.told != NULL) {
+        serving->on_pause.told(code, pause_ns, serving->on_pause.arg);
+    }
 }
 
 /* Accepts until the listener is closed or the task interrupted. */
@@ -54,7 +93,7 @@ static int accept_loop(const service *serving, cor_listener *listener)
     int64_t pause_ns = 0;
     for (;;) {
         cor_conn *conn;
-        int rc = cor_accept(listener, &conn);
+        int rc = cori_listener_accept(listener, serving->ending, &conn);
         if (rc == 0) {
             rc = start_handler(serving, conn);
             if (rc == 0) {
@@ -72,16 +111,37 @@ static int accept_loop(const service *serving, cor_listener *listener)
         }
         pause_ns = pause_ns == 0 ? CORI_ACCEPT_PAUSE_MIN_NS : pause_ns * 2;
         pause_ns = pause_ns > CORI_ACCEPT_PAUSE_MAX_NS ? CORI_ACCEPT_PAUSE_MAX_NS : pause_ns;
-        if (serving->on_pause.told != NULL) {
-            serving->on_pause.told(rc, pause_ns, serving->on_pause.arg);
-        }
+        tell(serving, rc, pause_ns);
         (void)cor_sleep(pause_ns);
     }
 }
 
 static void acceptor_entry(void *serving, void *listener)
 {
-    (void)accept_loop(serving, listener);
+    int rc = accept_loop(serving, listener);
+    if (rc < 0 && cor_cancelled() == 0) {
+        tell(serving, rc, 0);
+    }
+}
+
+/* Starts an acceptor on worker number `worker`, on a clone of the listener: 0 and *clone, or why there is none. */
+static int start_acceptor(service *serving, cor_group *acceptors, int worker, cor_listener **clone)
+{
+    int rc = cori_listener_clone(serving->listener, clone);
+    if (rc < 0) {
+        return rc;
+    }
+    cori_spawn spawn = {.entry = acceptor_entry,
+                        .arg_a = serving,
+                        .arg_b = *clone,
+                        .name = "acceptor",
+                        .site = serving->site,
+                        .worker = worker};
+    rc = cori_group_start(acceptors, &spawn);
+    if (rc < 0) {
+        cori_listener_drop_clone(serving->listener, *clone);
+    }
+    return rc;
 }
 
 /* Starts an acceptor on each worker but this one; as many as descriptors and memory allow. The clones opened. */
@@ -89,20 +149,12 @@ static int start_acceptors(service *serving, cor_group *acceptors, cor_listener 
 {
     int count = 0;
     for (int worker = 0; worker < cori_worker_count(); worker++) {
-        if (worker == cori_here_id() || cori_listener_clone(serving->listener, &clones[count]) < 0) {
-            continue;
+        int rc = worker != cori_here_id() ? start_acceptor(serving, acceptors, worker, &clones[count]) : COR_ECLOSED;
+        if (rc == 0) {
+            count++;
+        } else if (rc != COR_ECLOSED) {
+            tell(serving, rc, 0);
         }
-        cori_spawn spawn = {.entry = acceptor_entry,
-                            .arg_a = serving,
-                            .arg_b = clones[count],
-                            .name = "acceptor",
-                            .site = serving->site,
-                            .worker = worker};
-        if (cori_group_start(acceptors, &spawn) < 0) {
-            cori_listener_drop_clone(serving->listener, clones[count]);
-            continue;
-        }
-        count++;
     }
     return count;
 }
@@ -127,8 +179,14 @@ static int serve(service *serving)
 
 int cor_serve(cor_listener *listener, cor_group *group, void (*handler)(cor_conn *conn, void *arg), void *arg)
 {
-    service serving = {listener, group, handler, arg, __builtin_return_address(0), {NULL, NULL}};
+    service serving = {
+        .listener = listener, .handlers = group, .handler = handler, .arg = arg, .site = __builtin_return_address(0)};
     return serve(&serving);
+}
+
+bool cor_closing(void)
+{
+    return cori_load(&closing) != 0;
 }
 
 /* Closes the listener at the first signal; from then on signals have their earlier effect. */
@@ -145,6 +203,9 @@ static void close_on_signal(void *arg)
         return;
     }
     watching->error = number < 0 ? number : 0;
+    if (number >= 0) {
+        cori_store(&closing, 1);
+    }
     (void)cor_signal_reset(SIGINT);
     (void)cor_signal_reset(SIGTERM);
     (void)cor_listener_close(watching->listener);
@@ -169,12 +230,26 @@ int cor_serve_until_signal(cor_listener *listener, void (*handler)(cor_conn *con
                            int64_t grace_ns)
 {
     cor_group handlers = {0};
-    service serving = {listener, &handlers, handler, arg, __builtin_return_address(0), {NULL, NULL}};
+    service serving = {.listener = listener,
+                       .handlers = &handlers,
+                       .handler = handler,
+                       .arg = arg,
+                       .site = __builtin_return_address(0),
+                       .ending = CORI_HEARS_OF_END};
+    if (cori_self() == NULL) {
+        return COR_ENOT_TASK;
+    }
+    cori_store(&closing, 0); /* an earlier cor_run may have ended in between */
     int rc = serve_watched(&serving);
     (void)cor_listener_close(listener); /* or it is already */
+    if (rc != -EBUSY) {                 /* else the signals, and the connections told, are another server's */
+        cori_store(&closing, 1);
+        cori_conn_begin_end();
+    }
     if (cor_group_wait(&handlers, cor_after(grace_ns)) == COR_ETIMEOUT) {
         cor_group_cancel(&handlers);
         (void)cor_group_wait(&handlers, 0);
     }
+    cori_store(&closing, 0);
     return rc;
 }

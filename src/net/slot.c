@@ -7,9 +7,12 @@
 #include "net/slot.h"
 
 #include "base/atomic.h"
+#include "base/clock.h"
 #include "base/fatal.h"
 #include "base/limits.h"
 #include "base/lock.h"
+
+#include <coracle/time.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -114,7 +117,7 @@ static bool add_chunk(void)
         table.first_free = slots[i].number;
     }
     cori_store_release(&chunks[chunk], slots);
-    table.chunk_count++;
+    cori_store_release(&table.chunk_count, chunk + 1);
     cori_store_release(&cori_run_at_end, close_all_at_end);
     cori_store_release(&cori_run_count_open, count_open);
     return true;
@@ -139,6 +142,7 @@ cori_slot *cori_slot_new(enum cori_kind kind, const cori_conn_ops *ops)
     slot->closer = NULL;
     slot->network = CORI_NETWORK_NONE;
     slot->lingers = false;
+    slot->ending = CORI_ENDS_UNHEARD;
     slot->is.peer = (cori_addr){0};
     cori_fetch_add_relaxed(&open_count, 1);
     return slot;
@@ -365,4 +369,32 @@ int cori_slot_close(const void *handle, enum cori_kind kind)
         cori_park_plain(self, 0, "close"); /* not ended by the group's deadline: it would come back at once, and spin */
     }
     return 0;
+}
+
+void cori_slot_each_conn(void (*look)(cori_slot *slot))
+{
+    uint32_t count = cori_load_acquire(&table.chunk_count) * CORI_SLOTS_PER_CHUNK;
+    for (uint32_t number = 0; number < count; number++) {
+        cori_slot *slot = slot_by_number(number);
+        uint64_t generation = cori_load_acquire(&slot->state) >> 32;
+        const void *handle = (const void *)(uintptr_t)(generation << 32 | (uint64_t)number << 1 | CORI_KIND_CONN);
+        if (!cori_slot_closed(slot) && cori_slot_enter(handle, CORI_KIND_CONN, CORI_SHARED, &slot) == 0) {
+            if (slot->kind == CORI_KIND_CONN) {
+                look(slot);
+            }
+            cori_slot_leave(slot, CORI_SHARED);
+        }
+    }
+}
+
+int64_t cori_slot_deadline(int64_t deadline)
+{
+    bool far = deadline == 0 || deadline >= cori_here_now() + COR_SECOND; /* without a look at the clock */
+    return far || deadline > cori_clock_now() ? deadline : 1;
+}
+
+void cori_slot_move_deadline(cori_slot *slot, int direction, int64_t deadline)
+{
+    cori_store(&slot->deadline[direction], cori_slot_deadline(deadline));
+    slot->ops->deadline_moved(slot, direction);
 }

@@ -33,6 +33,8 @@
 #include <errno.h>
 
 enum cori_kind { CORI_KIND_CONN = 0, CORI_KIND_LISTENER = 1 };
+/* What a connection's reader hears of the end of its server: the next read that would wait gives COR_ECLOSING, once. */
+enum cori_ending { CORI_ENDS_UNHEARD = 0, CORI_HEARS_OF_END = 1, CORI_END_HAS_BEGUN = 2 };
 enum cori_access { CORI_SHARED = 0, CORI_LOCK_READ = 2, CORI_LOCK_WRITE = 4 };
 
 /*
@@ -59,6 +61,7 @@ typedef struct cori_slot {
     uint8_t kind;    /* enum cori_kind */
     bool in_use;     /* from new to destroyed */
     bool lingers;    /* close(2) may wait: cor_set_linger(> 0) */
+    uint8_t ending;  /* enum cori_ending; atomic */
 } cori_slot;
 /* A pair of cache lines, which CPUs fetch together; what calls use comes first. */
 enum { CORI_SLOT_BYTES = 2 * CORI_CACHE_LINE };
@@ -96,6 +99,31 @@ int cori_slot_enter(const void *handle, enum cori_kind kind, enum cori_access ac
 void cori_slot_leave(cori_slot *slot, enum cori_access access);
 /* Closes: 0, COR_ECLOSED, -EINVAL, COR_ENOT_TASK. Parks until destroyed. */
 int cori_slot_close(const void *handle, enum cori_kind kind);
+
+/* Calls `look` for each open connection, inside a call on it. */
+void cori_slot_each_conn(void (*look)(cori_slot *slot));
+
+/*
+ * A deadline as it is stored: one that is past by the real clock is "long past", because calls compare with their
+ * worker's coarse clock, which may be a little late.
+ */
+int64_t cori_slot_deadline(int64_t deadline);
+/* Sets a deadline and makes parked calls look at it; inside a call. */
+void cori_slot_move_deadline(cori_slot *slot, int direction, int64_t deadline);
+
+/*
+ * Waits for the rest of something, inside a call that holds the read lock: the end of the server is heard of when that
+ * is complete.
+ */
+static inline int cori_slot_wait_for_rest(cori_slot *slot)
+{
+    int rc = slot->ops->wait_readable(slot);
+    if (rc == COR_ECLOSING) {
+        rc = slot->ops->wait_readable(slot);
+        cori_store(&slot->ending, CORI_END_HAS_BEGUN);
+    }
+    return rc;
+}
 
 /* Reads inside a call that holds the read lock: waits, tries, and waits again when the sign was wrong. */
 static inline ssize_t cori_slot_read(cori_slot *slot, void *buf, size_t size)

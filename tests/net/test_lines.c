@@ -127,6 +127,31 @@ TASK_TEST(too_long)
 }
 
 /* Lines whose lengths lie around the sizes of the buffer and the limit. */
+/* The longest line there can be: no limit at all. */
+TASK_TEST(no_limit)
+{
+    enum { LONG = 20000 };
+    static char sent[LONG + 2];
+    static const size_t limits[] = {SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - 2, SIZE_MAX / 2};
+    memset(sent, 'x', LONG);
+    sent[LONG] = '\n';
+    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+        cor_conn *a, *b;
+        cor_group writers = {0};
+        char *line;
+        size_t length = 0;
+        make_pair(KIND_TCP, &a, &b);
+        script of = {.conn = a, .bytes = sent, .size = LONG + 1};
+        go_in(&writers, play_and_stay, &of);
+        cor_lines lines = cor_lines_of(b, limits[i]);
+        T_CODE(cor_lines_next(&lines, &line, &length), 1);
+        T_EQ(length, LONG);
+        cor_lines_free(&lines);
+        wait_for(&writers);
+        close_pair(a, b);
+    }
+}
+
 TASK_TEST(boundaries)
 {
     static const size_t lengths[] = {4094, 4095,         4096,     4097,         8190,         8191,        8192,
@@ -307,6 +332,7 @@ int main(void)
         cmocka_unit_test(odd_bytes),
         cmocka_unit_test(too_long),
         cmocka_unit_test(pause_ends_a_line),
+        cmocka_unit_test(no_limit),
         cmocka_unit_test(boundaries),
         cmocka_unit_test(no_buffer_while_idle),
         cmocka_unit_test(timeout_within_a_line),
