@@ -25,14 +25,6 @@ enum { CLOSED = 1, LOCKS = 6, QUEUE_SHIFT = 3 };
 #define CALLS_MANY (UINT64_C(0xf80000) << 8) /* from here on they are counted with care */
 #define NO_SLOT UINT32_MAX
 
-/* A call that waits for the read or write lock; on its task's stack. */
-typedef struct lock_waiter {
-    cori_task *task;
-    enum cori_access access;
-    uint32_t granted; /* atomic; the granter's last touch */
-    struct lock_waiter *next;
-} lock_waiter;
-
 static cori_slot *chunks[CORI_SLOT_CHUNKS_MAX]; /* atomic; set once each */
 static struct {
     uint32_t spin;
@@ -185,8 +177,8 @@ static cori_rare void finish(cori_slot *slot)
     }
 }
 
-/* Appends `waiter`, or takes the lock for it if that is free by now; guard: slot->spin. True if taken. */
-static bool queue_or_take(cori_slot *slot, lock_waiter *waiter)
+/* Queues `waiter`, or takes the lock for it if that is free by now; guard: slot->spin. True if taken. */
+static bool queue_or_take(cori_slot *slot, cori_lock_waiter *waiter)
 {
     uint64_t queue_bit = (uint64_t)waiter->access << QUEUE_SHIFT;
     uint64_t state = cori_load_relaxed(&slot->state);
@@ -197,61 +189,56 @@ static bool queue_or_take(cori_slot *slot, lock_waiter *waiter)
         wanted = state | (take ? (uint64_t)waiter->access : queue_bit);
     } while (!cori_cas(&slot->state, &state, wanted));
     if (!take) {
-        lock_waiter **link = &slot->queue;
-        while (*link != NULL) {
-            link = &(*link)->next;
-        }
-        *link = waiter;
+        cori_lock_queue_push(&slot->queue, waiter);
     }
     return take;
 }
 
-/*
- * Takes `gone` (NULL: the first that wants `access`) out of the queue and keeps the queue bit true; guard:
- * slot->spin.
- */
-static lock_waiter *unqueue(cori_slot *slot, enum cori_access access, lock_waiter *gone)
+/* Takes a waiter out and keeps the queue bit true; gives the oldest that is left. Guard: slot->spin. */
+static cori_lock_waiter *unqueue(cori_slot *slot, cori_lock_waiter *waiter)
 {
-    lock_waiter *found = NULL;
-    bool more = false;
-    lock_waiter **link = &slot->queue;
-    while (*link != NULL) {
-        lock_waiter *waiter = *link;
-        bool match = gone != NULL ? waiter == gone : waiter->access == access;
-        if (match && found == NULL) {
-            found = waiter;
-            *link = waiter->next;
-            continue;
-        }
-        more = more || waiter->access == access;
-        link = &waiter->next;
+    cori_lock_queue_remove(&slot->queue, waiter);
+    cori_lock_waiter *first = cori_lock_queue_first(slot->queue, waiter->access);
+    if (first == NULL) {
+        cori_fetch_and(&slot->state, ~((uint64_t)waiter->access << QUEUE_SHIFT));
     }
-    if (!more) {
-        cori_fetch_and(&slot->state, ~((uint64_t)access << QUEUE_SHIFT));
+    return first;
+}
+
+/*
+ * Leaves the queue without the lock; false if it was granted meanwhile. Who leaves because the slot is closed wakes the
+ * next: so closing is a few steps for each, and not a walk along all of them under the lock.
+ */
+static bool give_up(cori_slot *slot, cori_lock_waiter *waiter)
+{
+    cori_task *next = NULL;
+    cori_spin_lock(&slot->spin);
+    bool granted = cori_load(&waiter->granted) != 0;
+    if (!granted) {
+        cori_lock_waiter *first = unqueue(slot, waiter);
+        next = first != NULL && cori_slot_closed(slot) ? first->task : NULL;
     }
-    return found;
+    cori_spin_unlock(&slot->spin);
+    if (next != NULL) {
+        cori_wake(next); /* for no reason, if it has left by now */
+    }
+    return !granted;
 }
 
 /* Waits, inside the call, for the read or write lock. 0, or the reason to give up (then not holding it). */
 static cori_rare int wait_for_lock(cori_slot *slot, enum cori_access access, cori_task *self)
 {
-    lock_waiter own = {.task = self, .access = access};
+    cori_lock_waiter waiter = {.task = self, .access = access};
     cori_spin_lock(&slot->spin);
-    bool taken = queue_or_take(slot, &own);
+    bool taken = queue_or_take(slot, &waiter);
     cori_spin_unlock(&slot->spin);
-    while (!taken && cori_load(&own.granted) == 0) {
+    while (!taken && cori_load(&waiter.granted) == 0) {
         int rc = cori_slot_closed(slot) ? COR_ECLOSED : cori_interrupted(self, 0);
         if (rc == 0) {
             cori_park_external(self, 0, access == CORI_LOCK_READ ? "IO wait (read lock)" : "IO wait (write lock)");
-            continue;
+        } else {
+            return give_up(slot, &waiter) ? rc : 0;
         }
-        cori_spin_lock(&slot->spin);
-        bool granted = cori_load(&own.granted) != 0;
-        if (!granted) {
-            (void)unqueue(slot, access, &own);
-        }
-        cori_spin_unlock(&slot->spin);
-        return granted ? 0 : rc;
     }
     return 0;
 }
@@ -305,10 +292,12 @@ int cori_slot_enter(const void *handle, enum cori_kind kind, enum cori_access ac
 /* Hands the lock to the next in the queue. False if nobody waits any more (then it is still held). */
 static cori_rare bool hand_over(cori_slot *slot, enum cori_access access)
 {
+    cori_task *task = NULL;
     cori_spin_lock(&slot->spin);
-    lock_waiter *next = unqueue(slot, access, NULL);
-    cori_task *task = next != NULL ? next->task : NULL;
+    cori_lock_waiter *next = cori_lock_queue_first(slot->queue, access);
     if (next != NULL) {
+        (void)unqueue(slot, next);
+        task = next->task;
         cori_store(&next->granted, 1);
     }
     cori_spin_unlock(&slot->spin);
@@ -335,14 +324,19 @@ void cori_slot_leave(cori_slot *slot, enum cori_access access)
     }
 }
 
-/* Makes the calls that wait for a lock see that the slot is closed. */
+/* Makes the calls that wait for a lock see that the slot is closed: the oldest, who tell the others. */
 static void wake_queue(cori_slot *slot)
 {
-    cori_spin_lock(&slot->spin);
-    for (lock_waiter *waiter = slot->queue; waiter != NULL; waiter = waiter->next) {
-        cori_wake(waiter->task);
+    static const enum cori_access accesses[] = {CORI_LOCK_READ, CORI_LOCK_WRITE};
+    for (int i = 0; i < 2; i++) {
+        cori_spin_lock(&slot->spin);
+        cori_lock_waiter *first = cori_lock_queue_first(slot->queue, accesses[i]);
+        cori_task *task = first != NULL ? first->task : NULL;
+        cori_spin_unlock(&slot->spin);
+        if (task != NULL) {
+            cori_wake(task);
+        }
     }
-    cori_spin_unlock(&slot->spin);
 }
 
 int cori_slot_close(const void *handle, enum cori_kind kind)

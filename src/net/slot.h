@@ -26,6 +26,7 @@
 
 #include "base/atomic.h"
 #include "net/addr.h"
+#include "net/lock_queue.h"
 #include "poll/poll.h"
 #include "sched/park.h"
 
@@ -47,7 +48,7 @@ typedef struct cori_slot {
     int64_t deadline[2];             /* CORI_READ, CORI_WRITE; 0: none; atomic */
     uint32_t spin;                   /* guards the lock queue, registration and the listener's clones */
     uint32_t number;                 /* of this slot */
-    struct lock_waiter *queue;       /* calls that wait for the read or write lock, oldest first; guard: spin */
+    cori_lock_waiter *queue;         /* calls that wait for the read or write lock; guard: spin */
     union {
         cori_task *closer;  /* closed: parked until destroyed */
         uint32_t next_free; /* free; guard: the table's lock */

@@ -252,6 +252,95 @@ TASK_TEST_WITH(leaving_the_queue, &one_worker)
     close_pair(a, b);
 }
 
+/*
+ * Very many wait for the lock of one connection; it is closed. Each costs a few steps: with a queue that is walked this
+ * took ten seconds and more for each half.
+ */
+enum { CROWD = 20000, CROWD_SECONDS = 3 };
+static int begun, ended; /* atomic */
+
+static void write_in_crowd(void *conn)
+{
+    static const char bytes[1 << 20];
+    (void)add(&begun, 1);
+    T_CODE((int)cor_write(conn, bytes, sizeof(bytes)), COR_ECLOSED);
+    (void)add(&ended, 1);
+}
+
+TASK_TEST(a_crowd_at_one_lock)
+{
+    cor_conn *a, *b;
+    cor_group crowd = {0};
+    int count = (int)taskcase_scale(CROWD);
+    int64_t limit_ns = CROWD_SECONDS * COR_SECOND * taskcase_patience();
+    make_pair(KIND_TCP, &a, &b);
+    (void)fill_up(b);
+    int64_t start_ns = cor_now();
+    for (int i = 0; i < count; i++) {
+        go_in(&crowd, write_in_crowd, b);
+    }
+    T_EVENTUALLY(get(&begun) == count, SOON);
+    T_PARKED(b, CORI_WRITE);
+    int64_t queued_ns = cor_now();
+    T_CODE(cor_close(b), 0);
+    wait_for(&crowd);
+    int64_t ended_ns = cor_now();
+    T_EQ(get(&ended), count);
+    T_REQUIRE(queued_ns - start_ns < limit_ns && ended_ns - queued_ns < limit_ns, "queueing %lld ms, closing %lld ms",
+              (long long)(queued_ns - start_ns) / 1000000, (long long)(ended_ns - queued_ns) / 1000000);
+    T_CODE(cor_close(a), 0);
+}
+
+/* Both queues at once, with waiters that leave from the front, the middle and the end. */
+static int readers_left, writers_left; /* atomic */
+
+static void read_until_closed(void *conn)
+{
+    char byte;
+    T_CODE((int)cor_read(conn, &byte, 1), COR_ECLOSED);
+    (void)add(&readers_left, -1);
+}
+
+static void write_until_closed(void *conn)
+{
+    static const char bytes[1 << 20];
+    T_CODE((int)cor_write(conn, bytes, sizeof(bytes)), COR_ECLOSED);
+    (void)add(&writers_left, -1);
+}
+
+static void call_cancelled(void *conn)
+{
+    static const char bytes[1 << 20];
+    char byte;
+    int rc = (int)(add(&begun, 1) % 2 == 0 ? cor_read(conn, &byte, 1) : cor_write(conn, bytes, sizeof(bytes)));
+    T_CODE(rc, COR_ECANCELED);
+}
+
+TASK_TEST(both_queues)
+{
+    cor_conn *a, *b;
+    cor_group staying = {0}, leaving = {0};
+    make_pair(KIND_TCP, &a, &b);
+    (void)fill_up(b);
+    readers_left = writers_left = TAKERS;
+    begun = 0;
+    for (int i = 0; i < TAKERS; i++) {
+        go_in(&leaving, call_cancelled, b);
+        go_in(&staying, read_until_closed, b);
+        go_in(&staying, write_until_closed, b);
+        go_in(&leaving, call_cancelled, b);
+    }
+    T_EVENTUALLY(get(&begun) == 2 * TAKERS, SOON);
+    cor_group_cancel(&leaving);
+    wait_for(&leaving);
+    T_PARKED(b, CORI_READ);
+    T_PARKED(b, CORI_WRITE);
+    T_CODE(cor_close(b), 0);
+    wait_for(&staying);
+    T_EQ(get(&readers_left) + get(&writers_left), 0);
+    T_CODE(cor_close(a), 0);
+}
+
 /* N138 */
 static int too_many_calls(void *arg)
 {
@@ -287,6 +376,8 @@ int main(void)
         cmocka_unit_test(old_handles_reach_nobody),
         cmocka_unit_test(readers_are_served_in_order),
         cmocka_unit_test(leaving_the_queue),
+        cmocka_unit_test(a_crowd_at_one_lock),
+        cmocka_unit_test(both_queues),
         cmocka_unit_test(limit_of_calls),
         cmocka_unit_test(handles_of_an_earlier_run),
         cmocka_unit_test(abandoned_closes_leave_nothing),
