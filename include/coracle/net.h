@@ -29,7 +29,8 @@ typedef struct cor_listener cor_listener;
  * Listens on `address` ("host:port", ":port", "[v6]:port"; a path or "@abstract" for unix). Port 0 or "" picks one.
  * Returns: 0 and *out; or a negative code, with *error filled if error is not NULL: COR_EUNKNOWN_NETWORK, the address
  * errors of coracle/error.h, COR_ENO_SUCH_HOST, -EADDRINUSE, -EACCES, -EMFILE and other errnos; COR_ENOT_TASK.
- * Parks: never (reads /etc/hosts and /etc/services at most). Threads: tasks only.
+ * Parks: about 0.1 s while the address is in use, because what a killed server held becomes free a moment later; a
+ * socket file that such a server has left is replaced, never one that somebody is bound to. Threads: tasks only.
  * Owns: returns owned; end with cor_listener_close.
  * Go: net.Listen.
  */

@@ -111,6 +111,12 @@
 #define CORI_BUFFERS_KEPT 16
 /* Backlog when /proc/sys/net/core/somaxconn cannot be read. */
 #define CORI_BACKLOG_DEFAULT 128
+/*
+ * How long listening waits for an address in use to become free, ns: this long at first, then twice as long, up to the
+ * last. The kernel takes a few ms to end what a killed server has held.
+ */
+#define CORI_LISTEN_PAUSE_MIN_NS 1000000
+#define CORI_LISTEN_PAUSE_MAX_NS 64000000
 /* Keep-alive of TCP connections, s (Go's defaults). */
 #define CORI_KEEPALIVE_S 15
 /* First allocation of a line reader, bytes. */

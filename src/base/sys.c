@@ -12,9 +12,12 @@
 #include <linux/major.h>
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #ifndef MADV_POPULATE_READ
@@ -135,6 +138,39 @@ void cori_sys_close(int fd)
 {
     (void)cori_sys_faulted(CORI_SYS_CLOSE);
     (void)close(fd);
+}
+
+cori_file_id cori_sys_socket_file(const char *path)
+{
+    struct stat status;
+    int before = errno;
+    bool found = lstat(path, &status) == 0 && S_ISSOCK(status.st_mode);
+    errno = before;
+    return found ? (cori_file_id){status.st_dev, status.st_ino} : (cori_file_id){0, 0};
+}
+
+void cori_sys_remove_socket_file(const char *path, cori_file_id file)
+{
+    cori_file_id now = cori_sys_socket_file(path);
+    if (now.inode != 0 && now.inode == file.inode && now.device == file.device) {
+        (void)unlink(path); /* one that cannot be removed stays */
+    }
+}
+
+int cori_sys_lock_folder(const char *path)
+{
+    char folder[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
+    const char *slash = strrchr(path, '/');
+    size_t length = slash != NULL ? (size_t)(slash - path) + 1 : 0;
+    (void)snprintf(folder, sizeof(folder), "%.*s", (int)length, path);
+    int before = errno;
+    int fd = open(length > 0 ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 ? fd : -errno;
+    if (fd >= 0 && rc < 0) {
+        (void)close(fd);
+    }
+    errno = before;
+    return rc;
 }
 
 bool cori_sys_readable(void *page, size_t bytes)

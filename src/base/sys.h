@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -124,6 +125,20 @@ int cori_sys_getpeername(int fd, struct sockaddr *addr, socklen_t *len);
 int cori_sys_accepted_from(int fd, struct sockaddr *addr, socklen_t len);
 int cori_sys_dup(int fd); /* CLOEXEC */
 void cori_sys_close(int fd);
+
+/* Which file a path leads to; all 0: none. */
+typedef struct cori_file_id {
+    uint64_t device, inode;
+} cori_file_id;
+/* The socket file at `path`, not followed if it is a link; none if it is something else. */
+cori_file_id cori_sys_socket_file(const char *path);
+/* Removes the socket file at `path` if it still is this one. */
+void cori_sys_remove_socket_file(const char *path, cori_file_id file);
+/*
+ * Locks the folder that `path` is in against others that use this call: a descriptor whose closing unlocks it; -errno,
+ * -EAGAIN if it is locked.
+ */
+int cori_sys_lock_folder(const char *path);
 /*
  * Gives the terminal `fd` an open file description of its own on which calls do not wait; who shares the old one
  * notices nothing. False if there can be none (the controlling side of a pseudo-terminal, no right to open it, no

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The listening socket for an address text, chosen as Go does: dual-stack wildcard, backlog from somaxconn. */
+/*
+ * The listening socket for an address text, chosen as Go does: dual-stack wildcard, backlog from somaxconn.
+ *
+ * An address in use may be about to become free: the kernel takes a few ms to end what a killed server has held. So
+ * listening tries again for a moment before it says so.
+ */
 #include "net/listen.h"
 
 #include "base/atomic.h"
@@ -7,6 +12,7 @@
 #include "base/sys.h"
 #include "net/conn.h"
 
+#include <coracle/time.h>
 #include <errno.h>
 #include <stdio.h>
 
@@ -38,15 +44,60 @@ static int fail(int fd, const char *call, int code, cor_error *error)
     return code;
 }
 
-static int bind_and_listen(int fd, const cori_sockaddr *local, socklen_t len, cor_error *error)
+/*
+ * Removes a socket file that a server has left behind: no socket is bound to it. Asked with a socket of another type,
+ * which a living one refuses with an error of its own and never hears of. Under the folder's lock, because between the
+ * question and the removal another server might do the same, and then be removed itself; nobody can bind meanwhile, as
+ * the file is there.
+ */
+static void remove_stale(const char *path, const cori_sockaddr *local, socklen_t len)
 {
-    (void)cori_sys_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    int rc = cori_sys_bind(fd, &local->any, len);
-    if (rc < 0) {
-        return fail(fd, "bind", rc, error);
+    int lock = cori_sys_lock_folder(path);
+    int asking = lock >= 0 ? cori_sys_socket(AF_UNIX, SOCK_DGRAM, 0) : -1;
+    cori_file_id file = cori_sys_socket_file(path);
+    if (asking >= 0 && cori_sys_connect(asking, &local->any, len) == -ECONNREFUSED) {
+        cori_sys_remove_socket_file(path, file);
     }
-    rc = cori_sys_listen(fd, backlog());
-    return rc < 0 ? fail(fd, "listen", rc, error) : fd;
+    if (asking >= 0) {
+        cori_sys_close(asking);
+    }
+    if (lock >= 0) {
+        cori_sys_close(lock);
+    }
+}
+
+/* Binds, unless that is done, and listens. *call is the system call that failed. */
+static int try_to_listen(int fd, const cori_sockaddr *local, socklen_t len, bool *bound, const char **call)
+{
+    *call = "bind";
+    int rc = *bound ? 0 : cori_sys_bind(fd, &local->any, len);
+    *bound = rc == 0;
+    if (rc == 0) {
+        *call = "listen";
+        rc = cori_sys_listen(fd, backlog());
+    }
+    return rc;
+}
+
+/* Makes `fd` listen, or closes it. `path` of a socket file, or NULL. */
+static int bind_and_listen(int fd, const cori_sockaddr *local, socklen_t len, const char *path, cor_error *error)
+{
+    const char *call;
+    bool bound = false;
+    (void)cori_sys_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    int rc = try_to_listen(fd, local, len, &bound, &call);
+    for (int64_t pause_ns = CORI_LISTEN_PAUSE_MIN_NS; rc == -EADDRINUSE; pause_ns *= 2) {
+        if (path != NULL) {
+            remove_stale(path, local, len);
+            rc = try_to_listen(fd, local, len, &bound, &call);
+        }
+        if (rc != -EADDRINUSE || pause_ns > CORI_LISTEN_PAUSE_MAX_NS) {
+            break;
+        }
+        rc = cor_sleep(pause_ns);
+        rc = rc < 0 ? rc : try_to_listen(fd, local, len, &bound, &call);
+    }
+    return rc < 0 ? fail(fd, call, rc, error) : fd;
 }
 
 /* The address to listen on: Go prefers the first IPv4 one; an empty host is the wildcard. */
@@ -92,10 +143,10 @@ static int listen_tcp(const cori_network *network, const char *address, cor_erro
     }
     cori_tcp_defaults(fd);
     socklen_t len = cori_addr_to_sockaddr(&addr, family, &local);
-    return bind_and_listen(fd, &local, len, error);
+    return bind_and_listen(fd, &local, len, NULL, error);
 }
 
-static int listen_unix(const char *path, cor_error *error)
+static int listen_unix(const char *path, cori_file_id *file, cor_error *error)
 {
     cori_sockaddr local;
     socklen_t len;
@@ -108,10 +159,16 @@ static int listen_unix(const char *path, cor_error *error)
     if (fd < 0) {
         return fail(-1, "socket", fd, error);
     }
-    return bind_and_listen(fd, &local, len, error);
+    bool on_file = path[0] != '@' && path[0] != '\0';
+    fd = bind_and_listen(fd, &local, len, on_file ? path : NULL, error);
+    if (fd >= 0 && on_file) {
+        *file = cori_sys_socket_file(path);
+    }
+    return fd;
 }
 
-int cori_listen_socket(const cori_network *network, const char *address, cor_error *error)
+int cori_listen_socket(const cori_network *network, const char *address, cori_file_id *file, cor_error *error)
 {
-    return network->unix_stream ? listen_unix(address, error) : listen_tcp(network, address, error);
+    *file = (cori_file_id){0, 0};
+    return network->unix_stream ? listen_unix(address, file, error) : listen_tcp(network, address, error);
 }

@@ -3,9 +3,13 @@
 #ifndef CORI_NET_LISTEN_H
 #define CORI_NET_LISTEN_H
 
+#include "base/sys.h"
 #include "net/addr.h"
 
-/* A socket that listens: its descriptor, or a negative code with error->address and error->where filled. */
-int cori_listen_socket(const cori_network *network, const char *address, cor_error *error);
+/*
+ * A socket that listens: its descriptor, or a negative code with error->address and error->where filled. *file is the
+ * socket file that was made. Parks for a moment while the address is in use.
+ */
+int cori_listen_socket(const cori_network *network, const char *address, cori_file_id *file, cor_error *error);
 
 #endif

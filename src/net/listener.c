@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct twin {
     cor_listener *listener;
@@ -27,7 +26,8 @@ typedef struct twin {
 
 /* What a listener has beside its descriptor; guard: the slot's spin lock. */
 typedef struct listener_state {
-    char *path; /* socket file to remove; NULL: none */
+    char *path;        /* of the socket file to remove; NULL: none */
+    cori_file_id file; /* which it is: the path may lead to a successor's by now */
     bool closing;
     int clone_count;
     twin clones[CORI_WORKERS_MAX];
@@ -61,7 +61,7 @@ static void listener_destroy(cori_slot *slot)
 {
     listener_state *listening = state_of(slot);
     if (listening != NULL && listening->path != NULL) {
-        (void)unlink(listening->path);
+        cori_sys_remove_socket_file(listening->path, listening->file);
     }
     free_state(listening);
     cori_fd_destroy(slot);
@@ -75,25 +75,33 @@ static const cori_conn_ops listener_ops = {
     .local_text = listener_local_text,
 };
 
+/* The state of a new listener; NULL: no memory. */
+static listener_state *state_new(const char *path, cori_file_id file)
+{
+    listener_state *listening = calloc(1, sizeof(*listening));
+    if (listening != NULL && file.inode != 0) {
+        listening->file = file;
+        listening->path = strdup(path);
+        if (listening->path == NULL) {
+            free(listening);
+            return NULL;
+        }
+    }
+    return listening;
+}
+
 static int open_listener(cor_listener **out, const cori_network *network, const char *address, cor_error *error)
 {
-    int fd = cori_listen_socket(network, address, error);
+    cori_file_id file;
+    int fd = cori_listen_socket(network, address, &file, error);
     if (fd < 0) {
         return fd;
     }
-    listener_state *listening = calloc(1, sizeof(*listening));
-    bool on_file = network->unix_stream && address[0] != '@' && address[0] != '\0';
-    if (listening != NULL && on_file) {
-        listening->path = strdup(address);
-    }
-    cori_slot *slot = listening != NULL && (!on_file || listening->path != NULL)
-                          ? cori_slot_new(CORI_KIND_LISTENER, &listener_ops)
-                          : NULL;
+    listener_state *listening = state_new(address, file);
+    cori_slot *slot = listening != NULL ? cori_slot_new(CORI_KIND_LISTENER, &listener_ops) : NULL;
     if (slot == NULL) {
-        if (on_file) {
-            (void)unlink(address);
-        }
         free_state(listening);
+        cori_sys_remove_socket_file(address, file);
         cori_sys_close(fd);
         return -ENOMEM;
     }

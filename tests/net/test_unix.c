@@ -190,8 +190,116 @@ TASK_TEST(stale_path)
     T_EQ(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
     T_EQ(close(fd), 0);
     expect_dial_error(of.socket, -ECONNREFUSED, "connection refused");
-    T_CODE(cor_listen(&listener, "unix", of.socket, NULL), -EADDRINUSE);
+    T_CODE(cor_listen(&listener, "unix", of.socket, NULL), 0);
+    expect_reached(listener, of.socket);
+    T_CODE(cor_listener_close(listener), 0);
+    T_ASSERT(!exists(of.socket));
+    remove_folder(&of);
+}
+
+/* N233: what is bound is not replaced, even if it does not listen, or is no stream; and no file but a socket is. */
+static int bound_socket(const char *path, int type)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    (void)snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+    T_EQ(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    return fd;
+}
+
+static void expect_not_replaced(const char *path)
+{
+    cor_listener *listener;
+    struct stat before, after;
+    T_EQ(lstat(path, &before), 0);
+    T_CODE(cor_listen(&listener, "unix", path, NULL), -EADDRINUSE);
+    T_EQ(lstat(path, &after), 0);
+    T_ASSERT(before.st_ino == after.st_ino && before.st_ctime == after.st_ctime);
+    T_EQ(unlink(path), 0);
+}
+
+TASK_TEST(only_stale_sockets_are_replaced)
+{
+    static const int types[] = {SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET};
+    folder of = make_folder();
+    for (int i = 0; i < 3; i++) {
+        int fd = bound_socket(of.socket, types[i]);
+        expect_not_replaced(of.socket);
+        T_EQ(close(fd), 0);
+    }
+    FILE *file = fopen(of.socket, "we");
+    T_ASSERT(file != NULL && fclose(file) == 0);
+    expect_not_replaced(of.socket);
+    T_EQ(symlink("nothing", of.socket), 0);
+    expect_not_replaced(of.socket);
+    remove_folder(&of);
+}
+
+/* Several that find the same stale file: one of them listens in the end, and it can be reached. */
+enum { STARTERS = 8 };
+static cor_listener *started[STARTERS];
+static int start_count; /* atomic */
+
+static void start_one(void *path)
+{
+    cor_listener *listener;
+    int rc = cor_listen(&listener, "unix", path, NULL);
+    T_ASSERT(rc == 0 || rc == -EADDRINUSE);
+    if (rc == 0) {
+        started[add(&start_count, 1) - 1] = listener;
+    }
+}
+
+TASK_TEST(one_takes_a_stale_path_over)
+{
+    folder of = make_folder();
+    for (int round = 0; round < 20; round++) {
+        cor_group starters = {0};
+        T_EQ(close(bound_socket(of.socket, SOCK_STREAM)), 0);
+        start_count = 0;
+        for (int i = 0; i < STARTERS; i++) {
+            go_on(i, &starters, start_one, of.socket);
+        }
+        wait_for(&starters);
+        T_EQ(get(&start_count), 1);
+        expect_reached(started[0], of.socket);
+        T_CODE(cor_listener_close(started[0]), 0);
+    }
+    remove_folder(&of);
+}
+
+/* Closing removes a listener's own file, and never that of a successor. */
+TASK_TEST(a_successor_keeps_its_file)
+{
+    folder of = make_folder();
+    cor_listener *first, *second;
+    T_CODE(cor_listen(&first, "unix", of.socket, NULL), 0);
+    T_EQ(unlink(of.socket), 0);
+    T_CODE(cor_listen(&second, "unix", of.socket, NULL), 0);
+    T_CODE(cor_listener_close(first), 0);
     T_ASSERT(exists(of.socket));
+    expect_reached(second, of.socket);
+    T_CODE(cor_listener_close(second), 0);
+    T_ASSERT(!exists(of.socket));
+    remove_folder(&of);
+}
+
+/* The wait for an address that is in use ends with its task's group. */
+static void listen_cancelled(void *path)
+{
+    cor_listener *listener;
+    T_CODE(cor_listen(&listener, "unix", path, NULL), COR_ECANCELED);
+}
+
+TASK_TEST(waiting_for_an_address_is_cancelled)
+{
+    folder of = make_folder();
+    cor_group waiting = {0};
+    int fd = bound_socket(of.socket, SOCK_STREAM);
+    go_in(&waiting, listen_cancelled, of.socket);
+    cor_group_cancel(&waiting);
+    wait_for(&waiting);
+    T_EQ(close(fd), 0);
     T_EQ(unlink(of.socket), 0);
     remove_folder(&of);
 }
@@ -286,6 +394,10 @@ int main(void)
         cmocka_unit_test(longest_names),
         cmocka_unit_test(path_in_use),
         cmocka_unit_test(stale_path),
+        cmocka_unit_test(only_stale_sockets_are_replaced),
+        cmocka_unit_test(one_takes_a_stale_path_over),
+        cmocka_unit_test(a_successor_keeps_its_file),
+        cmocka_unit_test(waiting_for_an_address_is_cancelled),
         cmocka_unit_test(full_backlog),
         cmocka_unit_test(listener_deadline),
         cmocka_unit_test(bytes_behind_passed_rights),
