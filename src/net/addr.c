@@ -202,7 +202,7 @@ static uint32_t parse_zone(const char *zone)
     }
     char *end = NULL;
     unsigned long number = strtoul(zone, &end, 10);
-    return *end == '\0' && number < 0xFFFFFF ? (uint32_t)number : 0;
+    return *end == '\0' && number < 0xFFFFFF ? (uint32_t)number : CORI_NO_SUCH_ZONE;
 }
 
 bool cori_addr_parse_ip(const char *text, cori_addr *out)

@@ -13,11 +13,13 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#define CORI_NO_SUCH_ZONE UINT32_MAX
+
 /* An IP endpoint; v4 and v4-mapped addresses are kept as v4. */
 typedef struct cori_addr {
     uint16_t family; /* AF_INET, AF_INET6; 0: none */
     uint16_t port;   /* host order */
-    uint32_t scope;  /* v6 zone: interface index */
+    uint32_t scope;  /* v6 zone: interface index; CORI_NO_SUCH_ZONE: the text named none that exists */
     uint8_t ip[16];  /* v4 in the first four bytes */
 } cori_addr;
 
@@ -73,6 +75,7 @@ int cori_resolve(const cori_network *network, const char *address, cori_candidat
 
 /* resolve.c: the port of a service name for tcp, or -ENOENT; the addresses of a host name from the hosts file. */
 int cori_service_port(const char *service);
-int cori_hosts_lookup(const char *name, cori_addr *list, int max);
+int cori_hosts_lookup(const char *file, const char *name, cori_addr *list, int max);
+#define CORI_HOSTS_FILE "/etc/hosts"
 
 #endif

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { LINE_BYTES = 1024, PORT_LIMIT = 1 << 30, HOSTS_MAX = 15 };
+enum { PORT_LIMIT = 1 << 30, HOSTS_MAX = 15 };
 
 /* Services that Go knows even without /etc/services. */
 static const struct {
@@ -21,7 +21,7 @@ static const struct {
                       {"https", 443}, {"imap2", 143}, {"imap3", 220},       {"imaps", 993}, {"pop3", 110},
                       {"pop3s", 995}, {"smtp", 25},   {"submissions", 465}, {"ssh", 22},    {"telnet", 23}};
 
-/* Cuts the comment off `line`; gives the next word and moves *rest behind it. */
+/* Gives the next word and moves *rest after it. */
 static char *next_word(char **rest)
 {
     char *word = *rest + strspn(*rest, " \t\r\n");
@@ -34,13 +34,34 @@ static char *next_word(char **rest)
     return word;
 }
 
-static bool read_line(FILE *file, char *line)
+/* A file read line by line, each of any length. */
+typedef struct line_file {
+    FILE *file;
+    char *line;
+    size_t room;
+} line_file;
+
+static line_file open_lines(const char *path)
 {
-    if (fgets(line, LINE_BYTES, file) == NULL) {
-        return false;
+    return (line_file){.file = fopen(path, "re")};
+}
+
+/* The next line without its comment; NULL: there is none. */
+static char *next_line(line_file *reading)
+{
+    if (reading->file == NULL || getline(&reading->line, &reading->room, reading->file) < 0) {
+        return NULL;
     }
-    line[strcspn(line, "#")] = '\0';
-    return true;
+    reading->line[strcspn(reading->line, "#")] = '\0';
+    return reading->line;
+}
+
+static void close_lines(line_file *reading)
+{
+    free(reading->line);
+    if (reading->file != NULL) {
+        (void)fclose(reading->file);
+    }
 }
 
 /* The port of a "name 80/tcp alias..." line if it names `service`, else -ENOENT. */
@@ -68,15 +89,12 @@ int cori_service_port(const char *service)
             return known_services[i].port;
         }
     }
-    char line[LINE_BYTES];
+    line_file services = open_lines("/etc/services");
     int port = -ENOENT;
-    FILE *file = fopen("/etc/services", "re");
-    while (file != NULL && port < 0 && read_line(file, line)) {
+    for (char *line = next_line(&services); line != NULL && port < 0; line = next_line(&services)) {
         port = service_line(line, service);
     }
-    if (file != NULL) {
-        (void)fclose(file);
-    }
+    close_lines(&services);
     return port;
 }
 
@@ -89,24 +107,27 @@ static bool same_host(const char *word, const char *name)
     return strncasecmp(word, name, length) == 0 && (word[length] == '\0' || strcmp(word + length, ".") == 0);
 }
 
-int cori_hosts_lookup(const char *name, cori_addr *list, int max)
+/* The address of a "1.2.3.4 name alias..." line in *out if it names `name`. */
+static bool hosts_line(char *line, const char *name, cori_addr *out)
 {
-    char line[LINE_BYTES];
-    int count = 0;
-    FILE *file = fopen("/etc/hosts", "re");
-    while (file != NULL && count < max && read_line(file, line)) {
-        char *rest = line;
-        char *ip = next_word(&rest);
-        for (char *word = ip != NULL ? next_word(&rest) : NULL; word != NULL; word = next_word(&rest)) {
-            if (same_host(word, name) && cori_addr_parse_ip(ip, &list[count])) {
-                count++;
-                break;
-            }
+    char *rest = line;
+    char *ip = next_word(&rest);
+    for (char *word = ip != NULL ? next_word(&rest) : NULL; word != NULL; word = next_word(&rest)) {
+        if (same_host(word, name)) {
+            return cori_addr_parse_ip(ip, out) && out->scope != CORI_NO_SUCH_ZONE;
         }
     }
-    if (file != NULL) {
-        (void)fclose(file);
+    return false;
+}
+
+int cori_hosts_lookup(const char *file, const char *name, cori_addr *list, int max)
+{
+    line_file hosts = open_lines(file);
+    int count = 0;
+    for (char *line = next_line(&hosts); line != NULL && count < max; line = next_line(&hosts)) {
+        count += hosts_line(line, name, &list[count]);
     }
+    close_lines(&hosts);
     return count;
 }
 
@@ -190,7 +211,12 @@ int cori_resolve(const cori_network *network, const char *address, cori_candidat
         out->any = true;
         return 0;
     }
-    out->count = cori_addr_parse_ip(host, &out->list[0]) ? 1 : cori_hosts_lookup(host, out->list, HOSTS_MAX);
+    out->count =
+        cori_addr_parse_ip(host, &out->list[0]) ? 1 : cori_hosts_lookup(CORI_HOSTS_FILE, host, out->list, HOSTS_MAX);
+    if (out->count == 1 && out->list[0].scope == CORI_NO_SUCH_ZONE) {
+        set_where(error, "zone ", "", strrchr(host, '%') + 1);
+        return -ENODEV;
+    }
     if (out->count == 0 && same_host("localhost", host)) { /* RFC 6761: also where no hosts file says so */
         out->list[out->count++] = (cori_addr){.family = AF_INET, .ip = {127, 0, 0, 1}};
         out->list[out->count++] = (cori_addr){.family = AF_INET6, .ip = {[15] = 1}};

@@ -250,7 +250,7 @@ TASK_TEST(ip_literals)
 /* N019 */
 TASK_TEST(zones)
 {
-    char loopback[IF_NAMESIZE] = "", text[64];
+    char loopback[IF_NAMESIZE] = "", text[COR_ERROR_TEXT];
     if (if_indextoname(1, loopback) == NULL) {
         T_SKIP("there is no interface number 1");
     }
@@ -259,9 +259,12 @@ TASK_TEST(zones)
     expect_ip("fe80::1%1", text);
     cori_addr addr;
     T_ASSERT(cori_addr_parse_ip("fe80::1%nonexistent", &addr));
-    T_EQ(addr.scope, 0);
+    T_ASSERT(addr.scope == CORI_NO_SUCH_ZONE);
     cor_listener *listener;
-    T_CODE(cor_listen(&listener, "tcp", "[fe80::1%nonexistent]:0", NULL), -EINVAL);
+    cor_error error;
+    T_CODE(cor_listen(&listener, "tcp6", "[::1%nonexistent]:0", &error), -ENODEV);
+    T_STR(cor_error_text(&error, text, sizeof(text)), "listen tcp6: zone nonexistent: no such device");
+    expect_dial_error("tcp", "[fe80::1%nonexistent]:9", -ENODEV, "dial tcp: zone nonexistent: no such device");
 }
 
 /* N277, N029, N080 */
@@ -269,19 +272,44 @@ TASK_TEST(names_of_the_hosts_file)
 {
     static const char *const names[] = {"localhost", "LOCALHOST", "localhost."};
     cori_addr list[8];
-    if (cori_hosts_lookup("localhost", list, 8) == 0) {
+    if (cori_hosts_lookup(CORI_HOSTS_FILE, "localhost", list, 8) == 0) {
         T_SKIP("the hosts file does not know localhost");
     }
     for (size_t i = 0; i < 3; i++) {
         char address[64];
-        T_ASSERT(cori_hosts_lookup(names[i], list, 8) > 0);
+        T_ASSERT(cori_hosts_lookup(CORI_HOSTS_FILE, names[i], list, 8) > 0);
         (void)snprintf(address, sizeof(address), "%s:0", names[i]);
         T_ASSERT(strncmp(listening_at("tcp", address), "127.0.0.1:", 10) == 0);
     }
-    T_EQ(cori_hosts_lookup("localhos", list, 8), 0);
-    T_EQ(cori_hosts_lookup("localhostx", list, 8), 0);
+    T_EQ(cori_hosts_lookup(CORI_HOSTS_FILE, "localhos", list, 8), 0);
+    T_EQ(cori_hosts_lookup(CORI_HOSTS_FILE, "localhostx", list, 8), 0);
     expect_dial_error("tcp", "no-such-host.invalid:80", COR_ENO_SUCH_HOST,
                       "dial tcp: lookup no-such-host.invalid: no such host");
+}
+
+/* A line of the hosts file may be of any length. */
+TASK_TEST(long_lines_of_the_hosts_file)
+{
+    char path[] = "/tmp/cor-test-hosts-XXXXXX";
+    cori_addr list[4];
+    int fd = mkstemp(path);
+    T_ASSERT(fd >= 0);
+    FILE *file = fdopen(fd, "w");
+    T_ASSERT(file != NULL);
+    (void)fprintf(file, "10.0.0.1");
+    for (int i = 0; i < 1000; i++) {
+        (void)fprintf(file, " alias-%d", i);
+    }
+    (void)fprintf(file, " the-last\n# 10.0.0.2 the-last\nfe80::1%%nonexistent the-last\n10.0.0.3 the-last # no more");
+    T_EQ(fclose(file), 0);
+    T_EQ(cori_hosts_lookup(path, "the-last", list, 4), 2);
+    T_EQ(list[0].ip[3], 1);
+    T_EQ(list[1].ip[3], 3);
+    T_EQ(cori_hosts_lookup(path, "alias-999", list, 4), 1);
+    T_EQ(cori_hosts_lookup(path, "alias-1000", list, 4), 0);
+    T_EQ(cori_hosts_lookup(path, "the-last", list, 1), 1);
+    T_EQ(unlink(path), 0);
+    T_EQ(cori_hosts_lookup(path, "the-last", list, 4), 0);
 }
 
 /* Longer than any buffer on the way. */
@@ -317,6 +345,7 @@ int main(void)
         cmocka_unit_test(ip_literals),
         cmocka_unit_test(zones),
         cmocka_unit_test(names_of_the_hosts_file),
+        cmocka_unit_test(long_lines_of_the_hosts_file),
         cmocka_unit_test(absurd_lengths_are_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
