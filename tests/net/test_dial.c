@@ -330,6 +330,50 @@ TASK_TEST(cancelled_at_any_moment)
     wait_for(&acceptors);
 }
 
+/*
+ * Cancelled in the very moment of success: the connect is made, and its task's group is cancelled by then. That is a
+ * cancelled dial, and nothing is left of the connection; the runner counts, and the peer reads the end.
+ */
+static cor_group *cancelled_at_connect;
+
+static int cancel_at_connect(enum cori_sys_call call)
+{
+    if (call == CORI_SYS_CONNECT && cancelled_at_connect != NULL) {
+        cor_group_cancel(cancelled_at_connect);
+    }
+    return 0;
+}
+
+static void dial_unix_is_cancelled(void *arg)
+{
+    cor_conn *conn;
+    T_CODE(cor_dial(&conn, "unix", arg, NULL), COR_ECANCELED);
+}
+
+static void expect_cancelled_at_success(conn_kind kind)
+{
+    const char *network;
+    char byte;
+    cor_conn *conn;
+    cor_group dialing = {0};
+    listener = listen_kind(kind, &network, address);
+    cancelled_at_connect = &dialing;
+    go_in(&dialing, kind == KIND_UNIX ? dial_unix_is_cancelled : dial_is_cancelled, address);
+    wait_for(&dialing);
+    cancelled_at_connect = NULL;
+    T_CODE(cor_accept(listener, &conn), 0); /* the kernel did connect */
+    T_EQ(cor_read(conn, &byte, 1), 0);
+    T_CODE(cor_close(conn), 0);
+    T_CODE(cor_listener_close(listener), 0);
+}
+
+TASK_TEST(cancelled_at_success)
+{
+    cori_sys_fault = cancel_at_connect;
+    expect_cancelled_at_success(KIND_TCP);
+    expect_cancelled_at_success(KIND_UNIX);
+}
+
 /* N104: a dial that succeeded is connected. */
 static int succeeded, failed; /* atomic */
 
@@ -453,6 +497,7 @@ int main(void)
         cmocka_unit_test(cancelled_before),
         cmocka_unit_test(cancelled_at_the_instant_of_success),
         cmocka_unit_test(cancelled_at_any_moment),
+        cmocka_unit_test(cancelled_at_success),
         cmocka_unit_test(success_is_never_spurious),
         cmocka_unit_test(no_local_port_is_tried_again),
         cmocka_unit_test(exhausted_descriptors),
