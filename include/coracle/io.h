@@ -110,9 +110,12 @@ COR_API int cor_finish(cor_conn *conn, int64_t deadline);
 COR_API COR_CHECK int cor_pipe(cor_conn **a, cor_conn **b);
 
 /*
- * Makes a connection of an open descriptor: a terminal, a pipe, a file, a socket. Its flags are not changed (a shared
- * terminal stays blocking); cor_close closes the descriptor, so pass a dup if you need it further. Writing to a pipe
- * that nobody reads raises SIGPIPE as write(2) does, unless the program ignores it.
+ * Makes a connection of an open descriptor: a terminal, a pipe, a file, a socket. Others who have the same file open
+ * notice nothing: a pipe or terminal is opened once more, so that only this descriptor does not block; where that
+ * cannot be, calls are made on the pool of cor_blocking, and a read that another process was faster than waits there,
+ * whatever the deadline. Empty datagrams are left out: 0 is the end. cor_close closes the descriptor, so pass a dup if
+ * you need it further. Writing to a pipe that nobody reads raises SIGPIPE as write(2) does, unless the program ignores
+ * it.
  * Returns: 0 and *out, -EBADF and other errnos, COR_ENOT_TASK. Owns: takes `fd` on success; returns owned.
  * Go: os.NewFile, net.FileConn.
  */

@@ -178,7 +178,7 @@ bool cori_sys_readable(void *page, size_t bytes)
     return madvise(page, bytes, MADV_POPULATE_READ) == 0 || errno != EFAULT;
 }
 
-bool cori_sys_own_terminal(int fd)
+bool cori_sys_own_description(int fd)
 {
     struct stat status;
     char path[32];
@@ -186,11 +186,8 @@ bool cori_sys_own_terminal(int fd)
     if (flags < 0 || fstat(fd, &status) < 0 || status.st_rdev == makedev(TTYAUX_MAJOR, 2)) {
         return false; /* opening /dev/ptmx again would make another pseudo-terminal */
     }
-    if ((flags & O_NONBLOCK) != 0) {
-        return true;
-    }
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    int own = open(path, (flags & O_ACCMODE) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    int own = open(path, (flags & (O_ACCMODE | O_APPEND | O_DIRECT)) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (own < 0) {
         return false;
     }
@@ -200,13 +197,35 @@ bool cori_sys_own_terminal(int fd)
     return done;
 }
 
-int cori_sys_uring_enable(int ring_fd)
+bool cori_sys_is_blocking(int fd)
 {
-    return syscall(SYS_io_uring_register, ring_fd, URING_ENABLE, NULL, 0) < 0 ? -errno : 0;
+    return (fcntl(fd, F_GETFL) & O_NONBLOCK) == 0;
+}
+
+/* What poll(2) says now, an error included, which the call itself will then tell; 0: nothing. */
+static short look(int fd, short events)
+{
+    struct pollfd query = {.fd = fd, .events = events};
+    int before = errno, code;
+    do {
+        code = -cori_sys_faulted(CORI_SYS_POLL);
+        code = code == 0 && poll(&query, 1, 0) < 0 ? errno : code;
+    } while (code == EINTR);
+    errno = before;
+    return code != 0 ? POLLERR : query.revents;
 }
 
 bool cori_sys_ready(int fd, bool for_write)
 {
-    struct pollfd query = {.fd = fd, .events = for_write ? POLLOUT : POLLIN};
-    return poll(&query, 1, 0) != 0;
+    return look(fd, for_write ? POLLOUT : POLLIN) != 0;
+}
+
+bool cori_sys_hung_up(int fd)
+{
+    return (look(fd, POLLRDHUP) & (POLLRDHUP | POLLHUP)) != 0;
+}
+
+int cori_sys_uring_enable(int ring_fd)
+{
+    return syscall(SYS_io_uring_register, ring_fd, URING_ENABLE, NULL, 0) < 0 ? -errno : 0;
 }

@@ -33,6 +33,7 @@ enum cori_sys_call {
     CORI_SYS_SETSOCKOPT,
     CORI_SYS_GETSOCKOPT,
     CORI_SYS_GETSOCKNAME,
+    CORI_SYS_POLL, /* each question whether a descriptor is ready */
     CORI_SYS_EPOLL_CTL,
     CORI_SYS_EPOLL_WAIT,
     CORI_SYS_URING_SETUP, /* each try to make a ring */
@@ -140,13 +141,17 @@ void cori_sys_remove_socket_file(const char *path, cori_file_id file);
  */
 int cori_sys_lock_folder(const char *path);
 /*
- * Gives the terminal `fd` an open file description of its own on which calls do not wait; who shares the old one
- * notices nothing. False if there can be none (the controlling side of a pseudo-terminal, no right to open it, no
+ * Gives the pipe or terminal `fd` an open file description of its own on which calls do not wait; who shares the old
+ * one notices nothing. False if there can be none (the controlling side of a pseudo-terminal, no right to open it, no
  * /proc).
  */
-bool cori_sys_own_terminal(int fd);
+bool cori_sys_own_description(int fd);
+/* True if calls on the descriptor wait. */
+bool cori_sys_is_blocking(int fd);
 /* Tells without waiting whether read(2) (or write(2)) on a blocking descriptor would return at once. */
 bool cori_sys_ready(int fd, bool for_write);
+/* Tells whether a socket is shut down for reading, by either end. */
+bool cori_sys_hung_up(int fd);
 
 /* Makes the calling thread the one that enters an io_uring made disabled. 0 or -errno. */
 int cori_sys_uring_enable(int ring_fd);

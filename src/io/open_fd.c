@@ -1,79 +1,163 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connections on descriptors that are not the library's sockets: terminals, pipes, files, inherited sockets. Their
- * flags stay as they are (a terminal is shared with other programs), so a descriptor may be blocking: each try asks
- * poll(2) first and reads or writes only what will not block. A blocking pipe that is "writable" takes PIPE_BUF bytes
- * without blocking, so that is the most one try writes. A terminal makes no such promise: it is opened once more, so
- * that the descriptor has a description, and flags, of its own; where that cannot be, it is written byte by byte.
+ * Connections on descriptors that are not the library's sockets: terminals, pipes, files, inherited sockets. No call on
+ * one may stop a worker, and nobody else who has the same file open may notice (a terminal is the shell's as well):
+ *
+ *   socket             MSG_DONTWAIT does it. Datagram sockets besides: an empty datagram is no end of stream
+ *   pipe, terminal     opened once more, so that the descriptor has an open description, and O_NONBLOCK, of its own
+ *   file               never waits
+ *   what cannot be     another user's pipe, the controlling side of a pseudo-terminal, an eventfd: each try
+ *   opened again       asks poll(2) first. If it has O_NONBLOCK already the call follows; if not, the call is made on
+ *                      the pool of cor_blocking, because who shares it may have taken what was there. A write is as
+ *                      small as what a "writable" pipe takes for sure, or a terminal: a single byte
  */
 #include "base/sys.h"
 #include "net/fd.h"
 
+#include <coracle/blocking.h>
 #include <coracle/io.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static ssize_t file_try_read(cori_slot *slot, void *buf, size_t size)
-{
-    if (!cori_fd_never_waits(slot) && !cori_sys_ready(slot->pollfd.fd, false)) {
-        return -EAGAIN;
-    }
-    return cori_sys_read(slot->pollfd.fd, buf, size);
-}
-
-static ssize_t file_try_write(cori_slot *slot, const void *buf, size_t size)
-{
-    if (!cori_fd_never_waits(slot) && !cori_sys_ready(slot->pollfd.fd, true)) {
-        return -EAGAIN;
-    }
-    return cori_sys_write(slot->pollfd.fd, buf, size < PIPE_BUF ? size : PIPE_BUF);
-}
-
-static void file_text(cori_slot *slot, char *text, size_t size)
+static void fd_text(cori_slot *slot, char *text, size_t size)
 {
     (void)snprintf(text, size, "fd %d", slot->pollfd.fd);
 }
 
-static const cori_fd_ops file = {
-    .try_read = file_try_read,
-    .try_write = file_try_write,
-    .local = file_text,
-    .remote = file_text,
-};
-static const cori_conn_ops file_ops = CORI_CONN_ON_FD(&file);
-
-/* A socket of whatever kind: its calls can be told not to wait, and not to raise SIGPIPE. */
-static const cori_fd_ops any_socket = {
-    .try_read = cori_fd_receive,
-    .try_write = cori_fd_send,
-    .local = file_text,
-    .remote = file_text,
-};
-static const cori_conn_ops socket_ops = CORI_CONN_ON_FD(&any_socket);
-
-/* A terminal whose description is shared with others may be "writable" with room for a single byte. */
-static ssize_t terminal_try_write(cori_slot *slot, const void *buf, size_t size)
+static ssize_t plain_read(cori_slot *slot, void *buf, size_t size)
 {
-    return file_try_write(slot, buf, size < 1 ? size : 1);
+    return cori_sys_read(slot->pollfd.fd, buf, size);
 }
 
-static const cori_fd_ops terminal = {
-    .try_read = file_try_read,
-    .try_write = terminal_try_write,
-    .local = file_text,
-    .remote = file_text,
+static ssize_t plain_write(cori_slot *slot, const void *buf, size_t size)
+{
+    return cori_sys_write(slot->pollfd.fd, buf, size);
+}
+
+/* On a description of our own, and on files. */
+static const cori_fd_ops plain = {
+    .try_read = plain_read,
+    .try_write = plain_write,
+    .local = fd_text,
+    .remote = fd_text,
 };
-static const cori_conn_ops terminal_ops = CORI_CONN_ON_FD(&terminal);
+static const cori_conn_ops plain_ops = CORI_CONN_ON_FD(&plain);
+
+static bool is_ready(cori_slot *slot, bool for_write)
+{
+    return cori_fd_never_waits(slot) || cori_sys_ready(slot->pollfd.fd, for_write);
+}
+
+static ssize_t asking_read(cori_slot *slot, void *buf, size_t size)
+{
+    return is_ready(slot, false) ? plain_read(slot, buf, size) : -EAGAIN;
+}
+
+static ssize_t asking_write(cori_slot *slot, const void *buf, size_t size)
+{
+    return is_ready(slot, true) ? plain_write(slot, buf, size < PIPE_BUF ? size : PIPE_BUF) : -EAGAIN;
+}
+
+/* Shared, and not blocking as long as the others leave it so. */
+static const cori_fd_ops asking = {
+    .try_read = asking_read,
+    .try_write = asking_write,
+    .local = fd_text,
+    .remote = fd_text,
+};
+static const cori_conn_ops asking_ops = CORI_CONN_ON_FD(&asking);
+
+/* A call on the pool. */
+typedef struct pooled_call {
+    cori_slot *slot;
+    void *into;
+    const void *from; /* a write; NULL: a read */
+    size_t size;
+    ssize_t result;
+} pooled_call;
+
+static int make_call(void *arg)
+{
+    pooled_call *call = arg;
+    call->result = call->from != NULL ? plain_write(call->slot, call->from, call->size)
+                                      : plain_read(call->slot, call->into, call->size);
+    return 0;
+}
+
+static ssize_t call_in_pool(pooled_call call)
+{
+    if (cori_fd_never_waits(call.slot) || cor_blocking(make_call, &call) < 0) {
+        (void)make_call(&call); /* without a thread for it: poll(2) has just said that it does not wait */
+    }
+    return call.result;
+}
+
+static ssize_t pooled_read(cori_slot *slot, void *buf, size_t size)
+{
+    return is_ready(slot, false) ? call_in_pool((pooled_call){.slot = slot, .into = buf, .size = size}) : -EAGAIN;
+}
+
+static ssize_t pooled_write(cori_slot *slot, const void *buf, size_t size)
+{
+    size_t sure = isatty(slot->pollfd.fd) ? 1 : PIPE_BUF;
+    size = size < sure ? size : sure;
+    return is_ready(slot, true) ? call_in_pool((pooled_call){.slot = slot, .from = buf, .size = size}) : -EAGAIN;
+}
+
+/* Shared, and blocking. */
+static const cori_fd_ops pooled = {
+    .try_read = pooled_read,
+    .try_write = pooled_write,
+    .local = fd_text,
+    .remote = fd_text,
+};
+static const cori_conn_ops pooled_ops = CORI_CONN_ON_FD(&pooled);
+
+static const cori_fd_ops stream = {
+    .try_read = cori_fd_receive,
+    .try_write = cori_fd_send,
+    .local = fd_text,
+    .remote = fd_text,
+};
+static const cori_conn_ops stream_ops = CORI_CONN_ON_FD(&stream);
+
+/* Leaves empty datagrams out. The end is that nothing is there and the socket is shut down for reading. */
+static ssize_t datagram_read(cori_slot *slot, void *buf, size_t size)
+{
+    for (;;) {
+        ssize_t count = cori_fd_receive(slot, buf, size);
+        if (count != 0) {
+            return count == -EAGAIN && cori_sys_hung_up(slot->pollfd.fd) ? 0 : count;
+        }
+        cori_charge(cori_here_task()); /* somebody may send nothing but these */
+        int rc = cori_fd_check(slot, CORI_READ);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+}
+
+static const cori_fd_ops datagram = {
+    .try_read = datagram_read,
+    .try_write = cori_fd_send,
+    .local = fd_text,
+    .remote = fd_text,
+};
+static const cori_conn_ops datagram_ops = CORI_CONN_ON_FD(&datagram);
 
 static const cori_conn_ops *ops_for(int fd, mode_t mode)
 {
+    int type = SOCK_STREAM;
     if (S_ISSOCK(mode)) {
-        return &socket_ops;
+        (void)cori_sys_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type);
+        return type == SOCK_DGRAM || type == SOCK_RAW ? &datagram_ops : &stream_ops;
     }
-    return S_ISCHR(mode) && isatty(fd) && !cori_sys_own_terminal(fd) ? &terminal_ops : &file_ops;
+    bool own = S_ISREG(mode) || S_ISDIR(mode) || ((S_ISFIFO(mode) || isatty(fd)) && cori_sys_own_description(fd));
+    return own ? &plain_ops : cori_sys_is_blocking(fd) ? &pooled_ops : &asking_ops;
 }
 
 int cor_open_fd(cor_conn **out, int fd)
@@ -85,10 +169,11 @@ int cor_open_fd(cor_conn **out, int fd)
     if (fstat(fd, &status) < 0) {
         return -errno;
     }
-    cori_slot *slot = cori_slot_new(CORI_KIND_CONN, ops_for(fd, status.st_mode));
+    cori_slot *slot = cori_slot_new(CORI_KIND_CONN, &plain_ops);
     if (slot == NULL) {
         return -ENOMEM;
     }
+    slot->ops = ops_for(fd, status.st_mode);
     bool waits = !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
     cori_fd_open(slot, fd, waits ? CORI_FD_PLAIN : CORI_FD_FILE);
     *out = cori_slot_publish(slot);

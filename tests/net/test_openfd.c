@@ -2,11 +2,14 @@
 /* Connections on descriptors of other kinds: pipes, files, terminals, sockets; their flags stay as they were. */
 #include "net/netcase.h"
 #include "support/child.h"
+#include "support/faults.h"
 
 #include <coracle/io.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pty.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <termios.h>
 
@@ -39,21 +42,30 @@ static void expect_all_read(cor_conn *conn)
     T_EQ(cor_read(conn, buf, 1), 0);
 }
 
-/* A blocking pipe: neither side stops the worker, and the flags stay. */
+static bool is_nonblocking(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    T_ASSERT(flags >= 0);
+    return (flags & O_NONBLOCK) != 0;
+}
+
+/* A blocking pipe: neither side stops the worker, and for others who have it open the flags stay. */
 TASK_TEST(pipe_ends)
 {
     int fds[2];
     char byte;
     cor_group tasks = {0};
     T_EQ(pipe(fds), 0);
+    int others[2] = {dup(fds[0]), dup(fds[1])};
     cor_conn *in = open_conn(fds[0]), *out = open_conn(fds[1]);
     T_CODE(cor_set_read_deadline(in, cor_after(BRIEFLY)), 0);
     T_CODE(cor_read(in, &byte, 1), COR_ETIMEOUT);
     T_CODE(cor_set_read_deadline(in, 0), 0);
-    T_EQ(fcntl(fds[0], F_GETFL) & O_NONBLOCK, 0);
-    T_EQ(fcntl(fds[1], F_GETFL) & O_NONBLOCK, 0);
     (void)fill_up(out);
-    T_EQ(fcntl(fds[1], F_GETFL) & O_NONBLOCK, 0);
+    T_ASSERT(is_nonblocking(fds[0]) && is_nonblocking(fds[1]));
+    T_ASSERT(!is_nonblocking(others[0]) && !is_nonblocking(others[1]));
+    T_EQ(close(others[0]), 0);
+    T_EQ(close(others[1]), 0);
     T_CODE(cor_close(in), 0);
     T_CODE(cor_close(out), 0);
     T_ASSERT(fcntl(fds[0], F_GETFD) < 0 && fcntl(fds[1], F_GETFD) < 0);
@@ -207,6 +219,155 @@ TASK_TEST(socket_pairs)
     T_CODE(cor_close(b), 0);
 }
 
+/*
+ * Another process takes what poll(2) has just reported: a read that follows would wait, and the worker with it. On a
+ * pipe of our own description it does not wait; the other takes it at that very moment, through the fault hook.
+ */
+static int stolen_from = -1;
+
+static int steal(enum cori_sys_call call)
+{
+    char byte;
+    if (call == CORI_SYS_READ && stolen_from >= 0) {
+        T_EQ(read(stolen_from, &byte, 1), 1);
+        stolen_from = -1;
+    }
+    return 0;
+}
+
+static const cor_options one_worker = {.workers = 1};
+
+TASK_TEST_WITH(a_shared_pipe, &one_worker)
+{
+    int fds[2];
+    char byte;
+    T_EQ(pipe(fds), 0);
+    int other = dup(fds[0]);
+    cor_conn *in = open_conn(fds[0]);
+    cori_sys_fault = steal;
+    T_EQ(write(fds[1], "x", 1), 1);
+    stolen_from = other;
+    T_CODE(cor_set_read_deadline(in, cor_after(BRIEFLY)), 0);
+    T_CODE(cor_read(in, &byte, 1), COR_ETIMEOUT);
+    T_EQ(stolen_from, -1);
+    T_CODE(cor_set_read_deadline(in, 0), 0);
+    T_EQ(write(fds[1], "y", 1), 1);
+    read_all(in, &byte, 1);
+    T_EQ(byte, 'y');
+    cori_sys_fault = NULL;
+    T_EQ(close(other), 0);
+    T_EQ(close(fds[1]), 0);
+    T_CODE(cor_close(in), 0);
+}
+
+/* What cannot be opened again is read on the pool: the read waits there, other tasks go on. */
+static void read_counter(void *conn)
+{
+    uint64_t count = 0;
+    read_all(conn, &count, sizeof(count));
+    T_EQ(count, 5);
+}
+
+static int stolen_counter = -1;
+
+static int steal_counter(enum cori_sys_call call)
+{
+    uint64_t count;
+    int from = stolen_counter;
+    if (call == CORI_SYS_READ && from >= 0) {
+        T_EQ(read(from, &count, sizeof(count)), sizeof(count));
+        __atomic_store_n(&stolen_counter, -1, __ATOMIC_RELEASE);
+    }
+    return 0;
+}
+
+TASK_TEST_WITH(what_cannot_be_opened_again, &one_worker)
+{
+    cor_group reader = {0};
+    uint64_t count = 3;
+    int fd = eventfd(0, EFD_CLOEXEC);
+    int other = dup(fd);
+    cor_conn *conn = open_conn(fd);
+    T_CODE(cor_set_read_deadline(conn, cor_after(BRIEFLY)), 0);
+    T_CODE(cor_read(conn, &count, sizeof(count)), COR_ETIMEOUT);
+    T_CODE(cor_set_read_deadline(conn, 0), 0);
+    count = 3;
+    stolen_counter = other;
+    cori_sys_fault = steal_counter;
+    T_EQ(write(other, &count, sizeof(count)), sizeof(count));
+    go_in(&reader, read_counter, conn);
+    T_EVENTUALLY(get(&stolen_counter) == -1, SOON); /* the read waits by now, or is about to */
+    T_EQ(cor_sleep(BRIEFLY), 0);                    /* pacing: and this worker still runs timers */
+    count = 5;
+    T_EQ(write(other, &count, sizeof(count)), sizeof(count));
+    wait_for(&reader);
+    cori_sys_fault = NULL;
+    write_all(conn, &count, sizeof(count));
+    T_EQ(read(other, &count, sizeof(count)), sizeof(count));
+    T_EQ(count, 5);
+    T_EQ(close(other), 0);
+    T_CODE(cor_close(conn), 0);
+}
+
+/* A signal that interrupts poll(2) does not make a descriptor ready. */
+TASK_TEST_WITH(interrupted_poll, &one_worker)
+{
+    uint64_t count;
+    cor_conn *conn = open_conn(eventfd(0, EFD_CLOEXEC));
+    faults_set_run(CORI_SYS_POLL, 1, 2, -EINTR);
+    T_CODE(cor_set_read_deadline(conn, cor_after(BRIEFLY)), 0);
+    T_CODE(cor_read(conn, &count, sizeof(count)), COR_ETIMEOUT);
+    T_ASSERT(faults_hit());
+    faults_clear();
+    T_CODE(cor_close(conn), 0);
+}
+
+/* An empty datagram is a message, and no end; the end of a datagram socket is its shutdown. */
+static void expect_datagrams(int near, int far)
+{
+    char buf[8];
+    cor_conn *conn = open_conn(near);
+    T_EQ(send(far, "", 0, 0), 0);
+    T_EQ(send(far, "", 0, 0), 0);
+    T_EQ(send(far, "one", 3, 0), 3);
+    T_EQ(send(far, "", 0, 0), 0);
+    T_EQ(cor_read(conn, buf, sizeof(buf)), 3);
+    T_CODE(cor_set_read_deadline(conn, cor_after(BRIEFLY)), 0);
+    T_CODE(cor_read(conn, buf, sizeof(buf)), COR_ETIMEOUT);
+    T_CODE(cor_set_read_deadline(conn, 0), 0);
+    T_EQ(send(far, "two", 3, 0), 3);
+    T_EQ(cor_read(conn, buf, sizeof(buf)), 3);
+    write_all(conn, "back", 4);
+    T_EQ(recv(far, buf, sizeof(buf), 0), 4);
+    T_CODE(cor_close_read(conn), 0);
+    T_EQ(cor_read(conn, buf, sizeof(buf)), 0);
+    T_EQ(close(far), 0);
+    T_CODE(cor_close(conn), 0);
+}
+
+static int udp_socket(struct sockaddr_in *at)
+{
+    socklen_t len = sizeof(*at);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    *at = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    T_EQ(bind(fd, (struct sockaddr *)at, len), 0);
+    T_EQ(getsockname(fd, (struct sockaddr *)at, &len), 0);
+    return fd;
+}
+
+TASK_TEST(datagrams)
+{
+    int fds[2];
+    struct sockaddr_in at[2];
+    T_EQ(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fds), 0);
+    expect_datagrams(fds[0], fds[1]);
+    fds[0] = udp_socket(&at[0]);
+    fds[1] = udp_socket(&at[1]);
+    T_EQ(connect(fds[0], (struct sockaddr *)&at[1], sizeof(at[1])), 0);
+    T_EQ(connect(fds[1], (struct sockaddr *)&at[0], sizeof(at[0])), 0);
+    expect_datagrams(fds[0], fds[1]);
+}
+
 TASK_TEST(bad_descriptors)
 {
     cor_conn *conn = NULL;
@@ -261,6 +422,10 @@ int main(void)
         cmocka_unit_test(terminals),
         cmocka_unit_test(stopped_terminals),
         cmocka_unit_test(socket_pairs),
+        cmocka_unit_test(a_shared_pipe),
+        cmocka_unit_test(what_cannot_be_opened_again),
+        cmocka_unit_test(interrupted_poll),
+        cmocka_unit_test(datagrams),
         cmocka_unit_test(bad_descriptors),
         cmocka_unit_test(pipe_that_nobody_reads),
     };
