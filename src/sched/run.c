@@ -191,7 +191,6 @@ static void free_workers(void)
 static void *worker_thread(void *arg)
 {
     cori_worker *worker = arg;
-    cori_signal_thread_begin(worker);
     if (cori_fault_thread_init(worker) == 0) {
         cori_worker_run(worker);
     }
@@ -260,7 +259,6 @@ static int run(void)
         cori_fault_install();
         cori_dump_install();
         cori_store(&cori_foreign_open, 1);
-        cori_signal_thread_begin(first); /* not before the threads were made: they inherit the mask as it was */
         cori_worker_run(first);
         cori_signal_thread_stop(first);
         cori_dump_uninstall();

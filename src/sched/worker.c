@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "sched/carry.h"
 #include "sched/idle.h"
+#include "sched/lifecycle.h"
 #include "sched/round.h"
 #include "sched/spin.h"
 #include "sched/switch.h"
@@ -91,6 +92,7 @@ void cori_worker_run(cori_worker *worker)
 {
     cori_self_worker = worker;
     cori_ctx_init_thread(&worker->scheduler);
+    cori_signal_thread_begin(worker);
     cori_carry_init(worker);
     if (worker->poller->ops->start != NULL) {
         worker->poller->ops->start(worker->poller);
