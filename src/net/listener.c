@@ -216,7 +216,7 @@ static int open_clone(cori_slot *first, twin *out)
     }
     slot->network = first->network;
     slot->is.impl = NULL;
-    cori_fd_open(slot, fd, CORI_FD_PLAIN);
+    cori_fd_open(slot, fd, CORI_FD_CLONE);
     *out = (twin){.listener = cori_slot_publish(slot), .slot = slot};
     return 0;
 }

@@ -43,6 +43,7 @@ enum cori_fd_kind {
     CORI_FD_PLAIN,   /* it is waited for, and the call made when it is ready */
     CORI_FD_SOCKET,  /* the same; a connected socket of ours alone: no other process has it */
     CORI_FD_STREAM,  /* a connected TCP socket of ours alone: may be received from before a read asks */
+    CORI_FD_CLONE,   /* a listener that other workers serve too: a connection needs to wake only one of them */
     CORI_FD_ACCEPTS, /* a TCP listener with one worker to serve it: may accept before a call asks */
     CORI_FD_FILE,    /* the kernel cannot poll it: never wait */
 };

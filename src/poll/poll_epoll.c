@@ -9,6 +9,10 @@
  * milliseconds: never down, which would make the last part of each wait a busy loop. This is remembered for the
  * process.
  *
+ * Of a listener's clones, one per worker, a connection wakes one whose worker waits (EPOLLEXCLUSIVE; the kernel passes
+ * over those that do not), and the first handle's worker besides. Two, so that it is enough if one of them has other
+ * tasks to run first; and not all, because waking 64 workers for each connection costs more than serving it.
+ *
  * EPOLLRDHUP, EPOLLHUP, EPOLLERR and EPOLLPRI make reads sticky: "fewer bytes than asked for" then no longer means
  * drained (end of stream, an error or the bytes behind urgent data can follow without another edge).
  */
@@ -93,6 +97,9 @@ static int poll_epoll_add(cori_poller *base, cori_pollfd *pollfd)
     }
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
                                 .data.u64 = tag_of(pollfd)};
+    if (pollfd->kind == CORI_FD_CLONE) {
+        event.events = EPOLLIN | EPOLLET | EPOLLEXCLUSIVE; /* the others do not go with it; errors are always told */
+    }
     return epoll_ctl(poller->epoll_fd, EPOLL_CTL_ADD, pollfd->fd, &event) == 0 ? 0 : -errno;
 }
 

@@ -12,9 +12,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -217,6 +220,71 @@ static void lasting_failure(void **state)
     cori_poll_epoll.close(poller);
 }
 
+enum { CLONES = 4, ROUNDS = 100, CLONE_WAIT_MS = 50 };
+
+/* One worker's poller with its clone of a listener. */
+typedef struct worker {
+    cori_poller *poller;
+    cori_pollfd pollfd;
+    int got;
+} worker;
+
+static void *wait_once(void *arg)
+{
+    worker *of = arg;
+    cori_event events[4];
+    of->got = cori_poll_epoll.wait(of->poller, CLONE_WAIT_MS * COR_MILLISECOND, events, 4);
+    return NULL;
+}
+
+/* How many of the waiting clones one connection wakes. Those that were not waiting yet may be told as well. */
+static int woken_by_one(worker *clones, int address_of)
+{
+    pthread_t threads[CLONES];
+    struct sockaddr_un at;
+    socklen_t len = sizeof(at);
+    int woken = 0;
+    for (int i = 0; i < CLONES; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, wait_once, &clones[i]), 0);
+    }
+    int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(getsockname(address_of, (struct sockaddr *)&at, &len), 0);
+    assert_int_equal(connect(client, (struct sockaddr *)&at, len), 0);
+    for (int i = 0; i < CLONES; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        woken += clones[i].got;
+    }
+    assert_int_equal(close(accept(address_of, NULL, NULL)), 0);
+    assert_int_equal(close(client), 0);
+    return woken;
+}
+
+static void a_connection_wakes_one_clone(void **state)
+{
+    (void)state;
+    worker clones[CLONES];
+    struct sockaddr_un any = {.sun_family = AF_UNIX};
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), woken = CLONES;
+    assert_int_equal(bind(listener, (struct sockaddr *)&any, sizeof(any.sun_family)), 0); /* the kernel picks a name */
+    assert_int_equal(listen(listener, 16), 0);
+    for (int i = 0; i < CLONES; i++) {
+        assert_int_equal(cori_poll_epoll.open(&clones[i].poller), 0);
+        cori_pollfd_open(&clones[i].pollfd, dup(listener), CORI_FD_CLONE);
+        assert_int_equal(cori_poll_epoll.add(clones[i].poller, &clones[i].pollfd), 0);
+    }
+    for (int round = 0; round < ROUNDS && woken != 1; round++) { /* until all of them waited in time */
+        woken = woken_by_one(clones, listener);
+        assert_true(woken >= 1);
+    }
+    assert_int_equal(woken, 1);
+    for (int i = 0; i < CLONES; i++) {
+        assert_true(cori_poll_epoll.remove(clones[i].poller, &clones[i].pollfd, true));
+        assert_int_equal(close(clones[i].pollfd.fd), 0);
+        cori_poll_epoll.close(clones[i].poller);
+    }
+    assert_int_equal(close(listener), 0);
+}
+
 /* The wait word: the poller's exchange hands the waiter over exactly once. */
 static void ready_hands_over_the_waiter_once(void **state)
 {
@@ -247,6 +315,7 @@ int main(void)
         cmocka_unit_test(injected_faults),
         cmocka_unit_test(refused_waits),
         cmocka_unit_test(lasting_failure),
+        cmocka_unit_test(a_connection_wakes_one_clone),
         cmocka_unit_test(ready_hands_over_the_waiter_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
