@@ -3,7 +3,6 @@
 #include "sched/scope.h"
 
 #include "base/limits.h"
-#include "sched/state.h"
 #include "sched/wake.h"
 
 #include <stdlib.h>
@@ -12,26 +11,14 @@
 static uint32_t free_spin;
 static cori_scope *free_first; /* guard: free_spin */
 
-void cori_scope_lock(uint32_t *spin)
-{
-    if (cori_unlikely(!cori_rt.solo)) {
-        cori_spin_lock(spin);
-    }
-}
-
-void cori_scope_unlock(uint32_t *spin)
-{
-    cori_spin_unlock(spin);
-}
-
 cori_scope *cori_scope_new(cor_group *group)
 {
-    cori_spin_lock(&free_spin);
+    cori_scope_lock(&free_spin);
     cori_scope *scope = free_first;
     if (scope != NULL) {
         free_first = scope->next_sibling;
     }
-    cori_spin_unlock(&free_spin);
+    cori_scope_unlock(&free_spin);
     if (scope == NULL) {
         scope = calloc(1, sizeof(*scope));
     }
@@ -114,10 +101,10 @@ void cori_scope_let_go(cori_scope *scope)
         if (parent != NULL) {
             unlink_child(scope);
         }
-        cori_spin_lock(&free_spin);
+        cori_scope_lock(&free_spin);
         scope->next_sibling = free_first;
         free_first = scope;
-        cori_spin_unlock(&free_spin);
+        cori_scope_unlock(&free_spin);
         scope = parent; /* which the child held */
     }
 }

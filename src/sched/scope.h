@@ -23,7 +23,7 @@
 
 #include "base/atomic.h"
 #include "base/lock.h"
-#include "sched/task.h"
+#include "sched/state.h"
 
 #include <coracle/group.h>
 
@@ -49,8 +49,17 @@ typedef struct cori_scope {
 } cori_scope;
 
 /* With one worker nobody else can be here: groups are used by tasks only. */
-void cori_scope_lock(uint32_t *spin);
-void cori_scope_unlock(uint32_t *spin);
+static inline void cori_scope_lock(uint32_t *spin)
+{
+    if (cori_unlikely(!cori_rt.solo)) {
+        cori_spin_lock(spin);
+    }
+}
+
+static inline void cori_scope_unlock(uint32_t *spin)
+{
+    cori_spin_unlock(spin);
+}
 
 /* A scope that is held once by the caller and linked nowhere; NULL: no memory. Cancelled and deadline are unset. */
 cori_scope *cori_scope_new(cor_group *group);
