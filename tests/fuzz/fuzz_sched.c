@@ -225,7 +225,9 @@ static void perform(op *of, const bool *is_cancelled)
 {
     unsigned ready = ready_cases(of);
     int rc;
-    if ((ready & (ready - 1)) != 0) { /* one of several: the real side chooses, and must not yield before we know */
+    if (*is_cancelled && !of->try) { /* before all else, ready or not */
+        CHECK(call(of, false) == COR_ECANCELED);
+    } else if ((ready & (ready - 1)) != 0) { /* the real side chooses, and must not yield before we know */
         rc = call(of, true);
         CHECK(rc >= 0 && (ready >> rc & 1));
         model_do(of, rc);

@@ -144,7 +144,6 @@ static int abandon_closes(void *arg)
     (void)arg;
     cor_listener *listener;
     cor_conn *peer;
-    cor_group none = {0};
     char path[PATH_BYTES + 1], name[64];
     memset(path, 'p', PATH_BYTES);
     (void)snprintf(path, sizeof(path), "%s", abstract_name(name, sizeof(name)));
@@ -159,10 +158,10 @@ static int abandon_closes(void *arg)
         }
     }
     registered = closing = 0;
-    go_on(1, &none, compute_to_the_end, NULL);
+    go_on(1, NULL, compute_to_the_end, NULL);
     T_EVENTUALLY(get(&registered) == 1, SOON);
     for (int i = 0; i < ABANDONED; i++) {
-        go_on(0, &none, close_one, abandoned[i]);
+        go_on(0, NULL, close_one, abandoned[i]);
     }
     T_EVENTUALLY(get(&closing) == ABANDONED, SOON);
     return 0;
