@@ -300,8 +300,10 @@ static int arrived[BOTH], on_worker[BOTH];
 static void arrive(void *number)
 {
     intptr_t own = (intptr_t)number;
-    arrived[own] = (int)__atomic_fetch_add(&arrivals, 1, __ATOMIC_ACQ_REL);
+    static uint32_t order; /* atomic */
+    arrived[own] = (int)__atomic_fetch_add(&order, 1, __ATOMIC_ACQ_REL);
     on_worker[own] = cor_worker_id();
+    (void)__atomic_fetch_add(&arrivals, 1, __ATOMIC_ACQ_REL); /* last: whoever counts two reads both */
 }
 
 static void wait_and_arrive(void *number, void *unused)
