@@ -63,6 +63,8 @@
 #define CORI_OP_BYTES 4096
 /* Cache lines of a task's stack that are fetched before its turn: about what a task parked in a read has in use. */
 #define CORI_PREFETCH_LINES 10
+/* How long the kernel may refuse each wait for events until the program gives up, ns. */
+#define CORI_REFUSED_NS 1000000000
 /* Events taken from the kernel at once. */
 #define CORI_POLL_EVENTS 256
 /*

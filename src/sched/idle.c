@@ -5,6 +5,7 @@
  */
 #include "sched/idle.h"
 
+#include "base/clock.h"
 #include "base/fatal.h"
 #include "sched/placement.h"
 #include "sched/reclaim.h"
@@ -13,12 +14,20 @@
 #include <coracle/error.h>
 #include <stdio.h>
 
-/* A wait that fails for good would be a busy loop without I/O: better no program than that. */
-static cori_rare _Noreturn void cannot_wait(const char *poller, int code)
+/*
+ * A wait that goes on failing would be a busy loop without I/O: better no program than that. What passes, such as a
+ * shortage of memory, is waited out for CORI_REFUSED_NS.
+ */
+static cori_rare void wait_refused(cori_worker *worker, int code)
 {
-    char text[160];
-    (void)snprintf(text, sizeof(text), "waiting for events (%s): %s", poller, cor_strerror(code));
-    cori_fatal(text);
+    int64_t now = cori_clock_now();
+    worker->refused_since = worker->refused_since != 0 ? worker->refused_since : now;
+    if (now - worker->refused_since >= CORI_REFUSED_NS) {
+        char text[160];
+        (void)snprintf(text, sizeof(text), "waiting for events (%s): %s", worker->poller->ops->name,
+                       cor_strerror(code));
+        cori_fatal(text);
+    }
 }
 
 void cori_poll_events(cori_worker *worker, int64_t timeout_ns)
@@ -27,7 +36,9 @@ void cori_poll_events(cori_worker *worker, int64_t timeout_ns)
     int count = worker->poller->ops->wait(worker->poller, timeout_ns, events, CORI_POLL_EVENTS);
     cori_store(&worker->naps, worker->naps + 1);
     if (cori_unlikely(count < 0)) {
-        cannot_wait(worker->poller->ops->name, count);
+        wait_refused(worker, count);
+    } else {
+        worker->refused_since = 0;
     }
     for (int i = 0; i < count; i++) {
         for (int direction = CORI_READ; direction <= CORI_WRITE; direction++) {

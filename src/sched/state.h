@@ -68,6 +68,7 @@ typedef struct cori_worker {
     int64_t idle_since;     /* when it ran out of work, 0: it has some; spin.c's, like what follows */
     int64_t looks_left;     /* of this spin */
     bool spinning;          /* it is the one that cori_rt.spinning speaks of */
+    int64_t refused_since;  /* each wait for events has failed since then, 0: the last one did not */
     bool short_wait;        /* its last wait for work was short */
     cori_ctx scheduler;     /* the thread's own stack */
     cori_task *ended;       /* in this round, to be released at its end */

@@ -369,7 +369,7 @@ static void the_soft_descriptor_limit_is_raised(void **state)
 static int sleep_a_while(void *unused)
 {
     (void)unused;
-    return cor_sleep(COR_SECOND);
+    return cor_sleep(30 * COR_SECOND);
 }
 
 static int failing_wait(cori_poller *poller, int64_t timeout_ns, cori_event *events, int max)
