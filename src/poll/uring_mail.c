@@ -7,6 +7,7 @@
 #include "poll/uring_mail.h"
 
 #include "base/atomic.h"
+#include "base/list.h"
 #include "poll/uring_arm.h"
 
 #include <unistd.h>
@@ -23,10 +24,7 @@ void cori_uring_post(cori_uring *poller, cori_uring_fd *state, unsigned what)
     if (cori_fetch_or(&state->mail, (uint8_t)what) != 0) {
         return; /* it is in the list already, and its poster kicks */
     }
-    cori_uring_fd *head = cori_load_relaxed(&poller->mail);
-    do {
-        state->next = head;
-    } while (!cori_cas(&poller->mail, &head, state));
+    cori_stack_push(&poller->mail, state, next);
     cori_uring_kick(&poller->base);
 }
 

@@ -6,6 +6,7 @@
 #include "sched/member.h"
 
 #include "base/fatal.h"
+#include "base/list.h"
 #include "sched/wake.h"
 
 #include <coracle/error.h>
@@ -45,12 +46,7 @@ void cori_member_join(cori_task *task)
 {
     cori_scope *scope = task->scope;
     cori_scope_lock(&scope->spin);
-    task->scope_prev = NULL;
-    task->scope_next = scope->members;
-    if (scope->members != NULL) {
-        scope->members->scope_prev = task;
-    }
-    scope->members = task;
+    cori_list_add(&scope->members, task, scope_next, scope_prev);
     cori_scope_unlock(&scope->spin);
 }
 
@@ -62,14 +58,7 @@ static void unlink_member(cori_scope *scope, cori_task *task)
             walk->next = task->scope_next;
         }
     }
-    if (task->scope_prev != NULL) {
-        task->scope_prev->scope_next = task->scope_next;
-    } else {
-        scope->members = task->scope_next;
-    }
-    if (task->scope_next != NULL) {
-        task->scope_next->scope_prev = task->scope_prev;
-    }
+    cori_list_remove(&scope->members, task, scope_next, scope_prev);
     cori_scope_unlock(&scope->spin);
 }
 

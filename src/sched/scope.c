@@ -3,6 +3,7 @@
 #include "sched/scope.h"
 
 #include "base/limits.h"
+#include "base/list.h"
 #include "sched/wake.h"
 
 #include <stdlib.h>
@@ -45,11 +46,7 @@ void cori_scope_link(cori_scope *scope, cori_scope *parent)
         return;
     }
     cori_scope_lock(&parent->spin);
-    scope->next_sibling = parent->children;
-    if (parent->children != NULL) {
-        parent->children->prev_sibling = scope;
-    }
-    parent->children = scope;
+    cori_list_add(&parent->children, scope, next_sibling, prev_sibling);
     cori_scope_unlock(&parent->spin);
 }
 
@@ -57,14 +54,7 @@ static void unlink_child(cori_scope *scope)
 {
     cori_scope *parent = scope->parent;
     cori_scope_lock(&parent->spin);
-    if (scope->prev_sibling != NULL) {
-        scope->prev_sibling->next_sibling = scope->next_sibling;
-    } else {
-        parent->children = scope->next_sibling;
-    }
-    if (scope->next_sibling != NULL) {
-        scope->next_sibling->prev_sibling = scope->prev_sibling;
-    }
+    cori_list_remove(&parent->children, scope, next_sibling, prev_sibling);
     cori_scope_unlock(&parent->spin);
 }
 

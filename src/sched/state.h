@@ -21,6 +21,7 @@
 
 #include "base/atomic.h"
 #include "base/limits.h"
+#include "base/list.h"
 #include "base/rand.h"
 #include "poll/poll.h"
 #include "sched/task.h"
@@ -201,16 +202,8 @@ static inline cori_task *cori_ready_rotate(cori_worker *worker, cori_task *task)
 /* Pins a task that never ran to a worker, for life. On the worker's own thread. */
 static inline void cori_task_pin(cori_worker *worker, cori_task *task)
 {
-    cori_task *head = worker->live_head;
     task->worker = worker;
-    task->live_prev = NULL;
-    task->live_next = head;
-    if (head != NULL) {
-        head->live_prev = task;
-    }
-    /* The dump walks this list from a signal handler on this thread: the new head must be complete first. */
-    cori_signal_fence();
-    worker->live_head = task;
+    cori_list_add(&worker->live_head, task, live_next, live_prev); /* the dump walks it from a signal handler */
     cori_bump(worker->live, 1);
 }
 

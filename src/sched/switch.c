@@ -179,14 +179,7 @@ void cor_yield(void)
 
 static void live_remove(cori_worker *worker, cori_task *task)
 {
-    if (task->live_prev != NULL) {
-        task->live_prev->live_next = task->live_next;
-    } else {
-        worker->live_head = task->live_next;
-    }
-    if (task->live_next != NULL) {
-        task->live_next->live_prev = task->live_prev;
-    }
+    cori_list_remove(&worker->live_head, task, live_next, live_prev);
     if (cori_unlikely(worker->trim_next == task)) {
         worker->trim_next = task->live_next;
     }

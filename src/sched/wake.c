@@ -12,6 +12,7 @@
 #include "sched/wake.h"
 
 #include "base/fatal.h"
+#include "base/list.h"
 
 bool cori_worker_kick(cori_worker *worker)
 {
@@ -27,7 +28,7 @@ void cori_worker_inject(cori_task *task)
 {
     cori_worker *worker = task->worker;
     cori_task *head = cori_load_relaxed(&worker->injected);
-    do {
+    do {                           /* cori_stack_push, with a look at each head */
         cori_assert(head != task); /* woken twice without having run */
         task->next = head;
     } while (!cori_cas(&worker->injected, &head, task));
@@ -36,10 +37,7 @@ void cori_worker_inject(cori_task *task)
 
 void cori_worker_note(cori_worker *worker, cori_note *note)
 {
-    cori_note *head = cori_load_relaxed(&worker->notes);
-    do {
-        note->next = head;
-    } while (!cori_cas(&worker->notes, &head, note));
+    cori_stack_push(&worker->notes, note, next);
     cori_worker_kick(worker);
 }
 
