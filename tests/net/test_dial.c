@@ -334,13 +334,28 @@ TASK_TEST(cancelled_at_any_moment)
  * Cancelled in the very moment of success: the connect is made, and its task's group is cancelled by then. That is a
  * cancelled dial, and nothing is left of the connection; the runner counts, and the peer reads the end.
  */
-static cor_group *cancelled_at_connect;
+static cor_group *cancelled_at_connect; /* atomic */
 
 static int cancel_at_connect(enum cori_sys_call call)
 {
-    if (call == CORI_SYS_CONNECT && cancelled_at_connect != NULL) {
-        cor_group_cancel(cancelled_at_connect);
+    cor_group *group = call == CORI_SYS_CONNECT ? cori_load(&cancelled_at_connect) : NULL;
+    if (group != NULL) {
+        cor_group_cancel(group);
     }
+    return 0;
+}
+
+static int set_hook(void **state)
+{
+    (void)state;
+    cori_sys_fault = cancel_at_connect;
+    return 0;
+}
+
+static int clear_hook(void **state)
+{
+    (void)state;
+    cori_sys_fault = NULL;
     return 0;
 }
 
@@ -357,10 +372,10 @@ static void expect_cancelled_at_success(conn_kind kind)
     cor_conn *conn;
     cor_group dialing = {0};
     listener = listen_kind(kind, &network, address);
-    cancelled_at_connect = &dialing;
+    cori_store(&cancelled_at_connect, &dialing);
     go_in(&dialing, kind == KIND_UNIX ? dial_unix_is_cancelled : dial_is_cancelled, address);
     wait_for(&dialing);
-    cancelled_at_connect = NULL;
+    cori_store(&cancelled_at_connect, NULL);
     T_CODE(cor_accept(listener, &conn), 0); /* the kernel did connect */
     T_EQ(cor_read(conn, &byte, 1), 0);
     T_CODE(cor_close(conn), 0);
@@ -369,7 +384,6 @@ static void expect_cancelled_at_success(conn_kind kind)
 
 TASK_TEST(cancelled_at_success)
 {
-    cori_sys_fault = cancel_at_connect;
     expect_cancelled_at_success(KIND_TCP);
     expect_cancelled_at_success(KIND_UNIX);
 }
@@ -497,7 +511,7 @@ int main(void)
         cmocka_unit_test(cancelled_before),
         cmocka_unit_test(cancelled_at_the_instant_of_success),
         cmocka_unit_test(cancelled_at_any_moment),
-        cmocka_unit_test(cancelled_at_success),
+        cmocka_unit_test_setup_teardown(cancelled_at_success, set_hook, clear_hook),
         cmocka_unit_test(success_is_never_spurious),
         cmocka_unit_test(no_local_port_is_tried_again),
         cmocka_unit_test(exhausted_descriptors),

@@ -223,14 +223,15 @@ TASK_TEST(socket_pairs)
  * Another process takes what poll(2) has just reported: a read that follows would wait, and the worker with it. On a
  * pipe of our own description it does not wait; the other takes it at that very moment, through the fault hook.
  */
-static int stolen_from = -1;
+static int stolen_from = -1; /* atomic */
 
 static int steal(enum cori_sys_call call)
 {
     char byte;
-    if (call == CORI_SYS_READ && stolen_from >= 0) {
-        T_EQ(read(stolen_from, &byte, 1), 1);
-        stolen_from = -1;
+    int from = call == CORI_SYS_READ ? get(&stolen_from) : -1;
+    if (from >= 0) {
+        T_EQ(read(from, &byte, 1), 1);
+        cori_store(&stolen_from, -1);
     }
     return 0;
 }
@@ -244,17 +245,15 @@ TASK_TEST_WITH(a_shared_pipe, &one_worker)
     T_EQ(pipe(fds), 0);
     int other = dup(fds[0]);
     cor_conn *in = open_conn(fds[0]);
-    cori_sys_fault = steal;
     T_EQ(write(fds[1], "x", 1), 1);
-    stolen_from = other;
+    cori_store(&stolen_from, other);
     T_CODE(cor_set_read_deadline(in, cor_after(BRIEFLY)), 0);
     T_CODE(cor_read(in, &byte, 1), COR_ETIMEOUT);
-    T_EQ(stolen_from, -1);
+    T_EQ(get(&stolen_from), -1);
     T_CODE(cor_set_read_deadline(in, 0), 0);
     T_EQ(write(fds[1], "y", 1), 1);
     read_all(in, &byte, 1);
     T_EQ(byte, 'y');
-    cori_sys_fault = NULL;
     T_EQ(close(other), 0);
     T_EQ(close(fds[1]), 0);
     T_CODE(cor_close(in), 0);
@@ -268,15 +267,15 @@ static void read_counter(void *conn)
     T_EQ(count, 5);
 }
 
-static int stolen_counter = -1;
+static int stolen_counter = -1; /* atomic */
 
 static int steal_counter(enum cori_sys_call call)
 {
     uint64_t count;
-    int from = stolen_counter;
-    if (call == CORI_SYS_READ && from >= 0) {
+    int from = call == CORI_SYS_READ ? get(&stolen_counter) : -1;
+    if (from >= 0) {
         T_EQ(read(from, &count, sizeof(count)), sizeof(count));
-        __atomic_store_n(&stolen_counter, -1, __ATOMIC_RELEASE);
+        cori_store(&stolen_counter, -1);
     }
     return 0;
 }
@@ -292,8 +291,7 @@ TASK_TEST_WITH(what_cannot_be_opened_again, &one_worker)
     T_CODE(cor_read(conn, &count, sizeof(count)), COR_ETIMEOUT);
     T_CODE(cor_set_read_deadline(conn, 0), 0);
     count = 3;
-    stolen_counter = other;
-    cori_sys_fault = steal_counter;
+    cori_store(&stolen_counter, other);
     T_EQ(write(other, &count, sizeof(count)), sizeof(count));
     go_in(&reader, read_counter, conn);
     T_EVENTUALLY(get(&stolen_counter) == -1, SOON); /* the read waits by now, or is about to */
@@ -301,7 +299,6 @@ TASK_TEST_WITH(what_cannot_be_opened_again, &one_worker)
     count = 5;
     T_EQ(write(other, &count, sizeof(count)), sizeof(count));
     wait_for(&reader);
-    cori_sys_fault = NULL;
     write_all(conn, &count, sizeof(count));
     T_EQ(read(other, &count, sizeof(count)), sizeof(count));
     T_EQ(count, 5);
@@ -314,11 +311,9 @@ TASK_TEST_WITH(interrupted_poll, &one_worker)
 {
     uint64_t count;
     cor_conn *conn = open_conn(eventfd(0, EFD_CLOEXEC));
-    faults_set_run(CORI_SYS_POLL, 1, 2, -EINTR);
     T_CODE(cor_set_read_deadline(conn, cor_after(BRIEFLY)), 0);
     T_CODE(cor_read(conn, &count, sizeof(count)), COR_ETIMEOUT);
     T_ASSERT(faults_hit());
-    faults_clear();
     T_CODE(cor_close(conn), 0);
 }
 
@@ -412,6 +407,35 @@ static void pipe_that_nobody_reads(void **state)
     assert_int_equal(result.exit_status, 0);
 }
 
+static int let_steal(void **state)
+{
+    (void)state;
+    cori_sys_fault = steal;
+    return 0;
+}
+
+static int let_steal_counter(void **state)
+{
+    (void)state;
+    cori_sys_fault = steal_counter;
+    return 0;
+}
+
+static int interrupt_polls(void **state)
+{
+    (void)state;
+    faults_set_run(CORI_SYS_POLL, 1, 2, -EINTR);
+    return 0;
+}
+
+static int no_faults(void **state)
+{
+    (void)state;
+    faults_clear();
+    cori_sys_fault = NULL;
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -422,9 +446,9 @@ int main(void)
         cmocka_unit_test(terminals),
         cmocka_unit_test(stopped_terminals),
         cmocka_unit_test(socket_pairs),
-        cmocka_unit_test(a_shared_pipe),
-        cmocka_unit_test(what_cannot_be_opened_again),
-        cmocka_unit_test(interrupted_poll),
+        cmocka_unit_test_setup_teardown(a_shared_pipe, let_steal, no_faults),
+        cmocka_unit_test_setup_teardown(what_cannot_be_opened_again, let_steal_counter, no_faults),
+        cmocka_unit_test_setup_teardown(interrupted_poll, interrupt_polls, no_faults),
         cmocka_unit_test(datagrams),
         cmocka_unit_test(bad_descriptors),
         cmocka_unit_test(pipe_that_nobody_reads),

@@ -108,9 +108,9 @@ static void read_messages(cor_conn *conn, void *arg)
     T_ASSERT(cor_closing());
     (void)add(&steps, 1);
     T_EQ(cor_read_full(conn, bytes, 4), 4); /* two were there */
-    (void)add(&steps, 1);
     cor_lines lines = cor_lines_of(conn, 100);
     T_CODE(cor_lines_next(&lines, &line, NULL), COR_ECLOSING);
+    (void)add(&steps, 1);
     T_CODE(cor_lines_next(&lines, &line, NULL), 1);
     T_STR(line, "one");
     of->read_gave = cor_lines_next(&lines, &line, NULL);
@@ -141,18 +141,21 @@ TASK_TEST(busy_clients_get_the_grace)
 }
 
 /* A line that has begun is read to its end, and only then the end of the server is heard of. */
-static cor_lines lines_read;
+static cor_conn *half_read; /* atomic: has read a line, and the beginning of the next */
 
 static void read_line(cor_conn *conn, void *arg)
 {
     server *of = arg;
     char *line;
-    lines_read = cor_lines_of(conn, 100);
+    cor_lines lines = cor_lines_of(conn, 100);
     write_all(conn, "!", 1);
-    T_CODE(cor_lines_next(&lines_read, &line, NULL), 1);
+    T_CODE(cor_lines_next(&lines, &line, NULL), 1);
+    T_STR(line, "one");
+    cori_store(&half_read, conn);
+    T_CODE(cor_lines_next(&lines, &line, NULL), 1);
     T_STR(line, "begun and ended");
-    of->read_gave = cor_lines_next(&lines_read, &line, NULL);
-    cor_lines_free(&lines_read);
+    of->read_gave = cor_lines_next(&lines, &line, NULL);
+    cor_lines_free(&lines);
     T_CODE(cor_close(conn), 0);
 }
 
@@ -164,8 +167,9 @@ TASK_TEST(a_line_is_read_to_its_end)
     start_serving_with(&under_test, read_line, FAR_AWAY);
     T_CODE(cor_dial(&client, "tcp", under_test.address, NULL), 0);
     read_all(client, &byte, 1);
-    write_all(client, "begun", 5);
-    T_EVENTUALLY(__atomic_load_n(&lines_read.end, __ATOMIC_ACQUIRE) == 5, SOON);
+    write_all(client, "one\nbegun", 9); /* comes in one piece */
+    T_EVENTUALLY(cori_load(&half_read) != NULL, SOON);
+    T_PARKED(cori_load(&half_read), CORI_READ);
     T_EQ(kill(getpid(), SIGTERM), 0);
     T_EVENTUALLY(cor_closing(), SOON);
     T_CODE(cor_set_read_deadline(client, cor_after(BRIEFLY)), 0);
@@ -231,7 +235,8 @@ TASK_TEST(many_idle_clients)
     T_EQ(kill(getpid(), SIGTERM), 0);
     wait_for(&under_test.loop);
     int64_t took_ns = cor_now() - start_ns;
-    T_REQUIRE(took_ns < 300 * COR_MILLISECOND * taskcase_patience(), "took %lld us", (long long)took_ns / 1000);
+    T_REQUIRE(taskcase_is_slow() || took_ns < 300 * COR_MILLISECOND * taskcase_patience(), "took %lld us",
+              (long long)took_ns / 1000);
     for (int i = 0; i < many; i++) {
         T_EQ(cor_read(clients[i], &byte, 1), 0);
         T_CODE(cor_close(clients[i]), 0);
