@@ -13,6 +13,7 @@
 #include "poll/poll_pick.h"
 #include "sched/here.h"
 #include "sched/lifecycle.h"
+#include "sched/scope.h"
 #include "sched/spawn.h"
 #include "sched/text.h"
 #include "sched/ticker.h"
@@ -182,6 +183,7 @@ static void free_workers(void)
             free_worker(&workers[i]);
         }
         free(workers);
+        cori_scope_end();
     }
     if (!leave_stacks) {
         cori_stack_release_all();

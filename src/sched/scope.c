@@ -11,6 +11,28 @@
 /* Dead scopes, linked by next_sibling. */
 static uint32_t free_spin;
 static cori_scope *free_first; /* guard: free_spin */
+static cori_scope *made_last;  /* guard: free_spin; all of them, dead or alive */
+
+static void give_back(cori_scope *scope)
+{
+    cori_scope_lock(&free_spin);
+    scope->next_sibling = free_first;
+    free_first = scope;
+    cori_scope_unlock(&free_spin);
+}
+
+/* One from the heap, for good. */
+static cori_scope *make(void)
+{
+    cori_scope *scope = calloc(1, sizeof(*scope));
+    if (scope != NULL) {
+        cori_scope_lock(&free_spin);
+        scope->next_made = made_last;
+        made_last = scope;
+        cori_scope_unlock(&free_spin);
+    }
+    return scope;
+}
 
 cori_scope *cori_scope_new(cor_group *group)
 {
@@ -21,7 +43,7 @@ cori_scope *cori_scope_new(cor_group *group)
     }
     cori_scope_unlock(&free_spin);
     if (scope == NULL) {
-        scope = calloc(1, sizeof(*scope));
+        scope = make();
     }
     if (scope != NULL) {
         cori_scope_lock(&scope->spin); /* somebody may look whether it is still what it was */
@@ -91,11 +113,21 @@ void cori_scope_let_go(cori_scope *scope)
         if (parent != NULL) {
             unlink_child(scope);
         }
-        cori_scope_lock(&free_spin);
-        scope->next_sibling = free_first;
-        free_first = scope;
-        cori_scope_unlock(&free_spin);
+        give_back(scope);
         scope = parent; /* which the child held */
+    }
+}
+
+void cori_scope_end(void)
+{
+    for (cori_scope *scope = made_last; scope != NULL; scope = scope->next_made) {
+        if (scope->holders != 0) {
+            scope->holders = 0;
+            scope->life++;
+            scope->members = NULL;
+            scope->walks = NULL;
+            give_back(scope);
+        }
     }
 }
 

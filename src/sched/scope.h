@@ -46,6 +46,7 @@ typedef struct cori_scope {
     struct cori_task *members;                      /* guard: spin */
     cori_walk *walks;                               /* guard: spin; one per worker at most, for a walk does not park */
     cor_group *group;                               /* whose; its memory is there while it has members */
+    struct cori_scope *next_made;                   /* the one made before it; set once */
 } cori_scope;
 
 /* With one worker nobody else can be here: groups are used by tasks only. */
@@ -71,6 +72,8 @@ void cori_scope_hold(cori_scope *scope);
 bool cori_scope_hold_if(cori_scope *scope, uint64_t life);
 /* One holder less. */
 void cori_scope_let_go(cori_scope *scope);
+/* When no task is left: lets the scopes die that tasks held which cor_run has abandoned. One thread. */
+void cori_scope_end(void);
 /* Makes every member of the scope and of those below it look at its groups again. The caller holds it. */
 void cori_scope_wake(cori_scope *top);
 
