@@ -13,6 +13,8 @@
  * What a cancel or a deadline ends: every call that may park, also if it could go on at once. Exceptions: locks
  * (mutex, rwmutex, once), waiting for a group, cor_yield, cor_blocking, and closing. A call with a deadline of its own
  * (an argument, or set on the connection) is another matter: each says what counts if that has passed.
+ *
+ * Unless a call says otherwise: Threads: tasks only. Parks: never.
  */
 #ifndef CORACLE_GROUP_H
 #define CORACLE_GROUP_H
@@ -49,7 +51,7 @@ COR_API COR_CHECK int cor_group_go(cor_group *group, void (*task)(void *arg), vo
 
 /*
  * As cor_group_go, but does not wait at the limit.
- * Returns: 0, -EAGAIN at the limit, -ENOMEM, COR_ENOT_TASK. Parks: never. Threads: tasks only, any number at once.
+ * Returns: 0, -EAGAIN at the limit, -ENOMEM, COR_ENOT_TASK. Threads: tasks only, any number at once.
  * Go: errgroup's TryGo.
  */
 COR_API COR_CHECK int cor_group_try_go(cor_group *group, void (*task)(void *arg), void *arg);
@@ -64,7 +66,7 @@ COR_API COR_CHECK int cor_group_go_err(cor_group *group, int (*task)(void *arg),
 
 /*
  * Limits how many tasks of the group may be under way at once; 0: no limit. Tasks above a new limit go on.
- * Returns: nothing. Parks: never. Threads: tasks only. Go: errgroup's SetLimit.
+ * Go: errgroup's SetLimit.
  */
 COR_API void cor_group_set_limit(cor_group *group, size_t limit);
 
@@ -72,7 +74,7 @@ COR_API void cor_group_set_limit(cor_group *group, size_t limit);
  * Decides the group's parent before its first task starts: NULL for none, which is for good, or a group that has tasks
  * or groups below it now.
  * Returns: 0 (also if it is decided so already), COR_EMISUSE: decided otherwise, or `parent` has ended or not begun.
- * Parks: never. Threads: tasks only. Go: the argument of context.WithCancel; NULL: context.Background.
+ * Go: the argument of context.WithCancel; NULL: context.Background.
  */
 COR_API COR_CHECK int cor_group_set_parent(cor_group *group, cor_group *parent);
 
@@ -81,42 +83,40 @@ COR_API COR_CHECK int cor_group_set_parent(cor_group *group, cor_group *parent);
  * wait: a cancelled parent has cancelled this group as well, and the wait goes on until its tasks are gone. Groups
  * below are not waited for. Several tasks may wait; then the group must outlive all the waits.
  * Returns: 0 or the group's error when empty; COR_ETIMEOUT; COR_ENOT_TASK; COR_EMISUSE for a task of this group or of
- * one below it, which would wait for itself.
- * Parks: until deadline. Threads: tasks only. Go: errgroup's Wait, (*sync.WaitGroup).Wait.
+ * one below it, which would wait for itself. Parks: until deadline. Go: errgroup's Wait, (*sync.WaitGroup).Wait.
  */
 COR_API int cor_group_wait(cor_group *group, int64_t deadline);
 
 /*
  * Gives the first error of the group's tasks.
- * Returns: 0 or that error. Parks: never. Threads: tasks only. Go: the err field of errgroup.Group.
+ * Returns: 0 or that error. Go: the err field of errgroup.Group.
  */
 COR_API int cor_group_error(cor_group *group);
 
 /*
  * Cancels: every call that may park (see above) of the group's tasks, and of the groups below, returns COR_ECANCELED,
  * those parked now too. Idempotent; there is no way back.
- * Returns: nothing. Parks: never. Threads: tasks only. Go: the cancel function of context.WithCancel.
+ * Go: the cancel function of context.WithCancel.
  */
 COR_API void cor_group_cancel(cor_group *group);
 
 /*
  * As cor_group_cancel, and says why: `cause` is a negative code that cor_cancel_cause gives. The first cause stays.
- * Returns: nothing. Parks: never. Threads: tasks only. Go: the cancel function of context.WithCancelCause.
+ * Go: the cancel function of context.WithCancelCause.
  */
 COR_API void cor_group_cancel_cause(cor_group *group, int cause);
 
 /*
  * Sets an absolute deadline, 0 for none, after which every call that may park (see above) of the group's tasks, and of
  * the groups below, returns COR_ETIMEOUT. It can be moved as long as it has not passed, and after that too.
- * Returns: nothing. Parks: never. Threads: tasks only. Go: context.WithDeadline.
+ * Go: context.WithDeadline.
  */
 COR_API void cor_group_set_deadline(cor_group *group, int64_t deadline);
 
 /*
  * Tells whether the calling task's group (or one above it) has been cancelled or has passed its deadline. The nearest
  * that has counts; where both are so, the cancel.
- * Returns: 0 to go on, COR_ECANCELED, COR_ETIMEOUT. Parks: never. Threads: tasks; elsewhere 0.
- * Go: ctx.Err().
+ * Returns: 0 to go on, COR_ECANCELED, COR_ETIMEOUT. Threads: tasks; elsewhere 0. Go: ctx.Err().
  */
 COR_API int cor_cancelled(void);
 
@@ -129,8 +129,7 @@ typedef struct cor_cause {
 
 /*
  * As cor_cancelled, and tells whose cancel or deadline it is, and why.
- * Returns: as cor_cancelled; *cause is filled unless it is 0. Parks: never. Threads: tasks; elsewhere 0.
- * Go: context.Cause.
+ * Returns: as cor_cancelled; *cause is filled unless it is 0. Threads: tasks; elsewhere 0. Go: context.Cause.
  */
 COR_API int cor_cancel_cause(cor_cause *cause);
 

@@ -4,15 +4,17 @@
  * networks tcp tcp4 tcp6 and unix. Calls look blocking and park only the task.
  *
  * Handles. A cor_conn or cor_listener is a checked handle, not memory: after cor_close every call on it, from any task,
- * returns COR_ECLOSED, also when the close came from another task at the same moment. Closing wakes whoever is parked
- * in a call on it. So the rule is: close it once you are done, from wherever you are; a second close is an error code,
- * no crash.
+ * returns COR_ECLOSED, also when the close came from another task at the same moment. Closing wakes every task parked
+ * in a call on it. The rule is: close it once you are done, from wherever you are; a second close is an error code, not
+ * a crash.
  *
  * Sharing. Any number of tasks on any workers may use one connection at once: reads are serialised, writes are
  * serialised whole, and the two directions are independent.
  *
  * Defaults are Go's: TCP_NODELAY, keep-alive after 15 s every 15 s, SO_REUSEADDR on listeners, backlog from somaxconn,
  * dual-stack wildcard addresses for "tcp". SIGPIPE is never raised.
+ *
+ * Unless a call says otherwise: Threads: tasks only. Parks: never.
  */
 #ifndef CORACLE_NET_H
 #define CORACLE_NET_H
@@ -30,9 +32,8 @@ typedef struct cor_listener cor_listener;
  * Returns: 0 and *out; or a negative code, with *error filled if error is not NULL: COR_EUNKNOWN_NETWORK, the address
  * errors of coracle/error.h, COR_ENO_SUCH_HOST, -EADDRINUSE, -EACCES, -EMFILE and other errnos; COR_ENOT_TASK.
  * Parks: about 0.1 s while the address is in use, because what a killed server held becomes free a moment later; a
- * socket file that such a server has left is replaced, never one that somebody is bound to. Threads: tasks only.
- * Owns: returns owned; end with cor_listener_close.
- * Go: net.Listen.
+ * socket file that such a server has left is replaced, never one that somebody is bound to.
+ * Owns: returns owned; end with cor_listener_close. Go: net.Listen.
  */
 COR_API COR_CHECK int cor_listen(cor_listener **out, const char *network, const char *address, cor_error *error);
 
@@ -48,11 +49,11 @@ COR_API COR_CHECK int cor_accept(cor_listener *listener, cor_conn **out);
 
 /*
  * Accepts until the listener is closed and runs `handler(conn, arg)` in a task of its own for each connection, spread
- * evenly over the workers; a worker held by a computing task delays nobody. On temporary errors (-EMFILE) it pauses 5
+ * evenly over the workers; a worker busy with a computing task delays nobody. On temporary errors (-EMFILE) it pauses 5
  * ms, doubling up to 1 s, and goes on; so it does on errors of a single connection (-EPERM, -ENETDOWN ...). With
  * `group` not NULL the handlers run in that group.
- * Returns: 0 when the listener was closed, COR_ECANCELED, or the error that ended accepting.
- * Parks: yes. Threads: tasks only. Owns: each handler takes its conn and must close it; `arg` is shared by all.
+ * Returns: 0 when the listener was closed, COR_ECANCELED, or the error that ended accepting. Parks: yes.
+ * Owns: each handler takes its conn and must close it; `arg` is shared by all.
  * Go: the loop "for { c, err := l.Accept(); go handle(c) }" with net/http's back-off.
  */
 COR_API int cor_serve(cor_listener *listener, cor_group *group, void (*handler)(cor_conn *conn, void *arg), void *arg);
@@ -73,7 +74,7 @@ COR_API int cor_listener_on_pause(cor_listener *listener, void (*told)(int code,
  * handler that waits for its client then is idle: its read gives COR_ECLOSING, at once if it is parked there, else when
  * it would next park. It hears that once: one that is in the middle of a message may read on. Handlers that have not
  * ended after `grace_ns` are cancelled. A second signal has its earlier effect: as a rule it ends the program at once.
- * The body of a server's main task.
+ * This is the body of a server's main task.
  * Returns: 0 after a signal (or when the listener was closed), when all handlers have ended; COR_ECANCELED, or the
  * error that ended accepting; -EBUSY if another task waits for signals; -ENOMEM, COR_ENOT_TASK.
  * Parks: yes. Threads: tasks only, one at a time. Owns: takes `listener`, in case of an error too.
@@ -84,30 +85,30 @@ COR_API int cor_serve_until_signal(cor_listener *listener, void (*handler)(cor_c
 
 /*
  * Tells whether cor_serve_until_signal has begun to end: for handlers that do not read, and would go on for ever.
- * Returns: true from the signal (or the listener's close) until cor_serve_until_signal returns. Parks: never.
- * Threads: any thread. Go: asking the Done channel of signal.NotifyContext.
+ * Returns: true from the signal (or the listener's close) until cor_serve_until_signal returns. Threads: any thread.
+ * Go: asking the Done channel of signal.NotifyContext.
  */
 COR_API bool cor_closing(void);
 
 /*
  * Stops listening: waiting accepts return COR_ECLOSED, the descriptor is closed before this returns (over io_uring it
  * waits 50 ms at most for a worker that has to do it and computes), a unix socket file made by cor_listen is removed.
- * Connections already accepted live on.
- * Returns: 0, COR_ECLOSED if closed before. Parks: until calls in flight have left. Threads: tasks only.
- * Owns: takes the listener. Go: (net.Listener).Close.
+ * Connections already accepted stay open.
+ * Returns: 0, COR_ECLOSED if closed before. Parks: until calls in flight have left. Owns: takes the listener.
+ * Go: (net.Listener).Close.
  */
 COR_API int cor_listener_close(cor_listener *listener);
 
 /*
  * Sets when waiting for connections ends: absolute, 0 for none; also for accepts that wait now, cor_serve's on every
  * worker among them (cor_serve takes a passed deadline for a temporary error, as Go does).
- * Returns: 0, COR_ECLOSED. Parks: never. Threads: tasks only. Go: (*net.TCPListener).SetDeadline.
+ * Returns: 0, COR_ECLOSED. Go: (*net.TCPListener).SetDeadline.
  */
 COR_API int cor_listener_set_deadline(cor_listener *listener, int64_t deadline);
 
 /*
  * Gives the bound address as text, e.g. "127.0.0.1:5000" or "[::]:5000"; "" after close. COR_ADDR_TEXT bytes suffice.
- * Returns: `text`. Parks: never. Threads: tasks only. Go: Addr().String().
+ * Returns: `text`. Go: Addr().String().
  */
 COR_API char *cor_listener_addr(cor_listener *listener, char *text, size_t size);
 
@@ -116,8 +117,7 @@ COR_API char *cor_listener_addr(cor_listener *listener, char *text, size_t size)
  * `deadline` is absolute, 0 for none.
  * Returns: 0 and *out; or a negative code, with *error filled if error is not NULL: -ECONNREFUSED, COR_ETIMEOUT,
  * COR_ECANCELED, COR_EMISSING_ADDRESS, the address errors, COR_ENO_SUCH_HOST, other errnos; COR_ENOT_TASK.
- * Parks: until deadline. Threads: tasks only. Owns: returns owned; end with cor_close.
- * Go: (*net.Dialer).Dial with a Deadline.
+ * Parks: until deadline. Owns: returns owned; end with cor_close. Go: (*net.Dialer).Dial with a Deadline.
  */
 COR_API COR_CHECK int cor_dial_until(cor_conn **out, const char *network, const char *address, int64_t deadline,
                                      cor_error *error);
@@ -140,8 +140,7 @@ COR_API COR_CHECK ssize_t cor_read(cor_conn *conn, void *buf, size_t size_bytes)
 /*
  * Waits until a read would not park (data, end of stream or an error is there) without needing a buffer: an idle
  * connection that waits here holds no buffer memory.
- * Returns: 0, COR_ECLOSED, COR_ETIMEOUT, COR_ECANCELED, COR_ECLOSING. Parks: until the read deadline. Threads: tasks
- * only.
+ * Returns: 0, COR_ECLOSED, COR_ETIMEOUT, COR_ECANCELED, COR_ECLOSING. Parks: until the read deadline.
  * Go: none (asked for in golang/go#15735).
  */
 COR_API COR_CHECK int cor_wait_readable(cor_conn *conn);
@@ -166,53 +165,51 @@ COR_API COR_CHECK int cor_write_counted(cor_conn *conn, const void *buf, size_t 
  * Closes: calls waiting on the connection return COR_ECLOSED; the descriptor is closed before this returns (over
  * io_uring it waits 50 ms at most for a worker that has to do it and computes; the peer is told at once). Data already
  * written is still delivered by the kernel. NULL is accepted and does nothing.
- * Returns: 0, COR_ECLOSED if closed before. Parks: until calls in flight have left. Threads: tasks only.
- * Owns: takes the connection. Go: (net.Conn).Close.
+ * Returns: 0, COR_ECLOSED if closed before. Parks: until calls in flight have left. Owns: takes the connection.
+ * Go: (net.Conn).Close.
  */
 COR_API int cor_close(cor_conn *conn);
 
 /*
  * Half-close: no more writes from here, the peer reads end of stream. Reading goes on.
- * Returns: 0, COR_ECLOSED, -ENOTCONN after the peer has gone. Parks: never. Threads: tasks only.
- * Go: (*net.TCPConn).CloseWrite.
+ * Returns: 0, COR_ECLOSED, -ENOTCONN after the peer has gone. Go: (*net.TCPConn).CloseWrite.
  */
 COR_API int cor_close_write(cor_conn *conn);
 
 /*
  * Half-close of the other direction: own reads return 0 from now on. Writing goes on.
- * Returns: 0, COR_ECLOSED, -ENOTCONN. Parks: never. Threads: tasks only. Go: (*net.TCPConn).CloseRead.
+ * Returns: 0, COR_ECLOSED, -ENOTCONN. Go: (*net.TCPConn).CloseRead.
  */
 COR_API int cor_close_read(cor_conn *conn);
 
 /*
  * Sets the absolute time after which reads and writes return COR_ETIMEOUT, 0 for none; also for calls parked now. It
  * stays until changed. A passed deadline wins over data that is ready, and the data stays.
- * Returns: 0, COR_ECLOSED. Parks: never. Threads: tasks only, concurrently with anything. Go: (net.Conn).SetDeadline.
+ * Returns: 0, COR_ECLOSED. Threads: tasks only, concurrently with anything. Go: (net.Conn).SetDeadline.
  */
 COR_API int cor_set_deadline(cor_conn *conn, int64_t deadline);
 
 /*
  * Sets the read deadline only.
- * Returns: 0, COR_ECLOSED. Parks: never. Threads: tasks only. Go: (net.Conn).SetReadDeadline.
+ * Returns: 0, COR_ECLOSED. Go: (net.Conn).SetReadDeadline.
  */
 COR_API int cor_set_read_deadline(cor_conn *conn, int64_t deadline);
 
 /*
  * Sets the write deadline only.
- * Returns: 0, COR_ECLOSED. Parks: never. Threads: tasks only. Go: (net.Conn).SetWriteDeadline.
+ * Returns: 0, COR_ECLOSED. Go: (net.Conn).SetWriteDeadline.
  */
 COR_API int cor_set_write_deadline(cor_conn *conn, int64_t deadline);
 
 /*
  * Gives the local address as text, "127.0.0.1:5000"; "@" for an unnamed unix socket, "" after close.
- * Returns: `text`, NUL-terminated, cut at `size`; COR_ADDR_TEXT bytes suffice. Parks: never. Threads: tasks only.
- * Go: LocalAddr().String().
+ * Returns: `text`, NUL-terminated, cut at `size`; COR_ADDR_TEXT bytes suffice. Go: LocalAddr().String().
  */
 COR_API char *cor_local_addr(cor_conn *conn, char *text, size_t size);
 
 /*
  * Gives the peer's address as text, also after the peer has reset the connection; "" after close.
- * Returns: `text`. Parks: never. Threads: tasks only. Go: RemoteAddr().String().
+ * Returns: `text`. Go: RemoteAddr().String().
  */
 COR_API char *cor_remote_addr(cor_conn *conn, char *text, size_t size);
 
@@ -220,22 +217,20 @@ COR_API char *cor_remote_addr(cor_conn *conn, char *text, size_t size);
  * Fills *error for a failed `op` ("read", "write", "close") that returned `code`, so that it prints as Go prints it:
  * "read tcp 127.0.0.1:5000->127.0.0.1:45324: read: connection reset by peer". Code 0 prints "EOF". Call it before
  * cor_close.
- * Returns: nothing. Parks: never. Threads: tasks only. Owns: borrows all until return.
+ * Owns: borrows all until return.
  */
 COR_API void cor_conn_error(cor_conn *conn, const char *op, int code, cor_error *error);
 
 /*
  * Switches sending of small segments without delay on (the default) or off.
- * Returns: 0, COR_ECLOSED, -EOPNOTSUPP if it is no TCP socket, other errnos. Parks: never. Threads: tasks only.
- * Go: (*net.TCPConn).SetNoDelay.
+ * Returns: 0, COR_ECLOSED, -EOPNOTSUPP if it is no TCP socket, other errnos. Go: (*net.TCPConn).SetNoDelay.
  */
 COR_API int cor_set_no_delay(cor_conn *conn, bool on);
 
 /*
  * Sets what close does with unsent data: < 0 sends it in the background (default), 0 drops it and resets the
  * connection, > 0 seconds to try.
- * Returns: 0, COR_ECLOSED, -EOPNOTSUPP if it is no TCP socket, other errnos. Parks: never. Threads: tasks only.
- * Go: (*net.TCPConn).SetLinger.
+ * Returns: 0, COR_ECLOSED, -EOPNOTSUPP if it is no TCP socket, other errnos. Go: (*net.TCPConn).SetLinger.
  */
 COR_API int cor_set_linger(cor_conn *conn, int seconds);
 
@@ -244,8 +239,8 @@ COR_API int cor_set_linger(cor_conn *conn, int seconds);
  * `interval_ns`; after `count` questions without an answer reads and writes give -ETIMEDOUT. Times are rounded up to
  * whole seconds. The defaults are 15 s, 15 s and the kernel's count, as a rule 9: a peer that vanished is noticed after
  * 2.5 minutes.
- * Returns: 0, COR_ECLOSED, -EINVAL (out of range), -EOPNOTSUPP if it is no TCP socket, other errnos. Parks: never.
- * Threads: tasks only. Go: (*net.TCPConn).SetKeepAliveConfig.
+ * Returns: 0, COR_ECLOSED, -EINVAL (out of range), -EOPNOTSUPP if it is no TCP socket, other errnos.
+ * Go: (*net.TCPConn).SetKeepAliveConfig.
  */
 COR_API int cor_set_keep_alive(cor_conn *conn, int64_t idle_ns, int64_t interval_ns, int count);
 
@@ -260,8 +255,8 @@ COR_API int cor_listener_set_keep_alive(cor_listener *listener, int64_t idle_ns,
  * kernel's default, about 15 minutes. It ends connections to vanished peers that keep-alive does not see, because data
  * is under way; a peer that is there but has taken nothing for so long ends, too. With keep-alive it replaces `count`.
  * Rounded up to whole milliseconds.
- * Returns: 0, COR_ECLOSED, -EINVAL (negative), -EOPNOTSUPP if it is no TCP socket, other errnos. Parks: never.
- * Threads: tasks only. Go: setting TCP_USER_TIMEOUT in (*net.TCPConn).SyscallConn.
+ * Returns: 0, COR_ECLOSED, -EINVAL (negative), -EOPNOTSUPP if it is no TCP socket, other errnos.
+ * Go: setting TCP_USER_TIMEOUT in (*net.TCPConn).SyscallConn.
  */
 COR_API int cor_set_user_timeout(cor_conn *conn, int64_t timeout_ns);
 

@@ -5,6 +5,8 @@
  * is the task's own, and so are the exceptions that C++ code is handling (if a C++ run-time library is loaded when
  * cor_run starts). Thread-local variables are the worker's: all its tasks share them, and one that parks may find them
  * changed.
+ *
+ * Unless a call says otherwise: Threads: tasks only. Parks: never.
  */
 #ifndef CORACLE_TASK_H
 #define CORACLE_TASK_H
@@ -56,15 +58,14 @@ COR_API int cor_run(int (*main_task)(void *arg), void *arg, const cor_options *o
 /*
  * Starts a task that calls `task(arg)`. It is queued, never run at once; an idle worker may take it.
  * Returns: 0, or -ENOMEM (no stack could be mapped), COR_ENOT_TASK. On failure nothing was started and `arg` is yours.
- * Parks: never. Threads: tasks only (elsewhere use cor_go_foreign).
- * Owns: `arg` is handed to the task untouched.
+ * Threads: tasks only (elsewhere use cor_go_foreign). Owns: `arg` is handed to the task untouched.
  * Go: the go statement.
  */
 COR_API COR_CHECK int cor_go(void (*task)(void *arg), void *arg);
 
 /*
  * Starts a task as cor_go does, with a name or a stack size of its own.
- * Returns: 0, -EINVAL for a bad stack size, -ENOMEM, COR_ENOT_TASK. Parks: never. Threads: tasks only.
+ * Returns: 0, -EINVAL for a bad stack size, -ENOMEM, COR_ENOT_TASK.
  * Owns: borrows `options` until return, keeps options->name.
  */
 COR_API COR_CHECK int cor_go_with(const cor_task_options *options, void (*task)(void *arg), void *arg);
@@ -74,21 +75,20 @@ COR_API COR_CHECK int cor_go_with(const cor_task_options *options, void (*task)(
  * the task everything can be reached: send to a channel, unlock, close. Set cor_options.foreign_wakeups when you use
  * it.
  * Returns: 0, -ENOMEM, or COR_ENOT_TASK if no cor_run is active (or it is ending).
- * Parks: never. Threads: any thread, tasks too; not a signal handler.
+ * Threads: any thread, tasks too; not a signal handler.
  */
 COR_API COR_CHECK int cor_go_foreign(void (*task)(void *arg), void *arg);
 
 /*
  * Lets other runnable tasks of this worker run, then goes on. Whatever has come while the task ran, timers, I/O, wakes
  * of other threads, is looked at about every millisecond, and goes before its next turn.
- * Returns: nothing. Parks: yes, without a wait. Threads: tasks only, elsewhere it does nothing.
- * Go: runtime.Gosched.
+ * Parks: yes, without a wait. Threads: tasks only, elsewhere it does nothing. Go: runtime.Gosched.
  */
 COR_API void cor_yield(void);
 
 /*
  * Gives the number of the calling task, unique for the life of the process; 0 outside a task.
- * Returns: the number. Parks: never. Threads: any thread.
+ * Returns: the number. Threads: any thread.
  */
 COR_API uint64_t cor_task_id(void);
 
@@ -102,23 +102,22 @@ typedef struct cor_runtime_stats {
 
 /*
  * Reads counters of the running cor_run; a snapshot, not a consistent cut.
- * Returns: 0, or COR_ENOT_TASK. Parks: never. Threads: tasks only.
- * Owns: borrows `out` until return.
+ * Returns: 0, or COR_ENOT_TASK. Owns: borrows `out` until return.
  */
 COR_API int cor_stats(cor_runtime_stats *out);
 
 /*
  * Tells which worker runs the calling task: 0 .. workers-1, or -1 outside a task.
- * Returns: the worker's number. Parks: never. Threads: any thread.
+ * Returns: the worker's number. Threads: any thread.
  */
 COR_API int cor_worker_id(void);
 
 /*
  * Writes a dump of all tasks to the descriptor `fd`: number, name or function and spawn site, state, what it waits for,
  * for how long, and a backtrace. SIGQUIT does the same on stderr.
- * Returns: 0, or COR_ENOT_TASK. Parks: never, but the calling thread stops until all workers have printed. A worker
- * that does not begin within a second (code on its thread blocks signals) is left out, and the dump says so.
- * Threads: tasks only. Owns: borrows `fd` until return.
+ * Returns: 0, or COR_ENOT_TASK.
+ * Parks: never, but the calling thread stops until all workers have printed. A worker that does not begin within a
+ * second (code on its thread blocks signals) is left out, and the dump says so. Owns: borrows `fd` until return.
  * Go: the dump on SIGQUIT, runtime/pprof's goroutine profile.
  */
 COR_API int cor_dump(int fd);
@@ -127,16 +126,14 @@ COR_API int cor_dump(int fd);
  * Turns a signal (1 .. 63) into something a task can wait for: from now on it no longer has its default effect but is
  * kept until cor_signal_wait takes it. A signal that the program was started with blocked is let through.
  * Its earlier action, and the mask, come back when cor_run returns.
- * Returns: 0, -EINVAL for a signal that cannot be caught, COR_ENOT_TASK. Parks: never. Threads: tasks only.
- * Go: signal.Notify.
+ * Returns: 0, -EINVAL for a signal that cannot be caught, COR_ENOT_TASK. Go: signal.Notify.
  */
 COR_API int cor_signal_catch(int signal_number);
 
 /*
- * Gives a caught signal its earlier action back, e.g. so that a second SIGINT ends the program at once. One that has
- * arrived already is still there for cor_signal_wait.
- * Returns: 0, -EINVAL if it was not caught, COR_ENOT_TASK. Parks: never. Threads: tasks only.
- * Go: signal.Reset.
+ * Restores a caught signal's earlier action, e.g. so that a second SIGINT ends the program at once. A signal that has
+ * already arrived is still there for cor_signal_wait.
+ * Returns: 0, -EINVAL if it was not caught, COR_ENOT_TASK. Go: signal.Reset.
  */
 COR_API int cor_signal_reset(int signal_number);
 
@@ -144,21 +141,20 @@ COR_API int cor_signal_reset(int signal_number);
  * Parks until a caught signal has arrived and takes it; the lowest number first. One task at a time may wait.
  * `deadline` is absolute, 0 for none.
  * Returns: the signal's number, COR_ETIMEOUT, COR_ECANCELED, -EBUSY if another task waits already, COR_ENOT_TASK.
- * Parks: until deadline. Threads: tasks only.
- * Go: receiving from a signal.Notify channel.
+ * Parks: until deadline. Go: receiving from a signal.Notify channel.
  */
 COR_API int cor_signal_wait(int64_t deadline);
 
 /*
  * Names the library's version, e.g. "0.1.0".
- * Returns: a static text. Parks: never. Threads: any thread. Owns: returns borrowed.
+ * Returns: a static text. Threads: any thread. Owns: returns borrowed.
  */
 COR_API const char *cor_version(void);
 
 /*
- * Names the poller that cor_run has chosen last (or would choose) and why, e.g. "epoll (the only one built in)". Where
- * io_uring was asked for and is not available, cor_run takes epoll, and the reason stands here.
- * Returns: a static text. Parks: never. Threads: any thread. Owns: returns borrowed.
+ * Names the poller that cor_run chose last (or would choose) and why, e.g. "epoll (the only one built in)". If io_uring
+ * was requested and is not available, cor_run takes epoll, and this gives the reason.
+ * Returns: a static text. Threads: any thread. Owns: returns borrowed.
  */
 COR_API const char *cor_poller_info(void);
 
