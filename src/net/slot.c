@@ -194,34 +194,24 @@ static bool queue_or_take(cori_slot *slot, cori_lock_waiter *waiter)
     return take;
 }
 
-/* Takes a waiter out and keeps the queue bit true; gives the oldest that is left. Guard: slot->spin. */
-static cori_lock_waiter *unqueue(cori_slot *slot, cori_lock_waiter *waiter)
+/* Takes a waiter out and keeps the queue bit true. Guard: slot->spin. */
+static void unqueue(cori_slot *slot, cori_lock_waiter *waiter)
 {
     cori_lock_queue_remove(&slot->queue, waiter);
-    cori_lock_waiter *first = cori_lock_queue_first(slot->queue, waiter->access);
-    if (first == NULL) {
+    if (cori_lock_queue_first(slot->queue, waiter->access) == NULL) {
         cori_fetch_and(&slot->state, ~((uint64_t)waiter->access << QUEUE_SHIFT));
     }
-    return first;
 }
 
-/*
- * Leaves the queue without the lock; false if it was granted meanwhile. Who leaves because the slot is closed wakes the
- * next: so closing is a few steps for each, and not a walk along all of them under the lock.
- */
+/* Leaves the queue without the lock; false if it was granted meanwhile. */
 static bool give_up(cori_slot *slot, cori_lock_waiter *waiter)
 {
-    cori_task *next = NULL;
     cori_spin_lock(&slot->spin);
     bool granted = cori_load(&waiter->granted) != 0;
     if (!granted) {
-        cori_lock_waiter *first = unqueue(slot, waiter);
-        next = first != NULL && cori_slot_closed(slot) ? first->task : NULL;
+        unqueue(slot, waiter);
     }
     cori_spin_unlock(&slot->spin);
-    if (next != NULL) {
-        cori_wake(next); /* for no reason, if it has left by now */
-    }
     return !granted;
 }
 
@@ -296,7 +286,7 @@ static cori_rare bool hand_over(cori_slot *slot, enum cori_access access)
     cori_spin_lock(&slot->spin);
     cori_lock_waiter *next = cori_lock_queue_first(slot->queue, access);
     if (next != NULL) {
-        (void)unqueue(slot, next);
+        unqueue(slot, next);
         task = next->task;
         cori_store(&next->granted, 1);
     }
@@ -324,21 +314,6 @@ void cori_slot_leave(cori_slot *slot, enum cori_access access)
     }
 }
 
-/* Makes the calls that wait for a lock see that the slot is closed: the oldest, who tell the others. */
-static void wake_queue(cori_slot *slot)
-{
-    static const enum cori_access accesses[] = {CORI_LOCK_READ, CORI_LOCK_WRITE};
-    for (int i = 0; i < 2; i++) {
-        cori_spin_lock(&slot->spin);
-        cori_lock_waiter *first = cori_lock_queue_first(slot->queue, accesses[i]);
-        cori_task *task = first != NULL ? first->task : NULL;
-        cori_spin_unlock(&slot->spin);
-        if (task != NULL) {
-            cori_wake(task);
-        }
-    }
-}
-
 int cori_slot_close(const void *handle, enum cori_kind kind)
 {
     cori_task *self = cori_self();
@@ -356,7 +331,6 @@ int cori_slot_close(const void *handle, enum cori_kind kind)
     slot->closer = self;
     if ((state & CALLS_MASK) != 0) {
         slot->ops->evict(slot);
-        wake_queue(slot);
     }
     cori_slot_leave(slot, CORI_SHARED);
     while (cori_load(&slot->state) >> 32 == generation) {

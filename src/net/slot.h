@@ -11,7 +11,7 @@
  *
  *      enter   generation right and not closed: calls + 1, with the read or write lock if asked for and free
  *      leave   calls - 1, lock handed to the next in the queue or freed; the last one out of a closed slot destroys
- *      close   sets `closed` (new calls fail from then on), wakes all parked inside, leaves, waits for destruction
+ *      close   sets `closed` (new calls fail from then on), evicts who is parked inside, leaves, waits for destruction
  *
  * The last one out ends the kind in two steps, `detach` and `destroy` (which closes the descriptor), then raises the
  * generation, then wakes the closer, which therefore returns only when the descriptor is closed. Nobody can reach a
@@ -19,7 +19,8 @@
  * in use, and cor_run's end takes the same two steps for every slot in use.
  *
  * A second reader (or writer) waits in the slot's lock queue, first come first served. The queue bits are changed
- * under the queue's spin lock together with the queue, so a leaver that sees no bit knows that nobody waits.
+ * under the queue's spin lock together with the queue, so a leaver that sees no bit knows that nobody waits. Closing
+ * evicts who holds the lock; that one hands it on, and each in the queue finds the slot closed and does the same.
  */
 #ifndef CORI_NET_SLOT_H
 #define CORI_NET_SLOT_H
