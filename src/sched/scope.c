@@ -101,7 +101,9 @@ static bool drop(cori_scope *scope)
 {
     cori_scope_lock(&scope->spin);
     bool last = --scope->holders == 0;
-    scope->life += last;
+    if (last) { /* other holders read it without the lock: it must not be written while there are any */
+        scope->life++;
+    }
     cori_scope_unlock(&scope->spin);
     return last;
 }

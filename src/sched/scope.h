@@ -35,13 +35,13 @@ typedef struct cori_walk {
 
 typedef struct cori_scope {
     uint32_t spin;
-    uint32_t holders;                               /* guard: spin; 0: dead */
-    uint64_t life;                                  /* guard: spin; changes with each death */
-    uint32_t cancelled;                             /* atomic: set, then members are woken; never taken back */
-    int32_t cause;                                  /* atomic: why, set before `cancelled` */
-    int64_t deadline;                               /* atomic; absolute, 0: none */
-    struct cori_scope *parent;                      /* held; does not change during a life */
-    struct cori_scope *children;                    /* guard: spin */
+    uint32_t holders;            /* guard: spin; 0: dead */
+    uint64_t life;               /* guard: spin; changes with each death, so a holder needs no lock to read it */
+    uint32_t cancelled;          /* atomic: set, then members are woken; never taken back */
+    int32_t cause;               /* atomic: why, set before `cancelled` */
+    int64_t deadline;            /* atomic; absolute, 0: none */
+    struct cori_scope *parent;   /* held; does not change during a life */
+    struct cori_scope *children; /* guard: spin */
     struct cori_scope *next_sibling, *prev_sibling; /* guard: the parent's spin */
     struct cori_task *members;                      /* guard: spin */
     cori_walk *walks;                               /* guard: spin; one per worker at most, for a walk does not park */
