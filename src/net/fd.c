@@ -77,7 +77,7 @@ static int attach(cori_slot *slot, int direction)
     cori_poller *here = cori_here_poller();
     cori_poller *now = cori_load_acquire(&slot->pollfd.poller);
     int rc = 0;
-    bool moves = direction == CORI_READ && here->ops->arm == NULL;
+    bool moves = direction == CORI_READ && here->ops->ahead == NULL;
     if (cori_likely(now == here) || (now != NULL && !moves)) {
         return 0;
     }
@@ -93,8 +93,8 @@ static int attach(cori_slot *slot, int direction)
 /* Asks the kernel, and the poller, whether a read would find something. */
 static bool has_something(cori_slot *slot)
 {
-    bool (*holds)(cori_pollfd * pollfd) = cori_poll_ops_used()->holds;
-    return (holds != NULL && holds(&slot->pollfd)) || cori_sys_ready(slot->pollfd.fd, false);
+    const cori_poll_ahead *ahead = cori_poll_ops_used()->ahead;
+    return (ahead != NULL && ahead->holds(&slot->pollfd)) || cori_sys_ready(slot->pollfd.fd, false);
 }
 
 /*
@@ -123,9 +123,9 @@ int cori_fd_wait(cori_slot *slot, int direction, const char *what)
     if (rc < 0 || cori_fd_never_waits(slot)) {
         return rc;
     }
-    if (cori_poll_ops_used()->arm != NULL) {
-        cori_poller *poller = cori_load_acquire(&slot->pollfd.poller);
-        rc = poller->ops->arm(poller, &slot->pollfd, direction);
+    const cori_poll_ahead *ahead = cori_poll_ops_used()->ahead;
+    if (ahead != NULL) {
+        rc = ahead->arm(cori_load_acquire(&slot->pollfd.poller), &slot->pollfd, direction);
         if (rc == -EBUSY) {
             cor_yield(); /* the poller has its turn before this task has its next */
             return 0;
@@ -187,10 +187,10 @@ static bool consume_read_signs(cori_slot *slot)
 
 static inline ssize_t receive(cori_slot *slot, void *buf, size_t size)
 {
-    const cori_poll_ops *by = cori_poll_ops_used();
-    return cori_likely(by->plain_receive)
+    const cori_poll_ahead *ahead = cori_poll_ops_used()->ahead;
+    return cori_likely(ahead == NULL)
                ? cori_sys_recv(slot->pollfd.fd, buf, size)
-               : by->receive(cori_load_acquire(&slot->pollfd.poller), &slot->pollfd, buf, size);
+               : ahead->receive(cori_load_acquire(&slot->pollfd.poller), &slot->pollfd, buf, size);
 }
 
 ssize_t cori_fd_receive(cori_slot *slot, void *buf, size_t size)
@@ -338,6 +338,13 @@ void cori_fd_destroy(cori_slot *slot)
     cori_fd_close(slot);
 }
 
+static int accept_now(cori_slot *slot, struct sockaddr *peer, socklen_t *len)
+{
+    const cori_poll_ahead *ahead = cori_poll_ops_used()->ahead;
+    return ahead == NULL ? cori_sys_accept(slot->pollfd.fd, peer, len)
+                         : ahead->accept(cori_load_acquire(&slot->pollfd.poller), &slot->pollfd, peer, len);
+}
+
 int cori_fd_accept(cori_slot *slot, cori_sockaddr *peer, socklen_t *len)
 {
     for (;;) {
@@ -347,8 +354,7 @@ int cori_fd_accept(cori_slot *slot, cori_sockaddr *peer, socklen_t *len)
         }
         (void)consume_read_signs(slot);
         *len = sizeof(*peer);
-        cori_poller *poller = cori_load_acquire(&slot->pollfd.poller);
-        int fd = cori_poll_ops_used()->accept(poller, &slot->pollfd, &peer->any, len);
+        int fd = accept_now(slot, &peer->any, len);
         if (fd == -EAGAIN) {
             continue;
         }

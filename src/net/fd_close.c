@@ -54,7 +54,8 @@ static void unregister(cori_slot *slot)
 static bool give(cori_slot *slot)
 {
     cori_poller *poller = slot->pollfd.poller;
-    if (slot->lingers || poller == NULL || poller->ops->give == NULL || !poller->ops->give(poller, &slot->pollfd)) {
+    const cori_poll_ahead *ahead = cori_poll_ops_used()->ahead;
+    if (slot->lingers || poller == NULL || ahead == NULL || !ahead->give(poller, &slot->pollfd)) {
         return false;
     }
     slot->pollfd.fd = -1;

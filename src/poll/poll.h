@@ -69,6 +69,28 @@ typedef struct cori_event {
     unsigned mask;
 } cori_event;
 
+/* What a poller has that receives and accepts ahead of the calls: descriptors then stay with it, and ask it. */
+typedef struct cori_poll_ahead {
+    /*
+     * Makes sure that an operation is under way that will report `direction`; before each wait, by any thread. 0 or
+     * -errno; -EBUSY: not before `wait` was called.
+     */
+    int (*arm)(cori_poller *poller, cori_pollfd *pollfd, int direction);
+    /*
+     * Tries to receive, or to accept, on a registered or unregistered descriptor: the count or descriptor, or -errno.
+     */
+    ssize_t (*receive)(cori_poller *poller, cori_pollfd *pollfd, void *buf, size_t size);
+    int (*accept)(cori_poller *poller, cori_pollfd *pollfd, struct sockaddr *addr, socklen_t *len);
+    /* Tells whether the poller itself holds something for `receive`. */
+    bool (*holds)(cori_pollfd *pollfd);
+    /*
+     * Gives the descriptor, to be closed, to the poller's owner if that is another thread, which does it at its next
+     * turn without anybody waiting; a peer is told the end at once. The pollfd may be used again at once. If it is not,
+     * `backend` becomes NULL when it is done, and a read event is reported. False: `remove` it, and close it.
+     */
+    bool (*give)(cori_poller *poller, cori_pollfd *pollfd);
+} cori_poll_ahead;
+
 typedef struct cori_poll_ops {
     const char *name;
     /* Makes a poller. 0 or -errno. */
@@ -85,32 +107,13 @@ typedef struct cori_poll_ops {
      */
     bool (*remove)(cori_poller *poller, cori_pollfd *pollfd, bool closing);
     /*
-     * Gives the descriptor, to be closed, to the poller's owner if that is another thread, which does it at its next
-     * turn without anybody waiting; a peer is told the end at once. The pollfd may be used again at once. If it is not,
-     * `backend` becomes NULL when it is done, and a read event is reported. False: `remove` it, and close it. NULL:
-     * always false.
-     */
-    bool (*give)(cori_poller *poller, cori_pollfd *pollfd);
-    /*
-     * Makes sure that an operation is under way that will report `direction`; before each wait, by any thread. 0 or
-     * -errno; -EBUSY: not before `wait` was called. NULL: registering suffices, and a registration may move to another
-     * worker's poller.
-     */
-    int (*arm)(cori_poller *poller, cori_pollfd *pollfd, int direction);
-    /*
      * Waits up to timeout_ns (0: not at all, < 0: for ever) and gives at most `max` events; their number. -errno: the
      * kernel refuses to wait, and always will. What passes (a signal, no memory) is 0 events.
      */
     int (*wait)(cori_poller *poller, int64_t timeout_ns, cori_event *events, int max);
     void (*kick)(cori_poller *poller);
-    /*
-     * Tries to receive, or to accept, on a registered or unregistered descriptor: the count or descriptor, or -errno.
-     */
-    ssize_t (*receive)(cori_poller *poller, cori_pollfd *pollfd, void *buf, size_t size);
-    bool plain_receive; /* `receive` is nothing but cori_sys_recv: callers spare themselves the way */
-    int (*accept)(cori_poller *poller, cori_pollfd *pollfd, struct sockaddr *addr, socklen_t *len);
-    /* Tells whether the poller itself holds something for `receive`. NULL: never. */
-    bool (*holds)(cori_pollfd *pollfd);
+    /* NULL: it tells what is ready and no more. Then a registration may move to another worker's poller. */
+    const cori_poll_ahead *ahead;
 } cori_poll_ops;
 
 /* What every backend's object begins with. */

@@ -173,18 +173,6 @@ static void poll_epoll_kick(cori_poller *base)
     (void)ignored; /* fails only when the counter is full, and then the edge is there already */
 }
 
-static ssize_t poll_epoll_receive(cori_poller *base, cori_pollfd *pollfd, void *buf, size_t size)
-{
-    (void)base;
-    return cori_sys_recv(pollfd->fd, buf, size);
-}
-
-static int poll_epoll_accept(cori_poller *base, cori_pollfd *pollfd, struct sockaddr *addr, socklen_t *len)
-{
-    (void)base;
-    return cori_sys_accept(pollfd->fd, addr, len);
-}
-
 const cori_poll_ops cori_poll_epoll = {
     .name = "epoll",
     .open = poll_epoll_open,
@@ -193,7 +181,4 @@ const cori_poll_ops cori_poll_epoll = {
     .remove = poll_epoll_remove,
     .wait = poll_epoll_wait,
     .kick = poll_epoll_kick,
-    .receive = poll_epoll_receive,
-    .plain_receive = true,
-    .accept = poll_epoll_accept,
 };

@@ -177,6 +177,14 @@ static void uring_close(cori_poller *base)
     cori_uring_free(poller);
 }
 
+static const cori_poll_ahead uring_ahead = {
+    .arm = uring_arm,
+    .receive = cori_uring_receive,
+    .accept = cori_uring_accept,
+    .holds = cori_uring_holds,
+    .give = uring_give,
+};
+
 const cori_poll_ops cori_poll_uring = {
     .name = "io_uring",
     .open = uring_open,
@@ -185,11 +193,7 @@ const cori_poll_ops cori_poll_uring = {
     .stop = uring_stop,
     .add = uring_add,
     .remove = uring_remove,
-    .give = uring_give,
-    .arm = uring_arm,
     .wait = cori_uring_wait,
     .kick = cori_uring_kick,
-    .receive = cori_uring_receive,
-    .accept = cori_uring_accept,
-    .holds = cori_uring_holds,
+    .ahead = &uring_ahead,
 };

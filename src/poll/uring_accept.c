@@ -44,6 +44,7 @@ int cori_uring_accepts_new(cori_uring_fd *state)
     if (state->accepts == NULL) {
         return -ENOMEM;
     }
+    state->accepts_ahead = true;
     state->accepts->peer_len = sizeof(state->accepts->peer);
     return 0;
 }
@@ -65,12 +66,16 @@ static accepted take_first(accepts *of)
 void cori_uring_accepts_free(cori_uring_fd *state)
 {
     accepts *of = state->accepts;
-    while (of != NULL && of->count > 0) {
+    if (!state->accepts_ahead) {
+        return;
+    }
+    while (of->count > 0) {
         cori_uring_refuse(take_first(of).fd);
     }
-    free(of != NULL ? of->queue : NULL);
+    free(of->queue);
     free(of);
     state->accepts = NULL;
+    state->accepts_ahead = false;
 }
 
 static bool make_room(accepts *of)
@@ -131,7 +136,7 @@ void cori_uring_accepted(cori_uring *poller, cori_uring_fd *state, const struct 
 int cori_uring_accept(cori_poller *base, cori_pollfd *pollfd, struct sockaddr *addr, socklen_t *len)
 {
     cori_uring_fd *state = base != NULL ? cori_uring_state(pollfd) : NULL;
-    accepts *of = state != NULL ? state->accepts : NULL;
+    accepts *of = state != NULL && state->accepts_ahead ? state->accepts : NULL;
     if (of == NULL || (of->count == 0 && !state->armed_read)) {
         return cori_sys_accept(pollfd->fd, addr, len);
     }

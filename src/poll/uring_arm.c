@@ -31,7 +31,7 @@ static void prepare(struct io_uring_sqe *sqe, const cori_uring_fd *state, int di
         io_uring_sqe_set_data64(sqe, cori_uring_tag(state, CORI_URING_POLL_OUT));
     } else if (state->kind == CORI_FD_STREAM) {
         cori_uring_prepare_recv(sqe, state);
-    } else if (state->accepts != NULL) {
+    } else if (state->accepts_ahead) {
         cori_uring_prepare_accept(sqe, state);
     } else {
         io_uring_prep_poll_multishot(sqe, state->fd, POLLIN | POLLRDHUP | POLLPRI);

@@ -13,27 +13,34 @@ enum cori_uring_watch {
     CORI_URING_WATCH_FIRED, /* it has hung up: the receive must end, so that reads ask the kernel */
 };
 
-/* State of one registered descriptor. */
+/* State of one registered descriptor: 56 bytes, which malloc rounds to 64. Each idle connection has one. */
 typedef struct cori_uring_fd {
     uint32_t spin;       /* guards the queue and its end; all else belongs to the owner */
     uint16_t head, tail; /* queue of filled buffers; CORI_URING_NO_BUFFER: empty */
     uint16_t queued;
-    bool receiving;               /* a receive is armed, or about to be; atomic */
-    bool ended;                   /* after the queue: the peer has closed */
-    int error;                    /* after the queue: -errno to report once */
-    uint32_t offset;              /* bytes of the head buffer already read */
+    bool receiving; /* a receive is armed, or about to be; atomic */
+    bool ended;     /* after the queue: the peer has closed */
+    int fd;
+    union {
+        struct cori_uring_accepts *accepts; /* if it `accepts_ahead`: connections accepted ahead */
+        struct {
+            int error;       /* after the queue: -errno to report once */
+            uint32_t offset; /* bytes of the head buffer already read */
+        };
+    };
     bool armed_read, armed_write; /* a request is in the ring */
     bool stopping;                /* what receives or accepts is being cancelled: enough is queued */
     uint8_t watch;                /* enum cori_uring_watch; atomic, set by the owner */
     bool unread;                  /* bytes received for it were dropped */
     uint8_t mail;                 /* bits; atomic; not 0: in the mail list */
     uint8_t kind;                 /* enum cori_fd_kind */
-    int fd;
-    uint64_t tag;                       /* user data of its requests, but for the operation */
-    cori_pollfd *pollfd;                /* NULL: removed, and freed when the mail is read */
-    struct cori_uring_fd *next;         /* in the mail, or among the spare ones */
-    struct cori_uring_accepts *accepts; /* connections accepted ahead; NULL if it accepts none */
+    bool accepts_ahead;           /* a listener whose connections are accepted ahead */
+    uint64_t tag;                 /* user data of its requests, but for the operation */
+    cori_pollfd *pollfd;          /* NULL: removed, and freed when the mail is read */
+    struct cori_uring_fd *next;   /* in the mail, or among the spare ones */
 } cori_uring_fd;
+
+_Static_assert(sizeof(cori_uring_fd) <= 56 || sizeof(void *) != 8, "an idle connection's memory grows with this");
 
 static inline cori_uring_fd *cori_uring_state(const cori_pollfd *pollfd)
 {

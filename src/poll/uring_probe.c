@@ -23,7 +23,8 @@ static int try_receive(cori_poller *poller, const int *pair)
     }
     pollfd.poller = poller;
     cori_poll_uring.start(poller);
-    rc = cori_poll_uring.arm(poller, &pollfd, CORI_READ) == 0 && cori_sys_send(pair[1], &byte, 1) == 1 ? 0 : -EINVAL;
+    rc = cori_poll_uring.ahead->arm(poller, &pollfd, CORI_READ) == 0 && cori_sys_send(pair[1], &byte, 1) == 1 ? 0
+                                                                                                              : -EINVAL;
     for (int i = 0; i < 3 && rc == 0 && !cori_uring_holds(&pollfd) && cori_uring_state(&pollfd)->armed_read; i++) {
         int count = cori_poll_uring.wait(poller, 1000000000, &event, 1);
         rc = count < 0 ? count : 0;

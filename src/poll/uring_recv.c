@@ -181,7 +181,7 @@ bool cori_uring_holds(cori_pollfd *pollfd)
         return false;
     }
     cori_spin_lock(&state->spin);
-    bool holds = state->head != CORI_URING_NO_BUFFER || state->error != 0 || state->ended;
+    bool holds = state->head != CORI_URING_NO_BUFFER || (!state->accepts_ahead && state->error != 0) || state->ended;
     cori_spin_unlock(&state->spin);
     return holds;
 }

@@ -9,6 +9,7 @@
 #include "support/fake.h"
 #include "support/taskcase.h"
 
+#include "base/sys.h"
 #include "poll/poll_epoll.h"
 #if COR_HAVE_URING
 #include "poll/poll_uring.h"
@@ -201,12 +202,19 @@ static inline void remove_one(fixture *on, cori_pollfd *pollfd)
     pollfd->poller = NULL;
 }
 
+/* As net/ does: asks the poller if it receives ahead, else the kernel. */
+static inline ssize_t poll_receive(fixture *on, cori_pollfd *pollfd, void *buf, size_t size)
+{
+    const cori_poll_ahead *ahead = on->by->ops->ahead;
+    return ahead != NULL ? ahead->receive(on->poller, pollfd, buf, size) : cori_sys_recv(pollfd->fd, buf, size);
+}
+
 /* What is done before each wait. */
 static inline void arm(fixture *on, cori_pollfd *pollfd)
 {
     for (int direction = CORI_READ; direction <= CORI_WRITE; direction++) {
-        if (on->by->ops->arm != NULL && pollfd->poller != NULL) {
-            assert_int_equal(on->by->ops->arm(on->poller, pollfd, direction), 0);
+        if (on->by->ops->ahead != NULL && pollfd->poller != NULL) {
+            assert_int_equal(on->by->ops->ahead->arm(on->poller, pollfd, direction), 0);
         }
     }
 }

@@ -9,10 +9,10 @@
 static void receive_all(fixture *on, const char *expected)
 {
     char buf[64];
-    ssize_t count = on->by->ops->receive(on->poller, &on->pollfd, buf, sizeof(buf));
+    ssize_t count = poll_receive(on, &on->pollfd, buf, sizeof(buf));
     assert_int_equal(count, strlen(expected));
     assert_memory_equal(buf, expected, (size_t)count);
-    assert_int_equal(on->by->ops->receive(on->poller, &on->pollfd, buf, sizeof(buf)), -EAGAIN);
+    assert_int_equal(poll_receive(on, &on->pollfd, buf, sizeof(buf)), -EAGAIN);
 }
 
 static void add_reports_the_first_state(void **state)

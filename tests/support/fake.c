@@ -351,6 +351,35 @@ static int fake_poll_accept(cori_poller *poller, cori_pollfd *pollfd, struct soc
     return from->conns[from->conn_head++];
 }
 
+static int fake_poll_arm(cori_poller *poller, cori_pollfd *pollfd, int direction)
+{
+    (void)poller;
+    (void)pollfd;
+    (void)direction;
+    return 0;
+}
+
+static bool fake_poll_holds(cori_pollfd *pollfd)
+{
+    const fake_fd *from = find(pollfd->fd);
+    return from->head < from->tail;
+}
+
+static bool fake_poll_give(cori_poller *poller, cori_pollfd *pollfd)
+{
+    (void)poller;
+    (void)pollfd;
+    return false;
+}
+
+static const cori_poll_ahead fake_poll_ahead = {
+    .arm = fake_poll_arm,
+    .receive = fake_poll_receive,
+    .accept = fake_poll_accept,
+    .holds = fake_poll_holds,
+    .give = fake_poll_give,
+};
+
 const cori_poll_ops fake_poll_ops = {
     .name = "fake",
     .open = fake_poll_open,
@@ -359,6 +388,5 @@ const cori_poll_ops fake_poll_ops = {
     .remove = fake_poll_remove,
     .wait = fake_poll_wait,
     .kick = fake_poll_kick,
-    .receive = fake_poll_receive,
-    .accept = fake_poll_accept,
+    .ahead = &fake_poll_ahead,
 };

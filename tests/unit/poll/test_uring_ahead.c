@@ -41,7 +41,7 @@ static void set_up(uint16_t buffers)
     cori_pollfd_open(&the.pollfd, pair[0], CORI_FD_STREAM);
     assert_int_equal(cori_poll_uring.add(the.poller, &the.pollfd), 0);
     the.pollfd.poller = the.poller;
-    assert_int_equal(cori_poll_uring.arm(the.poller, &the.pollfd, CORI_READ), 0);
+    assert_int_equal(cori_poll_uring.ahead->arm(the.poller, &the.pollfd, CORI_READ), 0);
 }
 
 static void tear_down(void)
@@ -59,13 +59,13 @@ static void one_message(unsigned number)
     cori_event event;
     unsigned got = 0;
     assert_int_equal(send(the.peer, &number, sizeof(number), 0), sizeof(number));
-    for (int i = 0; i < WAITS_MAX && !cori_poll_uring.holds(&the.pollfd); i++) {
+    for (int i = 0; i < WAITS_MAX && !cori_poll_uring.ahead->holds(&the.pollfd); i++) {
         (void)cori_poll_uring.wait(the.poller, WAIT_NS, &event, 1);
     }
-    assert_true(cori_poll_uring.holds(&the.pollfd));
-    assert_int_equal(cori_poll_uring.receive(the.poller, &the.pollfd, &got, sizeof(got)), sizeof(got));
+    assert_true(cori_poll_uring.ahead->holds(&the.pollfd));
+    assert_int_equal(cori_poll_uring.ahead->receive(the.poller, &the.pollfd, &got, sizeof(got)), sizeof(got));
     assert_int_equal(got, number);
-    assert_false(cori_poll_uring.holds(&the.pollfd));
+    assert_false(cori_poll_uring.ahead->holds(&the.pollfd));
     assert_true(cori_uring_state(&the.pollfd)->armed_read);
 }
 

@@ -189,7 +189,7 @@ TASK_TEST(not_while_waiting_for_io)
     on.wait[CORI_READ] = CORI_IDLE;
     uintptr_t idle = CORI_IDLE;
     on.poller = poller;
-    T_CODE(poller->ops->arm != NULL ? poller->ops->arm(poller, &on, CORI_READ) : 0, 0);
+    T_CODE(poller->ops->ahead != NULL ? poller->ops->ahead->arm(poller, &on, CORI_READ) : 0, 0);
     T_EQ(pthread_create(&thread, NULL, write_later, NULL), 0);
     T_ASSERT(__atomic_compare_exchange_n(&on.wait[CORI_READ], &idle, (uintptr_t)self, false, __ATOMIC_SEQ_CST,
                                          __ATOMIC_SEQ_CST) ||

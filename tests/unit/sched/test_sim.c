@@ -155,7 +155,7 @@ static ssize_t read_parked(cori_pollfd *pollfd, void *buf, size_t size, int64_t 
     for (;;) {
         uintptr_t old = __atomic_exchange_n(word, CORI_IDLE, __ATOMIC_SEQ_CST);
         if (old == CORI_READY) {
-            ssize_t count = poller->ops->receive(poller, pollfd, buf, size);
+            ssize_t count = poller->ops->ahead->receive(poller, pollfd, buf, size);
             if (count != -EAGAIN) {
                 __atomic_store_n(word, CORI_READY, __ATOMIC_SEQ_CST); /* there may be more */
                 return count;

@@ -208,7 +208,7 @@ TASK_TEST_WITH(busy_pair_starves_no_io, &one_worker)
     cori_poller *poller = cori_self()->worker->poller;
     T_CODE(poller->ops->add(poller, &on.pollfd), 0);
     on.pollfd.poller = poller;
-    T_CODE(poller->ops->arm != NULL ? poller->ops->arm(poller, &on.pollfd, CORI_READ) : 0, 0);
+    T_CODE(poller->ops->ahead != NULL ? poller->ops->ahead->arm(poller, &on.pollfd, CORI_READ) : 0, 0);
     on.pollfd.wait[CORI_READ] = CORI_IDLE;
     start_busy_pair();
     for (int i = 0; i < 20; i++) {
