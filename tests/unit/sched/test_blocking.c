@@ -314,7 +314,6 @@ TASK_TEST_WITH(own_calls_have_a_lane_of_their_own, &one_thread)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        /* first: it forks, before the one that starts threads in this process */
         cmocka_unit_test(the_end_does_not_wait_for_ever),
         cmocka_unit_test(gives_the_result),
         cmocka_unit_test(runs_on_a_thread_of_its_own),
@@ -324,8 +323,8 @@ int main(void)
         cmocka_unit_test(the_worker_does_not_stop),
         cmocka_unit_test(cannot_be_cancelled),
         cmocka_unit_test(may_spawn_with_the_foreign_entry),
-        cmocka_unit_test(ends_after_the_pool),
         cmocka_unit_test(own_calls_have_a_lane_of_their_own),
+        cmocka_unit_test(ends_after_the_pool), /* last: the others fork, and this one starts threads in this process */
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
