@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 
-LIMIT_LEAST_S = 15
+LIMIT_LEAST_S = 10
 LIMIT_TIMES = 4
 JOIN_S = 10
 KINDS_SKIPPED = ("style", "headers")  # they judge the text, not what it does

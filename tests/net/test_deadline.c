@@ -2,6 +2,8 @@
 /* Deadlines of connections: never early, movable while a call waits, sticky, and weaker than close. */
 #include "net/netcase.h"
 
+#include "sched/state.h"
+
 enum { FLEET = 300, RACE_CHANGES = 1000, SETTERS = 8, SET_CONNS = 10, SETS = 100 };
 
 static const cor_options one_worker = {.workers = 1};
@@ -139,6 +141,22 @@ static void other_direction(waiting *of, cor_group *task)
 TASK_TEST(directions_are_independent)
 {
     for_all_waits(other_direction);
+}
+
+/* In a round that a tick will end the worker's clock stands still: what has passed by the real one has passed. */
+TASK_TEST(past_deadline_by_the_real_clock)
+{
+    cor_conn *a, *b;
+    char byte;
+    make_pair(KIND_TCP, &a, &b);
+    write_all(a, "x", 1);
+    T_OK(cor_wait_readable(b));
+    cori_store(&cori_self_worker->switches_most, CORI_ROUND_SWITCHES);
+    int64_t now = cori_self_worker->now;
+    while (cor_now() <= now) {}
+    T_CODE(cor_set_read_deadline(b, cor_now()), 0);
+    T_CODE(cor_read(b, &byte, 1), COR_ETIMEOUT);
+    close_pair(a, b);
 }
 
 /* N267, N150, N151, N155, N159 */
@@ -430,6 +448,7 @@ int main(void)
         cmocka_unit_test(deadline_moved_closer),
         cmocka_unit_test(cleared_deadline_does_not_fire),
         cmocka_unit_test(directions_are_independent),
+        cmocka_unit_test(past_deadline_by_the_real_clock),
         cmocka_unit_test(past_deadline_wins_over_ready_data),
         cmocka_unit_test(timed_out_write_tells_its_count),
         cmocka_unit_test(deadlines_are_punctual),

@@ -6,6 +6,7 @@
 #include "support/taskcase.h"
 
 #include "sched/park.h"
+#include "sched/spawn.h"
 #include "sched/ticker.h"
 
 #include <errno.h>
@@ -229,6 +230,33 @@ TASK_TEST_WITH(the_clock_is_read_where_no_thread_can_be_had, &one_worker)
     T_REQUIRE(during <= 6, "%u turns", during);
 }
 
+static const cor_options two_workers = {.workers = 2};
+static uint32_t ticked; /* atomic */
+
+/* A round that only a tick can end. */
+static void compute_until_ticked(void *unused, void *unused_too)
+{
+    (void)unused;
+    (void)unused_too;
+    cori_worker *worker = cori_self_worker;
+    int64_t end = cor_after(20 * COR_SECOND);
+    cori_store(&worker->switches_most, CORI_ROUND_SWITCHES);
+    while (cori_load(&worker->switches_most) != 0) {
+        cori_ticker_use();
+        T_ASSERT(cor_now() < end);
+    }
+    __atomic_add_fetch(&ticked, 1, __ATOMIC_ACQ_REL);
+}
+
+TASK_TEST_WITH(a_tick_reaches_every_worker, &two_workers)
+{
+    for (int i = 0; i < 2; i++) {
+        cori_spawn spawn = {.entry = compute_until_ticked, .worker = i};
+        T_CODE(cori_spawn_task(&spawn, NULL), 0);
+    }
+    T_EVENTUALLY(__atomic_load_n(&ticked, __ATOMIC_ACQUIRE) == 2, 60 * COR_SECOND);
+}
+
 static void nothing(void *unused)
 {
     (void)unused;
@@ -254,6 +282,7 @@ int main(void)
         cmocka_unit_test(a_deadline_passes_while_its_task_computes),
         cmocka_unit_test(cheap_turns_become_dear_ones),
         cmocka_unit_test(the_clock_is_read_where_no_thread_can_be_had),
+        cmocka_unit_test(a_tick_reaches_every_worker),
         cmocka_unit_test(a_light_load_has_no_ticker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
