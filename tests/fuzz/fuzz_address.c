@@ -196,7 +196,7 @@ static void check_resolve(const char *text, unsigned choice)
         return;
     }
     CHECK(is_split_error(rc) || rc == COR_EINVALID_PORT || rc == COR_EUNKNOWN_PORT || rc == COR_ENO_SUCH_HOST ||
-          rc == COR_ENO_SUITABLE_ADDRESS || rc == -ENAMETOOLONG);
+          rc == COR_ENO_SUITABLE_ADDRESS || rc == -ENAMETOOLONG || rc == -ENODEV); /* no such zone */
     CHECK(memchr(error.where, 0, sizeof(error.where)) != NULL && error.where[0] != '\0');
     char printed[COR_ERROR_TEXT];
     error.code = rc;
