@@ -185,12 +185,12 @@ static __attribute__((noinline)) int send_any(cor_chan *chan, const void *elem, 
     if (cori_unlikely(self == NULL)) {
         return COR_ENOT_TASK;
     }
-    if (cori_unlikely(chan == NULL)) {
-        return cori_chan_block(deadline, "chan send (nil chan)");
-    }
     int rc = cori_interrupted(self, 0);
     if (cori_unlikely(rc != 0)) {
         return rc;
+    }
+    if (cori_unlikely(chan == NULL)) {
+        return cori_chan_block(deadline, "chan send (nil chan)");
     }
     cori_chan_lock(chan);
     cori_outcome outcome = cori_chan_send_locked(chan, elem);
@@ -208,12 +208,12 @@ static __attribute__((noinline)) int recv_any(cor_chan *chan, void *elem, int64_
     if (cori_unlikely(self == NULL)) {
         return COR_ENOT_TASK;
     }
-    if (cori_unlikely(chan == NULL)) {
-        return cori_chan_block(deadline, "chan receive (nil chan)");
-    }
     int rc = cori_interrupted(self, 0);
     if (cori_unlikely(rc != 0)) {
         return rc;
+    }
+    if (cori_unlikely(chan == NULL)) {
+        return cori_chan_block(deadline, "chan receive (nil chan)");
     }
     cori_chan_lock(chan);
     cori_outcome outcome = cori_chan_recv_locked(chan, elem);

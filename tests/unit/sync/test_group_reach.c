@@ -67,6 +67,27 @@ static int send_to_nil(void)
     return cor_chan_send(NULL, &value, 0);
 }
 
+/* With a deadline of their own that has passed: the group still comes first. */
+static int send_to_nil_late(void)
+{
+    return cor_chan_send(NULL, &value, 1);
+}
+
+static int recv_from_nil_late(void)
+{
+    return cor_chan_recv(NULL, &value, 1);
+}
+
+static int select_none_late(void)
+{
+    return cor_select(NULL, 0, 1);
+}
+
+static int signal_late(void)
+{
+    return cor_signal_wait(1);
+}
+
 static int recv_with_value(void)
 {
     return cor_chan_recv(room, &value, 0);
@@ -168,6 +189,10 @@ static const struct call {
     {"cor_chan_send with room", send_with_room, false},
     {"cor_chan_send to closed", send_to_closed, false},
     {"cor_chan_send to nil", send_to_nil, false},
+    {"cor_chan_send to nil, late", send_to_nil_late, false},
+    {"cor_chan_recv from nil, late", recv_from_nil_late, false},
+    {"cor_select of nothing, late", select_none_late, false},
+    {"cor_signal_wait, late", signal_late, false},
     {"cor_chan_recv with a value", recv_with_value, false},
     {"cor_chan_recv from closed", recv_from_closed, false},
     {"cor_select with ready cases", select_ready, false},
