@@ -85,8 +85,23 @@ static bool uring_remove(cori_poller *base, cori_pollfd *pollfd, bool closing)
 }
 
 /*
- * What close(2) would tell the peer at once, told before the owner has its turn. A reset is left to the owner: when
- * bytes are unread, or when the program has asked for one.
+ * Tells for certain, without being the owner, that nothing received is unread. Bytes go from the kernel to the ring to
+ * the queue, and on the way there are moments at which none of them shows the bytes. So the owner must have stayed out
+ * of its poller while they were looked at. It marks a turn before it moves anything, by a plain store; but each move
+ * then releases something that is acquired here before `turn` is looked at again: the socket's lock, the ring's head,
+ * the queue's lock. Without deferred completions the kernel moves bytes when it likes.
+ */
+static bool has_nothing(cori_uring *poller, cori_uring_fd *state)
+{
+    uint32_t turn = cori_load_acquire(&poller->turn);
+    bool settled = turn % 2 == 0 && (poller->deferred || !cori_load_acquire(&state->receiving));
+    return settled && !cori_uring_has_unread(poller, state) && cori_load_acquire(&poller->turn) == turn;
+}
+
+/*
+ * What close(2) would tell the peer at once, told before the owner has its turn. It is left to the owner when the
+ * program has asked for a reset, when bytes are unread, which means a reset as well, and when that is not certain: then
+ * the owner is in its poller, where it will see to it soon. Bytes that come after the look come after the close.
  */
 static void say_goodbye(cori_uring *poller, cori_uring_fd *state)
 {
@@ -94,7 +109,7 @@ static void say_goodbye(cori_uring *poller, cori_uring_fd *state)
     socklen_t len = sizeof(linger);
     bool ours = state->kind == CORI_FD_STREAM || state->kind == CORI_FD_SOCKET;
     if (ours && getsockopt(state->fd, SOL_SOCKET, SO_LINGER, &linger, &len) == 0 && linger.l_onoff == 0 &&
-        !cori_uring_has_unread(poller, state)) {
+        has_nothing(poller, state)) {
         (void)cori_sys_shutdown(state->fd, SHUT_RDWR);
     }
 }

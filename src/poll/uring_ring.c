@@ -46,6 +46,13 @@ void cori_uring_take_returned(cori_uring *poller)
     }
 }
 
+static void enter(cori_uring *poller)
+{
+    bool outermost = cori_uring_turn_begin(poller);
+    (void)io_uring_submit_and_get_events(&poller->ring);
+    cori_uring_turn_end(poller, outermost);
+}
+
 struct io_uring_sqe *cori_uring_sqe(cori_uring *poller)
 {
     if (cori_sys_faulted(CORI_SYS_URING_ENTRY) != 0) {
@@ -53,7 +60,7 @@ struct io_uring_sqe *cori_uring_sqe(cori_uring *poller)
     }
     struct io_uring_sqe *sqe = io_uring_get_sqe(&poller->ring);
     for (int i = 0; i < SQE_TRIES && sqe == NULL; i++) {
-        (void)io_uring_submit_and_get_events(&poller->ring);
+        enter(poller);
         sqe = io_uring_get_sqe(&poller->ring);
     }
     return sqe;
@@ -82,7 +89,7 @@ void cori_uring_cancel(cori_uring *poller, int fd)
         (void)io_uring_register_sync_cancel(&poller->ring, &all);
     }
     /* Completions run, and files are dropped, when the ring is entered for events. */
-    (void)io_uring_submit_and_get_events(&poller->ring);
+    enter(poller);
 }
 
 bool cori_uring_brings(const cori_uring *poller, uint64_t user_data)

@@ -22,6 +22,7 @@ typedef struct cori_uring {
     int kick_fd;
     bool kick_armed;
     bool kicked;      /* a kick was seen since the last wait began */
+    uint32_t turn;    /* atomic, the owner writes: odd while it may be moving what the kernel has received */
     uint32_t stopped; /* atomic: its owner has left and nothing is armed any more */
     char *buffers;
     struct io_uring_buf_ring *buffer_ring;
@@ -49,6 +50,26 @@ void cori_uring_free(cori_uring *poller);
 
 /* Makes the calling thread the one that enters the ring. */
 void cori_uring_start(cori_poller *base);
+
+/*
+ * Around all that moves received bytes from the kernel to the ring and from there to the queues: in between they are
+ * nowhere to be seen. Another thread has seen all there was if `turn` was even and has not changed meanwhile. Begin
+ * gives false within another turn; hand it to end. Owner only.
+ */
+static inline bool cori_uring_turn_begin(cori_uring *poller)
+{
+    uint32_t turn = cori_load_relaxed(&poller->turn);
+    bool outermost = turn % 2 == 0;
+    cori_store_relaxed(&poller->turn, turn | 1u); /* what moves bytes has a release after this: see say_goodbye */
+    return outermost;
+}
+
+static inline void cori_uring_turn_end(cori_uring *poller, bool outermost)
+{
+    if (outermost) {
+        cori_store_release(&poller->turn, cori_load_relaxed(&poller->turn) + 1);
+    }
+}
 
 /* A free submission entry; makes room by submitting. NULL if the kernel takes none now. */
 struct io_uring_sqe *cori_uring_sqe(cori_uring *poller);

@@ -156,6 +156,7 @@ int cori_uring_wait(cori_poller *base, int64_t timeout_ns, cori_event *events, i
     if (rc != 0) {
         return lasting(rc);
     }
+    bool outermost = cori_uring_turn_begin(poller);
     poller->kicked = false;
     cori_uring_take_returned(poller);
     cori_uring_arm_kick(poller);
@@ -168,12 +169,14 @@ int cori_uring_wait(cori_poller *base, int64_t timeout_ns, cori_event *events, i
         rc = sleep_for_events(poller, timeout_ns);
     }
     event = harvest(poller, event, end);
+    cori_uring_turn_end(poller, outermost);
     return event != events ? (int)(event - events) : lasting(rc);
 }
 
 void cori_uring_drain(cori_uring *poller)
 {
     cori_event events[CORI_POLL_EVENTS];
+    (void)cori_uring_turn_begin(poller); /* its last turn never ends: what others give now is closed with the poller */
     cori_uring_cancel(poller, -1);
     while (io_uring_cq_ready(&poller->ring) > 0 || io_uring_cq_has_overflow(&poller->ring)) {
         (void)harvest(poller, events, events + CORI_POLL_EVENTS);

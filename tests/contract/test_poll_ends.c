@@ -227,6 +227,41 @@ static void giving(void **state)
     }
 }
 
+/* Given while the owner is looking at its completions: what is unread makes a reset, wherever it is at that moment. */
+static void giving_meanwhile(void **state)
+{
+    enum { TIMES = 10000 };
+    fixture *on = *state;
+    static cori_pollfd used;
+    if (on->by->ops->ahead == NULL || on->by == &backends[FAKE] || on->by->kind != CORI_FD_STREAM) {
+        return;
+    }
+    for (int i = 0; i < TIMES; i++) {
+        gift of = {on, &used, false};
+        pthread_t thread;
+        cori_event events[2];
+        char byte;
+        open_one(on, &used);
+        add_one(on, &used);
+        arm(on, &used);
+        (void)glance(on, &used);
+        int far = peers[used.fd];
+        on->by->feed(used.fd, "unread");
+        assert_int_equal(pthread_create(&thread, NULL, give_it, &of), 0);
+        while (cori_load(&used.backend) != NULL) {
+            assert_true(on->by->ops->wait(on->poller, 0, events, 2) >= 0);
+        }
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_true(of.given);
+        assert_int_equal(read(far, &byte, 1), -1);
+        assert_int_equal(errno, ECONNRESET);
+        assert_int_equal(close(far), 0);
+        used.poller = NULL;
+    }
+    add(on); /* for the tear-down */
+    remove_one(on, &on->pollfd);
+}
+
 /* What is given to an owner that has read its mail for the last time is closed with the poller. */
 static void giving_too_late(void **state)
 {
@@ -256,6 +291,7 @@ int main(void)
         EACH(every_order_of_bytes_and_shutdown),
         EACH(closing_with_bytes_nobody_has_looked_at),
         EACH(giving),
+        EACH(giving_meanwhile),
         EACH(giving_too_late),
     };
     skip_without_uring();
