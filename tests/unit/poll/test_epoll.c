@@ -272,9 +272,8 @@ static void a_connection_wakes_one_clone(void **state)
         cori_pollfd_open(&clones[i].pollfd, dup(listener), CORI_FD_CLONE);
         assert_int_equal(cori_poll_epoll.add(clones[i].poller, &clones[i].pollfd), 0);
     }
-    for (int round = 0; round < ROUNDS && woken != 1; round++) { /* until all of them waited in time */
+    for (int round = 0; round < ROUNDS && woken != 1; round++) { /* until all of them wait when it comes */
         woken = woken_by_one(clones, listener);
-        assert_true(woken >= 1);
     }
     assert_int_equal(woken, 1);
     for (int i = 0; i < CLONES; i++) {
