@@ -3,7 +3,8 @@
  * The lists of this library, each once. Links are members of the nodes; the macros take the members' names.
  *
  *      cori_stack_push(head, node, next)           a stack that any thread pushes on, by compare-and-swap, and that its
- *                                                  owner takes whole, by an exchange. There is no pop, so a node that
+ *      cori_stack_take_all(head, next)             owner takes whole, by an exchange: a list by `next` in order of
+ *                                                  arrival, NULL if there is nothing. There is no pop, so a node that
  *                                                  is pushed again meanwhile (ABA) cannot be met, and no lock that a
  *                                                  signal handler could find taken
  *      cori_list_add(head, node, next, prev)       a list linked both ways, its first node at *head; for one thread, or
@@ -24,6 +25,21 @@
             cori_pushed->next_ = cori_first;                                                                           \
         } while (!cori_cas(head, &cori_first, cori_pushed));                                                           \
     } while (0)
+
+#define cori_stack_take_all(head, next_)                                                                               \
+    ({                                                                                                                 \
+        __typeof__(*(head)) cori_newest = NULL, cori_oldest = NULL;                                                    \
+        if (cori_load_relaxed(head) != NULL) {                                                                         \
+            cori_newest = cori_swap_acquire(head, NULL);                                                               \
+        }                                                                                                              \
+        while (cori_newest != NULL) {                                                                                  \
+            __typeof__(*(head)) cori_older = cori_newest->next_;                                                       \
+            cori_newest->next_ = cori_oldest;                                                                          \
+            cori_oldest = cori_newest;                                                                                 \
+            cori_newest = cori_older;                                                                                  \
+        }                                                                                                              \
+        cori_oldest;                                                                                                   \
+    })
 
 #define cori_list_add(head, node, next_, prev_)                                                                        \
     do {                                                                                                               \

@@ -7,7 +7,7 @@
  * Not lost: work is pushed first, then `sleeping` is read; the worker sets `sleeping` first, then looks at the lists
  * (state.h). One of them sees the other.
  *
- * Order of arrival holds for what other threads hand over: both lists are newest first and are turned round when taken.
+ * Order of arrival holds for what other threads hand over: taking a list turns it round.
  */
 #include "sched/wake.h"
 
@@ -55,45 +55,25 @@ void cori_wake(cori_task *task)
 
 static void take_injected(cori_worker *worker)
 {
-    if (cori_load_relaxed(&worker->injected) == NULL) {
-        return;
-    }
-    cori_task *task = cori_swap_acquire(&worker->injected, NULL);
-    cori_task *oldest = NULL;
-    while (task != NULL) { /* the list is newest first */
+    cori_task *task = cori_stack_take_all(&worker->injected, next);
+    while (task != NULL) {
         cori_task *next = task->next;
-        task->next = oldest;
-        oldest = task;
-        task = next;
-    }
-    while (oldest != NULL) {
-        cori_task *next = oldest->next;
-        cori_assert(oldest->worker == worker);
-        if (oldest->ctx.sp == NULL) {
-            cori_task_pin(worker, oldest); /* it never ran */
+        cori_assert(task->worker == worker);
+        if (task->ctx.sp == NULL) {
+            cori_task_pin(worker, task); /* it never ran */
         }
-        cori_ready_push(worker, oldest);
-        oldest = next;
+        cori_ready_push(worker, task);
+        task = next;
     }
 }
 
 static void read_notes(cori_worker *worker)
 {
-    if (cori_load_relaxed(&worker->notes) == NULL) {
-        return;
-    }
-    cori_note *note = cori_swap_acquire(&worker->notes, NULL);
-    cori_note *oldest = NULL;
-    while (note != NULL) { /* the list is newest first */
-        cori_note *next = note->next;
-        note->next = oldest;
-        oldest = note;
+    cori_note *note = cori_stack_take_all(&worker->notes, next);
+    while (note != NULL) {
+        cori_note *next = note->next; /* afterwards the note may be gone */
+        note->act(note);
         note = next;
-    }
-    while (oldest != NULL) {
-        cori_note *next = oldest->next; /* afterwards the note may be gone */
-        oldest->act(oldest);
-        oldest = next;
     }
 }
 

@@ -91,7 +91,7 @@ static void must_end_with(int (*main_task)(void *arg), const char *condition)
 static void a_task_on_a_foreign_worker(void **state)
 {
     (void)state;
-    must_end_with(inject_foreign, "oldest->worker == worker");
+    must_end_with(inject_foreign, "task->worker == worker");
 }
 
 static void a_task_woken_twice(void **state)
