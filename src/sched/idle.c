@@ -52,8 +52,6 @@ void cori_poll_events(cori_worker *worker, int64_t timeout_ns)
     }
 }
 
-void (*cori_idle_looked)(int worker_id);
-
 /* True when all workers looked asleep with nothing to wait for, each at the moment it was looked at. */
 static bool nothing_can_run(void)
 {
@@ -66,9 +64,6 @@ static bool nothing_can_run(void)
             cori_load(&worker->timer_count) != 0 || cori_load(&worker->injected) != NULL ||
             cori_load(&worker->notes) != NULL || cori_load(&worker->fresh_count) != 0) {
             return false;
-        }
-        if (cori_unlikely(cori_idle_looked != NULL)) {
-            cori_idle_looked(i);
         }
     }
     return true;

@@ -12,7 +12,4 @@ void cori_poll_events(cori_worker *worker, int64_t timeout_ns);
 /* Sleeps until there is an event, a timer is due, or another thread has something for this worker. */
 void cori_sleep_until_event(cori_worker *worker);
 
-/* Test hook: called after each worker that the search for a deadlock has looked at. NULL: off. */
-extern void (*cori_idle_looked)(int worker_id);
-
 #endif

@@ -4,9 +4,7 @@
 #include "support/taskcase.h"
 
 #include "poll/poll.h"
-#include "sched/idle.h"
 #include "sched/park.h"
-#include "sched/spawn.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -287,89 +285,12 @@ TASK_TEST(not_in_a_chain_of_short_timers)
     }
 }
 
-/*
- * One look at each worker is not enough: worker 1 is asleep when it is looked at, then worker 2 wakes a task of it and
- * goes to sleep itself, and is looked at. The hook makes it happen so.
- */
-static struct {
-    cori_task *first, *second; /* on workers 1 and 2; atomic */
-    uint32_t seen;             /* worker 0 has looked at worker 1; atomic */
-    uint32_t looks;            /* of worker 0 at worker 0; atomic */
-    uint32_t woken;            /* atomic */
-} trap;
-
-static uint32_t trap_load(const uint32_t *word)
-{
-    return __atomic_load_n(word, __ATOMIC_SEQ_CST);
-}
-
-static void on_look(int id)
-{
-    if (cori_self_worker->id != 0 || trap_load(&trap.woken) == 2) {
-        return;
-    }
-    if (id == 0) {
-        __atomic_add_fetch(&trap.looks, 1, __ATOMIC_SEQ_CST);
-    } else if (id == 1 && trap_load(&trap.seen) == 0) {
-        __atomic_store_n(&trap.seen, 1, __ATOMIC_SEQ_CST);
-        while (trap_load(&cori_rt.workers[2].sleeping) == 0) {}
-    }
-}
-
-/* On worker 1: once woken it runs until worker 0 has looked again, and then ends the trap. */
-static void woken_late(void *main_task)
-{
-    __atomic_store_n(&trap.first, cori_self(), __ATOMIC_SEQ_CST);
-    while (trap_load(&trap.woken) == 0) {
-        cori_park(cori_self(), 0, "the waker");
-    }
-    while (trap_load(&trap.looks) < 2 && trap_load(&cori_rt.stop) == 0) {}
-    __atomic_store_n(&trap.woken, 2, __ATOMIC_SEQ_CST);
-    cori_wake(main_task);
-}
-
-/* On worker 2. */
-static void waker(void *unused)
-{
-    (void)unused;
-    while (trap_load(&trap.seen) == 0) {}
-    __atomic_store_n(&trap.woken, 1, __ATOMIC_SEQ_CST);
-    cori_wake(__atomic_load_n(&trap.first, __ATOMIC_SEQ_CST));
-}
-
-static const cor_options three_workers = {.workers = 3};
-
-static int set_trap(void *unused)
-{
-    (void)unused;
-    cori_spawn late = {.function = woken_late, .arg_a = cori_self(), .worker = 1};
-    cori_spawn wakes = {.function = waker, .worker = 2};
-    T_EQ(cor_worker_id(), 0);
-    T_CODE(cori_spawn_task(&late, NULL), 0);
-    while (trap_load(&cori_rt.workers[1].sleeping) == 0 || __atomic_load_n(&trap.first, __ATOMIC_SEQ_CST) == NULL) {}
-    T_CODE(cori_spawn_task(&wakes, NULL), 0);
-    while (trap_load(&trap.woken) != 2) {
-        cori_park(cori_self(), 0, "the end of the trap");
-    }
-    return 0;
-}
-
-static void not_after_one_look(void **state)
-{
-    (void)state;
-    cori_idle_looked = on_look;
-    assert_int_equal(cor_run(set_trap, NULL, &three_workers), 0);
-    cori_idle_looked = NULL;
-    assert_true(trap.looks >= 2);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(report_says_what_each_task_waits_for),
         cmocka_unit_test(a_lone_main_task_and_again),
         cmocka_unit_test(after_waiting_for_the_outside),
-        cmocka_unit_test(not_after_one_look),
         cmocka_unit_test(not_while_a_timer_runs),
         cmocka_unit_test(not_during_a_blocking_call),
         cmocka_unit_test(not_while_waiting_for_a_signal),
