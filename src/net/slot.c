@@ -357,7 +357,8 @@ void cori_slot_each_conn(void (*look)(cori_slot *slot))
 
 int64_t cori_slot_deadline(int64_t deadline)
 {
-    bool far = deadline == 0 || deadline >= cori_here_now() + COR_SECOND; /* without a look at the clock */
+    /* Without a look at the clock; calls take one if the task computes for so long that this is past already. */
+    bool far = deadline == 0 || deadline >= cori_here_round_now() + COR_SECOND;
     return far || deadline > cori_clock_now() ? deadline : 1;
 }
 
