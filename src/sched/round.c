@@ -5,11 +5,8 @@
 #include "base/clock.h"
 #include "sched/ticker.h"
 
-void cori_round_begin(cori_worker *worker)
+void cori_round_choose(cori_worker *worker)
 {
-    worker->switches = 0;
-    worker->round_over = false;
-    worker->round_start = worker->now;
     worker->clocked = true;
     if (worker->cheap_rounds == CORI_CHEAP_ROUNDS) {
         cori_store(&worker->switches_most, CORI_ROUND_SWITCHES);

@@ -27,12 +27,25 @@
 
 #include "sched/state.h"
 
-/* Begins a round, as of `worker->now`. */
-void cori_round_begin(cori_worker *worker);
+/* Chooses the kind of the round that begins. */
+void cori_round_choose(cori_worker *worker);
 /* After a round, with `worker->now` set anew: finds out what kind the next should be. */
 void cori_round_ended(cori_worker *worker);
 /* Tells whether the next switch belongs to the next round already; reads the clock if it must. */
 bool cori_round_is_over(cori_worker *worker);
+
+/* Begins a round, as of `worker->now`. */
+static inline void cori_round_begin(cori_worker *worker)
+{
+    worker->switches = 0;
+    worker->round_over = false;
+    worker->round_start = worker->now;
+    bool cheap = worker->cheap_rounds == CORI_CHEAP_ROUNDS;
+    /* Else of the same kind as the last: clocked, or ticked and no tick has come. That spares the fence of a choice. */
+    if (cheap ? cori_load_relaxed(&worker->switches_most) == 0 : !worker->clocked) {
+        cori_round_choose(worker);
+    }
+}
 
 /* True if the round goes on; false if cori_round_is_over has to tell. */
 static inline bool cori_round_goes_on(const cori_worker *worker)

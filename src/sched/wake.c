@@ -85,7 +85,7 @@ void cori_worker_stop_all(void)
     }
 }
 
-void cori_worker_receive(cori_worker *worker)
+void cori_worker_take(cori_worker *worker)
 {
     take_injected(worker);
     read_notes(worker);

@@ -15,12 +15,20 @@ void cori_worker_note(cori_worker *worker, cori_note *note);
 /* Puts any task on its own worker's inject list. Any thread; async-signal-safe. */
 void cori_worker_inject(cori_task *task);
 /* Takes what was injected into the run queue, in order of arrival; acts on notes. On the worker's own stack. */
-void cori_worker_receive(cori_worker *worker);
+void cori_worker_take(cori_worker *worker);
 /* Tells every worker to stop. */
 void cori_worker_stop_all(void);
 
 /* Makes a task look at its condition again. Workers' threads only; others leave a note. */
 void cori_wake(cori_task *task);
+
+/* As cori_worker_take, where there is mostly nothing. */
+static inline void cori_worker_receive(cori_worker *worker)
+{
+    if (cori_load_relaxed(&worker->injected) != NULL || cori_load_relaxed(&worker->notes) != NULL) {
+        cori_worker_take(worker);
+    }
+}
 
 /* As cori_wake, with one worker. */
 static inline void cori_wake_solo(cori_task *task)
