@@ -19,6 +19,7 @@ typedef struct cor_waitq {
     uint32_t count;
     void *head;
     void *tail;
+    uint32_t emptied;
 } cor_waitq;
 
 /* Mutual exclusion, first come first served among waiters; not recursive; any task may unlock. */
@@ -49,8 +50,8 @@ COR_API void cor_mutex_unlock(cor_mutex *mutex);
 /* Many readers or one writer; a waiting writer keeps new readers out. */
 typedef struct cor_rwmutex {
     int32_t readers; /* active readers; -1: a writer */
-    uint32_t writers_waiting;
-    cor_waitq waiters;
+    cor_waitq waiting_readers;
+    cor_waitq waiting_writers;
 } cor_rwmutex;
 
 /*

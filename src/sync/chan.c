@@ -333,28 +333,22 @@ int cor_chan_try_recv(cor_chan *chan, void *elem)
     return finish(chan, cori_chan_recv_locked(chan, elem));
 }
 
-/* Takes all waiters out that can still be served; gives them as a list, each with its result. */
-static cori_waiter *close_queue(cor_waitq *queue, int result)
+/*
+ * Ends what waited in a queue of a channel that was closed. Receivers get the zero value of `zero_bytes`. A select of
+ * which another case was done meanwhile is told only that its node is no longer used; the wake is one for no reason.
+ */
+static void end_waits(cori_waiter *first, int result, size_t zero_bytes)
 {
-    cori_waiter *first = NULL;
-    cori_waiter **end = &first;
-    for (cori_chan_waiter *waiter = claim_next(queue); waiter != NULL; waiter = claim_next(queue)) {
-        waiter->result = result;
-        waiter->base.next = NULL;
-        *end = &waiter->base;
-        end = &waiter->base.next;
-    }
-    return first;
-}
-
-/* Receivers from a closed channel get the zero value; they wait until they are served, so this needs no lock. */
-static void zero_values(cori_waiter *first, size_t size_bytes)
-{
-    for (cori_waiter *waiter = first; waiter != NULL && size_bytes != 0; waiter = waiter->next) {
-        void *elem = ((cori_chan_waiter *)waiter)->elem;
-        if (elem != NULL) {
-            memset(elem, 0, size_bytes);
+    for (cori_waiter *next = NULL; first != NULL; first = next) {
+        cori_chan_waiter *waiter = (cori_chan_waiter *)first;
+        next = first->next;
+        if (claim(waiter)) {
+            waiter->result = result;
+            if (waiter->elem != NULL && zero_bytes != 0) {
+                memset(waiter->elem, 0, zero_bytes);
+            }
         }
+        cori_waiter_serve(first);
     }
 }
 
@@ -372,12 +366,11 @@ int cor_chan_close(cor_chan *chan)
         return COR_ECHAN_CLOSED;
     }
     chan->closed = true;
-    size_t size_bytes = chan->elem_size_bytes;
-    cori_waiter *receivers = close_queue(&chan->receivers, 0);
-    cori_waiter *senders = close_queue(&chan->senders, COR_ECHAN_CLOSED);
+    size_t zero_bytes = chan->elem_size_bytes;
+    cori_waiter *receivers = cori_waitq_take_all(&chan->receivers);
+    cori_waiter *senders = cori_waitq_take_all(&chan->senders);
     cori_chan_unlock(chan);
-    zero_values(receivers, size_bytes);
-    cori_waiter_serve_list(receivers);
-    cori_waiter_serve_list(senders);
+    end_waits(receivers, 0, zero_bytes);
+    end_waits(senders, COR_ECHAN_CLOSED, 0);
     return 0;
 }

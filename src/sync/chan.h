@@ -12,6 +12,8 @@
  *
  * A value moves under the lock, straight between the two tasks' memory or to and from the ring; the partner that waited
  * is told after the unlock (waitq.h says why).
+ *
+ * A close takes all nodes of a queue in one step and ends these waits after the unlock. None is queued after it.
  */
 #ifndef CORI_SYNC_CHAN_H
 #define CORI_SYNC_CHAN_H

@@ -14,8 +14,9 @@
  *
  * Nodes and `winner` lie on this task's stack. A partner that loses touches them under the channel's lock only, and the
  * select takes every such lock once more before it returns, to take its other nodes out; the partner that wins sets
- * `done` last. The lock of the channel that won is left alone (unless other cases name it too): its owner may have
- * freed it.
+ * `done` last. A close has taken nodes with the whole queue and touches them without the lock: it sets `done` last
+ * in each, won or lost, and the select waits for that. The lock of a channel with whose nodes others are done is left
+ * alone: its owner may have freed it.
  */
 #include "sync/chan.h"
 
@@ -146,47 +147,50 @@ static void enqueue_all(selection *sel)
     }
 }
 
-/* Takes the nodes of cases [from, to) of `order`, which name one channel, out of its queues. */
-static void dequeue_some(const selection *sel, unsigned from, unsigned to)
+/* Takes the nodes of cases [from, to) of `order` out of their queues. Under the lock of their channels. */
+static void dequeue_locked(const selection *sel, unsigned from, unsigned to)
 {
-    cor_chan *chan = chan_at(sel, from);
-    cori_chan_lock(chan);
     for (unsigned i = from; i < to; i++) {
         int number = sel->order[i];
         cori_waiter *node = &sel->nodes[number].base;
-        if (node->linked) {
+        if (!cori_waiter_done(node) && cori_waitq_holds(queue_of(&sel->cases[number]), node)) {
             cori_waitq_remove(queue_of(&sel->cases[number]), node);
         }
     }
-    cori_chan_unlock(chan);
 }
 
-static void dequeue_solo(const selection *sel)
+static bool all_done(const selection *sel, unsigned from, unsigned to)
 {
-    for (unsigned i = 0; i < sel->count; i++) {
-        int number = sel->order[i];
-        cori_waiter *node = &sel->nodes[number].base;
-        if (node->linked) {
-            cori_waitq_remove(queue_of(&sel->cases[number]), node);
-        }
+    while (from < to && cori_waiter_done(&sel->nodes[sel->order[from]].base)) {
+        from++;
     }
+    return from == to;
 }
 
-/* Takes all nodes out but that of the case `done` (< 0: all). */
-static void dequeue_others(const selection *sel, int done)
+/* Sees to it that nobody has a node any more. The channel of one that is `done` may be gone. */
+static void dequeue_all(const selection *sel)
 {
     unsigned to = 0;
     if (cori_solo()) {
-        dequeue_solo(sel);
+        dequeue_locked(sel, 0, sel->count);
         return;
     }
     for (unsigned from = 0; from < sel->count; from = to) {
+        cor_chan *chan = chan_at(sel, from);
         to = from + 1;
-        while (to < sel->count && chan_at(sel, to) == chan_at(sel, from)) {
+        while (to < sel->count && chan_at(sel, to) == chan) {
             to++;
         }
-        if (to - from > 1 || sel->order[from] != done) {
-            dequeue_some(sel, from, to);
+        if (!all_done(sel, from, to)) {
+            cori_chan_lock(chan);
+            dequeue_locked(sel, from, to);
+            cori_chan_unlock(chan);
+        }
+    }
+    for (unsigned i = 0; i < sel->count; i++) {
+        cori_waiter *node = &sel->nodes[sel->order[i]].base;
+        if (cori_unlikely(node->linked != 0)) {
+            cori_waiter_await(node, "select"); /* a close has taken it, and is about to be done with it */
         }
     }
 }
@@ -219,7 +223,7 @@ static inline __attribute__((always_inline)) int await_winner(selection *sel, in
 static inline __attribute__((always_inline)) int wait_for_one(selection *sel, int64_t deadline, const char *what)
 {
     int rc = await_winner(sel, deadline, what);
-    dequeue_others(sel, rc);
+    dequeue_all(sel);
     if (rc >= 0) {
         sel->cases[rc].result = sel->nodes[rc].result;
     }

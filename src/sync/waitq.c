@@ -4,18 +4,6 @@
 
 #include "base/atomic.h"
 
-cori_waiter *cori_waitq_take_all(cor_waitq *queue)
-{
-    cori_waiter *first = queue->head;
-    for (cori_waiter *waiter = first; waiter != NULL; waiter = waiter->next) {
-        waiter->linked = false;
-    }
-    queue->head = NULL;
-    queue->tail = NULL;
-    cori_store_relaxed(&queue->count, 0);
-    return first;
-}
-
 void cori_waiter_serve_list(cori_waiter *first)
 {
     while (first != NULL) {
@@ -36,7 +24,7 @@ void cori_waiter_await(cori_waiter *waiter, const char *what)
 static bool withdraw(cori_waiter *waiter, cor_waitq *queue, uint32_t *lock)
 {
     cori_spin_lock(lock);
-    bool mine = waiter->linked;
+    bool mine = cori_waitq_holds(queue, waiter);
     if (mine) {
         cori_waitq_remove(queue, waiter);
     }

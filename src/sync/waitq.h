@@ -8,8 +8,8 @@
  *      waker                                        waiter
  *      lock; pop the node, fill in results; unlock  lock; push the node; unlock
  *      read node->task                              park until node->done (load-acquire)
- *      node->done = 1 (store-release)               interrupted: lock; still linked? unlink it and give up
- *      wake the task                                             unlinked by a waker? then wait for `done`: served
+ *      node->done = 1 (store-release)               interrupted: lock; still in the queue? take it out and give up
+ *      wake the task                                             taken out by a waker? then wait for `done`: served
  *
  * `done` is the waker's last touch of the node and comes after its last touch of the object. So when a wait has
  * returned, both the node's stack frame and the object itself may go: whoever was served may free the object at once.
@@ -17,6 +17,15 @@
  *
  * No wake-up is lost: the node is in the queue before the waiter looks at its condition for the last time, and a waker
  * that finds the node sets `done` before it wakes.
+ *
+ * However many wait, the lock is held for a few instructions. A waker of all therefore does not visit them under it:
+ * taking all leaves the nodes as they are and counts in the queue's `emptied`. A node notes that count in `linked` when
+ * it is pushed, and is in the queue while the two agree. The waker then walks along `next` without the lock: whoever
+ * would withdraw sees that it is too late and waits for `done`, and nobody writes the links of a node that is in no
+ * queue. (`emptied` comes round after 2^31 times; a walk does not last that long.)
+ *
+ * A walk that gave the lock back now and then would not do. Those left in the queue might withdraw meanwhile, find the
+ * condition true and free the object, which the waker would then lock once more.
  */
 #ifndef CORI_SYNC_WAITQ_H
 #define CORI_SYNC_WAITQ_H
@@ -30,9 +39,21 @@
 typedef struct cori_waiter {
     struct cori_waiter *next, *prev; /* guard: the object's lock */
     cori_task *task;
-    uint32_t done; /* atomic: set by the waker, last */
-    bool linked;   /* guard: the object's lock */
+    uint32_t done;   /* atomic: set by the waker, last */
+    uint32_t linked; /* guard: the object's lock; 0: taken out, else the mark it was pushed with */
 } cori_waiter;
+
+/* What the nodes in the queue have in `linked`. Under the object's lock. */
+static inline uint32_t cori_waitq_mark(const cor_waitq *queue)
+{
+    return queue->emptied | 1;
+}
+
+/* True if the node is in the queue. Under the object's lock. */
+static inline bool cori_waitq_holds(const cor_waitq *queue, const cori_waiter *waiter)
+{
+    return waiter->linked == cori_waitq_mark(queue);
+}
 
 /* Adds a node at the end. Under the object's lock. */
 static inline void cori_waitq_push(cor_waitq *queue, cori_waiter *waiter)
@@ -40,7 +61,7 @@ static inline void cori_waitq_push(cor_waitq *queue, cori_waiter *waiter)
     cori_waiter *tail = queue->tail;
     waiter->next = NULL;
     waiter->prev = tail;
-    waiter->linked = true;
+    waiter->linked = cori_waitq_mark(queue);
     if (tail != NULL) {
         tail->next = waiter;
     } else {
@@ -50,7 +71,7 @@ static inline void cori_waitq_push(cor_waitq *queue, cori_waiter *waiter)
     cori_bump(queue->count, 1);
 }
 
-/* Takes a node out, wherever it stands. Under the object's lock. */
+/* Takes a node that is in the queue out, wherever it stands. Under the object's lock. */
 static inline void cori_waitq_remove(cor_waitq *queue, cori_waiter *waiter)
 {
     if (waiter->prev != NULL) {
@@ -63,7 +84,7 @@ static inline void cori_waitq_remove(cor_waitq *queue, cori_waiter *waiter)
     } else {
         queue->tail = waiter->prev;
     }
-    waiter->linked = false;
+    waiter->linked = 0;
     cori_bump(queue->count, -1);
 }
 
@@ -75,6 +96,17 @@ static inline cori_waiter *cori_waitq_pop(cor_waitq *queue)
         cori_waitq_remove(queue, waiter);
     }
     return waiter;
+}
+
+/* Empties the queue; gives its first node, the others follow by `next`. Under the object's lock. */
+static inline cori_waiter *cori_waitq_take_all(cor_waitq *queue)
+{
+    cori_waiter *first = queue->head;
+    queue->head = NULL;
+    queue->tail = NULL;
+    queue->emptied += 2;
+    cori_store_relaxed(&queue->count, 0);
+    return first;
 }
 
 /*
@@ -92,9 +124,6 @@ static inline bool cori_waiter_done(const cori_waiter *waiter)
 {
     return cori_load_acquire(&waiter->done) != 0;
 }
-
-/* Empties the queue; gives its first node, the others follow by `next`. Under the object's lock. */
-cori_waiter *cori_waitq_take_all(cor_waitq *queue);
 
 /* Serves every node of a list that is in no queue any more. Without the lock. */
 void cori_waiter_serve_list(cori_waiter *first);

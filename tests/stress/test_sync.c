@@ -126,8 +126,8 @@ TASK_TEST(rwmutex_excludes)
     }
     T_OK(cor_waitgroup_wait(&tasks, 0));
     T_EQ(lock.readers, 0);
-    T_EQ(lock.writers_waiting, 0);
-    T_EQ(lock.waiters.count, 0);
+    T_EQ(lock.waiting_readers.count, 0);
+    T_EQ(lock.waiting_writers.count, 0);
 }
 
 enum { WAITERS = 100 };

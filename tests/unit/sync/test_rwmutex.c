@@ -73,7 +73,7 @@ TASK_TEST(a_writer_is_alone)
     }
     T_OK(cor_waitgroup_wait(&tasks, 0));
     T_EQ(lock.readers, 0);
-    T_EQ(lock.writers_waiting, 0);
+    T_EQ(waiting(&lock.waiting_writers), 0);
 }
 
 static void note_reader(void *arg)
@@ -97,9 +97,9 @@ TASK_TEST(a_waiting_writer_keeps_readers_out)
 {
     cor_rwmutex_rlock(&lock);
     T_OK(cor_go(note_writer, (void *)'W'));
-    T_WAITING(&lock.waiters, 1);
+    T_WAITING(&lock.waiting_writers, 1);
     T_OK(cor_go(note_reader, NULL));
-    T_WAITING(&lock.waiters, 2);
+    T_WAITING(&lock.waiting_readers, 1);
     T_EQ(get(&done), 0);
     cor_rwmutex_runlock(&lock);
     T_EVENTUALLY(get(&done) == 2, SOON);
@@ -111,12 +111,12 @@ TASK_TEST(readers_follow_a_writer)
 {
     cor_rwmutex_lock(&lock);
     T_OK(cor_go(note_writer, (void *)'1'));
-    T_WAITING(&lock.waiters, 1);
+    T_WAITING(&lock.waiting_writers, 1);
     T_OK(cor_go(note_writer, (void *)'2'));
-    T_WAITING(&lock.waiters, 2);
+    T_WAITING(&lock.waiting_writers, 2);
     for (unsigned i = 0; i < 3; i++) {
         T_OK(cor_go(note_reader, NULL));
-        T_WAITING(&lock.waiters, i + 3);
+        T_WAITING(&lock.waiting_readers, i + 1);
     }
     cor_rwmutex_unlock(&lock);
     T_EVENTUALLY(get(&done) == 5, SOON);
@@ -136,10 +136,10 @@ TASK_TEST(cancellation_does_not_end_a_lock)
     int noted = 1;
     cor_rwmutex_lock(&lock);
     T_OK(cor_group_go(&group, read_then_note, &noted));
-    T_WAITING(&lock.waiters, 1);
+    T_WAITING(&lock.waiting_readers, 1);
     cor_group_cancel(&group);
     T_CODE(cor_group_wait(&group, cor_after(BRIEFLY)), COR_ETIMEOUT);
-    T_EQ(waiting(&lock.waiters), 1);
+    T_EQ(waiting(&lock.waiting_readers), 1);
     cor_rwmutex_unlock(&lock);
     T_OK(cor_group_wait(&group, 0));
     T_CODE(noted, COR_ECANCELED);
