@@ -40,8 +40,6 @@
 #define cori_fetch_and(word, bits) __atomic_fetch_and(word, bits, __ATOMIC_SEQ_CST)
 #define cori_fetch_add_relaxed(word, n) __atomic_fetch_add(word, n, __ATOMIC_RELAXED)
 #define cori_fetch_sub_relaxed(word, n) __atomic_fetch_sub(word, n, __ATOMIC_RELAXED)
-#define cori_fetch_or_relaxed(word, bits) __atomic_fetch_or(word, bits, __ATOMIC_RELAXED)
-#define cori_fetch_and_relaxed(word, bits) __atomic_fetch_and(word, bits, __ATOMIC_RELAXED)
 
 #define cori_bump(counter, n) cori_store_relaxed(&(counter), (counter) + (n))
 

@@ -91,9 +91,7 @@ static int dial_once(attempt *dialing, cori_slot **out)
         return -ENOMEM;
     }
     slot->deadline[CORI_WRITE] = dialing->deadline;
-    (void)cori_fetch_and_relaxed(&slot->state, ~UINT64_C(1)); /* open to ourselves: waits check it */
     int rc = connect_slot(dialing, slot);
-    (void)cori_fetch_or_relaxed(&slot->state, 1);
     if (rc < 0) {
         cori_slot_discard(slot);
         return rc;

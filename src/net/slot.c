@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CLOSED = 1, LOCKS = 6, QUEUE_SHIFT = 3 };
+enum { CLOSED = 1, QUEUE_SHIFT = 3, NEW = 128, SHUT = CLOSED | NEW };
 #define CALL (UINT64_C(1) << 8)
 #define CALLS_MASK (UINT64_C(0xffffff) << 8)
 #define CALLS_MAX UINT64_C(1048575)
@@ -127,6 +127,8 @@ cori_slot *cori_slot_new(enum cori_kind kind, const cori_conn_ops *ops)
     if (slot == NULL) {
         return NULL;
     }
+    uint64_t generation = cori_load_relaxed(&slot->state) >> 32;
+    cori_store_relaxed(&slot->state, generation << 32 | NEW);
     slot->ops = ops;
     slot->kind = (uint8_t)kind;
     slot->in_use = true;
@@ -245,7 +247,7 @@ static cori_rare int enter_slowly(const void *handle, enum cori_kind kind, enum 
     uint64_t busy = (uint64_t)access | (uint64_t)access << QUEUE_SHIFT;
     uint64_t wanted;
     do {
-        if (state >> 32 != generation_of(handle) || (state & CLOSED) != 0) {
+        if (state >> 32 != generation_of(handle) || (state & SHUT) != 0) {
             return COR_ECLOSED;
         }
         if ((state & CALLS_MASK) >= CALLS_MAX * CALL) {
@@ -269,7 +271,7 @@ int cori_slot_enter(const void *handle, enum cori_kind kind, enum cori_access ac
     cori_slot *slot = slot_of(handle, kind);
     if (cori_likely(slot != NULL && cori_here_is_worker())) {
         uint64_t state = cori_load_acquire(&slot->state);
-        uint64_t busy = CLOSED | CALLS_MANY | (uint64_t)access | (uint64_t)access << QUEUE_SHIFT;
+        uint64_t busy = SHUT | CALLS_MANY | (uint64_t)access | (uint64_t)access << QUEUE_SHIFT;
         if (cori_likely(state >> 32 == generation_of(handle) && (state & busy) == 0) &&
             cori_cas_acquire(&slot->state, &state, (state + CALL) | access)) {
             *out = slot;
@@ -324,7 +326,7 @@ int cori_slot_close(const void *handle, enum cori_kind kind)
     uint64_t generation = generation_of(handle);
     uint64_t state = cori_load_acquire(&slot->state);
     do {
-        if (state >> 32 != generation || (state & CLOSED) != 0) {
+        if (state >> 32 != generation || (state & SHUT) != 0) {
             return COR_ECLOSED;
         }
     } while (!cori_cas(&slot->state, &state, (state | CLOSED) + CALL));

@@ -7,9 +7,11 @@
  *
  * A slot's state word, changed by compare-and-swap only:
  *
- *      | generation (32) | calls inside (24) | 0 0 | write queue | read queue | 0 | write lock | read lock | closed |
+ *      | generation (32) | calls (24) | new, 0 | write queue | read queue | 0 | write lock | read lock | closed |
  *
- *      enter   generation right and not closed: calls + 1, with the read or write lock if asked for and free
+ *      new     not published yet: its maker alone works on it, as on an open one. Nobody enters, not even who looks at
+ *              all slots and so needs no handle
+ *      enter   generation right, neither new nor closed: calls + 1, with the read or write lock if asked for and free
  *      leave   calls - 1, lock handed to the next in the queue or freed; the last one out of a closed slot destroys
  *      close   sets `closed` (new calls fail from then on), evicts who is parked inside, leaves, waits for destruction
  *
@@ -88,7 +90,7 @@ typedef struct cori_conn_ops {
     const struct cori_fd_ops *fd; /* descriptor kinds: what is theirs, see fd.h; NULL: not a descriptor */
 } cori_conn_ops;
 
-/* Takes a free slot, closed to everybody until cori_slot_publish. NULL: out of memory or slots. */
+/* Takes a free slot, for its maker alone until cori_slot_publish. NULL: out of memory or slots. */
 cori_slot *cori_slot_new(enum cori_kind kind, const cori_conn_ops *ops);
 /* Opens the slot to calls; gives the handle. The slot must not be touched afterwards but by entering. */
 void *cori_slot_publish(cori_slot *slot);

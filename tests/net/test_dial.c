@@ -237,6 +237,46 @@ TASK_TEST(cancelled_while_waiting)
     close_blackhole(&hole);
 }
 
+static int met; /* atomic */
+
+static void meet(cori_slot *slot)
+{
+    (void)slot;
+    (void)add(&met, 1);
+}
+
+static int sockets_open(void)
+{
+    cor_runtime_stats stats;
+    T_CODE(cor_stats(&stats), 0);
+    return (int)stats.connections;
+}
+
+/* Who goes through all connections (as the end of a server does) enters none that is being dialed still. */
+TASK_TEST(nobody_enters_before_the_end)
+{
+    blackhole hole;
+    cor_group dialing = {0};
+    cor_conn *client, *server;
+    open_blackhole(&hole);
+    for (int i = 0; i < 5; i++) {
+        go_on(i, &dialing, dial_is_cancelled, hole.address);
+    }
+    T_EVENTUALLY(sockets_open() == 5, SOON);
+    for (int i = 0; i < 100; i++) {
+        cori_slot_each_conn(meet);
+        cor_yield();
+    }
+    T_EQ(get(&met), 0);
+    cor_group_cancel(&dialing);
+    wait_for(&dialing);
+    close_blackhole(&hole);
+    make_pair(KIND_TCP, &client, &server);
+    cori_slot_each_conn(meet);
+    T_EQ(get(&met), 2);
+    close_pair(client, server);
+}
+
 /* N105 */
 TASK_TEST(cancelled_before)
 {
@@ -508,6 +548,7 @@ int main(void)
         cmocka_unit_test(past_deadlines),
         cmocka_unit_test(deadline_ends_with_the_dial),
         cmocka_unit_test(cancelled_while_waiting),
+        cmocka_unit_test(nobody_enters_before_the_end),
         cmocka_unit_test(cancelled_before),
         cmocka_unit_test(cancelled_at_the_instant_of_success),
         cmocka_unit_test(cancelled_at_any_moment),
