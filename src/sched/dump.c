@@ -4,7 +4,8 @@
  * are pinned, so while the handler runs none of them can, and their saved contexts hold still, even when the worker
  * is stuck in a computing task. The workers print one after the other: SIGQUIT (or cor_dump) signals worker 0 with
  * SIGURG, which prints and signals the next. `active` is 1 from the first to the last. `stage` is 2 n while worker n
- * has been asked, 2 n + 1 while it prints.
+ * has been asked, 2 n + 1 while it prints. It is odd while nobody is asked: before the first dump, between two, and
+ * while one begins, which may take long if its descriptor takes no text.
  *
  * A worker that does not answer (code on its thread blocks signals) is skipped after CORI_DUMP_ANSWER_NS, with a line
  * that says so, by whoever waits for the dump or wants the next one. It moves `stage` as the worker would: whoever does
@@ -33,7 +34,7 @@ static struct {
     int fd;
     int stage;     /* atomic: see above */
     int64_t asked; /* atomic: when the worker was */
-} dump;
+} dump = {.stage = 1};
 static struct sigaction earlier_quit, earlier_chain;
 
 /* Where a suspended context saved its return address and frame pointer: see ctx_<cpu>.S. */

@@ -7,6 +7,8 @@
 #include "sched/spawn.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -281,6 +283,55 @@ static void quit_as_the_last_act(void **state)
     assert_non_null(strstr(result.output, "SIGQUIT: all tasks\n"));
 }
 
+/* True while this process's first thread, worker 0's, sleeps in the kernel. */
+static bool first_thread_sleeps(void)
+{
+    char state = '?';
+    FILE *file = fopen("/proc/self/stat", "r");
+    bool read = file != NULL && fscanf(file, "%*d %*s %c", &state) == 1;
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return read && state == 'S';
+}
+
+static uint32_t dump_begins; /* atomic */
+
+/* Once the dump waits for room in the pipe: wants one, too, then makes room and collects the first into `dumped`. */
+static void *interfere(void *pipe_end)
+{
+    size_t length = 0;
+    ssize_t count;
+    while (load(&dump_begins) == 0 || !first_thread_sleeps()) {
+        sched_yield();
+    }
+    (void)raise(SIGQUIT);
+    while ((count = read(*(int *)pipe_end, dumped + length, sizeof(dumped) - 1 - length)) > 0) {
+        length += (size_t)count;
+    }
+    return NULL;
+}
+
+/* Whoever wants a dump while the very first one has not asked any worker yet leaves it alone. */
+TASK_TEST(the_first_begins_slowly)
+{
+    int ends[2];
+    pthread_t thread;
+    T_EQ(pipe(ends), 0);
+    T_EQ(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+    while (write(ends[1], " ", 1) == 1) {}
+    T_EQ(fcntl(ends[1], F_SETFL, 0), 0);
+    T_EQ(pthread_create(&thread, NULL, interfere, &ends[0]), 0);
+    T_EQ(cor_worker_id(), 0);
+    __atomic_store_n(&dump_begins, 1, __ATOMIC_RELEASE);
+    T_CODE(cor_dump(ends[1]), 0);
+    T_EQ(close(ends[1]), 0);
+    T_EQ(pthread_join(thread, NULL), 0);
+    T_EQ(close(ends[0]), 0);
+    T_EQ(count_of("]: main\n"), 1);
+    T_EQ(count_of("does not answer"), 0);
+}
+
 static const cor_options no_dump = {.no_sigquit_dump = true};
 
 static int run_quit_off(void *arg)
@@ -379,6 +430,7 @@ int main(void)
         cmocka_unit_test(dumps_under_load),
         cmocka_unit_test(quit_dumps_and_goes_on),
         cmocka_unit_test(quit_as_the_last_act),
+        cmocka_unit_test(the_first_begins_slowly),
         cmocka_unit_test(quit_can_be_left_alone),
         cmocka_unit_test(shows_a_backtrace),
         cmocka_unit_test(outside_a_task),
