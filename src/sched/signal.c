@@ -6,6 +6,7 @@
  * with the worker while `noted` is set; the worker clears it before it looks for the waiter.
  */
 #include "base/atomic.h"
+#include "base/lock.h"
 #include "sched/lifecycle.h"
 #include "sched/park.h"
 
@@ -14,10 +15,11 @@
 
 enum { SIGNAL_MAX = 63 };
 
-static uint64_t pending;         /* atomic: bit n = signal n+1 arrived and was not taken */
-static cori_task *signal_waiter; /* atomic */
-static uint64_t caught;          /* signals whose action was replaced; bit as above */
-static struct sigaction earlier[SIGNAL_MAX];
+static uint64_t pending;                     /* atomic: bit n = signal n+1 arrived and was not taken */
+static cori_task *signal_waiter;             /* atomic */
+static uint32_t actions_spin;                /* tasks of several workers may catch and reset; no handler takes it */
+static uint64_t caught;                      /* signals whose action was replaced; bit as above; guard: actions_spin */
+static struct sigaction earlier[SIGNAL_MAX]; /* guard: actions_spin */
 
 static void wake_waiter(cori_note *note);
 static cori_note note = {.act = wake_waiter};
@@ -42,9 +44,26 @@ static void on_signal(int number)
     }
 }
 
+/* Guard: actions_spin. */
 static bool is_caught(int number)
 {
     return number >= 1 && number <= SIGNAL_MAX && (caught & (UINT64_C(1) << (number - 1))) != 0;
+}
+
+/* Under the lock from the call to the note of it: else another task might take our action for the earlier one. */
+static int replace_action(int number)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART | SA_ONSTACK};
+    (void)sigfillset(&action.sa_mask);
+    struct sigaction before;
+    cori_spin_lock(&actions_spin);
+    int rc = sigaction(number, &action, &before) < 0 ? -errno : 0;
+    if (rc == 0 && !is_caught(number)) {
+        earlier[number - 1] = before;
+        caught |= UINT64_C(1) << (number - 1);
+    }
+    cori_spin_unlock(&actions_spin);
+    return rc;
 }
 
 int cor_signal_catch(int number)
@@ -52,24 +71,14 @@ int cor_signal_catch(int number)
     if (cori_self() == NULL) {
         return COR_ENOT_TASK;
     }
-    if (number < 1 || number > SIGNAL_MAX) {
-        return -EINVAL;
+    int rc = number >= 1 && number <= SIGNAL_MAX ? replace_action(number) : -EINVAL;
+    if (rc == 0) {
+        sigset_t own;
+        (void)sigemptyset(&own);
+        (void)sigaddset(&own, number);
+        (void)pthread_sigmask(SIG_UNBLOCK, &own, NULL); /* until cor_run ends */
     }
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART | SA_ONSTACK};
-    (void)sigfillset(&action.sa_mask);
-    struct sigaction before;
-    sigset_t own;
-    if (sigaction(number, &action, &before) < 0) {
-        return -errno;
-    }
-    (void)sigemptyset(&own);
-    (void)sigaddset(&own, number);
-    (void)pthread_sigmask(SIG_UNBLOCK, &own, NULL); /* until cor_run ends */
-    if (!is_caught(number)) {
-        earlier[number - 1] = before;
-        caught |= UINT64_C(1) << (number - 1);
-    }
-    return 0;
+    return rc;
 }
 
 int cor_signal_reset(int number)
@@ -77,12 +86,14 @@ int cor_signal_reset(int number)
     if (cori_self() == NULL) {
         return COR_ENOT_TASK;
     }
-    if (!is_caught(number)) {
-        return -EINVAL;
+    cori_spin_lock(&actions_spin);
+    bool ours = is_caught(number);
+    if (ours) {
+        (void)sigaction(number, &earlier[number - 1], NULL);
+        caught &= ~(UINT64_C(1) << (number - 1));
     }
-    (void)sigaction(number, &earlier[number - 1], NULL);
-    caught &= ~(UINT64_C(1) << (number - 1));
-    return 0;
+    cori_spin_unlock(&actions_spin);
+    return ours ? 0 : -EINVAL;
 }
 
 static int take_pending(void)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Signals as something a task waits for. */
+#include "sched/spawn.h"
 #include "support/taskcase.h"
 
 #include <errno.h>
@@ -122,6 +123,51 @@ TASK_TEST(one_waiter_at_a_time_and_cancel)
     T_EQ(cor_signal_wait(0), SIGUSR1); /* the place is free again */
 }
 
+enum { CATCHERS = 2, CATCHES = 20000 };
+static uint32_t arrived; /* atomic */
+
+/* Returns when all catchers have called it as often. */
+static void meet(void)
+{
+    uint32_t round = __atomic_fetch_add(&arrived, 1, __ATOMIC_ACQ_REL) / CATCHERS;
+    while (__atomic_load_n(&arrived, __ATOMIC_ACQUIRE) < (round + 1) * CATCHERS) {
+        cor_yield();
+    }
+}
+
+static void catch_and_reset(void *number)
+{
+    int own = (int)(intptr_t)number;
+    struct sigaction now;
+    for (uint32_t i = 0; i < taskcase_scale(CATCHES); i++) {
+        meet();
+        T_CODE(cor_signal_catch(SIGWINCH), 0); /* both */
+        T_CODE(cor_signal_catch(own), 0);
+        meet();
+        int rc = cor_signal_reset(SIGWINCH); /* one of the two */
+        T_ASSERT(rc == 0 || rc == -EINVAL);
+        T_CODE(cor_signal_reset(own), 0);
+        meet();
+        T_EQ(sigaction(SIGWINCH, NULL, &now), 0);
+        T_ASSERT(now.sa_handler == SIG_DFL);
+    }
+    __atomic_add_fetch(&ran, 1, __ATOMIC_ACQ_REL);
+}
+
+/* Two workers at once: every signal's own action comes back, and none is forgotten. */
+TASK_TEST(catching_on_several_workers)
+{
+    cor_runtime_stats stats;
+    T_CODE(cor_stats(&stats), 0);
+    for (int i = 0; i < CATCHERS; i++) {
+        cori_spawn spawn = {.function = catch_and_reset,
+                            .arg_a = (void *)(intptr_t)(i == 0 ? SIGUSR1 : SIGUSR2),
+                            .worker = i % stats.workers};
+        T_CODE(cori_spawn_task(&spawn, NULL), 0);
+    }
+    T_EVENTUALLY(runs() == CATCHERS, 30 * COR_SECOND);
+}
+
 TASK_TEST(what_cannot_be_caught)
 {
     T_CODE(cor_signal_catch(0), -EINVAL);
@@ -227,6 +273,7 @@ int main(void)
         cmocka_unit_test(a_parked_task_wakes),
         cmocka_unit_test(any_thread_may_get_the_signal),
         cmocka_unit_test(one_waiter_at_a_time_and_cancel),
+        cmocka_unit_test(catching_on_several_workers),
         cmocka_unit_test(what_cannot_be_caught),
         cmocka_unit_test(actions_come_back_after_the_run),
         cmocka_unit_test(with_all_signals_blocked),
