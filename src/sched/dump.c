@@ -195,9 +195,10 @@ static void on_quit(int number)
 {
     int keep = errno;
     (void)number;
-    if (!start_dump(STDERR_FILENO, "SIGQUIT: all tasks")) {
+    if (cori_foreign_enter() && !start_dump(STDERR_FILENO, "SIGQUIT: all tasks")) { /* any thread may run this */
         skip_silent();
     }
+    cori_foreign_leave();
     errno = keep;
 }
 

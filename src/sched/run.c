@@ -170,14 +170,6 @@ static void free_workers(void)
 {
     cori_worker *workers = cori_rt.workers;
     if (workers != NULL) {
-        /*
-         * Whoever enters from now on touches nothing. Whoever is inside already runs a few dozen instructions and at
-         * most one mmap(2), and waits for nobody: the kernel alone can keep it, and to go on without it would be worse.
-         */
-        cori_store(&cori_foreign_open, 0);
-        while (cori_load(&cori_foreign_inside) != 0) {
-            (void)sched_yield();
-        }
         cori_store(&cori_rt.workers, NULL);
         for (int i = 0; i < cori_rt.worker_count; i++) {
             free_worker(&workers[i]);
@@ -251,6 +243,19 @@ static void report_deadlock(void)
     cori_dump_all_stopped(STDERR_FILENO);
 }
 
+/*
+ * Whoever enters from now on touches nothing. Whoever is inside already runs a few dozen instructions and at most one
+ * mmap(2), or write(2) of a dump's title, and waits for nobody: the kernel alone can keep it, and to go on without it
+ * would be worse.
+ */
+static void shut_foreign_out(void)
+{
+    cori_store(&cori_foreign_open, 0);
+    while (cori_load(&cori_foreign_inside) != 0) {
+        (void)sched_yield();
+    }
+}
+
 static int run(void)
 {
     cori_worker *first = &cori_rt.workers[0];
@@ -258,10 +263,11 @@ static int run(void)
     rc = rc == 0 ? spawn_main() : rc;
     int threads = start_threads(&rc);
     if (rc == 0) {
+        cori_store(&cori_foreign_open, 1);
         cori_fault_install();
         cori_dump_install();
-        cori_store(&cori_foreign_open, 1);
         cori_worker_run(first);
+        shut_foreign_out();
         cori_signal_thread_stop(first);
         cori_dump_uninstall();
         cori_fault_uninstall();

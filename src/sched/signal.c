@@ -3,7 +3,8 @@
  * Signals for tasks. The handler may run on any thread at any instruction, so it does only what is atomic: it sets the
  * signal's bit in `pending` and leaves a note for worker 0, which wakes the waiter. The waiter publishes itself, then
  * looks at `pending`; the handler sets the bit, then looks for a waiter: one of them sees the other. The one note is
- * with the worker while `noted` is set; the worker clears it before it looks for the waiter.
+ * with the worker while `noted` is set; the worker clears it before it looks for the waiter. A handler may still run on
+ * some thread of the program's own when cor_run ends: it enters as a foreign thread does, or leaves all alone.
  */
 #include "base/atomic.h"
 #include "base/lock.h"
@@ -39,8 +40,11 @@ static void wake_waiter(cori_note *unused)
 static void on_signal(int number)
 {
     cori_fetch_or(&pending, UINT64_C(1) << (number - 1));
-    if (cori_load(&signal_waiter) != NULL && cori_swap(&noted, 1) == 0) {
-        cori_worker_note(&cori_rt.workers[0], &note);
+    if (cori_load(&signal_waiter) != NULL) {
+        if (cori_foreign_enter() && cori_swap(&noted, 1) == 0) {
+            cori_worker_note(&cori_rt.workers[0], &note);
+        }
+        cori_foreign_leave();
     }
 }
 

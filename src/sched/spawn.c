@@ -121,8 +121,7 @@ int cor_go_foreign(void (*task)(void *arg), void *arg)
 {
     cori_spawn spawn = spawn_of(NULL, task, arg, __builtin_return_address(0));
     int rc = COR_ENOT_TASK;
-    cori_fetch_add(&cori_foreign_inside, 1);
-    if (cori_load(&cori_foreign_open) != 0 && cori_load(&cori_rt.stop) == 0) {
+    if (cori_foreign_enter() && cori_load(&cori_rt.stop) == 0) {
         cori_task *made = task_make(NULL, &spawn, &rc);
         if (made != NULL) {
             cori_worker *worker = &cori_rt.workers[made->id / ID_RANGE % (uint64_t)cori_rt.worker_count];
@@ -135,7 +134,7 @@ int cor_go_foreign(void (*task)(void *arg), void *arg)
             rc = 0;
         }
     }
-    cori_fetch_sub(&cori_foreign_inside, 1);
+    cori_foreign_leave();
     return rc;
 }
 

@@ -138,10 +138,25 @@ typedef struct cori_runtime {
 } cori_runtime;
 
 extern cori_runtime cori_rt;
-extern uint32_t cori_foreign_inside; /* atomic: threads inside cor_go_foreign, also while no cor_run is active */
-extern uint32_t cori_foreign_open;   /* atomic: cor_go_foreign may look at cori_rt */
+extern uint32_t cori_foreign_inside; /* atomic: see cori_foreign_enter; also while no cor_run is active */
+extern uint32_t cori_foreign_open;   /* atomic: who is inside may look at cori_rt */
 /* The worker whose thread this is; NULL on other threads. Never changes under a task: tasks are pinned. */
 extern __thread cori_worker *cori_self_worker;
+
+/*
+ * For code that may run on threads of which the library knows nothing, a signal handler too: true if it may look at
+ * cori_rt, which then stays until it has left. It leaves in either case.
+ */
+static inline bool cori_foreign_enter(void)
+{
+    cori_fetch_add(&cori_foreign_inside, 1);
+    return cori_load(&cori_foreign_open) != 0;
+}
+
+static inline void cori_foreign_leave(void)
+{
+    cori_fetch_sub(&cori_foreign_inside, 1);
+}
 
 static inline void cori_runq_push(cori_runq *queue, cori_task *task)
 {

@@ -193,6 +193,56 @@ static int wait_briefly(void *arg)
     return cor_signal_wait(cor_after(COR_MILLISECOND));
 }
 
+static uint32_t asked, over; /* atomic */
+
+/* Gets each signal itself, and is still there when cor_run has ended. */
+static void *raise_as_asked(void *arg)
+{
+    uint32_t done = 0;
+    while (__atomic_load_n(&over, __ATOMIC_ACQUIRE) == 0) {
+        if (__atomic_load_n(&asked, __ATOMIC_ACQUIRE) != done) {
+            done++;
+            (void)raise(SIGUSR1);
+        }
+        sched_yield();
+    }
+    return arg;
+}
+
+static void take_signals(void *arg)
+{
+    while (cor_signal_wait(0) == SIGUSR1) {
+        __atomic_add_fetch(&ran, 1, __ATOMIC_ACQ_REL);
+    }
+    (void)arg;
+}
+
+static int ask_for_signals(void *arg)
+{
+    T_CODE(cor_signal_catch(SIGUSR1), 0);
+    T_CODE(cor_go(take_signals, NULL), 0);
+    for (int i = 0; i < 20; i++) {
+        uint32_t seen = runs();
+        __atomic_add_fetch(&asked, 1, __ATOMIC_ACQ_REL);
+        T_EVENTUALLY(runs() == seen + 1, 20 * COR_SECOND);
+    }
+    return *(int *)arg; /* while a task waits still */
+}
+
+/* The end of cor_run waits for handlers that look at it on other threads; TSan would tell. */
+static void a_thread_outlives_the_run(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    int mark = 5;
+    assert_int_equal(pthread_create(&thread, NULL, raise_as_asked, NULL), 0);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(cor_run(ask_for_signals, &mark, NULL), 5);
+    }
+    __atomic_store_n(&over, 1, __ATOMIC_RELEASE);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
 static int earlier_calls;
 
 static void earlier_handler(int number)
@@ -276,6 +326,7 @@ int main(void)
         cmocka_unit_test(one_waiter_at_a_time_and_cancel),
         cmocka_unit_test(catching_on_several_workers),
         cmocka_unit_test(what_cannot_be_caught),
+        cmocka_unit_test(a_thread_outlives_the_run),
         cmocka_unit_test(actions_come_back_after_the_run),
         cmocka_unit_test(with_all_signals_blocked),
         cmocka_unit_test(outside_a_task),
