@@ -13,18 +13,18 @@
 
 COR_BEGIN
 
-/* A list of waiting tasks and the spin lock that guards it; part of the types below. */
+/* A list of waiting tasks; part of the types below, each of which has a spin lock that guards it. */
 typedef struct cor_waitq {
-    uint32_t spin;
+    uint32_t emptied;
     uint32_t count;
     void *head;
     void *tail;
-    uint32_t emptied;
 } cor_waitq;
 
 /* Mutual exclusion, first come first served among waiters; not recursive; any task may unlock. */
 typedef struct cor_mutex {
     uint32_t state;
+    uint32_t spin;
     cor_waitq waiters;
 } cor_mutex;
 
@@ -50,6 +50,7 @@ COR_API void cor_mutex_unlock(cor_mutex *mutex);
 /* Many readers or one writer; a waiting writer keeps new readers out. */
 typedef struct cor_rwmutex {
     int32_t readers; /* active readers; -1: a writer */
+    uint32_t spin;
     cor_waitq waiting_readers;
     cor_waitq waiting_writers;
 } cor_rwmutex;
@@ -80,6 +81,7 @@ COR_API void cor_rwmutex_unlock(cor_rwmutex *mutex);
 
 /* A place to wait for a condition that a mutex guards. */
 typedef struct cor_cond {
+    uint32_t spin;
     cor_waitq waiters;
 } cor_cond;
 
@@ -106,6 +108,7 @@ COR_API void cor_cond_broadcast(cor_cond *cond);
 /* Counts tasks under way; waiters wake when it reaches zero. */
 typedef struct cor_waitgroup {
     int64_t count;
+    uint32_t spin;
     cor_waitq waiters;
 } cor_waitgroup;
 

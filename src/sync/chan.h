@@ -28,9 +28,9 @@ struct cor_chan {
     bool closed;
     size_t elem_size_bytes;
     size_t capacity;
-    size_t count;      /* values in the ring; atomic for readers without the lock */
-    size_t first;      /* index of the oldest */
-    cor_waitq senders; /* their own `spin` is not used */
+    size_t count; /* values in the ring; atomic for readers without the lock */
+    size_t first; /* index of the oldest */
+    cor_waitq senders;
     cor_waitq receivers;
     _Alignas(16) char ring[];
 };

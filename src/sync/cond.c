@@ -17,11 +17,11 @@ int cor_cond_wait(cor_cond *cond, cor_mutex *mutex, int64_t deadline)
     if (rc != 0) {
         return rc;
     }
-    cori_spin_lock(&cond->waiters.spin);
+    cori_spin_lock(&cond->spin);
     cori_waitq_push(&cond->waiters, &waiter);
-    cori_spin_unlock(&cond->waiters.spin);
+    cori_spin_unlock(&cond->spin);
     cor_mutex_unlock(mutex);
-    rc = cori_waiter_await_until(&waiter, &cond->waiters, &cond->waiters.spin, deadline, "sync.Cond.Wait");
+    rc = cori_waiter_await_until(&waiter, &cond->waiters, &cond->spin, deadline, "sync.Cond.Wait");
     cor_mutex_lock(mutex);
     return rc;
 }
@@ -37,9 +37,9 @@ void cor_cond_signal(cor_cond *cond)
     if (nobody_waits(cond)) {
         return;
     }
-    cori_spin_lock(&cond->waiters.spin);
+    cori_spin_lock(&cond->spin);
     cori_waiter *waiter = cori_waitq_pop(&cond->waiters);
-    cori_spin_unlock(&cond->waiters.spin);
+    cori_spin_unlock(&cond->spin);
     if (waiter != NULL) {
         cori_waiter_serve(waiter);
     }
@@ -50,8 +50,8 @@ void cor_cond_broadcast(cor_cond *cond)
     if (nobody_waits(cond)) {
         return;
     }
-    cori_spin_lock(&cond->waiters.spin);
+    cori_spin_lock(&cond->spin);
     cori_waiter *first = cori_waitq_take_all(&cond->waiters);
-    cori_spin_unlock(&cond->waiters.spin);
+    cori_spin_unlock(&cond->spin);
     cori_waiter_serve_list(first);
 }

@@ -2,7 +2,7 @@
 /*
  * Mutexes. `state` has two bits: LOCKED, and WAITED while tasks wait for it.
  *
- * Without waiters a lock and an unlock are one compare-and-swap each. WAITED is set and cleared only under the queue's
+ * Without waiters a lock and an unlock are one compare-and-swap each. WAITED is set and cleared only under the
  * spin lock, where it says exactly whether the queue is not empty; while it is set, LOCKED changes only there too.
  *
  * An unlock with waiters looks at the longest one.
@@ -30,7 +30,7 @@ enum { SPINS = 32 };
 typedef struct mutex_waiter {
     cori_waiter base; /* first: the queue holds it */
     int64_t since;    /* when it began to wait; not on the coarse clock, which a busy worker seldom reads */
-    bool nudged;      /* guard: the queue's lock; woken to try again and has not tried yet */
+    bool nudged;      /* guard: the spin lock; woken to try again and has not tried yet */
 } mutex_waiter;
 
 static inline bool try_lock(cor_mutex *mutex)
@@ -48,7 +48,7 @@ static void spin(const cor_mutex *mutex)
     }
 }
 
-/* Locks if the mutex is free, else announces a waiter. Under the queue's lock. */
+/* Locks if the mutex is free, else announces a waiter. Under the spin lock. */
 static bool lock_or_announce(cor_mutex *mutex)
 {
     uint32_t state = cori_load_relaxed(&mutex->state);
@@ -71,14 +71,14 @@ static void set_locked(cor_mutex *mutex)
 static bool try_as_waiter(cor_mutex *mutex, mutex_waiter *waiter)
 {
     spin(mutex);
-    cori_spin_lock(&mutex->waiters.spin);
+    cori_spin_lock(&mutex->spin);
     waiter->nudged = false;
     bool taken = mutex->waiters.head == waiter && (cori_load_relaxed(&mutex->state) & LOCKED) == 0;
     if (taken) {
         cori_waitq_remove(&mutex->waiters, &waiter->base);
         set_locked(mutex);
     }
-    cori_spin_unlock(&mutex->waiters.spin);
+    cori_spin_unlock(&mutex->spin);
     return taken;
 }
 
@@ -89,12 +89,12 @@ static __attribute__((noinline)) void lock_slowly(cor_mutex *mutex, cori_task *s
     }
     spin(mutex);
     mutex_waiter waiter = {.base.task = self, .since = cori_clock_now()};
-    cori_spin_lock(&mutex->waiters.spin);
+    cori_spin_lock(&mutex->spin);
     bool taken = lock_or_announce(mutex);
     if (!taken) {
         cori_waitq_push(&mutex->waiters, &waiter.base);
     }
-    cori_spin_unlock(&mutex->waiters.spin);
+    cori_spin_unlock(&mutex->spin);
     while (!taken && !cori_waiter_done(&waiter.base)) {
         cori_park_plain(self, 0, "sync.Mutex.Lock");
         taken = !cori_waiter_done(&waiter.base) && try_as_waiter(mutex, &waiter);
@@ -128,7 +128,7 @@ static __attribute__((noinline)) void unlock_slowly(cor_mutex *mutex, uint32_t s
     if ((state & LOCKED) == 0) {
         cori_fatal("sync: unlock of unlocked mutex");
     }
-    cori_spin_lock(&mutex->waiters.spin);
+    cori_spin_lock(&mutex->spin);
     mutex_waiter *first = mutex->waiters.head;
     if (first == NULL) {
         cori_fatal("sync: unlock of unlocked mutex"); /* unlocked twice at the same time */
@@ -136,14 +136,14 @@ static __attribute__((noinline)) void unlock_slowly(cor_mutex *mutex, uint32_t s
     if (must_hand_over(first)) {
         cori_waitq_remove(&mutex->waiters, &first->base);
         set_locked(mutex);
-        cori_spin_unlock(&mutex->waiters.spin);
+        cori_spin_unlock(&mutex->spin);
         cori_waiter_serve(&first->base);
         return;
     }
     cori_task *nudge = first->nudged ? NULL : first->base.task;
     first->nudged = true;
     cori_store_relaxed(&mutex->state, WAITED);
-    cori_spin_unlock(&mutex->waiters.spin);
+    cori_spin_unlock(&mutex->spin);
     if (nudge != NULL) {
         cori_wake(nudge);
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Read-write locks. Everything is guarded by the spin lock of the readers' queue: `readers` (active ones, or -1 for a
- * writer), and the two queues, in which readers and writers wait in order of arrival.
+ * Read-write locks. Everything is guarded by the spin lock: `readers` (active ones, or -1 for a writer), and the two
+ * queues, in which readers and writers wait in order of arrival.
  *
  * Neither kind can starve. A reader waits if a writer holds or waits for the lock. When the last reader leaves, the
  * first writer follows. When a writer leaves, all readers that wait by then follow together, ahead of any further
@@ -31,20 +31,20 @@ static void await_turn(cor_rwmutex *mutex, cor_waitq *queue, const char *what)
         cori_fatal("sync: lock outside a task");
     }
     cori_waitq_push(queue, &waiter);
-    cori_spin_unlock(&mutex->waiting_readers.spin);
+    cori_spin_unlock(&mutex->spin);
     cori_waiter_await(&waiter, what);
 }
 
 void cor_rwmutex_rlock(cor_rwmutex *mutex)
 {
     charge();
-    cori_spin_lock(&mutex->waiting_readers.spin);
+    cori_spin_lock(&mutex->spin);
     if (mutex->readers == WRITER || mutex->waiting_writers.head != NULL) {
         await_turn(mutex, &mutex->waiting_readers, "sync.RWMutex.RLock");
         return;
     }
     mutex->readers++;
-    cori_spin_unlock(&mutex->waiting_readers.spin);
+    cori_spin_unlock(&mutex->spin);
 }
 
 /* Makes the longest waiting writer the owner, or leaves the lock free. To be served by the caller. */
@@ -58,14 +58,14 @@ static cori_waiter *hand_to_writer(cor_rwmutex *mutex)
 void cor_rwmutex_runlock(cor_rwmutex *mutex)
 {
     cori_waiter *next = NULL;
-    cori_spin_lock(&mutex->waiting_readers.spin);
+    cori_spin_lock(&mutex->spin);
     if (mutex->readers <= 0) {
         cori_fatal("sync: RUnlock of unlocked RWMutex");
     }
     if (--mutex->readers == 0) {
         next = hand_to_writer(mutex);
     }
-    cori_spin_unlock(&mutex->waiting_readers.spin);
+    cori_spin_unlock(&mutex->spin);
     if (next != NULL) {
         cori_waiter_serve(next);
     }
@@ -74,25 +74,25 @@ void cor_rwmutex_runlock(cor_rwmutex *mutex)
 void cor_rwmutex_lock(cor_rwmutex *mutex)
 {
     charge();
-    cori_spin_lock(&mutex->waiting_readers.spin);
+    cori_spin_lock(&mutex->spin);
     if (mutex->readers != 0) {
         await_turn(mutex, &mutex->waiting_writers, "sync.RWMutex.Lock");
         return;
     }
     mutex->readers = WRITER;
-    cori_spin_unlock(&mutex->waiting_readers.spin);
+    cori_spin_unlock(&mutex->spin);
 }
 
 void cor_rwmutex_unlock(cor_rwmutex *mutex)
 {
-    cori_spin_lock(&mutex->waiting_readers.spin);
+    cori_spin_lock(&mutex->spin);
     if (mutex->readers != WRITER) {
         cori_fatal("sync: Unlock of unlocked RWMutex");
     }
     mutex->readers = (int32_t)mutex->waiting_readers.count;
     cori_waiter *readers = cori_waitq_take_all(&mutex->waiting_readers);
     cori_waiter *writer = readers == NULL ? hand_to_writer(mutex) : NULL;
-    cori_spin_unlock(&mutex->waiting_readers.spin);
+    cori_spin_unlock(&mutex->spin);
     cori_waiter_serve_list(readers);
     if (writer != NULL) {
         cori_waiter_serve(writer);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Wait groups. The count is guarded by the queue's spin lock, and a waiter always takes that lock: so when a wait has
+ * Wait groups. The count is guarded by the spin lock, and a waiter always takes that lock: so when a wait has
  * returned, the task that brought the count to zero has touched the group for the last time, and the group (often a
  * local variable of the waiter) may go.
  */
@@ -10,14 +10,14 @@
 void cor_waitgroup_add(cor_waitgroup *group, int64_t delta)
 {
     cori_waiter *first = NULL;
-    cori_spin_lock(&group->waiters.spin);
+    cori_spin_lock(&group->spin);
     if (__builtin_add_overflow(group->count, delta, &group->count) || group->count < 0) {
         cori_fatal("sync: negative WaitGroup counter");
     }
     if (group->count == 0) {
         first = cori_waitq_take_all(&group->waiters);
     }
-    cori_spin_unlock(&group->waiters.spin);
+    cori_spin_unlock(&group->spin);
     cori_waiter_serve_list(first);
 }
 
@@ -36,15 +36,15 @@ int cor_waitgroup_wait(cor_waitgroup *group, int64_t deadline)
     if (cori_unlikely(rc != 0)) {
         return rc;
     }
-    cori_spin_lock(&group->waiters.spin);
+    cori_spin_lock(&group->spin);
     bool waits = group->count != 0;
     if (waits) {
         cori_waitq_push(&group->waiters, &waiter);
     }
-    cori_spin_unlock(&group->waiters.spin);
+    cori_spin_unlock(&group->spin);
     if (!waits) {
         cori_charge(waiter.task);
         return 0;
     }
-    return cori_waiter_await_until(&waiter, &group->waiters, &group->waiters.spin, deadline, "sync.WaitGroup.Wait");
+    return cori_waiter_await_until(&waiter, &group->waiters, &group->spin, deadline, "sync.WaitGroup.Wait");
 }

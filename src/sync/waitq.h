@@ -2,8 +2,8 @@
 /*
  * The wait queue: a FIFO of tasks that wait for one object, and what every kind of wait in this folder is made of.
  *
- * A node lives on the stack of the task that waits. The links and `linked` are guarded by the lock of the object (for
- * the types of sync.h the queue's own `spin`, for channels the channel's). Between them, waker and waiter keep to this:
+ * A node lives on the stack of the task that waits. The queue, the links and `linked` are guarded by the lock of the
+ * object that has the queue. Between them, waker and waiter keep to this:
  *
  *      waker                                        waiter
  *      lock; pop the node, fill in results; unlock  lock; push the node; unlock

@@ -7,6 +7,7 @@
 #include <errno.h>
 
 static cor_waitq queue;
+static uint32_t spin;
 
 static bool holds(const cori_waiter *node)
 {
@@ -37,10 +38,10 @@ TASK_TEST(is_a_fifo_that_gives_up_any_node)
 static void wait_in_queue(void *arg)
 {
     cori_waiter node = {.task = cori_self()};
-    cori_spin_lock(&queue.spin);
+    cori_spin_lock(&spin);
     cori_waitq_push(&queue, &node);
-    cori_spin_unlock(&queue.spin);
-    *(int *)arg = cori_waiter_await_until(&node, &queue, &queue.spin, 0, "test");
+    cori_spin_unlock(&spin);
+    *(int *)arg = cori_waiter_await_until(&node, &queue, &spin, 0, "test");
 }
 
 /* What a waker has taken out is served, even if its task is cancelled before it is told. */
@@ -50,9 +51,9 @@ TASK_TEST(a_node_taken_out_is_served)
     int result = 1;
     T_OK(cor_group_go(&group, wait_in_queue, &result));
     T_WAITING(&queue, 1);
-    cori_spin_lock(&queue.spin);
+    cori_spin_lock(&spin);
     cori_waiter *node = cori_waitq_pop(&queue);
-    cori_spin_unlock(&queue.spin);
+    cori_spin_unlock(&spin);
     cor_group_cancel(&group);
     T_CODE(cor_group_wait(&group, cor_after(BRIEFLY)), COR_ETIMEOUT);
     T_EQ(get(&result), 1); /* it may not return: the waker still has its node */
@@ -70,9 +71,9 @@ TASK_TEST(nodes_taken_together_are_served)
         T_OK(cor_group_go(&group, wait_in_queue, &results[i]));
         T_WAITING(&queue, i + 1);
     }
-    cori_spin_lock(&queue.spin);
+    cori_spin_lock(&spin);
     cori_waiter *first = cori_waitq_take_all(&queue);
-    cori_spin_unlock(&queue.spin);
+    cori_spin_unlock(&spin);
     T_OK(cor_group_go(&group, wait_in_queue, &results[3]));
     T_WAITING(&queue, 1);
     cor_group_cancel(&group);
