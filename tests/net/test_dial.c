@@ -290,44 +290,6 @@ TASK_TEST(cancelled_before)
     T_CODE(cor_listener_close(listener), 0);
 }
 
-static cor_group *cancelled_late; /* atomic */
-
-/* Just before the dial asks how its connect has ended, its group is cancelled. */
-static int cancel_at_the_end(enum cori_sys_call call)
-{
-    cor_group *group =
-        call == CORI_SYS_GETSOCKOPT ? __atomic_exchange_n(&cancelled_late, NULL, __ATOMIC_ACQ_REL) : NULL;
-    if (group != NULL) {
-        cor_group_cancel(group);
-    }
-    return 0;
-}
-
-/* What a dial cancelled at the instant of its success had made is closed again: the server sees it come and go. */
-TASK_TEST(cancelled_as_it_succeeds)
-{
-    cor_group dialing = {0};
-    cor_conn *server;
-    char byte;
-    open_listener();
-    __atomic_store_n(&cancelled_late, &dialing, __ATOMIC_RELEASE);
-    go_in(&dialing, dial_is_cancelled, address);
-    wait_for(&dialing);
-    T_ASSERT(cancelled_late == NULL);
-    T_CODE(cor_accept(listener, &server), 0);
-    T_CODE(cor_read(server, &byte, 1), 0);
-    T_CODE(cor_close(server), 0);
-    T_CODE(cor_listener_close(listener), 0);
-}
-
-/* N105 */
-static void cancelled_at_the_instant_of_success(void **state)
-{
-    cori_sys_fault = cancel_at_the_end;
-    cancelled_as_it_succeeds(state);
-    cori_sys_fault = NULL;
-}
-
 static int started; /* atomic */
 
 static void dial_or_be_cancelled(void *arg)
@@ -371,15 +333,17 @@ TASK_TEST(cancelled_at_any_moment)
 }
 
 /*
- * Cancelled in the very moment of success: the connect is made, and its task's group is cancelled by then. That is a
- * cancelled dial, and nothing is left of the connection; the runner counts, and the peer reads the end.
+ * N105: cancelled in the very moment of success: the connect is made, and before the dial asks how it has ended its
+ * task's group is cancelled. That is a cancelled dial, and nothing is left of the connection; the runner counts, and
+ * the peer reads the end.
  */
-static cor_group *cancelled_at_connect; /* atomic */
+static cor_group *to_cancel; /* atomic */
 
-static int cancel_at_connect(enum cori_sys_call call)
+static int cancel_at_the_end(enum cori_sys_call call)
 {
-    cor_group *group = call == CORI_SYS_CONNECT ? cori_load(&cancelled_at_connect) : NULL;
+    cor_group *group = call == CORI_SYS_GETSOCKOPT ? cori_load(&to_cancel) : NULL;
     if (group != NULL) {
+        cori_store(&to_cancel, NULL);
         cor_group_cancel(group);
     }
     return 0;
@@ -388,7 +352,7 @@ static int cancel_at_connect(enum cori_sys_call call)
 static int set_hook(void **state)
 {
     (void)state;
-    cori_sys_fault = cancel_at_connect;
+    cori_sys_fault = cancel_at_the_end;
     return 0;
 }
 
@@ -412,10 +376,10 @@ static void expect_cancelled_at_success(conn_kind kind)
     cor_conn *conn;
     cor_group dialing = {0};
     listener = listen_kind(kind, &network, address);
-    cori_store(&cancelled_at_connect, &dialing);
+    cori_store(&to_cancel, &dialing);
     go_in(&dialing, kind == KIND_UNIX ? dial_unix_is_cancelled : dial_is_cancelled, address);
     wait_for(&dialing);
-    cori_store(&cancelled_at_connect, NULL);
+    T_ASSERT(cori_load(&to_cancel) == NULL);
     T_CODE(cor_accept(listener, &conn), 0); /* the kernel did connect */
     T_EQ(cor_read(conn, &byte, 1), 0);
     T_CODE(cor_close(conn), 0);
@@ -550,7 +514,6 @@ int main(void)
         cmocka_unit_test(cancelled_while_waiting),
         cmocka_unit_test(nobody_enters_before_the_end),
         cmocka_unit_test(cancelled_before),
-        cmocka_unit_test(cancelled_at_the_instant_of_success),
         cmocka_unit_test(cancelled_at_any_moment),
         cmocka_unit_test_setup_teardown(cancelled_at_success, set_hook, clear_hook),
         cmocka_unit_test(success_is_never_spurious),
