@@ -34,7 +34,7 @@ static void serve_task(void *arg)
     of->result = cor_serve_until_signal(of->listener, of->handler, of, of->grace_ns);
 }
 
-static void start_serving_with(server *of, void (*handler)(cor_conn *conn, void *arg), int64_t grace_ns)
+static void start_serving(server *of, void (*handler)(cor_conn *conn, void *arg), int64_t grace_ns)
 {
     const char *network;
     *of = (server){.handler = handler, .grace_ns = grace_ns, .result = 1, .read_gave = 1};
@@ -42,20 +42,20 @@ static void start_serving_with(server *of, void (*handler)(cor_conn *conn, void 
     go_in(&of->loop, serve_task, of);
 }
 
-static void start_serving(server *of, int64_t grace_ns)
-{
-    start_serving_with(of, greet_and_read, grace_ns);
-}
-
-/* Returns a client whose handler has begun: the signals are caught by now. */
-static cor_conn *start(server *of, int64_t grace_ns)
+/* Returns a client whose handler has begun, with "!": the signals are caught by now. */
+static cor_conn *start_with(server *of, void (*handler)(cor_conn *conn, void *arg), int64_t grace_ns)
 {
     cor_conn *client = NULL;
     char byte;
-    start_serving(of, grace_ns);
+    start_serving(of, handler, grace_ns);
     T_CODE(cor_dial(&client, "tcp", of->address, NULL), 0);
     read_all(client, &byte, 1);
     return client;
+}
+
+static cor_conn *start(server *of, int64_t grace_ns)
+{
+    return start_with(of, greet_and_read, grace_ns);
 }
 
 static bool is_closed(const server *of)
@@ -121,11 +121,8 @@ static void read_messages(cor_conn *conn, void *arg)
 TASK_TEST(busy_clients_get_the_grace)
 {
     server under_test;
-    cor_conn *client;
     char byte;
-    start_serving_with(&under_test, read_messages, FAR_AWAY);
-    T_CODE(cor_dial(&client, "tcp", under_test.address, NULL), 0);
-    read_all(client, &byte, 1);
+    cor_conn *client = start_with(&under_test, read_messages, FAR_AWAY);
     write_all(client, "ab", 2);
     T_EQ(kill(getpid(), SIGTERM), 0);
     T_EVENTUALLY(get(&steps) == 1, SOON);
@@ -162,11 +159,8 @@ static void read_line(cor_conn *conn, void *arg)
 TASK_TEST(a_line_is_read_to_its_end)
 {
     server under_test;
-    cor_conn *client;
     char byte;
-    start_serving_with(&under_test, read_line, FAR_AWAY);
-    T_CODE(cor_dial(&client, "tcp", under_test.address, NULL), 0);
-    read_all(client, &byte, 1);
+    cor_conn *client = start_with(&under_test, read_line, FAR_AWAY);
     write_all(client, "one\nbegun", 9); /* comes in one piece */
     T_EVENTUALLY(cori_load(&half_read) != NULL, SOON);
     T_PARKED(cori_load(&half_read), CORI_READ);
@@ -226,7 +220,7 @@ TASK_TEST(many_idle_clients)
     limit.rlim_cur = limit.rlim_max;
     T_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
     int many = limit.rlim_cur >= 2 * IDLE + 100 ? IDLE : ((int)limit.rlim_cur - 100) / 2;
-    start_serving_with(&under_test, read_on, FAR_AWAY);
+    start_serving(&under_test, read_on, FAR_AWAY);
     for (int i = 0; i < many; i++) {
         T_CODE(cor_dial(&clients[i], "tcp", under_test.address, NULL), 0);
         read_all(clients[i], &byte, 1);
@@ -258,10 +252,7 @@ TASK_TEST(after_the_grace_handlers_are_cancelled)
 {
     server under_test;
     char byte;
-    cor_conn *client;
-    start_serving_with(&under_test, read_twice, BRIEFLY);
-    T_CODE(cor_dial(&client, "tcp", under_test.address, NULL), 0);
-    read_all(client, &byte, 1);
+    cor_conn *client = start_with(&under_test, read_twice, BRIEFLY);
     T_EQ(kill(getpid(), SIGINT), 0);
     wait_for(&under_test.loop);
     T_CODE(under_test.result, 0);
@@ -304,7 +295,7 @@ TASK_TEST(another_task_waits_for_signals)
     cor_group other = {0};
     go_on(0, &other, wait_for_signals, &waiting);
     T_EVENTUALLY(get(&waiting) == 1 && cor_signal_wait(1) == -EBUSY, SOON);
-    start_serving(&under_test, FAR_AWAY);
+    start_serving(&under_test, greet_and_read, FAR_AWAY);
     wait_for(&under_test.loop);
     T_CODE(under_test.result, -EBUSY);
     cor_group_cancel(&other);
