@@ -12,6 +12,9 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(JOBS)
 # What CMake says at length goes to a log; what is off, and errors, stay on the terminal.
 configure = mkdir -p build/$(1) && cmake --preset $(1) >build/$(1)/configure.log
 
+# What `install` and `package` have to offer, and all that they build.
+INSTALLED = coracle_static coracle_shared coracle_program
+
 .DEFAULT_GOAL := help
 .PHONY: help deps deps-run deps-test deps-check build run test check bench bench-compare install package fmt fmt-check \
         tidy style clean cover aarch64 dev-tests tsan-tests valgrind fuzz mutants
@@ -83,7 +86,7 @@ aarch64: deps-check ## build for 64-bit ARM and run its self-contained tests und
 fuzz: deps-check ## run each fuzz target for SECONDS_PER_FUZZER seconds
 	@tools/fuzz.sh $(SECONDS_PER_FUZZER)
 
-mutants: deps-test ## put one fault after the other into a copy of the tree: does a test notice each? minutes
+mutants: deps-test ## put one fault after the other into a copy of the tree: does a test notice each? half an hour
 	@python3 -B tests/mutants/run.py $(MUTANTS_ARGS)
 
 bench: ## compare with bare kernel loops, Go, libuv, libevent, NATS and Redis: half an hour, results in build/bench
@@ -109,11 +112,13 @@ cover: deps-check ## measure line coverage of src/, at least 90 %
 # ldconfig is for programs linked without pkg-config's -rpath; a staged tree has no loader to tell.
 install: deps-run ## build the library and the program, install below PREFIX (default /usr/local), staged in DESTDIR
 	@$(call configure,release)
-	@cmake --build --preset release --target coracle_static coracle_shared coracle_program
+	@cmake --build --preset release --target $(INSTALLED)
 	@cmake --install build/release --prefix $(or $(PREFIX),/usr/local)
 	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" -eq 0 ]; then PATH=$$PATH:/sbin:/usr/sbin ldconfig; fi
 
-package: build ## make a Debian package in build/
+package: deps-run ## make a Debian package in build/
+	@$(call configure,release)
+	@cmake --build --preset release --target $(INSTALLED)
 	@cd build && cpack --config release/CPackConfig.cmake
 
 # Found, not listed by depth: a folder inside a folder would be left out without a word.

@@ -39,6 +39,8 @@ install(FILES ${PROJECT_BINARY_DIR}/coracleConfig.cmake ${PROJECT_BINARY_DIR}/co
   DESTINATION ${package_dir})
 
 set(CPACK_GENERATOR DEB)
+# cpack would build everything first, tests and all; the Makefile has built what goes into the package.
+set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)
 set(CPACK_PACKAGE_NAME coracle)
 set(CPACK_PACKAGE_CONTACT "The Coracle authors <coracle@localhost>")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY ${PROJECT_DESCRIPTION})
