@@ -14,7 +14,7 @@ import tempfile
 import time
 
 from harness import (BIN, SERVICES, Case, Listener, Peer, Program, busy_client, closed_port, coracle, finish, main,
-                     run_coracle, serve, wait_until)
+                     run_coracle, serve, settled_fds, wait_until)
 
 
 def own_network():
@@ -169,6 +169,17 @@ class ExitCodes(Case):
         done = run_coracle("serve", *["echo=127.0.0.1:0"] * 30, preexec=lambda: resource.setrlimit(
             resource.RLIMIT_NOFILE, (20, 20)))
         self.assertEqual(done.code, 75, done.describe())
+
+    def test_one_descriptor_too_few_to_accept_everywhere(self):
+        """A worker that cannot accept is no pause, of 0 ms least of all; the others accept."""
+        with serve("echo", workers=4) as server:
+            enough = settled_fds(server)
+        with serve("echo", workers=4, preexec=lambda: resource.setrlimit(
+                resource.RLIMIT_NOFILE, (enough - 1, enough - 1))) as server:
+            server.wait_text('level=error event=acceptor_lost service=echo error="too many open files"\n', name="err")
+            server.signal(signal.SIGTERM)
+            self.assertEqual(server.wait(), 0, server.describe())
+            self.assertNotIn(" ms=0\n", server.err)
 
     def test_ok(self):
         with serve("echo") as server:

@@ -100,10 +100,17 @@ static void accept_ended(struct service *service, int code)
     }
 }
 
-/* Descriptors or memory have run out: new clients wait until there is some again. */
+/*
+ * Descriptors or memory have run out: new clients wait until there is some again. Without a pause one worker accepts no
+ * more; the others do.
+ */
 static void accept_paused(int code, int64_t pause_ns, void *arg)
 {
     const struct service *service = arg;
+    if (pause_ns == 0) {
+        LOG(LEVEL_ERROR, "acceptor_lost", {"service", service->def->name, 0}, {"error", cor_strerror(code), 0});
+        return;
+    }
     LOG(LEVEL_WARN, "accept_paused", {"service", service->def->name, 0}, {"error", cor_strerror(code), 0},
         {"ms", NULL, pause_ns / COR_MILLISECOND});
 }
