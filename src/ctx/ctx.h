@@ -45,6 +45,17 @@ void cori_ctx_begin(void **save_sp, void *top, void (*entry)(void *arg), void *a
 /* Forgets the running flow, goes on where `load_sp` was saved. (Not _Noreturn: gcc would not jump there, but call.) */
 void cori_ctx_leave(void *load_sp);
 
+#if CORI_TSAN
+/*
+ * TSan keeps a signal for the fiber that it found running until that fiber calls something that TSan knows: if it parks
+ * first, perhaps for ever. So no signal arrives while a switch is under way, and what has arrived before is handled
+ * before: pthread_sigmask does both, since it is itself such a call. Making and destroying a fiber count as switches:
+ * TSan goes to that fiber and back. New threads are started with signals held, until cori_ctx_init_thread.
+ */
+void cori_ctx_hold_signals(void);
+void cori_ctx_let_signals(void);
+#endif
+
 /* Describes a context on the stack [low, top) that has not begun. `top` is aligned to 16. */
 static inline void cori_ctx_make(cori_ctx *ctx, void *low, void *top)
 {
@@ -55,7 +66,9 @@ static inline void cori_ctx_make(cori_ctx *ctx, void *low, void *top)
     ctx->stack_size = (size_t)((char *)top - (char *)low);
 #endif
 #if CORI_TSAN
+    cori_ctx_hold_signals();
     ctx->fiber = __tsan_create_fiber(0);
+    cori_ctx_let_signals();
 #endif
     (void)low;
     (void)top;
@@ -68,22 +81,13 @@ void cori_ctx_init_thread(cori_ctx *ctx);
 static inline void cori_ctx_drop(cori_ctx *ctx)
 {
 #if CORI_TSAN
+    cori_ctx_hold_signals();
     __tsan_destroy_fiber(ctx->fiber);
+    cori_ctx_let_signals();
     ctx->fiber = NULL;
 #endif
     (void)ctx;
 }
-
-#if CORI_TSAN
-/*
- * TSan keeps a signal for the fiber that it found running until that fiber calls something that TSan knows: if it parks
- * first, perhaps for ever. So no signal arrives while a switch is under way, and what has arrived before is handled
- * before: pthread_sigmask does both, since it is itself such a call. New threads are started with signals held, until
- * cori_ctx_init_thread.
- */
-void cori_ctx_hold_signals(void);
-void cori_ctx_let_signals(void);
-#endif
 
 /* Tells the sanitizers that `self` (the running context) is left for `next`. */
 static inline void cori_ctx_departs(cori_ctx *self, const cori_ctx *next, bool ending)

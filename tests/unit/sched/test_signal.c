@@ -103,6 +103,44 @@ TASK_TEST(any_thread_may_get_the_signal)
     T_EQ(pthread_join(thread, NULL), 0);
 }
 
+static void *signal_the_workers(void *arg)
+{
+    sigset_t all;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, NULL);
+    return signal_from_outside(arg);
+}
+
+static void end_at_once(void *arg)
+{
+    (void)arg;
+}
+
+static void start_others(void *arg)
+{
+    while (runs() < 100) {
+        for (int i = 0; i < 20; i++) {
+            T_CODE(cor_go(end_at_once, NULL), 0);
+        }
+        cor_yield();
+    }
+    (void)arg;
+}
+
+/* A signal is not lost either while a task is made or ends (TSan did that). */
+TASK_TEST(tasks_come_and_go_meanwhile)
+{
+    pthread_t thread;
+    T_CODE(cor_signal_catch(SIGUSR1), 0);
+    T_CODE(cor_go(start_others, NULL), 0);
+    T_EQ(pthread_create(&thread, NULL, signal_the_workers, NULL), 0);
+    for (int i = 0; i < 100; i++) {
+        T_EQ(cor_signal_wait(cor_after(20 * COR_SECOND)), SIGUSR1);
+        __atomic_add_fetch(&ran, 1, __ATOMIC_ACQ_REL);
+    }
+    T_EQ(pthread_join(thread, NULL), 0);
+}
+
 static void wait_in_vain(void *arg)
 {
     __atomic_add_fetch(&ran, 1, __ATOMIC_ACQ_REL);
@@ -323,6 +361,7 @@ int main(void)
         cmocka_unit_test(the_lowest_comes_first),
         cmocka_unit_test(a_parked_task_wakes),
         cmocka_unit_test(any_thread_may_get_the_signal),
+        cmocka_unit_test(tasks_come_and_go_meanwhile),
         cmocka_unit_test(one_waiter_at_a_time_and_cancel),
         cmocka_unit_test(catching_on_several_workers),
         cmocka_unit_test(what_cannot_be_caught),
