@@ -111,6 +111,8 @@
 /* Size of the buffers that cor_read_buffer lends, bytes, and how many a worker keeps. */
 #define CORI_BUFFER_BYTES 16384
 #define CORI_BUFFERS_KEPT 16
+/* What a read from an in-memory pipe copies at most while it holds the pipe's lock, bytes. */
+#define CORI_PIPE_PIECE_BYTES 65536
 /* Backlog when /proc/sys/net/core/somaxconn cannot be read. */
 #define CORI_BACKLOG_DEFAULT 128
 /*

@@ -7,8 +7,12 @@
  * (deadline, close) takes the buffer back under the lock and may return. At most one reader and one writer per
  * direction get here: the slot's locks serialise the others. Waiters publish their task under the lock and look again
  * after each wake.
+ *
+ * A large read copies piece by piece and gives the lock back in between. If the writer gives up there, the read ends
+ * with what it has; what the writer counts as written is just that.
  */
 #include "base/atomic.h"
+#include "base/limits.h"
 #include "base/lock.h"
 #include "net/slot.h"
 
@@ -62,16 +66,32 @@ static void wait_in(cori_slot *slot, pipe_pair *pair, cori_task **place, int dir
     *place = NULL;
 }
 
-static size_t take(flow *from, void *buf, size_t size)
+static size_t smaller(size_t a, size_t b)
 {
-    size_t count = from->left < size ? from->left : size;
-    memcpy(buf, from->lent, count);
-    from->lent += count;
-    from->left -= count;
-    if (from->left == 0) {
-        from->lent = NULL;
-        wake(from->writer);
-    }
+    return a < b ? a : b;
+}
+
+/* Takes up to `size` bytes of the write under way. Guard: the lock, which is given back between pieces. */
+static size_t take(pipe_pair *pair, flow *from, char *buf, size_t size)
+{
+    size_t count = 0;
+    const char *next = NULL;
+    do {
+        size_t piece = smaller(smaller(from->left, size - count), CORI_PIPE_PIECE_BYTES);
+        memcpy(buf + count, from->lent, piece);
+        count += piece;
+        from->left -= piece;
+        next = from->lent += piece;
+        if (from->left == 0) {
+            from->lent = NULL;
+            wake(from->writer);
+            return count;
+        }
+        if (count < size) {
+            cori_spin_unlock(&pair->spin);
+            cori_spin_lock(&pair->spin);
+        }
+    } while (count < size && from->lent == next); /* else the writer has given up, and perhaps another has begun */
     return count;
 }
 
@@ -112,7 +132,7 @@ static ssize_t pipe_read_now(cori_slot *slot, void *buf, size_t size)
     flow *from = &pair->flows[!end->index];
     ssize_t count = pair->closed[!end->index] ? 0 : -EAGAIN;
     if (from->lent != NULL) {
-        count = (ssize_t)take(from, buf, size);
+        count = (ssize_t)take(pair, from, buf, size);
     }
     cori_spin_unlock(&pair->spin);
     cori_charge_bytes(cori_self(), count > 0 ? (size_t)count : 0);
