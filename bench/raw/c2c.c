@@ -61,7 +61,7 @@ int main(int argc, char **argv)
     cpu_set_t here = only(shared.cpus[0]), there = only(shared.cpus[1]);
     pthread_attr_t attributes;
     (void)pthread_attr_init(&attributes);
-    /* The thread begins on its own CPU: on this one it might never get to run, as it comes behind a loop. */
+    /* The thread begins on its own CPU: on this one it might never get to run, as it would wait for a loop. */
     if (pthread_setaffinity_np(pthread_self(), sizeof(here), &here) != 0 ||
         pthread_attr_setaffinity_np(&attributes, sizeof(there), &there) != 0 ||
         pthread_create(&other, &attributes, answer, NULL) != 0) {

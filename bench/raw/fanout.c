@@ -7,11 +7,11 @@
  * grown at most.
  *
  * Servers: "room" is `coracle serve broadcast` and whatever speaks as it does (JSON objects in, lines out); "redis" and
- * "nats" are publish and subscribe of these. With --stalled so many receivers stop reading for good after the measured
+ * "nats" are publish and subscribe of these. With --stalled K, K receivers stop reading for good after the measured
  * time, and the same time is measured again: `kept` says how much of the first rate the others keep.
  *
  * Joining takes every server its own time. So probes are published until all receivers have heard one, then a mark;
- * what comes behind the mark is the stream.
+ * what comes after the mark is the stream.
  *
  * usage: raw_fanout [--protocol room|redis|nats] [--receivers N] [--window W] [--size BYTES] [--stalled N]
  * [--seconds S] [--warmup S] [--pid PID] IPV4:PORT
@@ -41,7 +41,7 @@ enum { PROBE = 'p', MARK = 'g' };
 typedef enum protocol { ROOM, REDIS, NATS } protocol;
 static const char *const protocol_names[] = {"room", "redis", "nats"};
 
-/* A message on the wire: the same bytes before and behind every payload. */
+/* A message on the wire: the same bytes before and after every payload. */
 typedef struct framing {
     char before[AROUND_BYTES], after[AROUND_BYTES];
     size_t size; /* of all of it */

@@ -37,15 +37,16 @@
 #define CORI_ROUND_SWITCHES 256
 #define CORI_ROUND_NS 1000000
 /*
- * Turns that take less than this on average, ns, are too short for reading the clock (20 to 60 ns) at each; after so
- * many such rounds in a row a thread watches the time instead, until so many of its ticks have passed unused.
+ * Turns that take less than this on average, ns, are too short for reading the clock (20 to 60 ns) at each; after
+ * CORI_CHEAP_ROUNDS such rounds in a row a thread watches the time instead, until CORI_TICKS_UNUSED of its ticks have
+ * passed unused.
  */
 #define CORI_CHEAP_TURN_NS 1000
 #define CORI_CHEAP_ROUNDS 16
 #define CORI_TICKS_UNUSED 20
 /*
  * While there is something to run the kernel is asked for events this often, ns: asking costs as much as fifty
- * switches. At the latest after so many rounds (a clock may stand still).
+ * switches. At the latest after CORI_POLL_ROUNDS rounds, because a clock may stand still.
  */
 #define CORI_POLL_INTERVAL_NS 50000
 #define CORI_POLL_ROUNDS 64
@@ -74,7 +75,7 @@
 #define CORI_URING_BUFFERS 64
 #define CORI_URING_BUFFER_BYTES 16384
 #define CORI_URING_QUEUED_MAX 8
-/* Connections accepted ahead of who takes them before accepting is stopped; what came with them is kept, too. */
+/* Accepted connections that may wait untaken before accepting stops; what came with them is kept, too. */
 #define CORI_URING_ACCEPTED_MAX 64
 /* States of closed descriptors that an io_uring keeps for the next ones. */
 #define CORI_URING_STATES_KEPT 64
@@ -84,7 +85,7 @@
 #define CORI_CLOSE_WAIT_NS 50000000
 /* How long a queued task that never ran must have waited before an idle worker takes it from its worker, ns. */
 #define CORI_STEAL_AGE_NS 1000000
-/* The same for an idle worker that has its share already: it only rescues tasks from behind a computing one, ns. */
+/* The same for an idle worker that has its share already: it only rescues tasks queued after a computing one, ns. */
 #define CORI_RESCUE_AGE_NS 5000000
 /* Difference in live tasks from which a new task is started on the worker with fewer. */
 #define CORI_BALANCE_STEP 2

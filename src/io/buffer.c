@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Borrowed read buffers. A task that waits for data holds no buffer: it takes one, tries, and gives it back before it
- * parks. So at any time about as many buffers exist as tasks are between read and write. Each worker keeps a few,
- * last in first out: the one used last is still in the cache.
+ * parks. At any time there are about as many buffers as there are tasks between a read and a write. Each worker keeps
+ * a few, last in first out: the one used last is still in the cache.
  */
 #include "base/limits.h"
 #include "net/slot.h"

@@ -7,11 +7,12 @@
  * A descriptor is registered with the poller of the worker whose task first has to wait for it, usually its handler's,
  * and with epoll follows its reader: when the reading task of another worker has to wait, the registration moves there,
  * so that events need no second thread and a worker held by a computing task delays only its own readers. Moving loses
- * nothing: registering reports the state at that moment, and who reports an event does not matter to who waits for it.
+ * nothing: registering reports the state at that moment, and a waiter does not care which poller reports.
  * Over io_uring it stays (a request in a ring cannot move), and other workers have the owner arm what they wait for.
  *
- * Deadlines are plain words in the slot. A waiter publishes itself in the wait word, then reads deadline and state; who
- * moves the deadline or closes writes first and then wakes whom the wait word names. One of them sees the other.
+ * Deadlines are plain words in the slot. A waiter publishes itself in the wait word, then reads deadline and state; a
+ * call that moves the deadline or closes writes first and then wakes the task in the wait word. One of them sees the
+ * other.
  */
 #include "net/fd.h"
 

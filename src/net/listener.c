@@ -284,7 +284,7 @@ void cori_listener_drop_clone(cor_listener *listener, cor_listener *dropped)
             }
         }
         cori_spin_unlock(&slot->spin);
-        (void)cori_slot_close(dropped, CORI_KIND_LISTENER); /* inside the call: who closes the first waits for this */
+        (void)cori_slot_close(dropped, CORI_KIND_LISTENER); /* inside the call: closing the first waits for this */
         cori_slot_leave(slot, CORI_SHARED);
     }
 }

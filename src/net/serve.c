@@ -2,7 +2,7 @@
 /*
  * cor_serve: the accept loop every server needs. One acceptor task per worker, each with a handle of its own on the
  * listening socket, so that a worker held by a computing task delays no connection: another accepts it. The handlers
- * are spread by the scheduler's placement (sched/placement.c), not by who accepted.
+ * are spread by the scheduler's placement (sched/placement.c), wherever they were accepted.
  *
  * cor_serve_until_signal's end: the listener is closed; `closing` is set, for handlers that ask; all connections that
  * were accepted are told, and each handler's next read that would wait gives COR_ECLOSING. serve() returns when no

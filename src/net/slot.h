@@ -9,11 +9,11 @@
  *
  *      | generation (32) | calls (24) | new, 0 | write queue | read queue | 0 | write lock | read lock | closed |
  *
- *      new     not published yet: its maker alone works on it, as on an open one. Nobody enters, not even who looks at
- *              all slots and so needs no handle
+ *      new     not published yet: its maker alone works on it, as on an open one. Nobody enters, not even a walk over
+ *              all slots, which needs no handle
  *      enter   generation right, neither new nor closed: calls + 1, with the read or write lock if asked for and free
  *      leave   calls - 1, lock handed to the next in the queue or freed; the last one out of a closed slot destroys
- *      close   sets `closed` (new calls fail from then on), evicts who is parked inside, leaves, waits for destruction
+ *      close   sets `closed` (new calls fail from then on), evicts those parked inside, leaves, waits for its end
  *
  * The last one out ends the kind in two steps, `detach` and `destroy` (which closes the descriptor), then raises the
  * generation, then wakes the closer, which therefore returns only when the descriptor is closed. Nobody can reach a
@@ -22,7 +22,7 @@
  *
  * A second reader (or writer) waits in the slot's lock queue, first come first served. The queue bits are changed
  * under the queue's spin lock together with the queue, so a leaver that sees no bit knows that nobody waits. Closing
- * evicts who holds the lock; that one hands it on, and each in the queue finds the slot closed and does the same.
+ * evicts the holder of the lock; that one hands it on, and each in the queue finds the slot closed and does the same.
  */
 #ifndef CORI_NET_SLOT_H
 #define CORI_NET_SLOT_H

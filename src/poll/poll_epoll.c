@@ -14,7 +14,7 @@
  * tasks to run first; and not all, because waking 64 workers for each connection costs more than serving it.
  *
  * EPOLLRDHUP, EPOLLHUP, EPOLLERR and EPOLLPRI make reads sticky: "fewer bytes than asked for" then no longer means
- * drained (end of stream, an error or the bytes behind urgent data can follow without another edge).
+ * drained (end of stream, an error or the bytes after urgent data can follow without another edge).
  */
 #include "poll/poll_epoll.h"
 

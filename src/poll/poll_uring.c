@@ -4,7 +4,7 @@
  *
  *   TCP       a multishot receive per connection, armed when its reader first has to wait, and a small ring of buffers
  *             per worker that the kernel fills (uring_recv.c). What was received waits in the connection's queue until
- *             a read copies it out. An idle connection so owns no buffer, and a task's own memory is never a target of
+ *             a read copies it out. An idle connection holds no buffer, and a task's own memory is never a target of
  *             the kernel's: a cancelled task may leave at once, and the bytes are there for the next read.
  *   accept    with one worker, a multishot accept per listener (uring_accept.c).
  *   others    unix streams (the kernel's receive may miss an end of stream glued to data there), listeners that several

@@ -6,11 +6,11 @@
  *
  * The kernel accepts until the backlog is empty, so the queue grows as needed; from CORI_URING_ACCEPTED_MAX on the
  * request is cancelled until somebody waits again. An error ends it, too: the next call is then a plain accept4(2),
- * which finds the error itself, and the pauses of who accepts remain what they are. A connection that comes after the
+ * which finds the error itself, and the acceptor pauses as it always does. A connection that comes after the
  * listener was closed, or that nobody has taken by then, is reset, as those in the kernel's queue are.
  *
  * Peers' addresses: all accepts of a request write to one place. What stands there is the last one's, and the kernel
- * accepts only inside our calls (`deferred`): so it is that of a completion behind which there is no other. The others
+ * accepts only inside our calls (`deferred`): it belongs to a completion after which there is no other. The others
  * ask for theirs with SO_PEERNAME, which tells it as accept4(2) does also after a reset; getpeername(2) does not.
  */
 #include "poll/uring_accept.h"

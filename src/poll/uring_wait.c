@@ -91,7 +91,7 @@ static cori_event *complete(cori_uring *poller, const struct io_uring_cqe *cqe, 
     return direction >= 0 ? cori_uring_event(event, state->pollfd, direction) : event;
 }
 
-/* Fetches what the completions after the one at `head` will need: the next one's state, the pollfd of that behind. */
+/* Fetches what the completions after the one at `head` will need: the next one's state, the pollfd of the second. */
 static inline __attribute__((always_inline)) void prefetch_next(const struct io_uring_cq *cq, unsigned head,
                                                                 unsigned tail)
 {

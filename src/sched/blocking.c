@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Code that stops its thread runs in a lane: a queue of jobs (each on its caller's stack) and up to so many threads,
- * started on demand, ended with cor_run. There are two: cor_blocking's, of cor_options.blocking_threads, and one for
- * the library's own calls, which must not wait for users'. Signals are blocked in the threads: they belong to the
- * workers.
+ * Code that stops its thread runs in a lane: a queue of jobs (each on its caller's stack) and a limited number of
+ * threads, started on demand, ended with cor_run. There are two: cor_blocking's, of cor_options.blocking_threads, and
+ * one for the library's own calls, which must not wait for users'. Signals are blocked in the threads: they belong to
+ * the workers.
  *
  * The caller stays parked until `done`, which its own worker sets when it reads the job's note: the thread's last touch
  * of the job is to leave it.

@@ -8,8 +8,8 @@
  * while one begins, which may take long if its descriptor takes no text.
  *
  * A worker that does not answer (code on its thread blocks signals) is skipped after CORI_DUMP_ANSWER_NS, with a line
- * that says so, by whoever waits for the dump or wants the next one. It moves `stage` as the worker would: whoever does
- * so first has it, and a signal that comes too late finds nothing to do.
+ * that says so, by whoever waits for the dump or wants the next one. It moves `stage` as the worker would: the one
+ * that does it first has it, and a signal that comes too late finds nothing to do.
  *
  * What the handler walks (the list of live tasks, the fresh queue) may be in the middle of a change by the
  * interrupted code; both are linked so that following `next` is safe at every instruction. Fresh tasks may be moved

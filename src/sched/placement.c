@@ -5,10 +5,10 @@
  * hot. Two rules then spread load:
  *
  *   balance  when a worker is about to start a task and has CORI_BALANCE_STEP live tasks more than the least loaded
- *            one, it hands the task over (once: `placed`). Long-lived tasks, such as connection handlers, so end up
- *            even; tasks that end at once never move.
+ *            one, it hands the task over (once: `placed`). Long-lived tasks, such as connection handlers, end up
+ *            even that way; tasks that end at once never move.
  *   rescue   a fresh task that has waited CORI_STEAL_AGE_NS may be taken by an idle worker that has less than its
- *            share; after CORI_RESCUE_AGE_NS by any idle worker, one per nap. So nothing waits behind a computing task
+ *            share; after CORI_RESCUE_AGE_NS by any idle worker, one per nap. So nothing waits for a computing task
  *            while somebody is idle, and a worker that merely lost its processor for a moment keeps its share.
  *
  * Rescue needs an idle worker that looks. A worker that goes to sleep while another's fresh queue is not empty is a

@@ -22,7 +22,7 @@
  * Every waiter publishes itself, then loops "condition? interrupted? park". So a wake means "look again" and may come
  * for no reason: late wakes, even for a task that has ended and whose slot has a new owner, do no harm (stack memory
  * stays mapped). No wake-up is lost: the waker changes the condition before its compare-and-swap. If that queues the
- * task, the task looks later. If it leaves NOTIFIED behind, the next park does not wait and the task looks again, after
+ * task, the task looks later. If it leaves NOTIFIED, the next park does not wait and the task looks again, after
  * an exchange that has read what the waker wrote.
  *
  * With one worker the permit is moved without atomic operations: only that worker's thread does (state.h).

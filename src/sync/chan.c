@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Channels: the operations on one. The invariants stand in chan.h, those of waiting in waitq.h, of claims in select.c.
+ * Channels: the operations on one. The invariants are in chan.h, those of waiting in waitq.h, of claims in select.c.
  */
 #include "sync/chan.h"
 

@@ -2,7 +2,7 @@
 /*
  * The inside of a channel, shared by chan.c (one operation) and select.c (one of several).
  *
- * A channel is one allocation: this struct and behind it the ring of `capacity` values. Everything is guarded by
+ * A channel is one allocation: this struct and after it the ring of `capacity` values. Everything is guarded by
  * `spin`; a select takes the locks of all its channels, in order of their addresses.
  *
  * Outside the lock it always holds: senders wait only while the ring is full (always so if unbuffered), receivers only

@@ -8,8 +8,8 @@
  * An unlock with waiters looks at the longest one.
  *      It is on the same worker, or has waited HAND_OVER_NS: the mutex stays locked and now belongs to it.
  *      It is on another worker: the mutex becomes free and the waiter is nudged, but stays at the head of the queue.
- *      Until its thread has woken up, which takes microseconds, running tasks may lock and unlock: else each lock of a
- *      busy mutex would cost two threads a wake-up. It takes the mutex when it finds it free, else it waits to be
+ *      Until its thread has woken up, which takes microseconds, running tasks may lock and unlock: otherwise each lock
+ *      of a busy mutex would cost two threads a wake-up. It takes the mutex when it finds it free, else it waits to be
  *      nudged again, until HAND_OVER_NS is up.
  * Among waiters the order of arrival is kept in any case, and all of them come to their turn.
  *

@@ -50,7 +50,7 @@ typedef struct receiver {
 struct fanout {
     struct run *run;
     receiver *receivers;
-    uint64_t readers; /* the first so many of them read */
+    uint64_t readers; /* how many of them read: the first ones */
     uint64_t window, step, slots;
     unsigned char *ring; /* of lines as receivers get them */
     size_t line_size;

@@ -106,7 +106,7 @@ TASK_TEST(a_waiting_writer_keeps_readers_out)
     T_STR(order, "Wr");
 }
 
-/* Those who read wait for one writer at most: behind it they all go, before the next writer. */
+/* Readers wait for one writer at most: after it they all go, before the next writer. */
 TASK_TEST(readers_follow_a_writer)
 {
     cor_rwmutex_lock(&lock);

@@ -60,7 +60,7 @@ bool msglog_add(struct msg_log *log, struct msg_reader *by, bool is_private, con
 
 /*
  * What was added since the last call came together. If as much again would not fit into the block, the next message
- * begins another: what comes together is to be read, and so written, in one piece. Under the lock.
+ * begins another: what comes together is to be read and written in one piece. Under the lock.
  */
 void msglog_end_batch(struct msg_log *log);
 
