@@ -13,6 +13,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -220,12 +222,13 @@ static void lasting_failure(void **state)
     cori_poll_epoll.close(poller);
 }
 
-enum { CLONES = 4, ROUNDS = 100, CLONE_WAIT_MS = 50 };
+enum { CLONES = 4, ROUNDS = 100, CLONE_WAIT_MS = 100, LOOKS_MAX = 100000 };
 
 /* One worker's poller with its clone of a listener. */
 typedef struct worker {
     cori_poller *poller;
     cori_pollfd pollfd;
+    pid_t thread; /* atomic; 0: it has not begun */
     int got;
 } worker;
 
@@ -233,11 +236,31 @@ static void *wait_once(void *arg)
 {
     worker *of = arg;
     cori_event events[4];
+    cori_store(&of->thread, gettid());
     of->got = cori_poll_epoll.wait(of->poller, CLONE_WAIT_MS * COR_MILLISECOND, events, 4);
     return NULL;
 }
 
-/* How many of the waiting clones one connection wakes. Those that were not waiting yet may be told as well. */
+/* Returns when the thread sleeps, in the kernel: it waits. */
+static void await_sleep(const worker *of)
+{
+    char path[64], text[128] = "";
+    for (int i = 0; i < LOOKS_MAX; i++) {
+        pid_t thread = cori_load(&of->thread);
+        (void)snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)thread);
+        FILE *file = thread != 0 ? fopen(path, "re") : NULL;
+        if (file != NULL) {
+            (void)(fgets(text, sizeof(text), file) != NULL);
+            (void)fclose(file);
+            if (strstr(text, ") S ") != NULL) {
+                return;
+            }
+        }
+        (void)sched_yield();
+    }
+}
+
+/* How many of the waiting clones one connection wakes: more than one if some do not wait yet when it comes. */
 static int woken_by_one(worker *clones, int address_of)
 {
     pthread_t threads[CLONES];
@@ -245,7 +268,11 @@ static int woken_by_one(worker *clones, int address_of)
     socklen_t len = sizeof(at);
     int woken = 0;
     for (int i = 0; i < CLONES; i++) {
+        clones[i].thread = 0;
         assert_int_equal(pthread_create(&threads[i], NULL, wait_once, &clones[i]), 0);
+    }
+    for (int i = 0; i < CLONES; i++) {
+        await_sleep(&clones[i]);
     }
     int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(getsockname(address_of, (struct sockaddr *)&at, &len), 0);
