@@ -2,6 +2,7 @@
 # test: serial timeout=300
 """How `coracle serve` stops: idle clients hold it up for no time and read the end of the stream, busy ones are served.
 """
+import contextlib
 import itertools
 import re
 import signal
@@ -193,7 +194,11 @@ class Stopping(Case):
             return served
 
     def test_clients_that_come_and_go_meanwhile(self):
-        """The signal in the middle of many short sessions: all that were accepted end, and the server with them."""
+        """The signal in the middle of many short sessions: all that were accepted end, and the server with them.
+
+        Linux says nothing to a client whose handshake is over for itself, but not yet for the listener that is being
+        closed: about one of thirty plain servers that close while clients connect leaves one behind. It hears of the
+        end when it sends something."""
         for poller, workers in itertools.product(POLLERS, (1, 2, 8)):
             with self.subTest(poller=poller, workers=workers), \
                     serve("echo", workers=workers, options=("--grace", "60s", "--quiet", "--poller", poller)) as server:
@@ -209,9 +214,11 @@ class Stopping(Case):
                         continue
                     if number % 3 == 0:
                         peers.pop(0).close()
-                for peer in peers:
-                    self.assertEqual(peer.gone(), b"")
                 self.assertEqual(server.wait(), 0, server.describe())
+                for peer in peers:
+                    with contextlib.suppress(ConnectionError):
+                        peer.send("x")
+                    self.assertEqual(peer.gone(), b"")
                 close_all(*peers)
                 counts = re.search(r"event=stopped accepted=(\d+) closed=(\d+) open=0", server.err)
                 self.assertEqual(counts[1], counts[2])
