@@ -43,6 +43,18 @@ else()
   if(COR_HAS_STACK_CLASH)
     list(APPEND COR_C_FLAGS -fstack-clash-protection)
   endif()
+  # Intel's processors from Skylake to Cascade Lake decode a jump anew each time if it lies on a 32-byte boundary (a
+  # correction of their firmware). Where the assembler moves jumps away from these, short paths take up to 15 % less,
+  # and their time does not change with code elsewhere that shifts them.
+  if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
+    set(COR_JUMPS -Wa,-mbranches-within-32B-boundaries)
+  else()
+    set(COR_JUMPS -mbranches-within-32B-boundaries)
+  endif()
+  check_c_compiler_flag(${COR_JUMPS} COR_HAS_JUMPS)
+  if(COR_HAS_JUMPS)
+    list(APPEND COR_C_FLAGS ${COR_JUMPS})
+  endif()
   if(NOT COR_COVERAGE)
     list(APPEND COR_C_FLAGS -U_FORTIFY_SOURCE $<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=2>)
   endif()
