@@ -379,6 +379,18 @@ static void pass_object(struct scanner *scanner, feeding *feed, struct json_obje
     }
 }
 
+/*
+ * What the tokener was given is no message. A tokener that stopped inside a string is not used again: its reset keeps
+ * the first half of a surrogate pair, which would come up in the next string.
+ */
+static void give_up(struct scanner *scanner, feeding *feed, bool in_string, const char *reason)
+{
+    if (in_string) {
+        scanner_free(scanner);
+    }
+    report_invalid(scanner, feed, reason);
+}
+
 /* Gives json-c the bytes of a message that are there. */
 static void parse(struct scanner *scanner, feeding *feed, size_t given, bool wrong)
 {
@@ -398,9 +410,9 @@ static void parse(struct scanner *scanner, feeding *feed, size_t given, bool wro
         pass_object(scanner, feed, object);
         json_object_put(object);
     } else if (error != json_tokener_continue) {
-        report_invalid(scanner, feed, json_tokener_error_desc(error));
+        give_up(scanner, feed, error == json_tokener_error_parse_string, json_tokener_error_desc(error));
     } else if (wrong) {
-        report_invalid(scanner, feed, "unexpected character");
+        give_up(scanner, feed, scanner->place.in_string, "unexpected character");
     } else if (scanner->size >= scanner->max_size) {
         feed->result = SCANNER_TOO_LONG;
     }

@@ -219,6 +219,19 @@ static void test_takes_up_without_line_ends(void **state)
     }
 }
 
+/* Half a surrogate pair in a message that goes wrong leaves no trace in the next one. */
+static void test_half_a_pair_is_forgotten(void **state)
+{
+    static const char *const wrong[] = {"{\"\\ud83d\\ude0x", "{\"\\ud83d\\u\001", "{\"\\ud83d\\\xFF",
+                                        "{\"\\ud83dx\001"};
+    char text[64];
+    (void)state;
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        snprintf(text, sizeof(text), "x%s{\"message\":\"\\u0061\"}", wrong[i]);
+        check(text, "!expected a JSON object\n{\"message\":\"a\"}\n");
+    }
+}
+
 /* What is tried in a stretch is not told, unless it is a message. */
 static void test_reports_once(void **state)
 {
@@ -376,6 +389,7 @@ int main(void)
         cmocka_unit_test(test_plain_texts),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_takes_up_without_line_ends),
+        cmocka_unit_test(test_half_a_pair_is_forgotten),
         cmocka_unit_test(test_reports_once),
         cmocka_unit_test(test_takes_up_behind_the_next_line),
         cmocka_unit_test(test_stricter_than_the_tokener),
