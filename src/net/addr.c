@@ -141,24 +141,90 @@ socklen_t cori_addr_to_sockaddr(const cori_addr *addr, int family, cori_sockaddr
     return sizeof(out->v6);
 }
 
+/* Digits of `value`, without leading zeros: of base 10, or of base 16 in lower case. Returns the end. */
+static char *put_number(char *to, uint32_t value, uint32_t base)
+{
+    char digits[10]; /* from the last one on */
+    size_t count = 0;
+    do {
+        digits[count++] = "0123456789abcdef"[value % base];
+        value /= base;
+    } while (value > 0);
+    while (count > 0) {
+        *to++ = digits[--count];
+    }
+    return to;
+}
+
+static char *put_ipv4(char *to, const uint8_t *ip)
+{
+    for (int i = 0; i < 4; i++) {
+        to = put_number(to, ip[i], 10);
+        *to++ = '.';
+    }
+    return to - 1;
+}
+
+/* The longest run of zero groups, the first of them if there are several; *length is less than 2 if there is none. */
+static int longest_zeros(const uint8_t *ip, int *length)
+{
+    int best = 0, run = 0;
+    *length = 0;
+    for (int i = 0; i < 8; i++) {
+        run = ip[2 * i] == 0 && ip[2 * i + 1] == 0 ? run + 1 : 0;
+        if (run > *length) {
+            *length = run;
+            best = i + 1 - run;
+        }
+    }
+    return best;
+}
+
+/* RFC 5952, as Go has it: two zero groups or more become "::", and no address is written with an IPv4 part. */
+static char *put_ipv6(char *to, const uint8_t *ip)
+{
+    int zeros;
+    int first = longest_zeros(ip, &zeros);
+    for (int i = 0; i < 8; i++) {
+        if (zeros >= 2 && i == first) {
+            to = i == 0 ? mempcpy(to, "::", 2) : mempcpy(to, ":", 1);
+            i += zeros - 1;
+        } else {
+            to = put_number(to, (uint32_t)ip[2 * i] << 8 | ip[2 * i + 1], 16);
+            *to++ = ':';
+        }
+    }
+    return zeros >= 2 && first + zeros == 8 ? to : to - 1;
+}
+
+static char *put_zone(char *to, uint32_t scope)
+{
+    char name[IF_NAMESIZE];
+    *to++ = '%';
+    if (if_indextoname(scope, name) == NULL) {
+        return put_number(to, scope, 10);
+    }
+    return mempcpy(to, name, strnlen(name, sizeof(name)));
+}
+
+/* By hand: every server that logs its clients calls this for each of them, and libc's way takes 3,000 instructions. */
 void cori_addr_text(const cori_addr *addr, char *text, size_t size)
 {
-    char ip[INET6_ADDRSTRLEN];
-    if (inet_ntop(addr->family == AF_INET ? AF_INET : AF_INET6, addr->ip, ip, sizeof(ip)) == NULL) {
-        ip[0] = '\0';
-    }
-    if (addr->family != AF_INET && strchr(ip, '.') != NULL) { /* libc's "::1.2.3.4": Go writes ::102:304 */
-        (void)snprintf(ip, sizeof(ip), "::%x:%x", addr->ip[12] << 8 | addr->ip[13], addr->ip[14] << 8 | addr->ip[15]);
-    }
+    char form[INET6_ADDRSTRLEN + IF_NAMESIZE + sizeof("[%]:65535")];
+    char *to = form;
     if (addr->family == AF_INET) {
-        (void)snprintf(text, size, "%s:%u", ip, addr->port);
-        return;
+        to = put_ipv4(to, addr->ip);
+    } else {
+        *to++ = '[';
+        to = put_ipv6(to, addr->ip);
+        to = addr->scope != 0 ? put_zone(to, addr->scope) : to;
+        *to++ = ']';
     }
-    char zone[IF_NAMESIZE] = "";
-    if (addr->scope != 0 && if_indextoname(addr->scope, zone) == NULL) {
-        (void)snprintf(zone, sizeof(zone), "%u", addr->scope);
-    }
-    (void)snprintf(text, size, "[%s%s%s]:%u", ip, zone[0] != '\0' ? "%" : "", zone, addr->port);
+    *to++ = ':';
+    to = put_number(to, addr->port, 10);
+    size_t length = (size_t)(to - form) < size ? (size_t)(to - form) : size - 1;
+    memcpy(text, form, length);
+    text[length] = '\0';
 }
 
 void cori_unix_text(const cori_sockaddr *kernel, socklen_t len, char *text, size_t size)

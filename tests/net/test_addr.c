@@ -4,6 +4,7 @@
  */
 #include "net/netcase.h"
 
+#include <arpa/inet.h>
 #include <net/if.h>
 
 /* An error's text, in a buffer that the next call overwrites. */
@@ -247,6 +248,47 @@ TASK_TEST(ip_literals)
     expect_ip("0001:002:03:4:5:6:7:8", "1:2:3:4:5:6:7:8");
 }
 
+/*
+ * Every shape of an IPv6 address, each of its groups zero, short or long, as libc writes it; but Go shows no IPv4 part
+ * in one, and libc does where the first six groups are zero.
+ */
+TASK_TEST(ipv6_as_libc)
+{
+    static const uint16_t groups[] = {0, 0xa, 0xb0c};
+    int seen = 0;
+    for (int shape = 0; shape < 3 * 3 * 3 * 3 * 3 * 3 * 3 * 3; shape++) {
+        cori_addr addr = {.family = AF_INET6, .port = 7};
+        for (int i = 0, rest = shape; i < 8; i++, rest /= 3) {
+            addr.ip[2 * i] = (uint8_t)(groups[rest % 3] >> 8);
+            addr.ip[2 * i + 1] = (uint8_t)groups[rest % 3];
+        }
+        char shown[COR_ADDR_TEXT], wanted[COR_ADDR_TEXT], ip[INET6_ADDRSTRLEN];
+        T_REQUIRE(inet_ntop(AF_INET6, addr.ip, ip, sizeof(ip)) != NULL, "inet_ntop");
+        if (strchr(ip, '.') == NULL) {
+            cori_addr_text(&addr, shown, sizeof(shown));
+            T_STR(shown, cor_join_host_port(ip, "7", wanted, sizeof(wanted)));
+            seen++;
+        }
+    }
+    T_ASSERT(seen > 6500);
+}
+
+/* An address that does not fit is cut, as snprintf cuts. */
+TASK_TEST(cut_short)
+{
+    const cori_addr addr = {.family = AF_INET, .ip = {192, 168, 0, 10}, .port = 65535};
+    char shown[COR_ADDR_TEXT];
+    const char whole[] = "192.168.0.10:65535";
+    for (size_t size = 1; size <= sizeof(whole) + 1; size++) {
+        memset(shown, 'x', sizeof(shown));
+        cori_addr_text(&addr, shown, size);
+        size_t length = size < sizeof(whole) ? size - 1 : sizeof(whole) - 1;
+        T_EQ(strlen(shown), length);
+        T_ASSERT(memcmp(shown, whole, length) == 0);
+        T_EQ(shown[length + 1], 'x');
+    }
+}
+
 /* N019 */
 TASK_TEST(zones)
 {
@@ -343,6 +385,8 @@ int main(void)
         cmocka_unit_test(services_known_without_a_file),
         cmocka_unit_test(families_must_fit_the_network),
         cmocka_unit_test(ip_literals),
+        cmocka_unit_test(ipv6_as_libc),
+        cmocka_unit_test(cut_short),
         cmocka_unit_test(zones),
         cmocka_unit_test(names_of_the_hosts_file),
         cmocka_unit_test(long_lines_of_the_hosts_file),
