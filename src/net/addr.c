@@ -142,18 +142,17 @@ socklen_t cori_addr_to_sockaddr(const cori_addr *addr, int family, cori_sockaddr
 }
 
 /* Digits of `value`, without leading zeros: of base 10, or of base 16 in lower case. Returns the end. */
-static char *put_number(char *to, uint32_t value, uint32_t base)
+static inline char *put_number(char *to, uint32_t value, uint32_t base)
 {
-    char digits[10]; /* from the last one on */
-    size_t count = 0;
-    do {
-        digits[count++] = "0123456789abcdef"[value % base];
-        value /= base;
-    } while (value > 0);
-    while (count > 0) {
-        *to++ = digits[--count];
+    size_t size = 1;
+    for (uint32_t left = value; left >= base; left /= base) {
+        size++;
     }
-    return to;
+    for (size_t i = size; i > 0; i--) {
+        to[i - 1] = "0123456789abcdef"[value % base];
+        value /= base;
+    }
+    return to + size;
 }
 
 static char *put_ipv4(char *to, const uint8_t *ip)
