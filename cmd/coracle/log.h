@@ -1,21 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Everything `coracle serve` says. What a service shows of its clients goes to stdout, diagnostics go to stderr, one
- * event per line, both through bounded queues (line_writer.h): no call here ever waits. Bytes of peers are always
- * escaped. Any task or thread may call any of it between log_open and log_close.
+ * event per line, both through bounded queues (line_writer.h): no call here ever waits, except log_flush and log_close,
+ * and none formats what it is given for an event or a client's line; a thread of each stream does, at most 10 ms later.
+ * Bytes of peers are always escaped. Any task or thread may call any of it between log_open and log_close.
  */
 #ifndef CORACLE_CMD_LOG_H
 #define CORACLE_CMD_LOG_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-typedef enum log_level { LEVEL_DEBUG, LEVEL_INFO, LEVEL_WARN, LEVEL_ERROR, LEVEL_COUNT } log_level;
-typedef enum log_format { FORMAT_LOGFMT, FORMAT_JSON, FORMAT_COUNT } log_format;
-
-extern const char *const log_level_names[LEVEL_COUNT + 1];   /* ends with NULL */
-extern const char *const log_format_names[FORMAT_COUNT + 1]; /* ends with NULL */
+#include "log_record.h"
 
 typedef struct log_options {
     log_level level;   /* events below it are not written */
@@ -44,19 +37,11 @@ bool log_shows(void);
 /* Shows a line of a client on stdout: `before`, the peer's bytes escaped, `after`. */
 void log_show(const char *before, const void *bytes, size_t size, const char *after);
 
-/* Shows a line of a client put together from any number of parts. */
-struct line_part;
-void log_show_parts(const struct line_part *parts, size_t count);
+/* Shows a line of a client put together from parts, at most LINE_PARTS_MAX. */
+void log_show_parts(const line_part *parts, size_t count);
 
 /* Shows a line on stdout about a client; no byte of it may come from the peer unchecked. */
 void log_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-/* One key=value of an event. */
-typedef struct log_field {
-    const char *key;
-    const char *text; /* NULL: the number counts */
-    int64_t number;
-} log_field;
 
 /* Tells whether events of this level are written. */
 bool log_enabled(log_level level);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # test: timeout=200
 """The command line: help, version, mistakes and what is said about them, exit codes, signals, output in trouble."""
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -13,8 +14,8 @@ import subprocess
 import tempfile
 import time
 
-from harness import (BIN, SERVICES, Case, Listener, Peer, Program, busy_client, closed_port, coracle, finish, main,
-                     run_coracle, serve, settled_fds, wait_until)
+from harness import (BIN, PATIENCE, SERVICES, Case, Listener, Peer, Program, busy_client, closed_port, coracle, finish,
+                     main, run_coracle, serve, settled_fds, wait_until)
 
 
 def own_network():
@@ -355,6 +356,47 @@ class Log(Case):
                 self.assertEqual(len(found), 1, server.err)
                 self.assertRegex(found[0], r"reason=(eof|reset)")
                 self.assertRegex(found[0], r"\bin=%d\b.*\bout=%d\b" % (i + 1, i + 1))
+
+    def test_all_is_told_at_the_end(self):
+        """A server that ends at once after its clients have left has told of each; of its own end it tells last."""
+        with serve("echo", workers=2) as server:
+            names = []
+            for _ in range(50):
+                with server.connect() as peer:
+                    names.append(peer.name)
+                    peer.send("x")
+                    peer.read(1)
+            server.signal(signal.SIGTERM)
+            self.assertEqual(server.wait(), 0, server.describe())
+            server.stop()
+            events = [line for line in server.err.split("\n") if " event=" in line]
+            closed = [line for line in events if " event=closed " in line]
+            self.assertEqual(sorted(re.search(r"peer=(\S+)", line).group(1) for line in closed), sorted(names))
+            self.assertIn(" event=stopped accepted=50 closed=50 open=0", events[-1])
+
+    def test_stderr_that_nobody_reads(self):
+        """Events are dropped then; the server goes on, and ends when it is told to."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = os.path.join(folder.name, "echo.sock")
+        reader, writer = os.pipe()
+        try:
+            os.set_blocking(writer, False)
+            with contextlib.suppress(BlockingIOError):
+                while os.write(writer, b"x" * 4096):
+                    pass
+            os.set_blocking(writer, True)
+            argv = [BIN, "serve", "--quiet", "--workers", "1", "--log-level", "debug", "echo=unix://" + path]
+            with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=writer) as server:
+                self.addCleanup(server.kill)
+                wait_until(lambda: answers(path), lambda: "the socket of " + path)
+                for _ in range(200):
+                    self.assertTrue(answers(path))
+                server.send_signal(signal.SIGTERM)
+                self.assertEqual(server.wait(PATIENCE), 0)
+        finally:
+            os.close(reader)
+            os.close(writer)
 
     def test_json_format(self):
         import json

@@ -9,7 +9,6 @@
 /* sources: cmd/coracle/escape.c cmd/coracle/utf8.c cmd/coracle/serve/show.c */
 #include "escape.h"
 #include "input.h"
-#include "line_writer.h"
 #include "log.h"
 #include "serve/show.h"
 #include "utf8.h"

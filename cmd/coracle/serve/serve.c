@@ -164,6 +164,7 @@ static void wind_down(struct serve *serve)
             serve->services[i].def->stop(&serve->services[i]);
         }
     }
+    log_flush(); /* the other workers' last events come first */
     LOG(LEVEL_INFO, "stopped", {"accepted", NULL, (int64_t)atomic_load(&serve->accepted)},
         {"closed", NULL, (int64_t)atomic_load(&serve->closed)}, {"open", NULL, (int64_t)atomic_load(&serve->open)});
 }

@@ -2,7 +2,6 @@
 /* Pieces of a stream as whole characters. */
 #include "serve/show.h"
 
-#include "line_writer.h"
 #include "log.h"
 #include "utf8.h"
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The line writer: whole lines in order, a blocked descriptor stalls nobody, drops are counted and reported. */
-/* sources: cmd/coracle/line_writer.c cmd/coracle/escape.c cmd/coracle/utf8.c */
+/*
+ * The line writer: whole lines, in order per worker, written without being asked; a blocked descriptor stalls nobody,
+ * drops are counted and reported, and at the end nothing is left behind.
+ */
+/* sources: cmd/coracle/line_writer.c cmd/coracle/log_record.c cmd/coracle/escape.c cmd/coracle/utf8.c */
 /* test: workers=1 */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,8 +11,11 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <coracle.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -18,6 +24,7 @@
 #include <unistd.h>
 
 #include "line_writer.h"
+#include "log_record.h"
 
 #define SECONDS(n) ((n)*INT64_C(1000000000))
 
@@ -30,7 +37,7 @@ static void note_dropped(uint64_t count)
 
 static bool put_text(line_writer *writer, const char *text)
 {
-    return line_writer_put(writer, &(line_part){.bytes = text, .size = strlen(text)}, 1);
+    return record_put_line(writer, &(line_part){.bytes = text, .size = strlen(text)}, 1);
 }
 
 /* Reads everything up to end of file. */
@@ -53,7 +60,7 @@ static void test_parts_and_escapes(void **state)
     assert_int_equal(pipe(ends), 0);
     line_writer *writer = line_writer_new(ends[1], 4096, NULL);
     const line_part parts[] = {{"<5:", 3, false}, {"ab\0\n\x1b", 5, true}, {"> ", 2, false}};
-    assert_true(line_writer_put(writer, parts, 3));
+    assert_true(record_put_line(writer, parts, 3));
     assert_true(put_text(writer, "two"));
     assert_true(line_writer_flush(writer, SECONDS(10)));
     line_writer_close(writer, SECONDS(10));
@@ -128,38 +135,187 @@ static size_t full_pipe(int ends[2])
     return filled;
 }
 
-/* A pipe nobody reads: putting goes on at once, lines are dropped; when it is read again the loss is reported. */
-static void test_blocked_descriptor(void **state)
+#define LINES 1000
+
+/* Puts lines of 999 bytes; counts those that were dropped. */
+struct many {
+    line_writer *writer;
+    uint64_t lost;
+};
+
+static int put_long_lines(void *arg)
 {
-    int ends[2];
-    (void)state;
-    reported = 0;
-    size_t filled = full_pipe(ends);
-    line_writer *writer = line_writer_new(ends[1], 4096, note_dropped);
+    struct many *many = arg;
     char line[1000];
     memset(line, 'x', sizeof(line) - 1);
     line[sizeof(line) - 1] = '\0';
-    uint64_t lost = 0;
-    for (int i = 0; i < 1000; i++) {
-        lost += !put_text(writer, line);
+    for (int i = 0; i < LINES; i++) {
+        many->lost += !put_text(many->writer, line);
     }
-    assert_true(lost > 900);
-    assert_int_equal(line_writer_dropped(writer), lost);
-    assert_false(line_writer_flush(writer, 1000000));
+    return 0;
+}
+
+/* A pipe nobody reads: putting goes on at once, lines are dropped; when it is read again the loss is reported. */
+static void check_blocked(bool in_task)
+{
+    int ends[2];
+    reported = 0;
+    size_t filled = full_pipe(ends);
+    struct many many = {.writer = line_writer_new(ends[1], 4096, note_dropped)};
+    if (in_task) {
+        assert_int_equal(cor_run(put_long_lines, &many, NULL), 0);
+    } else {
+        put_long_lines(&many);
+    }
+    assert_true(many.lost > 900);
+    assert_int_equal(line_writer_dropped(many.writer), many.lost);
+    assert_false(line_writer_flush(many.writer, 1000000));
     assert_int_equal(reported, 0);
     char *buffer = malloc(1 << 20);
     size_t got = 0;
-    while (got < filled + (1000 - lost) * sizeof(line)) {
+    while (got < filled + (LINES - many.lost) * 1000) {
         ssize_t count = read(ends[0], buffer, 1 << 20);
         assert_true(count > 0);
         got += (size_t)count;
     }
     free(buffer);
-    assert_true(line_writer_flush(writer, SECONDS(10)));
-    line_writer_close(writer, SECONDS(10));
-    assert_int_equal(reported, lost);
+    assert_true(line_writer_flush(many.writer, SECONDS(10)));
+    line_writer_close(many.writer, SECONDS(10));
+    assert_int_equal(reported, many.lost);
     close(ends[0]);
     close(ends[1]);
+}
+
+static void test_blocked_descriptor(void **state)
+{
+    (void)state;
+    check_blocked(false);
+}
+
+static void test_blocked_descriptor_and_a_worker(void **state)
+{
+    (void)state;
+    check_blocked(true);
+}
+
+/* A pipe that stays full keeps nobody, not even at the end. */
+static void test_blocked_to_the_end(void **state)
+{
+    int ends[2];
+    (void)state;
+    full_pipe(ends);
+    line_writer *writer = line_writer_new(ends[1], 4096, NULL);
+    assert_true(put_text(writer, "never written"));
+    line_writer_close(writer, 1000000);
+    /* The descriptors stay open: the thread still waits for one. */
+}
+
+enum { WORKERS = 4, TASKS = 16, ROUNDS = 3000 };
+
+static struct {
+    line_writer *writer;
+    int next[WORKERS]; /* each worker's own */
+    cor_waitgroup done;
+} order;
+
+/* Numbers its worker's lines, with all tasks there. A ring that is full is found empty soon: the line is put again. */
+static void put_numbers(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < ROUNDS; i++) {
+        int worker = cor_worker_id();
+        char line[64];
+        snprintf(line, sizeof(line), "%d %d %.*s", worker, order.next[worker]++, i % 40,
+                 "........................................");
+        while (!put_text(order.writer, line)) {
+            sched_yield();
+        }
+        if (i % 7 == 0) {
+            cor_yield();
+        }
+    }
+    cor_waitgroup_done(&order.done);
+}
+
+static int start_numbers(void *arg)
+{
+    (void)arg;
+    cor_waitgroup_add(&order.done, TASKS);
+    for (int i = 0; i < TASKS; i++) {
+        if (cor_go(put_numbers, NULL) < 0) {
+            return 1;
+        }
+    }
+    return cor_waitgroup_wait(&order.done, 0) < 0;
+}
+
+/* Rings that are full and begin anew all the time: every line arrives, whole, and each worker's in order. */
+static void test_order_per_worker(void **state)
+{
+    FILE *file = tmpfile();
+    const cor_options options = {.workers = WORKERS};
+    int next[WORKERS] = {0};
+    char line[128];
+    (void)state;
+    memset(&order, 0, sizeof(order));
+    order.writer = line_writer_new(fileno(file), 4096, NULL);
+    assert_int_equal(cor_run(start_numbers, NULL, &options), 0);
+    line_writer_close(order.writer, SECONDS(20));
+    rewind(file);
+    for (int i = 0; i < TASKS * ROUNDS; i++) {
+        int worker, number, end = 0;
+        assert_non_null(fgets(line, sizeof(line), file));
+        assert_int_equal(sscanf(line, "%d %d%n", &worker, &number, &end), 2);
+        assert_in_range(worker, 0, WORKERS - 1);
+        assert_int_equal(number, next[worker]++);
+        assert_int_equal(line[end], ' ');
+        assert_int_equal(strspn(line + end + 1, "."), strlen(line + end) - 2);
+        assert_string_equal(line + strlen(line) - 1, "\n");
+    }
+    assert_null(fgets(line, sizeof(line), file));
+    fclose(file);
+}
+
+/* Nobody flushes: a line comes by itself, also when the writer has slept. */
+static void test_lines_come_by_themselves(void **state)
+{
+    int ends[2];
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    line_writer *writer = line_writer_new(ends[1], 4096, NULL);
+    for (int i = 0; i < 5; i++) {
+        char text[8];
+        assert_int_equal(poll(&(struct pollfd){.fd = ends[0], .events = POLLIN}, 1, 50), 0); /* a silence */
+        assert_true(put_text(writer, "come"));
+        assert_int_equal(read(ends[0], text, sizeof(text)), 5);
+    }
+    line_writer_close(writer, SECONDS(10));
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* Lines put just before the end are written. */
+static void test_close_writes_everything(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        FILE *file = tmpfile();
+        char line[64] = "";
+        int last = -1;
+        line_writer *writer = line_writer_new(fileno(file), 1 << 16, NULL);
+        for (int k = 0; k < i; k++) {
+            snprintf(line, sizeof(line), "%d", k);
+            assert_true(put_text(writer, line));
+        }
+        line_writer_close(writer, SECONDS(10));
+        rewind(file);
+        while (fgets(line, sizeof(line), file) != NULL) {
+            assert_int_equal(atoi(line), last + 1);
+            last++;
+        }
+        assert_int_equal(last, i - 1);
+        fclose(file);
+    }
 }
 
 /* A reader that has gone: everything is dropped, nothing hangs, SIGPIPE kills nobody. */
@@ -179,20 +335,24 @@ static void test_gone_reader(void **state)
     close(ends[1]);
 }
 
+/* A line of bytes that all need escaping, as long as a ring can take, and one byte more. */
 static void test_line_that_never_fits(void **state)
 {
+    enum { MOST = 4096 - 16 - 16 }; /* what is before each record, and before a line's only part */
     int ends[2];
     (void)state;
     assert_int_equal(pipe(ends), 0);
     line_writer *writer = line_writer_new(ends[1], 4096, NULL);
-    char line[1025];
+    char line[MOST + 1];
     memset(line, 0x1b, sizeof(line));
-    assert_false(line_writer_put(writer, &(line_part){line, 1024, true}, 1)); /* 4096 bytes escaped, and LF */
-    assert_true(line_writer_put(writer, &(line_part){line, 1023, true}, 1));
+    assert_false(record_put_line(writer, &(line_part){line, MOST + 1, true}, 1));
+    assert_true(record_put_line(writer, &(line_part){line, MOST, true}, 1));
+    assert_int_equal(line_writer_dropped(writer), 1);
     line_writer_close(writer, SECONDS(10));
     close(ends[1]);
     char *text = read_all(ends[0]);
-    assert_int_equal(strlen(text), 4 * 1023 + 1);
+    assert_int_equal(strlen(text), 4 * MOST + 1);
+    assert_int_equal(text[4 * MOST], '\n');
     free(text);
     close(ends[0]);
 }
@@ -200,9 +360,16 @@ static void test_line_that_never_fits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parts_and_escapes),    cmocka_unit_test(test_lines_never_mix),
-        cmocka_unit_test(test_blocked_descriptor),   cmocka_unit_test(test_gone_reader),
+        cmocka_unit_test(test_parts_and_escapes),
+        cmocka_unit_test(test_lines_never_mix),
+        cmocka_unit_test(test_blocked_descriptor),
+        cmocka_unit_test(test_blocked_descriptor_and_a_worker),
+        cmocka_unit_test(test_gone_reader),
         cmocka_unit_test(test_line_that_never_fits),
+        cmocka_unit_test(test_order_per_worker),
+        cmocka_unit_test(test_lines_come_by_themselves),
+        cmocka_unit_test(test_close_writes_everything),
+        cmocka_unit_test(test_blocked_to_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

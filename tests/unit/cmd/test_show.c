@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "escape.h"
-#include "line_writer.h"
 #include "log.h"
 #include "serve/show.h"
 
