@@ -37,7 +37,7 @@
 #include <unistd.h>
 
 /* Lines are at most 10 ms late; the rest is for the kernel, to wake the writer, and for the writer, to write them. */
-#define NAP_NS (INT64_C(9) * 1000000)
+#define NAP_NS (INT64_C(8) * 1000000)
 /* So much text is written at once, and so much memory of the buffer for it is kept. */
 #define CHUNK_BYTES ((size_t)64 * 1024)
 #define CACHE_LINE 64
