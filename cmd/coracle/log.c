@@ -15,6 +15,8 @@
 #define QUEUE_BYTES ((size_t)1024 * 1024)
 /* How long the start and the end wait for a slow terminal. */
 #define FLUSH_NS (INT64_C(500) * 1000000)
+/* How long an end at once waits for each stream: it is written to within a millisecond, unless it is blocked. */
+#define LAST_WORDS_NS (INT64_C(50) * 1000000)
 /* The longest line without bytes of peers; longer ones are cut. */
 #define LINE_MAX_BYTES 2048
 
@@ -52,6 +54,12 @@ void log_flush(void)
 {
     line_writer_flush(out, FLUSH_NS);
     line_writer_flush(err, FLUSH_NS);
+}
+
+void log_last_words(void)
+{
+    line_writer_flush(err, LAST_WORDS_NS);
+    line_writer_flush(out, LAST_WORDS_NS);
 }
 
 static void put_formatted(line_writer *writer, const char *format, va_list values)

@@ -25,6 +25,9 @@ void log_close(void);
 /* Waits a short time at most until stdout and stderr have everything: what follows comes after it on a terminal. */
 void log_flush(void);
 
+/* As log_flush, for a process that is told to end at once: waits just long enough for a stream that takes lines. */
+void log_last_words(void);
+
 /* Puts a line on stdout whether quiet or not: what the user needs to find the services. */
 void log_announce(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

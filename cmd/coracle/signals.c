@@ -19,18 +19,24 @@ int signals_wait(void)
     return cor_signal_wait(0);
 }
 
+static void (*call_before)(void);
+
 static void wait_and_exit(void *arg)
 {
     (void)arg;
     int number = cor_signal_wait(0);
     if (number > 0) {
+        if (call_before != NULL) {
+            call_before();
+        }
         /* At once: what has not been written by now waits for a reader that may never come. */
         _exit(EXIT_SIGNAL + number);
     }
 }
 
-void signals_end_at_once(void)
+void signals_end_at_once(void (*before)(void))
 {
+    call_before = before;
     if (cor_go(wait_and_exit, NULL) < 0) {
         /* Without the task a second signal would do nothing: better the default action. */
         signal(SIGINT, SIG_DFL);

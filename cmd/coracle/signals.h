@@ -9,7 +9,10 @@ int signals_catch(void);
 /* Waits for the first one. Returns its number, or a negative code. */
 int signals_wait(void);
 
-/* From now on a signal ends the process at once with 128 + its number. */
-void signals_end_at_once(void);
+/*
+ * From now on a signal ends the process at once with 128 + its number. `before`, unless it is NULL, is called first; it
+ * has to be quick.
+ */
+void signals_end_at_once(void (*before)(void));
 
 #endif

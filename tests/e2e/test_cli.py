@@ -244,6 +244,21 @@ class Signals(Case):
                 server.signal(number)
                 self.assertEqual(server.wait(), 128 + number, server.describe())
 
+    def test_second_signal_leaves_nothing_untold(self):
+        """What has been logged by then, a moment ago, is written: lines wait some milliseconds for others."""
+        with serve("random", options=("--grace", "60s")) as server, busy_client(server):
+            others = [busy_client(server) for _ in range(64)]
+            server.signal(signal.SIGTERM)
+            server.wait_text("event=stopping", name="err")
+            for peer in others:
+                peer.send("rest\n")
+            for peer in others:
+                self.assertRegex(peer.read_all(), rb"\A\d+\n\Z")
+            server.signal(signal.SIGTERM)
+            self.assertEqual(server.wait(), 128 + signal.SIGTERM, server.describe())
+            server.stop()
+            self.assertEqual(server.err.count("event=closed"), len(others), server.describe())
+
     def test_quit_dumps_all_tasks_and_goes_on(self):
         with serve("echo", workers=2) as server:
             peers = [server.connect() for _ in range(5)]

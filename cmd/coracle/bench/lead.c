@@ -28,7 +28,7 @@ static void watch_signals(void *arg)
     int number = signals_wait();
     if (number > 0) {
         atomic_store(&run->interrupted, number);
-        signals_end_at_once();
+        signals_end_at_once(NULL);
         cor_group_cancel(&run->tasks);
     }
 }

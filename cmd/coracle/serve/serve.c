@@ -192,7 +192,7 @@ int serve_main(void *arg)
         LOG(LEVEL_INFO, "stopping", {"signal", NULL, signal_number},
             {"open", NULL, (int64_t)atomic_load(&serve->open)});
     }
-    signals_end_at_once();
+    signals_end_at_once(log_last_words);
     wind_down(serve);
     return atomic_load(&serve->failed) ? EXIT_FAILED : EXIT_OK;
 }
