@@ -40,6 +40,8 @@
 #define NAP_NS (INT64_C(8) * 1000000)
 /* So much text is written at once, and so much memory of the buffer for it is kept. */
 #define CHUNK_BYTES ((size_t)64 * 1024)
+/* While lines come, losses are told of this often. */
+#define TELL_NS (INT64_C(100) * 1000000)
 #define CACHE_LINE 64
 /* The ring of threads that are no workers is the first one; cor_run has at most 256 workers. */
 enum { RINGS = 1 + 256 };
@@ -79,6 +81,8 @@ struct line_writer {
     size_t used;                    /* bytes in text */
     _Atomic uint64_t lost;          /* lines that the descriptor did not take, ever */
     uint64_t reported;              /* lines lost or dropped, told to on_drop */
+    struct timespec told;           /* when that was */
+    bool failed;                    /* the last write */
     void (*on_drop)(uint64_t count);
     int fd;
 };
@@ -146,7 +150,7 @@ uint64_t line_writer_dropped(line_writer *writer)
     return dropped;
 }
 
-/* Writes the text there is, and tells of lines lost before it. */
+/* Writes the text there is. */
 static void write_text(line_writer *writer)
 {
     int error;
@@ -157,13 +161,9 @@ static void write_text(line_writer *writer)
         madvise(writer->text, text_bytes(writer), MADV_DONTNEED);
     }
     writer->used = 0;
+    writer->failed = error != 0;
     /* A full disk may have room again; a reader that has gone does not come back. */
     atomic_store(&writer->broken, error == EPIPE || error == EBADF);
-    uint64_t news = error == 0 ? line_writer_dropped(writer) - writer->reported : 0;
-    writer->reported += news;
-    if (news > 0 && writer->on_drop != NULL) {
-        writer->on_drop(news);
-    }
 }
 
 /* Copies to the ring, from the byte number `to` on. */
@@ -239,6 +239,23 @@ static bool write_round(line_writer *writer)
     return found;
 }
 
+/* Tells of lines that were lost if the descriptor takes lines again; not for each chunk of a flood. */
+static bool tell_of_losses(line_writer *writer, bool in_flood)
+{
+    uint64_t news = line_writer_dropped(writer) - writer->reported;
+    if (news == 0 || writer->failed || writer->on_drop == NULL) {
+        return false;
+    }
+    struct timespec now = time_after(0);
+    if (in_flood && (now.tv_sec - writer->told.tv_sec) * 1000000000 + now.tv_nsec - writer->told.tv_nsec < TELL_NS) {
+        return false;
+    }
+    writer->told = now;
+    writer->reported += news;
+    writer->on_drop(news);
+    return true;
+}
+
 /* Naps if there was something just now, else sleeps until there is. */
 static void rest(line_writer *writer, bool found)
 {
@@ -270,6 +287,7 @@ static void *write_lines(void *arg)
         uint64_t asked = atomic_load(&writer->asked);
         bool ending = atomic_load(&writer->ending);
         bool found = write_round(writer);
+        found = tell_of_losses(writer, found) || found; /* which may be another line for this thread */
         bool done = ending && !found;
         if (asked != writer->answered &&
             (done || !ending)) { /* at the end nobody waits for a thread that still writes */

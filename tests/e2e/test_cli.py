@@ -256,7 +256,6 @@ class Signals(Case):
                 self.assertRegex(peer.read_all(), rb"\A\d+\n\Z")
             server.signal(signal.SIGTERM)
             self.assertEqual(server.wait(), 128 + signal.SIGTERM, server.describe())
-            server.stop()
             self.assertEqual(server.err.count("event=closed"), len(others), server.describe())
 
     def test_quit_dumps_all_tasks_and_goes_on(self):
@@ -383,7 +382,6 @@ class Log(Case):
                     peer.read(1)
             server.signal(signal.SIGTERM)
             self.assertEqual(server.wait(), 0, server.describe())
-            server.stop()
             events = [line for line in server.err.split("\n") if " event=" in line]
             closed = [line for line in events if " event=closed " in line]
             self.assertEqual(sorted(re.search(r"peer=(\S+)", line).group(1) for line in closed), sorted(names))

@@ -28,11 +28,12 @@
 
 #define SECONDS(n) ((n)*INT64_C(1000000000))
 
-static _Atomic uint64_t reported;
+static _Atomic uint64_t reported, reports;
 
 static void note_dropped(uint64_t count)
 {
     reported += count;
+    reports++;
 }
 
 static bool put_text(line_writer *writer, const char *text)
@@ -159,7 +160,7 @@ static int put_long_lines(void *arg)
 static void check_blocked(bool in_task)
 {
     int ends[2];
-    reported = 0;
+    reported = reports = 0;
     size_t filled = full_pipe(ends);
     struct many many = {.writer = line_writer_new(ends[1], 4096, note_dropped)};
     if (in_task) {
@@ -182,6 +183,7 @@ static void check_blocked(bool in_task)
     assert_true(line_writer_flush(many.writer, SECONDS(10)));
     line_writer_close(many.writer, SECONDS(10));
     assert_int_equal(reported, many.lost);
+    assert_int_equal(reports, 1);
     close(ends[0]);
     close(ends[1]);
 }
