@@ -4,13 +4,15 @@
  *
  * Who touches what. `head` and the bytes before it are the putting side's, `tail` is the writer's, each on a cache line
  * of its own; the putting side looks at `tail` only when the ring seems half full. `state` and `broken` are read with
- * every record and written once per pause. To put a record costs a copy and one ordered store, no system call and no
- * lock: the writer may lose its CPU at any moment and nobody waits for it.
+ * every record and written once per pause. To put a record costs a copy and one ordered store; there is no lock, and
+ * no system call but for a worker's first record and for one that wakes the writer. The writer may lose its CPU at any
+ * moment: nobody waits for it.
  *
  * When the writer looks. A futex call per record would cost more than all the rest, so while records come it is not
  * woken at all: it writes what there is, naps for NAP_NS, and looks again. If a nap brought nothing it goes to sleep,
  * and the next record wakes it, with one post. A record is therefore written at once after a silence, and at most a nap
- * late in traffic; and an idle program uses no CPU. A nap ends early when a ring is half full, and for a flush.
+ * late in traffic; and an idle program uses no CPU. A nap ends early when a ring is half full, and for a flush. To
+ * sleep once and write once, with cold caches, costs 35 us: 0.4 % of a CPU in traffic, however much there is.
  *
  * No wake-up is lost: the putting side stores `head` and then reads `state`, the writer stores `state` and then reads
  * every `head`, all sequentially consistent; one of them sees the other. It is the same with `asked` and `ending`. A
