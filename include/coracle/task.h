@@ -47,8 +47,8 @@ typedef struct cor_task_options {
  * Tasks that still exist then are abandoned where they are parked (Go does the same); connections still open are
  * closed. One cor_run at a time per process; it may be called again after it has returned. `options` may be NULL.
  * Returns: main_task's value; COR_EDEADLOCK if no task can ever run again (reported on stderr with a dump of all
- * tasks); COR_EBUSY_RUNTIME; -EINVAL for a bad option; -ENOMEM -EMFILE or another -errno if the workers could not be
- * set up.
+ * tasks; also if it is because the rest wait for stacks, and there is no memory for them); COR_EBUSY_RUNTIME; -EINVAL
+ * for a bad option; -ENOMEM -EMFILE or another -errno if the workers could not be set up.
  * Parks: no, it stops the calling thread. Threads: an ordinary thread, not a task.
  * Owns: borrows `options` and `arg` until return.
  * Go: the run-time's start of main.main.
@@ -56,15 +56,17 @@ typedef struct cor_task_options {
 COR_API int cor_run(int (*main_task)(void *arg), void *arg, const cor_options *options);
 
 /*
- * Starts a task that calls `task(arg)`. It is queued, never run at once; an idle worker may take it.
- * Returns: 0, or -ENOMEM (no stack could be mapped), COR_ENOT_TASK. On failure nothing was started and `arg` is yours.
+ * Starts a task that calls `task(arg)`. It is queued, never run at once; an idle worker may take it. Until it runs it
+ * takes 64 bytes; then it gets its stack. If there is no memory for that it waits until another task ends or memory
+ * comes, and as long as one waits on a worker, this call says -ENOMEM there.
+ * Returns: 0, or -ENOMEM, COR_ENOT_TASK. On failure nothing was started and `arg` is yours.
  * Threads: tasks only (elsewhere use cor_go_foreign). Owns: `arg` is handed to the task untouched.
  * Go: the go statement.
  */
 COR_API COR_CHECK int cor_go(void (*task)(void *arg), void *arg);
 
 /*
- * Starts a task as cor_go does, with a name or a stack size of its own.
+ * Starts a task as cor_go does, with a name or a stack size of its own; such a stack it gets at once, or -ENOMEM.
  * Returns: 0, -EINVAL for a bad stack size, -ENOMEM, COR_ENOT_TASK.
  * Owns: borrows `options` until return, keeps options->name.
  */
@@ -87,7 +89,8 @@ COR_API COR_CHECK int cor_go_foreign(void (*task)(void *arg), void *arg);
 COR_API void cor_yield(void);
 
 /*
- * Gives the number of the calling task, unique for the life of the process; 0 outside a task.
+ * Gives the number of the calling task, unique for the life of the process, which it got when it began; 0 outside a
+ * task.
  * Returns: the number. Threads: any thread.
  */
 COR_API uint64_t cor_task_id(void);
@@ -113,8 +116,8 @@ COR_API int cor_stats(cor_runtime_stats *out);
 COR_API int cor_worker_id(void);
 
 /*
- * Writes a dump of all tasks to the descriptor `fd`: number, name or function and spawn site, state, what it waits for,
- * for how long, and a backtrace. SIGQUIT does the same on stderr.
+ * Writes a dump of all tasks to the descriptor `fd`: number ("-" if it never ran), name or function and spawn site,
+ * state, what it waits for, for how long, and a backtrace. SIGQUIT does the same on stderr.
  * Returns: 0, or COR_ENOT_TASK.
  * Parks: never, but the calling thread stops until all workers have printed. A worker that does not begin within a
  * second (code on its thread blocks signals) is left out, and the dump says so. Owns: borrows `fd` until return.

@@ -64,6 +64,12 @@
 #define CORI_OP_BYTES 4096
 /* Cache lines of a task's stack that are fetched before its turn: about what a task parked in a read has in use. */
 #define CORI_PREFETCH_LINES 10
+/*
+ * A block of records of tasks that never ran, bytes: a stack's worth, for a thousand. And how long a worker waits that
+ * gets no stack for one of them until it asks again, ns: short for who waits, long for a CPU.
+ */
+#define CORI_FRESH_BLOCK_BYTES (64 * 1024)
+#define CORI_STARVED_NS 10000000
 /* How long the kernel may refuse each wait for events until the program gives up, ns. */
 #define CORI_REFUSED_NS 1000000000
 /* Events taken from the kernel at once. */

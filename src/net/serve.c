@@ -47,7 +47,8 @@ static int start_handler(const service *serving, cor_conn *conn)
                         .arg_b = serving->arg,
                         .function = (void (*)(void *))(uintptr_t)serving->handler,
                         .site = serving->site,
-                        .worker = -1};
+                        .worker = -1,
+                        .stack_now = true};
     return cori_group_start(serving->handlers, &spawn);
 }
 

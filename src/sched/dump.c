@@ -12,8 +12,8 @@
  * that does it first has it, and a signal that comes too late finds nothing to do.
  *
  * What the handler walks (the list of live tasks, the fresh queue) may be in the middle of a change by the
- * interrupted code; both are linked so that following `next` is safe at every instruction. Fresh tasks may be moved
- * by other workers meanwhile, so their queue is printed under its lock if that is free, else only counted.
+ * interrupted code; both can be walked at every instruction. Fresh tasks may be moved by other workers meanwhile, so
+ * their queue is printed under its lock if that is free, else only counted.
  */
 #include "sched/lifecycle.h"
 #include "sched/text.h"
@@ -68,10 +68,22 @@ __attribute__((no_sanitize("address", "thread"))) static void print_frames(cori_
     }
 }
 
-static void print_head(cori_text *text, const cori_task *task, const char *state, int worker, int64_t age_ns)
+/* What stands in the first two lines of a task; `id` 0: it has no number yet. */
+typedef struct head {
+    uint64_t id;
+    const char *name; /* NULL: `function` is shown */
+    void (*function)(void *arg);
+    const void *site;
+} head;
+
+static void print_head(cori_text *text, const head *of, const char *state, int worker, int64_t age_ns)
 {
     cori_text_add(text, "task ");
-    cori_text_number(text, task->id);
+    if (of->id != 0) {
+        cori_text_number(text, of->id);
+    } else {
+        cori_text_add(text, "-");
+    }
     cori_text_add(text, " [");
     cori_text_add(text, state);
     if (age_ns >= 0) {
@@ -82,28 +94,48 @@ static void print_head(cori_text *text, const cori_task *task, const char *state
     cori_text_add(text, ", worker ");
     cori_text_number(text, (uint64_t)worker);
     cori_text_add(text, "]: ");
-    if (task->name != NULL) {
-        cori_text_add(text, task->name);
+    if (of->name != NULL) {
+        cori_text_add(text, of->name);
     } else {
-        cori_text_symbol(text, (const void *)(uintptr_t)task->function);
+        cori_text_symbol(text, (const void *)(uintptr_t)of->function);
     }
     cori_text_end(text);
     cori_text_add(text, "    spawned at ");
-    cori_text_symbol(text, task->site);
+    cori_text_symbol(text, of->site);
     cori_text_end(text);
+}
+
+static head head_of(const cori_task *task)
+{
+    return (head){.id = task->id, .name = task->name, .function = task->function, .site = task->site};
+}
+
+static head head_of_fresh(const cori_fresh *fresh)
+{
+    if ((fresh->order & CORI_FRESH_MADE) != 0) {
+        return head_of(fresh->call.made);
+    }
+    head of = {.site = fresh->site};
+    if ((fresh->order & CORI_FRESH_NAMED) != 0) {
+        of.name = fresh->label.name;
+    } else {
+        of.function = fresh->label.function;
+    }
+    return of;
 }
 
 static void print_task(cori_text *text, const cori_worker *worker, const cori_task *task, const ucontext_t *running)
 {
+    head of = head_of(task);
     if (task == worker->current && running != NULL) {
-        print_head(text, task, "running", worker->id, -1);
+        print_head(text, &of, "running", worker->id, -1);
         print_frames(text, task, CONTEXT_PC(running), CONTEXT_FRAME(running));
         return;
     }
     const uintptr_t *saved = task->ctx.sp;
     bool parked = cori_load_relaxed(&task->permit) == CORI_PARKED;
     const char *what = saved == NULL ? "runnable, never ran" : parked ? task->waiting_for : "runnable";
-    print_head(text, task, what, worker->id, saved == NULL || parked ? cori_clock_now() - task->since : -1);
+    print_head(text, &of, what, worker->id, saved == NULL || parked ? cori_clock_now() - task->since : -1);
     if (saved != NULL) {
         print_frames(text, task, saved[SAVED_RETURN], saved[SAVED_FRAME]);
     }
@@ -111,6 +143,7 @@ static void print_task(cori_text *text, const cori_worker *worker, const cori_ta
 
 static void print_fresh(cori_text *text, cori_worker *worker)
 {
+    const cori_fresh_queue *queue = &worker->fresh;
     if (cori_swap_acquire(&worker->fresh_lock, 1) != 0) {
         cori_text_number(text, cori_load_relaxed(&worker->fresh_count));
         cori_text_add(text, " tasks queued on worker ");
@@ -118,8 +151,15 @@ static void print_fresh(cori_text *text, cori_worker *worker)
         cori_text_end(text);
         return;
     }
-    for (const cori_task *task = worker->fresh.head; task != NULL; task = task->next) {
-        print_head(text, task, "runnable, never ran", worker->id, cori_clock_now() - task->since);
+    const cori_fresh_block *block = queue->first;
+    const cori_fresh *fresh = queue->head;
+    for (uint32_t left = cori_load_relaxed(&worker->fresh_count); left > 0; left--) {
+        head of = head_of_fresh(fresh);
+        print_head(text, &of, "runnable, never ran", worker->id, cori_clock_now() - fresh->since);
+        if (++fresh == block->records + CORI_FRESH_BLOCK && left > 1) {
+            block = block->next;
+            fresh = block->records;
+        }
     }
     cori_spin_unlock(&worker->fresh_lock);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A worker that has nothing to run sleeps in its poller. Before it sleeps for ever it asks whether any task of any
- * worker can ever run again; if none can, that is a deadlock, and cor_run ends with a report.
+ * worker can ever run again; if none can, that is a deadlock, and cor_run ends with a report. The same if what could
+ * run has had no stack for CORI_REFUSED_NS: only a task that ends could leave one.
  */
 #include "sched/idle.h"
 
@@ -62,7 +63,8 @@ static bool nothing_can_run(void)
         cori_worker *worker = &cori_rt.workers[i];
         if (cori_load(&worker->sleeping) == 0 || cori_load(&worker->external) != 0 ||
             cori_load(&worker->timer_count) != 0 || cori_load(&worker->injected) != NULL ||
-            cori_load(&worker->notes) != NULL || cori_load(&worker->fresh_count) != 0) {
+            cori_load(&worker->notes) != NULL ||
+            (cori_load(&worker->fresh_count) != 0 && cori_load(&worker->starved) == 0)) {
             return false;
         }
     }
@@ -92,13 +94,25 @@ static bool deadlocked(void)
 bool cori_has_work(cori_worker *worker)
 {
     return worker->ready.head != NULL || worker->yielded != NULL || cori_load(&worker->injected) != NULL ||
-           cori_load(&worker->notes) != NULL || cori_load(&worker->fresh_count) != 0 || cori_load(&cori_rt.stop) != 0;
+           cori_load(&worker->notes) != NULL || cori_place_has(worker) || cori_load(&cori_rt.stop) != 0;
 }
 
 /* The shorter of two waits, ns; < 0: for ever. */
 static int64_t earlier(int64_t a, int64_t b)
 {
     return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+static void end_if_deadlocked(void)
+{
+    if (!deadlocked()) {
+        return;
+    }
+    for (int i = 0; i < cori_rt.worker_count; i++) {
+        cori_rt.starved = cori_rt.starved || cori_load(&cori_rt.workers[i].fresh_count) != 0;
+    }
+    cori_store(&cori_rt.deadlock, 1);
+    cori_worker_stop_all();
 }
 
 void cori_sleep_until_event(cori_worker *worker)
@@ -112,10 +126,9 @@ void cori_sleep_until_event(cori_worker *worker)
     if (!cori_has_work(worker)) {
         cori_fetch_add(&cori_rt.idle, 1);
         int64_t watch_ns = cori_rt.worker_count > 1 ? cori_place_watch(worker) : -1;
-        timeout_ns = earlier(timeout_ns, watch_ns);
-        if (timeout_ns < 0 && deadlocked()) {
-            cori_store(&cori_rt.deadlock, 1);
-            cori_worker_stop_all();
+        timeout_ns = earlier(earlier(timeout_ns, watch_ns), cori_place_hunger(worker));
+        if (timeout_ns < 0 || cori_place_gives_up(worker)) {
+            end_if_deadlocked();
         }
         cori_poll_events(worker, earlier(timeout_ns, cori_reclaim(worker)));
         cori_fetch_sub(&cori_rt.idle, 1);

@@ -12,7 +12,7 @@ typedef struct cori_group_waiter {
     uint64_t ends; /* group->ends when the wait began */
 } cori_group_waiter;
 
-/* Makes the new `task` a member of its scope, which the caller holds; called before the task is queued. */
+/* Makes the new `task` a member of its scope, which the group holds for it: before its first instruction. */
 void cori_member_join(cori_task *task);
 /* An ending task leaves its group (which may be gone afterwards). */
 void cori_member_leave(cori_task *task);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which of several workers runs a task that never ran (with one worker it goes straight to the run queue). A spawn
- * queues it on the spawner's own worker: no other thread is disturbed, and a short-lived child runs where its data is
- * hot. Two rules then spread load:
+ * Which of several workers runs a task that never ran, and when it gets its stack (what it is until then: fresh.h). A
+ * spawn queues it on the spawner's own worker: no other thread is disturbed, and a short-lived child runs where its
+ * data is hot. Two rules then spread load:
  *
  *   balance  when a worker is about to start a task and has CORI_BALANCE_STEP live tasks more than the least loaded
  *            one, it hands the task over (once: `placed`). Long-lived tasks, such as connection handlers, end up
@@ -16,46 +16,170 @@
  * it. Not lost: the spawner queues the task, then reads `watching`; the retiring watcher clears `watching`, then looks
  * at the queues again. A watcher that gets something to run resigns first, and appoints another if queues are not
  * empty. So the kicks cost a spawner at most one system call per CORI_STEAL_AGE_NS.
+ *
+ * A worker that gets no stack is `starved`. It leaves the record where it is, goes on with what has run already, and
+ * asks again when one of its own tasks has ended (the stack is hot then) or CORI_STARVED_NS have passed. Meanwhile it
+ * may sleep: its fresh queue does not count as work. Another worker that has a stack may take the record as any other.
+ * If nothing in the program can run, no stack was to be had for CORI_REFUSED_NS, and nothing else is waited for, only a
+ * deadlock is left to report (idle.c).
  */
 #include "sched/placement.h"
 
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/lock.h"
+#include "sched/task_stack.h"
 #include "sched/wake.h"
 
-static void fresh_push(cori_worker *worker, cori_task *task)
+cori_fresh *cori_place_open(cori_worker *worker, cori_fresh_block **spare)
 {
-    cori_spin_lock(&worker->fresh_lock);
-    task->ticket = cori_load_relaxed(&worker->ticket);
-    if (worker == cori_self_worker) {
-        cori_store_relaxed(&worker->ticket, task->ticket + 1);
-    }
-    cori_runq_push(&worker->fresh, task);
-    cori_store_relaxed(&worker->fresh_first, worker->fresh.head->ticket);
-    cori_bump(worker->placed_count, task->placed);
-    cori_store(&worker->fresh_count, worker->fresh_count + 1);
-    cori_spin_unlock(&worker->fresh_lock);
+    do { /* at most twice, unless others fill a block in between */
+        if (!worker->solo) {
+            cori_spin_lock(&worker->fresh_lock);
+        }
+        if (cori_likely(worker->fresh.tail != worker->fresh.tail_end)) {
+            return worker->fresh.tail;
+        }
+        if (*spare != NULL) {
+            cori_place_mark(worker, 1);
+            cori_fresh_grow(&worker->fresh, *spare);
+            cori_place_mark(worker, 0);
+            *spare = NULL;
+            return worker->fresh.tail;
+        }
+        if (!worker->solo) {
+            cori_spin_unlock(&worker->fresh_lock);
+        }
+    } while (cori_fresh_provide(spare));
+    return NULL;
 }
 
-/* Takes the oldest fresh task of `worker`, unless it was queued after `before`. */
-static cori_task *fresh_pop(cori_worker *worker, int64_t before)
+/* Keeps a block that has run empty, or gives it back. */
+static inline void keep_block(cori_worker *worker, cori_fresh_block *block)
 {
-    if (cori_load_relaxed(&worker->fresh_count) == 0) {
+    if (cori_unlikely(block != NULL)) {
+        if (worker->fresh_spare == NULL) {
+            worker->fresh_spare = block;
+        } else {
+            cori_fresh_give_back(block);
+        }
+    }
+}
+
+/* Takes the first record, which has been read, off; the block that is the caller's now, or NULL. */
+static inline cori_fresh_block *fresh_drop(cori_worker *victim)
+{
+    cori_fresh_block *empty = NULL;
+    uint32_t left = victim->fresh_count - 1;
+    cori_store_relaxed(&victim->fresh_count, left);
+    cori_signal_fence();
+    if (cori_fresh_drop(&victim->fresh)) {
+        cori_place_mark(victim, 1);
+        empty = cori_fresh_shrink(&victim->fresh);
+        cori_place_mark(victim, 0);
+    }
+    uint64_t first = left != 0 ? victim->fresh.head->order >> CORI_FRESH_FLAGS : UINT64_MAX;
+    cori_store_relaxed(&victim->fresh_first, first);
+    return empty;
+}
+
+/* Takes the oldest fresh task of `victim`, unless it was queued after `before`. Several workers. */
+static bool fresh_pop(cori_worker *worker, cori_worker *victim, int64_t before, cori_fresh *out)
+{
+    cori_fresh_block *empty = NULL;
+    cori_spin_lock(&victim->fresh_lock);
+    bool found = victim->fresh_count != 0 && victim->fresh.head->since <= before;
+    if (found) {
+        *out = *victim->fresh.head;
+        empty = fresh_drop(victim);
+        if (cori_unlikely((out->order & CORI_FRESH_PLACED) != 0)) {
+            cori_bump(victim->placed_count, -1);
+        }
+    }
+    cori_spin_unlock(&victim->fresh_lock);
+    keep_block(worker, empty);
+    return found;
+}
+
+/*
+ * Notes that no stack was to be had. In the first second others are told: they may have stacks to spare. Then no more:
+ * if this is a deadlock, they must be found asleep.
+ */
+static cori_rare void starve(cori_worker *worker)
+{
+    bool again = cori_load_relaxed(&worker->starved) != 0 && worker->now - worker->starved_until < CORI_STARVED_NS;
+    if (!again) {
+        worker->starved_since = worker->now;
+        cori_store(&worker->starved, 1);
+    }
+    worker->starved_until = worker->now + CORI_STARVED_NS;
+    for (int i = 0; i < cori_rt.worker_count && worker->now - worker->starved_since < CORI_REFUSED_NS; i++) {
+        if (&cori_rt.workers[i] != worker) {
+            (void)cori_worker_kick(&cori_rt.workers[i]);
+        }
+    }
+}
+
+static bool must_wait(const cori_worker *worker)
+{
+    return cori_load_relaxed(&worker->starved) != 0 && worker->hot == NULL && worker->now < worker->starved_until;
+}
+
+/* As take_stack, when there was none the last time, or there is none. */
+static cori_rare cori_task *take_stack_starving(cori_worker *worker)
+{
+    int rc;
+    if (must_wait(worker)) {
         return NULL;
     }
-    cori_spin_lock(&worker->fresh_lock);
-    cori_task *task = worker->fresh.head;
-    if (task != NULL && task->since <= before) {
-        worker->fresh.head = task->next;
-        cori_store_relaxed(&worker->fresh_first, task->next != NULL ? task->next->ticket : UINT64_MAX);
-        cori_bump(worker->placed_count, -task->placed);
-        cori_bump(worker->fresh_count, -1);
+    cori_task *stack = cori_task_alloc(worker, cori_rt.stack_size_bytes, &rc);
+    if (stack == NULL) {
+        starve(worker);
     } else {
-        task = NULL;
+        cori_store(&worker->starved, 0);
     }
-    cori_spin_unlock(&worker->fresh_lock);
+    return stack;
+}
+
+/* A stack for the next start; NULL: none. */
+static inline cori_task *take_stack(cori_worker *worker)
+{
+    cori_task *stack = NULL;
+    int rc;
+    if (cori_likely(cori_load_relaxed(&worker->starved) == 0)) {
+        stack = cori_task_alloc(worker, cori_rt.stack_size_bytes, &rc);
+    }
+    return cori_likely(stack != NULL) ? stack : take_stack_starving(worker);
+}
+
+/* Makes the task on `stack` and pins it. */
+static inline cori_task *start(cori_worker *worker, cori_task *stack, const cori_fresh *fresh)
+{
+    cori_task *task = stack;
+    if (cori_unlikely((fresh->order & CORI_FRESH_MADE) != 0)) {
+        cori_task_unused(worker, stack);
+        task = fresh->call.made;
+    } else {
+        cori_task_make(task, fresh, cori_task_number(worker));
+    }
+    cori_task_pin(worker, task);
     return task;
+}
+
+bool cori_place_has(const cori_worker *worker)
+{
+    return cori_load(&worker->fresh_count) != 0 && !must_wait(worker);
+}
+
+bool cori_place_gives_up(const cori_worker *worker)
+{
+    return cori_place_starves(worker) && worker->now - worker->starved_since >= CORI_REFUSED_NS;
+}
+
+int64_t cori_place_hunger(const cori_worker *worker)
+{
+    int64_t wait_ns = worker->starved_until - worker->now;
+    return !cori_place_starves(worker) ? -1 : wait_ns > 0 ? wait_ns : 0;
 }
 
 static void appoint_watcher(void)
@@ -83,9 +207,8 @@ static void call_watcher(void)
     }
 }
 
-void cori_place_fresh(cori_worker *worker, cori_task *task)
+void cori_place_added(cori_worker *worker)
 {
-    fresh_push(worker, task);
     if (worker != cori_self_worker) {
         cori_worker_kick(worker);
     }
@@ -111,27 +234,58 @@ static cori_worker *least_loaded(void)
     return least;
 }
 
+/* Hands a fresh task to the least loaded worker; false if it is to be started here. */
+static bool hand_over(cori_worker *worker, const cori_fresh *fresh)
+{
+    cori_worker *least = least_loaded();
+    if ((fresh->order & CORI_FRESH_PLACED) != 0 || load_of(worker) < load_of(least) + CORI_BALANCE_STEP) {
+        return false;
+    }
+    uint64_t flags = fresh->order & ((1u << CORI_FRESH_FLAGS) - 1);
+    cori_fresh *place = cori_place_open(least, &worker->fresh_spare);
+    if (place == NULL) {
+        return false;
+    }
+    *place = *fresh;
+    place->since = worker->now;
+    cori_bump(least->placed_count, 1);
+    cori_place_close(least, flags | CORI_FRESH_PLACED);
+    cori_place_added(least); /* it may be computing */
+    return true;
+}
+
+static inline cori_task *take_solo(cori_worker *worker)
+{
+    cori_task *task = take_stack(worker);
+    if (cori_likely(task != NULL)) {
+        const cori_fresh *fresh = worker->fresh.head; /* it stands there until the next one is queued */
+        cori_fresh_block *empty = fresh_drop(worker);
+        cori_task_make(task, fresh, cori_task_number(worker));
+        cori_task_pin(worker, task);
+        keep_block(worker, empty);
+    }
+    return task;
+}
+
+static __attribute__((noinline)) cori_task *take_shared(cori_worker *worker)
+{
+    cori_task *stack = take_stack(worker);
+    if (cori_unlikely(stack == NULL)) {
+        return NULL;
+    }
+    cori_fresh fresh;
+    while (fresh_pop(worker, worker, INT64_MAX, &fresh)) {
+        if (!hand_over(worker, &fresh)) {
+            return start(worker, stack, &fresh);
+        }
+    }
+    cori_task_unused(worker, stack);
+    return NULL;
+}
+
 cori_task *cori_place_take(cori_worker *worker)
 {
-    for (;;) {
-        cori_task *task = fresh_pop(worker, INT64_MAX);
-        if (task == NULL) {
-            return NULL;
-        }
-        if (!task->placed) {
-            cori_worker *least = least_loaded();
-            if (load_of(worker) >= load_of(least) + CORI_BALANCE_STEP) {
-                task->placed = true;
-                task->since = worker->now;
-                fresh_push(least, task);
-                cori_worker_kick(least);
-                call_watcher(); /* `least` may be computing */
-                continue;
-            }
-        }
-        cori_task_pin(worker, task);
-        return task;
-    }
+    return worker->solo ? take_solo(worker) : take_shared(worker);
 }
 
 /* Tells whether `worker` has less than an equal share of all tasks, those that never ran included. */
@@ -144,30 +298,6 @@ static bool below_share(const cori_worker *worker)
     return load_of(worker) * (uint64_t)cori_rt.worker_count < total;
 }
 
-cori_task *cori_place_steal(cori_worker *worker)
-{
-    int count = cori_rt.worker_count;
-    bool fair = below_share(worker);
-    int64_t before = worker->now - (fair ? CORI_STEAL_AGE_NS : CORI_RESCUE_AGE_NS);
-    uint32_t first = cori_rand_below(&worker->rand, (uint32_t)count);
-    for (int i = 0; i < count; i++) {
-        cori_worker *victim = &cori_rt.workers[((int)first + i) % count];
-        if (victim == worker) {
-            continue;
-        }
-        cori_task *task = fresh_pop(victim, before);
-        if (task != NULL) {
-            task->placed = true;
-            cori_task_pin(worker, task);
-            if (!fair) {
-                worker->switches = CORI_ROUND_SWITCHES; /* the round ends: one rescue per nap */
-            }
-            return task;
-        }
-    }
-    return NULL;
-}
-
 static bool others_have_fresh(const cori_worker *worker)
 {
     for (int i = 0; i < cori_rt.worker_count; i++) {
@@ -176,6 +306,31 @@ static bool others_have_fresh(const cori_worker *worker)
         }
     }
     return false;
+}
+
+cori_task *cori_place_steal(cori_worker *worker)
+{
+    cori_task *stack = others_have_fresh(worker) ? take_stack(worker) : NULL;
+    if (stack == NULL) {
+        return NULL;
+    }
+    int count = cori_rt.worker_count;
+    bool fair = below_share(worker);
+    int64_t before = worker->now - (fair ? CORI_STEAL_AGE_NS : CORI_RESCUE_AGE_NS);
+    uint32_t first = cori_rand_below(&worker->rand, (uint32_t)count);
+    for (int i = 0; i < count; i++) {
+        cori_worker *victim = &cori_rt.workers[((int)first + i) % count];
+        cori_fresh fresh;
+        if (victim != worker && cori_load_relaxed(&victim->fresh_count) != 0 &&
+            fresh_pop(worker, victim, before, &fresh)) {
+            if (!fair) {
+                worker->switches = CORI_ROUND_SWITCHES; /* the round ends: one rescue per nap */
+            }
+            return start(worker, stack, &fresh);
+        }
+    }
+    cori_task_unused(worker, stack);
+    return NULL;
 }
 
 void cori_place_resign(cori_worker *worker)

@@ -137,6 +137,7 @@ static int make_workers(uint64_t seed)
         workers[i].id = i;
         workers[i].solo = cori_rt.solo;
         workers[i].fresh_first = UINT64_MAX;
+        workers[i].ticket = 1; /* higher than that of a task that has none */
         cori_rand_init(&workers[i].rand, seed, (uint64_t)i);
     }
     cori_store_release(&cori_rt.workers, workers);
@@ -149,14 +150,27 @@ static int make_workers(uint64_t seed)
     return rc;
 }
 
+static void free_fresh(cori_worker *worker)
+{
+    for (; worker->fresh_count > 0; worker->fresh_count--) {
+        const cori_fresh *fresh = worker->fresh.head;
+        if ((fresh->order & CORI_FRESH_MADE) != 0) {
+            cori_ctx_drop(&fresh->call.made->ctx);
+        }
+        if (cori_fresh_drop(&worker->fresh)) {
+            cori_fresh_give_back(cori_fresh_shrink(&worker->fresh));
+        }
+    }
+    cori_fresh_give_back(worker->fresh.first); /* an empty queue has one left */
+    cori_fresh_give_back(worker->fresh_spare);
+}
+
 static void free_worker(cori_worker *worker)
 {
     for (cori_task *task = worker->live_head; task != NULL; task = task->live_next) {
         cori_ctx_drop(&task->ctx); /* abandoned where it was parked */
     }
-    for (cori_task *task = worker->fresh.head; task != NULL; task = task->next) {
-        cori_ctx_drop(&task->ctx);
-    }
+    free_fresh(worker);
     cori_heap_free(&worker->timers);
     for (unsigned i = 0; i < worker->spares.count; i++) {
         free(worker->spares.buffers[i]);
@@ -240,6 +254,11 @@ static void report_deadlock(void)
     cori_text text = {.fd = STDERR_FILENO};
     cori_text_add(&text, "fatal error: all tasks are asleep - deadlock!");
     cori_text_end(&text);
+    if (cori_rt.starved) {
+        cori_text_add(&text, "no memory for the stacks of tasks that never ran: the limits of addresses, mappings and "
+                             "memory (ulimit -v, vm.max_map_count), or fewer tasks at once (cor_group_set_limit)");
+        cori_text_end(&text);
+    }
     cori_dump_all_stopped(STDERR_FILENO);
 }
 

@@ -13,11 +13,15 @@ typedef struct cori_spawn {
     const char *name;            /* keeps; NULL: none */
     const void *site;            /* return address of the public call */
     size_t stack_size_bytes;     /* 0: the default */
-    struct cori_scope *scope;    /* joined before the task is queued; held by the caller; NULL: none */
+    struct cori_scope *scope;    /* of its group, which counts it already; NULL: none */
     int worker;                  /* >= 0: start there, whatever the load; -1: anywhere */
+    bool stack_now;              /* it is refused now if there is no stack for it, not kept waiting */
 } cori_spawn;
 
-/* Makes and queues a task. 0, -ENOMEM, -EINVAL (stack size). Tasks only. */
+/*
+ * Starts a task. 0, -ENOMEM, -EINVAL (stack size). *out, which may be NULL, is the task if it is for a given worker;
+ * others have no object yet, and *out is left alone. Tasks only.
+ */
 int cori_spawn_task(const cori_spawn *spawn, cori_task **out);
 
 #endif

@@ -4,8 +4,8 @@
  * what floors above may ask is in here.h.
  *
  * Who owns what: everything in cori_worker belongs to its thread, but for the part marked shared. The run queue holds
- * tasks that have run before and are pinned here. The fresh queue holds tasks that never ran: its lock lets other
- * workers put tasks in and take old ones out. The inject list is how other threads queue a pinned task: a stack
+ * tasks that have run before and are pinned here. The fresh queue holds tasks that never ran (fresh.h): its lock lets
+ * other workers put tasks in and take old ones out. The inject list is how other threads queue a pinned task: a stack
  * pushed by compare-and-swap, taken whole by the owner.
  *
  * With one worker (`solo`) nobody takes tasks away and nobody else wakes them: what spawns, parks, wakes and locks
@@ -24,6 +24,7 @@
 #include "base/list.h"
 #include "base/rand.h"
 #include "poll/poll.h"
+#include "sched/fresh.h"
 #include "sched/task.h"
 
 #include <coracle/task.h>
@@ -50,7 +51,7 @@ typedef struct cori_spares {
 typedef struct cori_worker {
     cori_task *current; /* NULL: the scheduler itself runs */
     cori_runq ready;    /* runnable, pinned here; the last one's `next` is not set */
-    uint64_t ticket;    /* arrivals so far, in ready and fresh together: the lowest runs first (others read it) */
+    uint64_t ticket;    /* of the next arrival in fresh, or in ready while there are any; others read it */
     int switches;       /* in this round so far; round.h's, like what follows */
     int switches_most;  /* that need no second look; atomic, the ticker writes it, too */
     bool solo;          /* cori_rt.solo, where a switch looks anyway */
@@ -58,22 +59,25 @@ typedef struct cori_worker {
     bool round_over;    /* with work left */
     int cheap_rounds;   /* in a row, up to CORI_CHEAP_ROUNDS */
     int64_t round_start;
-    cori_task *yielded;     /* by yielding it has ended the round: queued after what has happened meanwhile */
-    int ops_left;           /* of the current task's turn: see cori_charge */
-    int64_t now;            /* the clock as of this round, at least */
-    const int *errno_shown; /* where a switch looks for errno; carry.h's, like the next */
-    int *errno_at;          /* the thread's */
-    cori_caught *caught_at; /* NULL: no C++ in this process */
-    int64_t polled;         /* when the poller was asked last */
-    int unpolled;           /* rounds since then */
-    int64_t idle_since;     /* when it ran out of work, 0: it has some; spin.c's, like what follows */
-    int64_t looks_left;     /* of this spin */
-    bool spinning;          /* it is the one that cori_rt.spinning speaks of */
-    int64_t refused_since;  /* each wait for events has failed since then, 0: the last one did not */
-    bool short_wait;        /* its last wait for work was short */
-    cori_ctx scheduler;     /* the thread's own stack */
-    cori_task *ended;       /* in this round, to be released at its end */
-    cori_task *hot;         /* finished stacks with their pages, last in first out */
+    cori_task *yielded;            /* by yielding it has ended the round: queued after what has happened meanwhile */
+    int ops_left;                  /* of the current task's turn: see cori_charge */
+    int64_t now;                   /* the clock as of this round, at least */
+    const int *errno_shown;        /* where a switch looks for errno; carry.h's, like the next */
+    int *errno_at;                 /* the thread's */
+    cori_caught *caught_at;        /* NULL: no C++ in this process */
+    int64_t polled;                /* when the poller was asked last */
+    int unpolled;                  /* rounds since then */
+    int64_t idle_since;            /* when it ran out of work, 0: it has some; spin.c's, like what follows */
+    int64_t looks_left;            /* of this spin */
+    bool spinning;                 /* it is the one that cori_rt.spinning speaks of */
+    cori_fresh_block *fresh_spare; /* for the next record that needs one; see fresh.h */
+    int64_t starved_since;         /* no stack could be had for a task since then, 0: the last one was; placement.c's */
+    int64_t starved_until;         /* when it asks again */
+    int64_t refused_since;         /* each wait for events has failed since then, 0: the last one did not */
+    bool short_wait;               /* its last wait for work was short */
+    cori_ctx scheduler;            /* the thread's own stack */
+    cori_task *ended;              /* in this round, to be released at its end */
+    cori_task *hot;                /* finished stacks with their pages, last in first out */
     unsigned hot_count;
     unsigned hot_least;   /* of hot_count since the last pass of reclaim.c; these fields too */
     cori_task *trim_next; /* the pass's place in the live list */
@@ -98,6 +102,7 @@ typedef struct cori_worker {
     uint64_t timer_count;                    /* timers armed */
     uint64_t spawned;                        /* tasks started by code on this worker */
     uint64_t naps;                           /* returns from the poller: see deadlocked() */
+    uint32_t starved;                        /* starved_since is not 0 */
     uint64_t next_id, last_id;               /* task numbers still to hand out (owner only) */
 
     /* Shared: written by others. */
@@ -105,11 +110,11 @@ typedef struct cori_worker {
     cori_note *notes;                              /* atomic */
     uint32_t sleeping; /* atomic: 1 while the worker is (about to be) blocked in its poller */
     uint32_t fresh_lock;
-    uint64_t fresh_first;  /* ticket of the first fresh task, UINT64_MAX: none; atomic; as fresh_count */
-    uint32_t fresh_count;  /* atomic; guard for writing: fresh_lock */
-    uint32_t appointed;    /* atomic: woken to be the watcher; see placement.c */
-    uint32_t placed_count; /* of these, put here for balance: they count as load; as fresh_count */
-    cori_runq fresh;       /* guard: fresh_lock */
+    uint64_t fresh_first;   /* ticket of the first fresh task, UINT64_MAX: none; atomic; as fresh_count */
+    uint32_t fresh_count;   /* atomic; guard for writing: fresh_lock */
+    uint32_t appointed;     /* atomic: woken to be the watcher; see placement.c */
+    uint32_t placed_count;  /* of these, put here for balance: they count as load; as fresh_count */
+    cori_fresh_queue fresh; /* guard: fresh_lock */
 } cori_worker;
 
 typedef struct cori_runtime {
@@ -121,6 +126,7 @@ typedef struct cori_runtime {
     int64_t blocking_grace_ns; /* < 0: none */
     int64_t spin_ns;           /* how long to look for events before sleeping; 0: not at all */
     bool solo;                 /* one worker: no other thread to share with */
+    bool starved;              /* a deadlock is one for want of stacks; guard: `deadlock` is set after it */
     bool foreign_wakeups;
     bool no_sigquit_dump, no_overflow_report;
     uint32_t stop;     /* atomic: main_task has returned, or deadlock */
@@ -131,6 +137,7 @@ typedef struct cori_runtime {
     bool no_ticker;    /* a thread for it cannot be had, or a test's clock is used; guard: its lock */
     uint32_t watching; /* atomic: an idle worker looks after the others' fresh queues */
     uint64_t next_id;  /* atomic: hands out ranges of task numbers */
+    uint32_t foreign;  /* atomic: cor_go_foreign's so far; each goes to the next worker */
     sem_t gate;        /* posted for each worker thread when it may end */
     int (*main_task)(void *arg);
     void *main_arg;
@@ -158,24 +165,14 @@ static inline void cori_foreign_leave(void)
     cori_fetch_sub(&cori_foreign_inside, 1);
 }
 
-static inline void cori_runq_push(cori_runq *queue, cori_task *task)
-{
-    task->next = NULL;
-    if (queue->head == NULL) {
-        queue->head = task;
-    } else {
-        queue->tail->next = task;
-    }
-    queue->tail = task;
-}
-
 /*
  * The run queue, on the worker's own thread. What these functions cost is the number of their stores, so there are as
- * few as can be: no link of the last task, no ticket where no fresh queue is.
+ * few as can be: no link of the last task, and no ticket while nothing is in the fresh queue. A task then keeps an old
+ * one, which is lower than any that comes: it goes before what is spawned after it, as it should.
  */
 static inline void cori_ticket_take(cori_worker *worker, cori_task *task)
 {
-    if (cori_unlikely(!worker->solo)) {
+    if (cori_unlikely(cori_load_relaxed(&worker->fresh_first) != UINT64_MAX)) {
         task->ticket = worker->ticket;
         cori_store_relaxed(&worker->ticket, task->ticket + 1);
     }

@@ -2,8 +2,8 @@
 /*
  * Which task runs next, and how to get there. Within a round a task that parks switches straight to the next runnable
  * one; the scheduler's own stack runs only between rounds and when there is nothing to run. Tasks run in order of
- * arrival, those that never ran (in the fresh queue) and the others together: each gets a ticket when it is queued, and
- * the lower of the two queues' heads is next.
+ * arrival, those that never ran (in the fresh queue) and the others together: while there are any of the former, each
+ * gets a ticket when it is queued, and the lower of the two queues' heads is next.
  *
  * Nobody can free the stack it stands on. An ended task is kept for this thread's next spawn, which cannot come before
  * the switch away from it is over; when enough are kept already, it is released at the end of the round (`ended`). So
@@ -95,8 +95,7 @@ static inline void go_on_with(cori_worker *worker, cori_task *self, cori_task *n
 /* True if the round goes on with the head of the run queue, if there is one. */
 static inline bool next_is_ready(const cori_worker *worker)
 {
-    return cori_round_goes_on(worker) &&
-           (cori_likely(worker->solo) || cori_load_relaxed(&worker->fresh_first) == UINT64_MAX);
+    return cori_round_goes_on(worker) && cori_load_relaxed(&worker->fresh_first) == UINT64_MAX;
 }
 
 /* When the round may be over, or a task of the fresh queue may be next, or there is none. */
@@ -154,12 +153,28 @@ static __attribute__((noinline)) void yield_slowly(cori_worker *worker, cori_tas
         return;
     }
     worker->switches++;
-    if (worker->ready.head == NULL && (worker->solo || cori_load_relaxed(&worker->fresh_first) == UINT64_MAX)) {
+    if (worker->ready.head == NULL && cori_load_relaxed(&worker->fresh_first) == UINT64_MAX) {
         begin_turn(worker, self);
         return;
     }
     cori_ready_push(worker, self);
     go_on_with(worker, self, pick(worker));
+}
+
+/* A yield of the only task that has run, to one that never did: the whole of a child that is started and ends. */
+static __attribute__((noinline)) void yield_to_fresh(cori_worker *worker, cori_task *self)
+{
+    cori_task *fresh = cori_place_take(worker);
+    worker->switches++;
+    if (cori_unlikely(fresh == NULL)) {
+        begin_turn(worker, self);
+        return;
+    }
+    cori_ready_push(worker, self);
+    begin_turn(worker, fresh);
+    cori_carry_off(worker, self);
+    cori_carry_in(worker, fresh);
+    cori_ctx_enter(&self->ctx, &fresh->ctx, fresh, task_main, fresh, false);
 }
 
 void cor_yield(void)
@@ -172,6 +187,9 @@ void cor_yield(void)
     if (cori_likely(worker->ready.head != NULL) && next_is_ready(worker)) {
         worker->switches++;
         switch_to(worker, self, cori_ready_rotate(worker, self));
+    } else if (worker->ready.head == NULL && worker->solo && cori_round_goes_on(worker) &&
+               cori_load_relaxed(&worker->fresh_first) != UINT64_MAX) {
+        yield_to_fresh(worker, self);
     } else {
         yield_slowly(worker, self);
     }

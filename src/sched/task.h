@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The task object. It lives at the top of its own stack, so an idle task costs one page in all.
+ * The task object. It lives at the top of its own stack, so an idle task costs one page in all. Until its first run a
+ * task is a record only (fresh.h).
  *
  *                 cor_go                  taken from a fresh queue
  *      (none) ------------> FRESH -----------------------------------> RUNNING <-----+
@@ -49,11 +50,11 @@ typedef struct cori_task {
     cori_ctx ctx;
     uint32_t permit;                           /* atomic: besides the links the only field that other threads write */
     int errno_kept;                            /* the task's errno while another runs: see carry.h */
-    struct cori_task *next;                    /* in one of: run queue, inject list, fresh queue, hot stacks */
+    struct cori_task *next;                    /* in one of: run queue, inject list, hot stacks */
     struct cori_worker *worker;                /* where it runs, from its start on */
     cori_timer timer;                          /* armed lazily: may fire early for an old deadline, never late */
     int64_t deadline;                          /* of the current park; 0: none */
-    uint64_t ticket;                           /* place in its worker's order of arrival */
+    uint64_t ticket;                           /* place in its worker's order of arrival; see cori_ticket_take */
     const char *waiting_for;                   /* text for the dump, while PARKED */
     int64_t since;                             /* when it parked or was queued, on the worker's coarse clock */
     int64_t trimmed;                           /* the `since` of the park for which reclaim.c has seen to it */
@@ -62,7 +63,6 @@ typedef struct cori_task {
     void (*entry)(void *a, void *b);           /* NULL: function(arg_a) is called */
     void *arg_a, *arg_b;
     cori_caught caught;          /* as errno_kept */
-    bool placed;                 /* was put on this worker on purpose: not moved on for balance */
     const char *name;            /* NULL: unnamed */
     const void *site;            /* return address of the spawning call */
     void (*function)(void *arg); /* what the user asked to run; for the dump, too */

@@ -6,7 +6,7 @@
 
 #include <errno.h>
 
-enum { TASK_ALIGN = 64 };
+enum { TASK_ALIGN = 64, NUMBERS = 1024 };
 
 cori_task *cori_task_alloc_cold(size_t size_bytes, int *rc)
 {
@@ -21,10 +21,25 @@ cori_task *cori_task_alloc_cold(size_t size_bytes, int *rc)
     return task;
 }
 
-void cori_task_release(cori_worker *worker, cori_task *task)
+uint64_t cori_task_numbers(cori_worker *worker)
 {
-    cori_ctx_drop(&task->ctx);
+    uint64_t first = cori_fetch_add_relaxed(&cori_rt.next_id, worker != NULL ? NUMBERS : 1);
+    if (worker != NULL) {
+        worker->next_id = first + 1;
+        worker->last_id = first + NUMBERS;
+    }
+    return first;
+}
+
+void cori_task_unused(cori_worker *worker, cori_task *task)
+{
     if (!cori_task_keep(worker, task)) {
         cori_stack_retire(&task->stack);
     }
+}
+
+void cori_task_release(cori_worker *worker, cori_task *task)
+{
+    cori_ctx_drop(&task->ctx);
+    cori_task_unused(worker, task);
 }

@@ -61,6 +61,49 @@ TASK_TEST(a_storm_from_many_sides)
     }
 }
 
+/* Each member of a group is a record for long; cancelled or not, each runs, and sees which. */
+static uint32_t cancelled_seen;
+
+static void ask(void *arg)
+{
+    (void)arg;
+    if (cor_sleep((int64_t)(cor_task_id() % 7) * COR_MICROSECOND) == COR_ECANCELED) {
+        __atomic_add_fetch(&cancelled_seen, 1, __ATOMIC_ACQ_REL);
+    }
+    __atomic_add_fetch(&ran, 1, __ATOMIC_ACQ_REL);
+}
+
+static void spawn_without_a_pause(void *arg)
+{
+    uint32_t each = *(uint32_t *)arg;
+    static const cor_task_options own[] = {{.name = "named"}, {.stack_size_bytes = 16384}, {0}};
+    cor_group group = {0};
+    for (uint32_t i = 0; i < each; i++) {
+        T_CODE(i % 50 == 0   ? cor_go_with(&own[i / 50 % 3], ask, NULL)
+               : i % 3 == 0  ? cor_group_go(&group, ask, NULL)
+               : i % 16 == 1 ? cor_go_foreign(ask, NULL)
+                             : cor_go(ask, NULL),
+               0);
+    }
+    cor_group_cancel(&group);
+    T_CODE(cor_group_wait(&group, 0), 0);
+}
+
+TASK_TEST(storms_without_a_pause)
+{
+    enum { SPAWNERS = 8 };
+    for (int round = 1; round <= 3; round++) {
+        uint32_t each = taskcase_scale(20000);
+        cor_group group = {0};
+        for (int i = 0; i < SPAWNERS; i++) {
+            T_CODE(cor_group_go(&group, spawn_without_a_pause, &each), 0);
+        }
+        T_CODE(cor_group_wait(&group, 0), 0);
+        T_EVENTUALLY(runs() == (uint32_t)round * SPAWNERS * each, 60 * COR_SECOND);
+    }
+    T_ASSERT(__atomic_load_n(&cancelled_seen, __ATOMIC_ACQUIRE) > 0);
+}
+
 /* A tree of groups: every inner node waits for its children. */
 static void grow(void *arg)
 {
@@ -138,6 +181,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_storm_from_many_sides),
+        cmocka_unit_test(storms_without_a_pause),
         cmocka_unit_test(trees_of_groups),
         cmocka_unit_test(foreign_threads_and_tasks_together),
         cmocka_unit_test(long_chains),

@@ -494,6 +494,7 @@ TASK_TEST_WITH(a_walk_goes_on_past_members_that_end, &one_worker)
         T_CODE(cor_group_go(&group, end_when_told, may_end[i]), 0);
     }
     cori_scope *scope = group.scope;
+    T_EVENTUALLY(scope->members != NULL && scope->members->scope_next != NULL, 20 * COR_SECOND); /* both have begun */
     cori_walk walk = {.next = scope->members};
     cori_task *after = walk.next->scope_next;
     scope->walks = &walk;

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/* Tasks that never ran: what one takes, their order over many blocks of records, and where memory ends. */
+/* test: workers=1,2 */
+#include "support/child.h"
+#include "support/faults.h"
+#include "support/taskcase.h"
+
+#include "base/rand.h"
+#include "sched/here.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum { STORM = 200000, BYTES_EACH = 80, STACKS_FEW = 2 * CORI_STACK_HOT_MAX, BURST_MAX = 2 * CORI_FRESH_BLOCK + 9 };
+
+/* The fault hooks, and orders of arrival, are for one worker. */
+static const cor_options one_worker = {.workers = 1};
+static const cor_options large_stacks = {.workers = 1, .stack_size_bytes = 1 << 20};
+
+static uint32_t ran; /* atomic */
+
+static uint32_t runs(void)
+{
+    return __atomic_load_n(&ran, __ATOMIC_ACQUIRE);
+}
+
+static void count_me(void *arg)
+{
+    (void)arg;
+    __atomic_add_fetch(&ran, 1, __ATOMIC_ACQ_REL);
+}
+
+/* A storm takes records; its stacks are those of the few that run at once. */
+TASK_TEST_WITH(a_storm_takes_records_not_stacks, &one_worker)
+{
+    uint32_t total = taskcase_scale(STORM);
+    size_t before = taskcase_is_slow() ? 0 : taskcase_private_bytes();
+    for (uint32_t i = 0; i < total; i++) {
+        T_CODE(cor_go(count_me, NULL), 0);
+    }
+    T_EQ(runs(), 0);
+    if (!taskcase_is_slow()) {
+        size_t now = taskcase_private_bytes();
+        T_REQUIRE(now - before <= (size_t)total * BYTES_EACH, "%zu bytes for each", (now - before) / total);
+    }
+    cor_runtime_stats stats;
+    T_CODE(cor_stats(&stats), 0);
+    T_EQ(stats.tasks, total + 1);
+    T_EVENTUALLY(runs() == total, 30 * COR_SECOND);
+    T_ASSERT(taskcase_is_slow() ||
+             cori_stack_count() ==
+                 4); /* main's, one that each used in turn, and two blocks of records: one is a spare */
+}
+
+/* On several workers the others help; a task that was handed over is no reason for more stacks either. */
+TASK_TEST(a_storm_on_all_workers)
+{
+    uint32_t total = taskcase_scale(STORM);
+    for (uint32_t i = 0; i < total; i++) {
+        T_CODE(cor_go(count_me, NULL), 0);
+    }
+    T_EVENTUALLY(runs() == total, 30 * COR_SECOND);
+    T_REQUIRE(taskcase_is_slow() || cori_stack_count() <= STACKS_FEW, "%zu stacks", cori_stack_count());
+}
+
+static uintptr_t next_number; /* one worker: no lock */
+
+static void in_turn(void *arg)
+{
+    T_EQ((uintptr_t)arg, next_number);
+    next_number++;
+    if (next_number % 5 == 0) {
+        cor_yield();
+    }
+}
+
+static void in_turn_entry(void *arg)
+{
+    T_STR(cori_self()->name, "by name");
+    in_turn(arg);
+}
+
+/*
+ * Bursts that fill no block, exactly one, several; the queue runs empty in between, or does not. Two kinds of record.
+ */
+TASK_TEST_WITH(order_over_many_blocks, &one_worker)
+{
+    static const cor_task_options named = {.name = "by name"};
+    uintptr_t number = 0;
+    cori_rand rand;
+    cori_rand_init(&rand, 7, 0);
+    for (int round = 0; round < 100; round++) {
+        uint32_t burst = round < 4 ? CORI_FRESH_BLOCK - 1 + (uint32_t)round : cori_rand_below(&rand, BURST_MAX);
+        for (uint32_t i = 0; i < burst; i++, number++) {
+            T_CODE(number % 3 == 0 ? cor_go_with(&named, in_turn_entry, (void *)number)
+                                   : cor_go(in_turn, (void *)number),
+                   0);
+        }
+        if (round % 3 != 0) {
+            cor_yield();
+        }
+    }
+    T_EVENTUALLY(next_number == number, 20 * COR_SECOND);
+    T_EVENTUALLY(cori_self_worker->live == 1, 20 * COR_SECOND);
+}
+
+/* One with a stack of its own size is queued among the others. */
+TASK_TEST_WITH(order_with_stacks_of_their_own, &one_worker)
+{
+    static const cor_task_options large = {.stack_size_bytes = 1 << 20};
+    for (uintptr_t i = 0; i < 200; i++) {
+        T_CODE(i % 7 == 0 ? cor_go_with(&large, in_turn, (void *)i) : cor_go(in_turn, (void *)i), 0);
+    }
+    T_EVENTUALLY(next_number == 200, 20 * COR_SECOND);
+}
+
+static bool may_end;
+static uint32_t begun;
+
+static void stay(void *arg)
+{
+    (void)arg;
+    begun++;
+    while (!may_end) {
+        T_CODE(cor_sleep(COR_MILLISECOND), 0);
+    }
+    count_me(NULL);
+}
+
+static cori_stack held[128];
+
+/* -ENOMEM, and what was there before goes on. The pool's slots are taken: where they lie there is room for records. */
+TASK_TEST_WITH(no_record_gives_enomem, &one_worker)
+{
+    uint32_t started = 0;
+    int count = 0, rc = 0;
+    faults_set_run(CORI_SYS_MMAP, 1, UINT32_MAX, -ENOMEM);
+    while (cori_stack_take(&held[count], CORI_FRESH_BLOCK_BYTES) == 0) {
+        T_ASSERT(++count < 128);
+    }
+    while (started < BURST_MAX && (rc = cor_go(count_me, NULL)) == 0) {
+        started++;
+    }
+    T_CODE(rc, -ENOMEM);
+    T_CODE(cor_go_with(NULL, count_me, NULL), -ENOMEM);
+    faults_clear();
+    T_CODE(cor_go(count_me, NULL), 0); /* with memory it works */
+    T_EVENTUALLY(runs() == started + 1, 20 * COR_SECOND);
+    while (count > 0) {
+        cori_stack_retire(&held[--count]);
+    }
+}
+
+/* As many blocks as there are already are enough for what follows. */
+static void have_a_block(void)
+{
+    T_CODE(cor_go(count_me, NULL), 0);
+    T_EVENTUALLY(runs() == 1, 20 * COR_SECOND);
+    __atomic_store_n(&ran, 0, __ATOMIC_RELEASE);
+    T_EVENTUALLY(cori_self_worker->live == 1, 20 * COR_SECOND);
+}
+
+/* What gets no stack waits; what runs goes on; a spawn says that there is none. Then memory comes. */
+TASK_TEST_WITH(no_stack_at_the_first_run_waits, &large_stacks)
+{
+    enum { COUNT = 50 };
+    have_a_block();
+    faults_set_run(CORI_SYS_MMAP, 1, UINT32_MAX, -ENOMEM);
+    for (int i = 0; i < COUNT; i++) {
+        T_CODE(cor_go(stay, NULL), 0);
+    }
+    T_CODE(cor_sleep(3 * CORI_STARVED_NS), 0);
+    T_ASSERT(faults_hit());
+    T_REQUIRE(begun > 0 && begun < COUNT, "%u began", begun);
+    T_CODE(cor_go(count_me, NULL), -ENOMEM);
+    T_CODE(cor_go_with(NULL, count_me, NULL), -ENOMEM);
+    T_CODE(cor_go_foreign(count_me, NULL), -ENOMEM);
+    cor_runtime_stats stats;
+    T_CODE(cor_stats(&stats), 0);
+    T_EQ(stats.tasks, COUNT + 1);
+    faults_clear();
+    T_EVENTUALLY(begun == COUNT, 20 * COR_SECOND);
+    T_CODE(cor_go(count_me, NULL), 0);
+    may_end = true;
+    T_EVENTUALLY(runs() == COUNT + 1, 20 * COR_SECOND);
+}
+
+/* Without any memory for more, those that wait run in the stacks of those that end, and do not wait a moment longer. */
+TASK_TEST_WITH(an_end_feeds_who_waits, &large_stacks)
+{
+    enum { COUNT = 1000 };
+    have_a_block();
+    faults_set_run(CORI_SYS_MMAP, 1, UINT32_MAX, -ENOMEM);
+    int64_t start = cor_now();
+    for (uintptr_t i = 0; i < COUNT; i++) {
+        T_CODE(cor_go(in_turn, (void *)i), 0);
+    }
+    T_EVENTUALLY(next_number == COUNT, 20 * COR_SECOND);
+    T_ASSERT(cor_now() - start < (int64_t)COUNT * CORI_STARVED_NS / 10 * taskcase_patience());
+    faults_clear();
+    T_EVENTUALLY(cori_self_worker->live == 1, 20 * COR_SECOND);
+}
+
+static cor_chan *gate;
+
+static void open_gate(void *arg)
+{
+    (void)arg;
+    (void)cor_chan_close(gate);
+}
+
+static void wait_at_gate(void *arg)
+{
+    (void)arg;
+    T_CODE(cor_chan_recv(gate, NULL, 0), 0);
+}
+
+/* Each waits for the last one, which gets no stack. */
+static int wait_for_the_last(void *arg)
+{
+    (void)arg;
+    gate = cor_chan_new(0, 0);
+    for (int i = 0; i < 100; i++) {
+        if (cor_go(wait_at_gate, NULL) < 0) {
+            return 1;
+        }
+    }
+    if (cor_go(open_gate, NULL) < 0) {
+        return 2;
+    }
+    return cor_chan_recv(gate, NULL, 0) == 0 ? 3 : 4;
+}
+
+static int starve_in_child(void *arg)
+{
+    const cor_options options = {.workers = *(int *)arg, .stack_size_bytes = 1 << 20};
+    faults_set_run(CORI_SYS_MMAP, 3, 1000000, -ENOMEM); /* main's stack, and a block of records */
+    return cor_run(wait_for_the_last, NULL, &options) == COR_EDEADLOCK ? 0 : 5;
+}
+
+/* Nobody could leave a stack: the program ends, and says why. */
+static void nobody_leaves_a_stack(void **state)
+{
+    (void)state;
+    for (int workers = 1; workers <= 2; workers++) {
+        static child_result child;
+        assert_true(child_run(starve_in_child, &workers, &child));
+        if (child.exit_status != 0) {
+            print_error("%d workers: signal %d, status %d\n%.2000s", workers, child.signal_number, child.exit_status,
+                        child.output);
+        }
+        assert_int_equal(child.exit_status, 0);
+        assert_non_null(strstr(child.output, "fatal error: all tasks are asleep - deadlock!\nno memory for the stacks "
+                                             "of tasks that never ran"));
+        assert_non_null(strstr(child.output, "task - [runnable, never ran, "));
+    }
+}
+
+static int leave_them(void *arg)
+{
+    static const cor_task_options large = {.stack_size_bytes = 1 << 20};
+    (void)arg;
+    for (int i = 0; i < BURST_MAX; i++) {
+        T_CODE(cor_go(count_me, NULL), 0);
+    }
+    T_CODE(cor_go_with(&large, count_me, NULL), 0);
+    return 0;
+}
+
+/* main ends before they have run: they go with it, and so does their memory (leak checkers look). */
+static void never_run_at_all(void **state)
+{
+    (void)state;
+    for (int workers = 1; workers <= 2; workers++) {
+        const cor_options options = {.workers = workers};
+        assert_int_equal(cor_run(leave_them, NULL, &options), 0);
+        assert_int_equal(cori_stack_count(), 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_storm_takes_records_not_stacks),
+        cmocka_unit_test(a_storm_on_all_workers),
+        cmocka_unit_test(order_over_many_blocks),
+        cmocka_unit_test(order_with_stacks_of_their_own),
+        cmocka_unit_test(no_record_gives_enomem),
+        cmocka_unit_test(no_stack_at_the_first_run_waits),
+        cmocka_unit_test(an_end_feeds_who_waits),
+        cmocka_unit_test(nobody_leaves_a_stack),
+        cmocka_unit_test(never_run_at_all),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
