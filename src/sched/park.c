@@ -8,7 +8,7 @@
 /* Arms the task's timer for self->deadline unless it will fire earlier anyway. */
 static __attribute__((noinline)) int arm(cori_worker *worker, cori_task *self)
 {
-    if (self->timer.place != 0 && self->timer.when <= self->deadline) {
+    if (self->timer.slot != 0 && self->timer.when <= self->deadline) {
         return 0;
     }
     int rc = cori_heap_set(&worker->timers, &self->timer, self->deadline);

@@ -41,7 +41,7 @@ void cori_park_until(cori_task *self, int64_t deadline, const char *what);
  */
 static inline void cori_park(cori_task *self, int64_t deadline, const char *what)
 {
-    if (cori_unlikely(deadline != 0 || !cori_member_is_free(self) || self->timer.place != 0)) {
+    if (cori_unlikely(deadline != 0 || !cori_member_is_free(self) || self->timer.slot != 0)) {
         cori_park_until(self, deadline, what);
     } else {
         cori_park_now(self, what, cori_rt.solo);

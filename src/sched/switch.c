@@ -237,7 +237,7 @@ static void task_main(void *arg)
     if (self->scope != NULL) {
         cori_member_leave(self);
     }
-    if (self->timer.place != 0) {
+    if (self->timer.slot != 0) {
         cori_heap_remove(&worker->timers, &self->timer);
         cori_store_relaxed(&worker->timer_count, worker->timers.count);
     }

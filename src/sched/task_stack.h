@@ -60,7 +60,7 @@ static inline void cori_task_make(cori_task *task, const cori_fresh *fresh, uint
     cori_store_relaxed(&task->permit, CORI_RUNNING);
     task->errno_kept = CORI_ERRNO_FRESH;
     task->ticket = 0; /* of no queue of this worker's yet */
-    task->timer.place = 0;
+    task->timer.slot = 0;
     task->since = fresh->since;
     task->scope = fresh->scope;
     task->arg_a = fresh->arg_a;

@@ -272,7 +272,7 @@ static inline bool is_quick(const cor_chan *chan)
 static inline bool is_endless(int64_t deadline)
 {
     const cori_task *self = cori_here_task();
-    return deadline == 0 && cori_member_is_free(self) && self->timer.place == 0;
+    return deadline == 0 && cori_member_is_free(self) && self->timer.slot == 0;
 }
 
 int cor_chan_send(cor_chan *chan, const void *elem, int64_t deadline)

@@ -46,7 +46,7 @@ static void check(const cori_heap *heap)
         assert_true(first->when == earliest_inside());
     }
     for (int i = 0; i < TIMERS; i++) {
-        assert_int_equal(timers[i].place != 0, inside[i]);
+        assert_int_equal(timers[i].slot != 0, inside[i]);
     }
 }
 
@@ -106,7 +106,7 @@ static void comes_out_in_order(void **state)
         assert_true(first->when >= last);
         last = first->when;
         cori_heap_remove(&heap, first);
-        assert_int_equal(first->place, 0);
+        assert_int_equal(first->slot, 0);
     }
     assert_null(cori_heap_first(&heap));
     cori_heap_free(&heap);
@@ -148,7 +148,7 @@ static void removing_what_is_not_there(void **state)
     assert_int_equal(heap.capacity, 0);
 }
 
-/* The check itself sees a broken order and a wrong place. */
+/* The check itself sees a broken order and a wrong slot. */
 static void validity_can_fail(void **state)
 {
     (void)state;
@@ -160,7 +160,7 @@ static void validity_can_fail(void **state)
     two[0].when = 3;
     assert_false(cori_heap_valid(&heap));
     two[0].when = 1;
-    two[1].place = 1;
+    two[1].slot = 1;
     assert_false(cori_heap_valid(&heap));
     cori_heap_free(&heap);
 }
@@ -175,12 +175,18 @@ static void no_memory_to_grow(void **state)
     int rc = cori_heap_set(&heap, &timers[0], 1);
     assert_true(faults_alloc_hit());
     assert_int_equal(rc, -ENOMEM);
-    assert_int_equal(timers[0].place, 0);
+    assert_int_equal(timers[0].slot, 0);
     size_t used = 0;
     do {
         assert_int_equal(cori_heap_set(&heap, &timers[used], (int64_t)used), 0);
         used++;
     } while (heap.count < heap.capacity);
+    for (int failing = 1; failing <= 2; failing++) { /* either array */
+        faults_alloc_set(failing);
+        assert_int_equal(cori_heap_set(&heap, &timers[used], -1), -ENOMEM);
+        assert_true(faults_alloc_hit());
+        assert_true(cori_heap_valid(&heap));
+    }
     faults_alloc_set(1);
     rc = cori_heap_set(&heap, &timers[used], -1);
     int moved = cori_heap_set(&heap, &timers[used - 1], -2);
