@@ -58,6 +58,19 @@
 #define CORI_SPIN_MAX_NS 1000000000
 #define CORI_SPIN_LOOK_NS 100
 #define CORI_SPIN_SHORT 2
+/*
+ * Looking for hand-overs before sleep: how long, ns: a few times what tasks take to answer each other; the credit that
+ * can be had, and what a look in vain costs of it; the longest nap in whose place a look would have paid, ns, with the
+ * thread's wake-up; and the most of such naps between two trials. Pauses between two readings of the clock, and in all.
+ */
+#define CORI_LOOK_NS 50000
+#define CORI_LOOKS 8
+#define CORI_LOOK_PRICE 4
+#define CORI_LOOK_NAP_NS 200000
+#define CORI_LOOK_NAPS 127
+#define CORI_LOOK_PAUSES 32
+#define CORI_LOOK_CROWDED 64
+#define CORI_LOOK_PAUSES_MOST 10000
 /* Operations that a task may finish without parking before it has to let others run. */
 #define CORI_OPS_BUDGET 128
 /* Bytes that an operation may move for one such credit more: copying them takes as long as a small operation does. */

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/fatal.h"
+#include "sched/look.h"
 #include "sched/placement.h"
 #include "sched/reclaim.h"
 #include "sched/wake.h"
@@ -61,7 +62,7 @@ static bool nothing_can_run(void)
     }
     for (int i = 0; i < cori_rt.worker_count; i++) {
         cori_worker *worker = &cori_rt.workers[i];
-        if (cori_load(&worker->sleeping) == 0 || cori_load(&worker->external) != 0 ||
+        if (cori_load(&worker->sleeping) != CORI_ASLEEP || cori_load(&worker->external) != 0 ||
             cori_load(&worker->timer_count) != 0 || cori_load(&worker->injected) != NULL ||
             cori_load(&worker->notes) != NULL ||
             (cori_load(&worker->fresh_count) != 0 && cori_load(&worker->starved) == 0)) {
@@ -91,12 +92,6 @@ static bool deadlocked(void)
     return nothing_can_run() && nothing_can_run() && total_naps() == naps;
 }
 
-bool cori_has_work(cori_worker *worker)
-{
-    return worker->ready.head != NULL || worker->yielded != NULL || cori_load(&worker->injected) != NULL ||
-           cori_load(&worker->notes) != NULL || cori_place_has(worker) || cori_load(&cori_rt.stop) != 0;
-}
-
 /* The shorter of two waits, ns; < 0: for ever. */
 static int64_t earlier(int64_t a, int64_t b)
 {
@@ -117,12 +112,15 @@ static void end_if_deadlocked(void)
 
 void cori_sleep_until_event(cori_worker *worker)
 {
+    if (cori_look(worker)) {
+        return;
+    }
     int64_t timeout_ns = -1;
     cori_timer *timer = cori_heap_first(&worker->timers);
     if (timer != NULL) {
         timeout_ns = timer->when > worker->now ? timer->when - worker->now : 0;
     }
-    cori_swap(&worker->sleeping, 1);
+    cori_swap(&worker->sleeping, CORI_ASLEEP);
     if (!cori_has_work(worker)) {
         cori_fetch_add(&cori_rt.idle, 1);
         int64_t watch_ns = cori_rt.worker_count > 1 ? cori_place_watch(worker) : -1;
@@ -135,5 +133,5 @@ void cori_sleep_until_event(cori_worker *worker)
     } else {
         cori_store(&worker->naps, worker->naps + 1); /* it looked asleep for a moment */
     }
-    cori_store(&worker->sleeping, 0);
+    cori_look_after_nap(worker, cori_swap(&worker->sleeping, CORI_AWAKE) == CORI_AWAKE);
 }

@@ -5,8 +5,6 @@
 
 #include "sched/state.h"
 
-/* True if there is something to do: never sleep on it. */
-bool cori_has_work(cori_worker *worker);
 /* Asks the poller for events, waits at most `timeout_ns` (< 0: for ever), wakes those they are for. */
 void cori_poll_events(cori_worker *worker, int64_t timeout_ns);
 /* Sleeps until there is an event, a timer is due, or another thread has something for this worker. */

@@ -171,6 +171,12 @@ bool cori_place_has(const cori_worker *worker)
     return cori_load(&worker->fresh_count) != 0 && !must_wait(worker);
 }
 
+bool cori_has_work(const cori_worker *worker)
+{
+    return worker->ready.head != NULL || worker->yielded != NULL || cori_load(&worker->injected) != NULL ||
+           cori_load(&worker->notes) != NULL || cori_place_has(worker) || cori_load(&cori_rt.stop) != 0;
+}
+
 bool cori_place_gives_up(const cori_worker *worker)
 {
     return cori_place_starves(worker) && worker->now - worker->starved_since >= CORI_REFUSED_NS;
@@ -189,7 +195,7 @@ static void appoint_watcher(void)
     }
     for (int i = 0; i < cori_rt.worker_count; i++) {
         cori_worker *worker = &cori_rt.workers[i];
-        if (cori_load(&worker->sleeping) != 0) {
+        if (cori_load(&worker->sleeping) != CORI_AWAKE) {
             cori_store(&worker->appointed, 1);
             if (cori_worker_kick(worker)) {
                 return;

@@ -13,6 +13,7 @@
 #include "poll/poll_pick.h"
 #include "sched/here.h"
 #include "sched/lifecycle.h"
+#include "sched/look.h"
 #include "sched/scope.h"
 #include "sched/spawn.h"
 #include "sched/text.h"
@@ -97,6 +98,7 @@ static int read_options(const cor_options *options)
     }
     cori_rt.worker_count = workers;
     cori_rt.solo = workers == 1;
+    cori_look_init(workers > 1 ? usable_cores() : 1);
     cori_rt.spin_ns = spin_ns;
     cori_rt.stack_size_bytes = stack_class(stack);
     cori_rt.blocking_grace_ns = options->blocking_grace_ns != 0 ? options->blocking_grace_ns : CORI_BLOCKING_GRACE_NS;

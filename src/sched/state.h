@@ -13,8 +13,8 @@
  * note, which the worker reads (a finished blocking call, a signal), or inject a new task.
  *
  * Sleeping without a lost wake-up: the worker sets `sleeping`, then looks once more at inject, notes, fresh and stop;
- * whoever adds work does so first and then exchanges `sleeping` to 0, kicking the poller if it was 1. Both sides use
- * sequentially consistent operations, so at least one sees the other.
+ * whoever adds work does so first and then exchanges `sleeping` to 0, kicking the poller if it slept. Both sides use
+ * sequentially consistent operations, so at least one sees the other. A worker that is LOOKING needs no kick: look.c.
  */
 #ifndef CORI_SCHED_STATE_H
 #define CORI_SCHED_STATE_H
@@ -48,6 +48,9 @@ typedef struct cori_spares {
     void *buffers[CORI_BUFFERS_KEPT];
 } cori_spares;
 
+/* What a worker without work does, as others see it: cori_worker.sleeping. */
+enum { CORI_AWAKE = 0, CORI_ASLEEP = 1, CORI_LOOKING = 2 };
+
 typedef struct cori_worker {
     cori_task *current; /* NULL: the scheduler itself runs */
     cori_runq ready;    /* runnable, pinned here; the last one's `next` is not set */
@@ -75,6 +78,10 @@ typedef struct cori_worker {
     int64_t starved_until;         /* when it asks again */
     int64_t refused_since;         /* each wait for events has failed since then, 0: the last one did not */
     bool short_wait;               /* its last wait for work was short */
+    int looks;                     /* credit for looking before sleep; look.c's, like what follows */
+    int crowded;                   /* times in a row that the waker had waited for this very core */
+    int look_naps;                 /* how many naps a trial is put off for */
+    int look_after;                /* of these, still to come */
     cori_ctx scheduler;            /* the thread's own stack */
     cori_task *ended;              /* in this round, to be released at its end */
     cori_task *hot;                /* finished stacks with their pages, last in first out */
@@ -108,7 +115,7 @@ typedef struct cori_worker {
     /* Shared: written by others. */
     _Alignas(CORI_CACHE_LINE) cori_task *injected; /* atomic */
     cori_note *notes;                              /* atomic */
-    uint32_t sleeping; /* atomic: 1 while the worker is (about to be) blocked in its poller */
+    uint32_t sleeping; /* atomic: CORI_ASLEEP while the worker is (about to be) blocked in its poller */
     uint32_t fresh_lock;
     uint64_t fresh_first;   /* ticket of the first fresh task, UINT64_MAX: none; atomic; as fresh_count */
     uint32_t fresh_count;   /* atomic; guard for writing: fresh_lock */
@@ -129,19 +136,23 @@ typedef struct cori_runtime {
     bool starved;              /* a deadlock is one for want of stacks; guard: `deadlock` is set after it */
     bool foreign_wakeups;
     bool no_sigquit_dump, no_overflow_report;
-    uint32_t stop;     /* atomic: main_task has returned, or deadlock */
-    uint32_t deadlock; /* atomic */
-    uint32_t idle;     /* atomic: workers that sleep */
-    uint32_t spinning; /* atomic: a worker looks for events in a busy loop */
-    uint32_t ticking;  /* atomic: ticked rounds are ended by ticker.c */
-    bool no_ticker;    /* a thread for it cannot be had, or a test's clock is used; guard: its lock */
-    uint32_t watching; /* atomic: an idle worker looks after the others' fresh queues */
-    uint64_t next_id;  /* atomic: hands out ranges of task numbers */
-    uint32_t foreign;  /* atomic: cor_go_foreign's so far; each goes to the next worker */
-    sem_t gate;        /* posted for each worker thread when it may end */
+    bool no_ticker;        /* a thread for it cannot be had, or a test's clock is used; guard: its lock */
+    uint32_t looking_most; /* of `looking` */
+    uint32_t stop;         /* atomic: main_task has returned, or deadlock */
+    uint32_t deadlock;     /* atomic */
+    uint32_t ticking;      /* atomic: ticked rounds are ended by ticker.c */
+    sem_t gate;            /* posted for each worker thread when it may end */
     int (*main_task)(void *arg);
     void *main_arg;
     int main_result;
+
+    /* What changes all the time, apart from what is read all the time. */
+    _Alignas(CORI_CACHE_LINE) uint32_t idle;    /* atomic: workers that sleep */
+    uint32_t spinning;                          /* atomic: a worker looks for events in a busy loop */
+    uint32_t watching;                          /* atomic: an idle worker looks after the others' fresh queues */
+    uint64_t next_id;                           /* atomic: hands out ranges of task numbers */
+    uint32_t foreign;                           /* atomic: cor_go_foreign's so far; each goes to the next worker */
+    _Alignas(CORI_CACHE_LINE) uint32_t looking; /* atomic: workers that are CORI_LOOKING */
 } cori_runtime;
 
 extern cori_runtime cori_rt;

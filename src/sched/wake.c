@@ -16,11 +16,14 @@
 
 bool cori_worker_kick(cori_worker *worker)
 {
-    if (cori_load(&worker->sleeping) == 0 || cori_swap(&worker->sleeping, 0) == 0) {
-        return false;
+    uint32_t was = cori_load(&worker->sleeping);
+    was = was != CORI_AWAKE ? cori_swap(&worker->sleeping, CORI_AWAKE) : was;
+    if (was == CORI_LOOKING) {
+        cori_fetch_sub(&cori_rt.looking, 1);
+    } else if (was == CORI_ASLEEP) {
+        worker->poller->ops->kick(worker->poller);
     }
-    worker->poller->ops->kick(worker->poller);
-    return true;
+    return was != CORI_AWAKE;
 }
 
 /* Queues for the owner of `task->worker` what happened on any thread. */

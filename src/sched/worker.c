@@ -13,6 +13,7 @@
 #include "sched/carry.h"
 #include "sched/idle.h"
 #include "sched/lifecycle.h"
+#include "sched/placement.h"
 #include "sched/round.h"
 #include "sched/spin.h"
 #include "sched/switch.h"
