@@ -123,6 +123,8 @@
 #define CORI_SELECT_MAX 64
 /* Members of a group that a cancel wakes between two looks at the list: bounds the time under its lock. */
 #define CORI_WAKE_BATCH 64
+/* Tasks of another worker that are handed over to it together, at most: it need not wait until all are woken. */
+#define CORI_WAKES 128
 /* Back-off of cor_serve after a temporary accept error, ns: net/http's figures. */
 #define CORI_ACCEPT_PAUSE_MIN_NS 5000000
 #define CORI_ACCEPT_PAUSE_MAX_NS 1000000000

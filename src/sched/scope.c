@@ -180,9 +180,11 @@ static void wake_members(cori_scope *scope)
             walk_end(scope, &walk);
         }
         cori_scope_unlock(&scope->spin);
+        cori_wakes wakes = {0};
         for (int i = 0; i < count; i++) {
-            cori_wake(batch[i]);
+            cori_wakes_add(&wakes, batch[i]);
         }
+        cori_wakes_end(&wakes);
         if (more) {
             cori_scope_lock(&scope->spin);
         }

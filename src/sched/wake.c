@@ -56,6 +56,41 @@ void cori_wake(cori_task *task)
     }
 }
 
+void cori_wakes_end(cori_wakes *wakes)
+{
+    cori_worker *worker = wakes->worker;
+    if (wakes->newest == NULL) {
+        return;
+    }
+    cori_task *head = cori_load_relaxed(&worker->injected);
+    do {
+        wakes->oldest->next = head;
+    } while (!cori_cas(&worker->injected, &head, wakes->newest));
+    wakes->newest = NULL;
+    wakes->count = 0;
+    cori_worker_kick(worker);
+}
+
+void cori_wakes_add(cori_wakes *wakes, cori_task *task)
+{
+    if (!cori_permit_wake(task, cori_rt.solo)) {
+        return;
+    }
+    cori_worker *worker = task->worker;
+    if (worker == cori_self_worker) {
+        cori_ready_push(worker, task);
+        return;
+    }
+    if (worker != wakes->worker || wakes->count == CORI_WAKES) {
+        cori_wakes_end(wakes);
+        wakes->worker = worker;
+    }
+    task->next = wakes->newest;
+    wakes->oldest = wakes->newest == NULL ? task : wakes->oldest;
+    wakes->newest = task;
+    wakes->count++;
+}
+
 static void take_injected(cori_worker *worker)
 {
     cori_task *task = cori_stack_take_all(&worker->injected, next);

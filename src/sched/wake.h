@@ -22,6 +22,19 @@ void cori_worker_stop_all(void);
 /* Makes a task look at its condition again. Workers' threads only; others leave a note. */
 void cori_wake(cori_task *task);
 
+/*
+ * Wakes many tasks, those of one worker together: what others are woken on costs an exchange and perhaps a kick per
+ * CORI_WAKES of them. Begin with all zero; no task may be forgotten, so cori_wakes_end comes before anything else that
+ * may park. Workers' threads only.
+ */
+typedef struct cori_wakes {
+    cori_worker *worker; /* of the chain; not this one */
+    cori_task *newest, *oldest;
+    unsigned count;
+} cori_wakes;
+void cori_wakes_add(cori_wakes *wakes, cori_task *task);
+void cori_wakes_end(cori_wakes *wakes);
+
 /* As cori_worker_take, where there is mostly nothing. */
 static inline void cori_worker_receive(cori_worker *worker)
 {

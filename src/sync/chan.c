@@ -339,17 +339,20 @@ int cor_chan_try_recv(cor_chan *chan, void *elem)
  */
 static void end_waits(cori_waiter *first, int result, size_t zero_bytes)
 {
+    cori_wakes wakes = {0};
     for (cori_waiter *next = NULL; first != NULL; first = next) {
         cori_chan_waiter *waiter = (cori_chan_waiter *)first;
         next = first->next;
+        __builtin_prefetch(next);
         if (claim(waiter)) {
             waiter->result = result;
             if (waiter->elem != NULL && zero_bytes != 0) {
                 memset(waiter->elem, 0, zero_bytes);
             }
         }
-        cori_waiter_serve(first);
+        cori_waiter_serve_one(first, &wakes);
     }
+    cori_wakes_end(&wakes);
 }
 
 int cor_chan_close(cor_chan *chan)

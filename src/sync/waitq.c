@@ -6,11 +6,14 @@
 
 void cori_waiter_serve_list(cori_waiter *first)
 {
+    cori_wakes wakes = {0};
     while (first != NULL) {
         cori_waiter *next = first->next;
-        cori_waiter_serve(first);
+        __builtin_prefetch(next);
+        cori_waiter_serve_one(first, &wakes);
         first = next;
     }
+    cori_wakes_end(&wakes);
 }
 
 void cori_waiter_await(cori_waiter *waiter, const char *what)

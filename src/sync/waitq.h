@@ -120,6 +120,14 @@ static inline void cori_waiter_serve(cori_waiter *waiter)
     cori_wake(task);
 }
 
+/* The same for one of many: `wakes` ends after the last. */
+static inline void cori_waiter_serve_one(cori_waiter *waiter, cori_wakes *wakes)
+{
+    cori_task *task = waiter->task;
+    cori_store_release(&waiter->done, 1);
+    cori_wakes_add(wakes, task);
+}
+
 static inline bool cori_waiter_done(const cori_waiter *waiter)
 {
     return cori_load_acquire(&waiter->done) != 0;
