@@ -18,8 +18,6 @@
 #include "sched/round.h"
 #include "sched/task_stack.h"
 
-static void task_main(void *arg);
-
 static inline cori_task *pick(cori_worker *worker)
 {
     cori_task *first = worker->ready.head;
@@ -33,12 +31,9 @@ static inline cori_task *pick(cori_worker *worker)
     return cori_ready_pop(worker);
 }
 
-static inline void begin_turn(cori_worker *worker, cori_task *next)
+cori_task *cori_pick(cori_worker *worker)
 {
-    worker->current = next;
-    if (worker->ops_left != CORI_OPS_BUDGET) {
-        worker->ops_left = CORI_OPS_BUDGET;
-    }
+    return pick(worker);
 }
 
 /* When errno or C++'s exceptions have to be carried over, or `next` never ran. */
@@ -49,13 +44,13 @@ static __attribute__((noinline)) void switch_carrying(cori_worker *worker, cori_
     if (next->ctx.sp != NULL) {
         cori_ctx_switch(&self->ctx, &next->ctx);
     } else {
-        cori_ctx_enter(&self->ctx, &next->ctx, next, task_main, next, false);
+        cori_ctx_enter(&self->ctx, &next->ctx, next, cori_task_main, next, false);
     }
 }
 
 static inline void switch_to(cori_worker *worker, cori_task *self, cori_task *next)
 {
-    begin_turn(worker, next);
+    cori_begin_turn(worker, next);
     if (cori_carry_quickly(worker, self, next)) {
         cori_ctx_switch(&self->ctx, &next->ctx);
     } else {
@@ -65,20 +60,9 @@ static inline void switch_to(cori_worker *worker, cori_task *self, cori_task *ne
 
 static inline void switch_to_scheduler(cori_worker *worker, cori_task *self)
 {
-    begin_turn(worker, NULL);
+    cori_begin_turn(worker, NULL);
     cori_carry_off(worker, self);
     cori_ctx_switch(&self->ctx, &worker->scheduler);
-}
-
-static inline void switch_from_scheduler(cori_worker *worker, cori_task *next)
-{
-    begin_turn(worker, next);
-    cori_carry_in(worker, next);
-    if (next->ctx.sp != NULL) {
-        cori_ctx_switch(&worker->scheduler, &next->ctx);
-    } else {
-        cori_ctx_enter(&worker->scheduler, &next->ctx, next, task_main, next, false);
-    }
 }
 
 static inline void go_on_with(cori_worker *worker, cori_task *self, cori_task *next)
@@ -86,7 +70,7 @@ static inline void go_on_with(cori_worker *worker, cori_task *self, cori_task *n
     if (next == NULL) {
         switch_to_scheduler(worker, self);
     } else if (next == self) {
-        begin_turn(worker, self);
+        cori_begin_turn(worker, self);
     } else {
         switch_to(worker, self, next);
     }
@@ -132,7 +116,7 @@ void cori_worker_next(cori_worker *worker, cori_task *self)
         worker->switches++;
         cori_task *next = cori_ready_pop(worker);
         if (cori_unlikely(next == self)) {
-            begin_turn(worker, self);
+            cori_begin_turn(worker, self);
         } else {
             switch_to(worker, self, next);
         }
@@ -154,7 +138,7 @@ static __attribute__((noinline)) void yield_slowly(cori_worker *worker, cori_tas
     }
     worker->switches++;
     if (worker->ready.head == NULL && cori_load_relaxed(&worker->fresh_first) == UINT64_MAX) {
-        begin_turn(worker, self);
+        cori_begin_turn(worker, self);
         return;
     }
     cori_ready_push(worker, self);
@@ -167,14 +151,14 @@ static __attribute__((noinline)) void yield_to_fresh(cori_worker *worker, cori_t
     cori_task *fresh = cori_place_take(worker);
     worker->switches++;
     if (cori_unlikely(fresh == NULL)) {
-        begin_turn(worker, self);
+        cori_begin_turn(worker, self);
         return;
     }
     cori_ready_push(worker, self);
-    begin_turn(worker, fresh);
+    cori_begin_turn(worker, fresh);
     cori_carry_off(worker, self);
     cori_carry_in(worker, fresh);
-    cori_ctx_enter(&self->ctx, &fresh->ctx, fresh, task_main, fresh, false);
+    cori_ctx_enter(&self->ctx, &fresh->ctx, fresh, cori_task_main, fresh, false);
 }
 
 void cor_yield(void)
@@ -209,7 +193,7 @@ static void live_remove(cori_worker *worker, cori_task *task)
 static inline void leave(cori_worker *worker, cori_task *self)
 {
     cori_task *next = next_of_round(worker);
-    begin_turn(worker, next);
+    cori_begin_turn(worker, next);
     if (next == NULL) {
         cori_ctx_exit(&self->ctx, &worker->scheduler);
         return;
@@ -218,13 +202,13 @@ static inline void leave(cori_worker *worker, cori_task *self)
         cori_carry_in(worker, next);
     }
     if (next->ctx.sp == NULL) {
-        cori_ctx_enter(&self->ctx, &next->ctx, next, task_main, next, true);
+        cori_ctx_enter(&self->ctx, &next->ctx, next, cori_task_main, next, true);
     } else {
         cori_ctx_exit(&self->ctx, &next->ctx);
     }
 }
 
-static void task_main(void *arg)
+void cori_task_main(void *arg)
 {
     cori_task *self = arg;
     cori_worker *worker = self->worker;
@@ -247,24 +231,4 @@ static void task_main(void *arg)
         worker->ended = self;
     }
     leave(worker, self);
-}
-
-void cori_run_round(cori_worker *worker)
-{
-    cori_round_begin(worker);
-    while (!worker->round_over) {
-        cori_task *next = pick(worker);
-        if (next == NULL && cori_rt.worker_count > 1) {
-            next = cori_place_steal(worker);
-        }
-        if (next == NULL) {
-            return;
-        }
-        if (cori_unlikely(worker->watcher || cori_load_relaxed(&worker->appointed) != 0)) {
-            cori_place_resign(worker);
-        }
-        worker->dirty = true;
-        worker->switches++;
-        switch_from_scheduler(worker, next);
-    }
 }

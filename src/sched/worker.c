@@ -89,6 +89,31 @@ static void look_around(cori_worker *worker)
     }
 }
 
+/* The next task, from here or from a worker that has it waiting. */
+static inline cori_task *find_task(cori_worker *worker)
+{
+    cori_task *next = cori_pick(worker);
+    if (next == NULL && cori_rt.worker_count > 1) {
+        next = cori_place_steal(worker);
+    }
+    if (next != NULL && cori_unlikely(worker->watcher || cori_load_relaxed(&worker->appointed) != 0)) {
+        cori_place_resign(worker);
+    }
+    return next;
+}
+
+/* Runs tasks until the round is over or nothing is runnable. */
+static inline __attribute__((always_inline)) void run_round(cori_worker *worker)
+{
+    cori_task *next;
+    cori_round_begin(worker);
+    while (!worker->round_over && (next = find_task(worker)) != NULL) {
+        worker->dirty = true;
+        worker->switches++;
+        cori_switch_in(worker, next);
+    }
+}
+
 void cori_worker_run(cori_worker *worker)
 {
     cori_self_worker = worker;
@@ -102,7 +127,7 @@ void cori_worker_run(cori_worker *worker)
     while (cori_load_relaxed(&cori_rt.stop) == 0) {
         cori_worker_receive(worker);
         queue_yielded(worker);
-        cori_run_round(worker);
+        run_round(worker);
         release_ended(worker);
         look_around(worker);
     }
