@@ -5,7 +5,7 @@
 The earlier commit is checked out and built below build/before/. Then each scenario of side_by_side.py that measures
 coracle is run with both builds in turn (A B, B A, ...): each sample has a fresh process, and the ratio of this build to
 the earlier one is formed within a round. The table gives the median of the rounds' ratios with the least and the most.
-A line above --limit is marked, and the exit code is 1.
+A line above --limit is marked, and the exit code is 1. A line that one of the builds does not have is left out.
 
 With --instructions the primitives are compared by executed instructions instead (valgrind's callgrind), which repeat to
 the last one whatever else the machine does. They tell nothing of caches and of the kernel.
@@ -21,11 +21,10 @@ import sys
 import report
 import scenarios
 from sampling import Failed, Sampler, disturbed, same_state
-from servers import HERE, command, need_two_cpus, raise_file_limit
+from servers import HERE, Missing, command, need_two_cpus, raise_file_limit
 
 ROOT = os.path.dirname(HERE)
-OURS = ("coracle", "coracle_uring", "room", "room_uring")
-HIGHER_IS_BETTER = ("per_s", "kept")
+OURS = scenarios.OURS + scenarios.LOGGED + ("room", "room_uring")
 SKIPPED = ("control", "system_calls")  # no cost of ours
 
 
@@ -96,23 +95,27 @@ def figures(one, entry, sample):
     return {"%s, %s" % (one.name, entry.key): sample["values"][one.main]}
 
 
-def measure(one, samplers, rounds, kept):
-    """Appends a line's ratios to `kept`: name -> list of (ratio, disturbed)."""
+def measure(one, samplers, rounds, kept, left_out):
+    """Appends a line's ratios to `kept`: name -> list of (ratio, disturbed). What one build does not have is told."""
     for number in range(min(rounds, max(one.rounds_max, rounds if one.main != "idle_bytes" else 1))):
-        for entry in one.entries:
+        for entry in list(one.entries):
             order = samplers if number % 2 == 0 else samplers[::-1]
             try:
                 taken = {id(sampler): sampler.take(one, entry) for sampler in order}
-            except Failed as reason:
-                print("%s, %s: %s" % (one.name, entry.key, reason), file=sys.stderr)
+            except (Failed, Missing) as reason:
+                left_out.append("%s, %s is left out: %s" % (one.name, entry.key, reason))
+                print(left_out[-1], file=sys.stderr)
+                one.entries.remove(entry)
                 continue
             now, before = (taken[id(sampler)] for sampler in samplers)
             spoilt = disturbed(now) or disturbed(before) or not same_state(now["distance"], before["distance"])
             old = figures(one, entry, before)
             for name, figure in figures(one, entry, now).items():
                 if old.get(name, 0) > 0 and figure > 0:
-                    ratio = old[name] / figure if one.main in HIGHER_IS_BETTER else figure / old[name]
+                    ratio = old[name] / figure if one.main in report.HIGHER_IS_BETTER else figure / old[name]
                     kept.setdefault(name, []).append((ratio, spoilt, figure, old[name]))
+        if not one.entries:
+            return
         print("%s, round %d: %s" % (one.name, number + 1, "  ".join(
             "%s %.3f%s" % (name.partition(", ")[2], rows[-1][0], " disturbed" if rows[-1][1] else "")
             for name, rows in kept.items() if name.startswith(one.name + ","))), file=sys.stderr, flush=True)
@@ -167,16 +170,16 @@ def main():
         raise SystemExit("no scenario begins with %s" % options.only)
     builds = (options.build, build_before(options.commit))
     samplers = [sampler_of(build, options.build, chosen, options) for build in builds]
-    kept = {}
+    kept, left_out = {}, []
     if options.instructions:
         count(builds, kept)
     for one in chosen:
-        measure(one, samplers, options.rounds, kept)
+        measure(one, samplers, options.rounds, kept, left_out)
         if options.output:
             with open(options.output, "w", encoding="utf-8") as file:
                 json.dump(kept, file, indent=1)
     lines, above = table(kept, options.limit)
-    print("\n".join(lines))
+    print("\n".join(lines + ([""] + left_out if left_out else [])))
     sys.exit(1 if above else 0)
 
 

@@ -1,14 +1,22 @@
 # SPDX-License-Identifier: MIT
-"""Plots as SVG, drawn by gnuplot. Each function tells whether there was something to draw and gnuplot to do it."""
+"""Plots as SVG, drawn by gnuplot. Each function tells whether there was something to draw and gnuplot to do it. Colours
+are readable on white and on black; whoever prefers dark pages gets one."""
 import shutil
 import subprocess
 
 COLOURS = {
-    "raw epoll": "#444444", "raw io_uring": "#999999", "coracle epoll": "#1f5fbf", "coracle io_uring": "#45a0e6",
+    "raw epoll": "#6b6b6b", "raw io_uring": "#a3a3a3", "coracle epoll": "#2f74d0", "coracle io_uring": "#45a0e6",
     "Go": "#2a9d5c", "Go tutorial": "#2a9d5c", "libuv": "#c77d0a", "libevent": "#8e5bb5", "nats-server": "#b5482a",
-    "redis": "#d64541",
+    "redis": "#d64541", "coracle": "#2f74d0", "aim": "#c2185b",
 }
-OTHER_COLOURS = ("#c2185b", "#00838f", "#6d4c41", "#7cb342")
+DARK = """<style>@media (prefers-color-scheme: dark) {
+rect[fill="#ffffff"] { fill: #16191d }
+[fill="black"] { fill: #d7dbe0 } [color="black"] { color: #d7dbe0 } [stroke="black"] { stroke: #d7dbe0 }
+[stroke="#dddddd"] { stroke: #3a3f45 }
+}</style>
+"""
+UNIT_PX = 9  # height of one entry in a plot of spreads
+OTHER_COLOURS = ("#b8860b", "#0097a7", "#8d6e63", "#7cb342")
 
 
 def quoted(text):
@@ -19,10 +27,15 @@ def colour(label, number):
     return quoted(COLOURS.get(label, OTHER_COLOURS[number % len(OTHER_COLOURS)]))
 
 
-def run(path, commands):
-    head = ["set terminal svg size 820,440 dynamic font 'sans,13' background 'white'", "set output '%s'" % path,
-            "set grid ytics lc rgb '#dddddd'", "set border 3", "set tics nomirror", "set key outside right"]
+def run(path, commands, height=440):
+    head = ["set terminal svg size 820,%d dynamic font 'sans,13' background 'white'" % height,
+            "set output '%s'" % path, "set grid ytics lc rgb '#dddddd'", "set border 3", "set tics nomirror",
+            "set key outside right"]
     subprocess.run(["gnuplot"], input="\n".join(head + commands) + "\n", text=True, check=True)
+    with open(path, encoding="utf-8") as file:
+        drawn = file.read()
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(drawn.replace("rgb(221, 221, 221)", "#dddddd").replace("</desc>\n", "</desc>\n" + DARK))
     return True
 
 
@@ -66,3 +79,46 @@ def bars(path, title, x_label, y_label, groups, series, log=False):
         "set style data histogram", "set style histogram clustered gap 1", "set style fill solid 0.9 border -1",
         "set logscale y" if log else "", "set yrange [%g:*]" % (min(known) / 2 if log else 0),
         "plot " + ", ".join(parts)])
+
+
+class Panel:
+    """Rows of entries below each other, each entry a dot with whiskers; x is logarithmic."""
+
+    def __init__(self, title, x_label):
+        self.title, self.x_label, self.rows, self.height, self.series = title, x_label, [], 0, {}
+
+    def add(self, row, entries):
+        """entries: list of (label, median, least, most)."""
+        if entries:
+            self.rows.append((row, self.height + (len(entries) + 1) / 2))
+        for label, *figures in entries:
+            self.height += 1
+            self.series.setdefault(label, []).append((self.height, *figures))
+        self.height += 1 if entries else 0
+
+    def commands(self, bottom, share):
+        """Draws it into a part of the page."""
+        lines, parts = [], []
+        for number, (label, points) in enumerate(self.series.items()):
+            name = "points%d" % number
+            lines += data_block(name, ["%g %g %g %g" % point for point in points])
+            parts.append("$%s using 2:1:3:4 with xerrorbars pt 7 ps 0.4 lw 1.5 lc rgb %s title %s" % (
+                name, colour(label, number), quoted(label)))
+        return lines + [
+            "set origin 0,%g" % bottom, "set size 1,%g" % share, "set title %s" % quoted(self.title),
+            "set xlabel %s" % quoted(self.x_label), "set yrange [%g:0]" % (self.height + 1),
+            "set ytics (%s)" % ", ".join("%s %g" % (quoted(row), y) for row, y in self.rows),
+            "plot " + ", ".join(parts)]
+
+
+def spreads(path, panels):
+    """Panels below each other."""
+    panels = [panel for panel in panels if panel.rows]
+    if not can_draw(panels):
+        return False
+    heights = [panel.height * UNIT_PX + 110 for panel in panels]
+    commands, above = ["set multiplot", "set logscale x", "set grid xtics", "set lmargin 36", "set ytics font ',11'"], 0
+    for panel, height in zip(panels, heights):
+        above += height
+        commands += panel.commands(1 - above / sum(heights), height / sum(heights))
+    return run(path, commands + ["unset multiplot"], sum(heights))

@@ -16,6 +16,7 @@ import statistics
 import plot
 from sampling import disturbed, same_state
 
+HIGHER_IS_BETTER = ("per_s", "kept")
 # The columns of a table by what its ratios are made of: heading, value, form.
 ECHO_COLUMNS = (("busy", "server_cpu", "%.0f %%", 100), ("messages/s", "per_s", "%.0f", 1),
                 ("starved", "starved", "%.0f", 1))
@@ -32,6 +33,10 @@ COLUMNS = {
         ("deliveries/s, millions", "per_s", "%.3f", 1e-6), ("memory above start, MB", "memory_mb", "%.1f", 1),
         ("CPU per delivery, us", "server_us", "%.3f", 1))),
     "total": ("calls per message", "%.2f", 1, ()),
+    "ns": ("ns", "%.1f", 1, ()),
+    "ms": ("ms", "%.1f", 1, (("most memory, MB", "peak_mb", "%.1f", 1), ("of it per task, bytes", "task_bytes",
+                                                                      "%.0f", 1))),
+    "over_ideal": ("time to the ideal one", "%.3f", 1, ()),
     "idle_bytes": ("per idle connection, bytes", "%.0f", 1, (
         ("after an echo each, bytes", "echo_bytes", "%.0f", 1), ("before, MB", "base_bytes", "%.1f", 1e-6),
         ("left after all closed, MB above before", "left_bytes", "%.1f", 1e-6),
@@ -41,8 +46,11 @@ COLUMNS = {
 UNITS = {"server_us": "CPU per message", "per_s": "rate", "per_cpu_s": "rate of a fully used CPU",
          "p50_us": "p50", "p99_us": "p99", "total": "system calls",
          "starved": "starved", "memory_mb": "memory above start", "idle_bytes": "memory per idle connection",
-         "left_bytes": "memory left after all closed", "kept": "kept of the rate before"}
+         "left_bytes": "memory left after all closed", "kept": "kept of the rate before", "ns": "time", "ms": "time",
+         "over_ideal": "time to the ideal one", "peak_mb": "most memory", "task_bytes": "most memory per task"}
 FORMS = {"per_s": ("%.2f million/s", 1e-6), "per_cpu_s": ("%.2f million/s", 1e-6),
+         "server_us": ("%.2f us", 1), "p50_us": ("%.1f us", 1), "p99_us": ("%.1f us", 1), "ms": ("%.1f ms", 1),
+         "over_ideal": ("%.3f", 1), "peak_mb": ("%.1f MB", 1), "task_bytes": ("%.0f bytes", 1),
          "memory_mb": ("%.1f MB", 1), "idle_bytes": ("%.0f bytes", 1),
          "left_bytes": ("%.1f MB", 1e-6), "starved": ("%.0f", 1), "total": ("%.2f", 1),
          "kept": ("%.1f %%", 100)}  # others: ns
@@ -138,13 +146,14 @@ def failures(one):
 
 
 def aims(data):
-    """Each aim of the measured scenarios: what was found and whether it is met."""
-    lines = ["| scenario | server | figure | aim | measured | |", "|---|---|---|---|---|---|"]
+    """Each aim of the measured scenarios: ours, the peer, what was found and whether the aim is met."""
+    lines = ["| scenario | figure | server | | peer | | measured | aim | |", "|---" * 9 + "|"]
     for one in data["scenarios"].values():
         for aim in one["aims"]:
             if not one["rounds"] or not {aim["entry"], aim["to"] or aim["entry"]} <= set(one["entries"]):
                 continue
-            form, factor = ("%.3f", 1) if aim["to"] else FORMS.get(aim["value"], ("%.1f ns", 1))
+            unit = FORMS.get(aim["value"], ("%.1f ns", 1))
+            form, factor = ("%.3f", 1) if aim["to"] else unit
             found = ratios(one, aim["entry"], aim["to"], aim["value"]) if aim["to"] else figures(
                 one, aim["entry"], aim["value"])
             verdict = "not measured"
@@ -152,10 +161,12 @@ def aims(data):
                 figure = max(found) if aim["value"] == "starved" else statistics.median(found)
                 met = figure >= aim["limit"] if aim["least"] else figure <= aim["limit"]
                 verdict = "met" if met else "**missed**"
-            what = UNITS.get(aim["value"], aim["value"]) + (" to " + one["entries"][aim["to"]] if aim["to"] else "")
-            lines.append("| %s | %s | %s | %s %s | %s | %s |" % (
-                one["title"], one["entries"][aim["entry"]], what, ">=" if aim["least"] else "<=",
-                re.sub(r"%\.\df", "%g", form) % (aim["limit"] * factor), spread(found, form, factor), verdict))
+            peer = [one["entries"][aim["to"]], cell(one, aim["to"], aim["value"], *unit)] if aim["to"] else ["", ""]
+            lines.append("| %s |" % " | ".join([
+                one["title"], UNITS.get(aim["value"], aim["value"]), one["entries"][aim["entry"]],
+                cell(one, aim["entry"], aim["value"], *unit), *peer, spread(found, form, factor),
+                "%s %s" % (">=" if aim["least"] else "<=", re.sub(r"%\.\df", "%g", form) % (aim["limit"] * factor)),
+                verdict]))
     return lines
 
 
@@ -175,6 +186,35 @@ def tables(data):
         if one["rounds"]:
             lines += ["", "### %s" % one["title"], "", "`%s`" % name, ""] + table(one)
     return lines[1:]
+
+
+def cost(one, key, base):
+    """What an entry costs in each round, to another's: below 1 is better, whatever is measured."""
+    found = [ratio for ratio in ratios(one, key, base, one["main"]) if ratio > 0]
+    return [1 / ratio for ratio in found] if one["main"] in HIGHER_IS_BETTER else found
+
+
+def summary(label, values):
+    return (label, statistics.median(values), min(values), max(values))
+
+
+def panels(data):
+    """Every line that has a peer, beside it; then those that have none, as they are."""
+    beside = plot.Panel("Cost to that of a peer: median, least and most", "further left is better")
+    alone = plot.Panel("Primitives: median, least and most", "ns")
+    for name, one in data["scenarios"].items():
+        if one["main"] not in COLUMNS:
+            for key, label in one["entries"].items():
+                for case in (samples_of(one, key)[-1]["values"] if samples_of(one, key) else ()):
+                    alone.add(case, [summary(label, figures(one, key, case))])
+            continue
+        base = next((base for base in one["bases"] if samples_of(one, base)), None)
+        found = {label: cost(one, key, base) for key, label in one["entries"].items()} if base else {}
+        aims_to = [aim["limit"] for aim in one["aims"] if aim["to"] == base and aim["value"] == one["main"]]
+        limit = [("aim", *[1 / aims_to[0] if one["main"] in HIGHER_IS_BETTER else aims_to[0]] * 3)] if aims_to else []
+        beside.add("%s to %s" % (name, one["entries"].get(base)),
+                   [summary(label, values) for label, values in found.items() if values] + limit)
+    return [beside, alone]
 
 
 # The plots: file, what it shows, and the function that draws it and tells whether it could.
@@ -222,7 +262,12 @@ def plot_latency(data, path):
     return plot.bars(path, "Latency of an echo of 64 B, 100 connections", "", "us", ["p50", "p99"], bars)
 
 
-PLOTS = (("bench-cpu.svg", "Server CPU per message by connections", plot_cpu),
+def plot_lines(data, path):
+    return plot.spreads(path, panels(data))
+
+
+PLOTS = (("bench-lines.svg", "Each line beside its peer, with spread", plot_lines),
+         ("bench-cpu.svg", "Server CPU per message by connections", plot_cpu),
          ("bench-fanout.svg", "Deliveries per second", plot_fanout),
          ("bench-latency.svg", "Latency at 100 connections", plot_latency))
 

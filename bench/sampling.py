@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import time
 
-from servers import LOAD_CPU, SERVER_CPU, Server, pinned
+from servers import BOTH_CPUS, ENVIRONMENT, LOAD_CPU, SERVER_CPU, Server, pinned
 
 SAME_STATE = 1.5  # distances of the CPUs that differ by less are one state of the machine
 FOREIGN_MAX = 0.03  # of one CPU's time may be used by others during a sample
@@ -44,9 +44,10 @@ def busy_seconds():
 
 
 def own_seconds(server):
-    """CPU time of the server and of the children that have ended: the load generators."""
+    """CPU time of the server, if there is one, and of the children that have ended: the load generators."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return server.cpu_ticks() / os.sysconf("SC_CLK_TCK") + children.ru_utime + children.ru_stime
+    ticks = 0 if server is None else server.cpu_ticks()
+    return ticks / os.sysconf("SC_CLK_TCK") + children.ru_utime + children.ru_stime
 
 
 class Sampler:
@@ -120,9 +121,9 @@ class Sampler:
 
 
 class Foreign:
-    """Counts the CPU time that others use while one server is measured, as a part of one CPU."""
+    """Counts the CPU time that others use while one server or program is measured, as a part of one CPU."""
 
-    def __init__(self, server):
+    def __init__(self, server=None):
         self.server = server
         self.start = time.monotonic()
         self.busy, self.own = busy_seconds(), own_seconds(server)
@@ -176,12 +177,43 @@ def system_calls(sampler, entry):
     return dict(calls, total=sum(calls.values())), 0.0
 
 
-def primitives(sampler, entry):
-    """What a primitive costs: one program of bench/, ns per operation by case, least of its rounds and median."""
-    out = subprocess.run(pinned(SERVER_CPU, [sampler.tool(entry.server)]), capture_output=True, text=True, timeout=120,
-                         check=False)
+def run_program(sampler, entry, cpus):
+    """Runs a benchmark to its end: what it printed, and what others used meanwhile."""
+    program = sampler.commands.get(entry.server) or [sampler.tool(entry.server)]
+    foreign = Foreign()
+    out = subprocess.run(pinned(cpus, program + list(entry.load)), capture_output=True, text=True, timeout=120,
+                         check=False, env=dict(ENVIRONMENT, **entry.environment))
     if out.returncode != 0:
-        raise Failed(out.stderr.strip())
-    rows = [line.split() for line in out.stdout.splitlines()]
+        raise Failed(out.stderr.strip() or "%s: exit %d" % (entry.server, out.returncode))
+    return out.stdout, foreign.part()
+
+
+def cases(printed):
+    """The lines of a micro-benchmark: case -> ns per operation, the median of its rounds."""
+    rows = [line.split() for line in printed.splitlines()]
+    return {row[0]: float(row[1]) for row in rows if row[2:3] == ["ns/op"]}
+
+
+def primitives(sampler, entry):
+    """What a primitive costs: one program of bench/, ns per operation by case."""
+    printed, _ = run_program(sampler, entry, SERVER_CPU)
     # Between two workers on one CPU nothing is measured but the kernel's scheduler.
-    return {row[0]: float(row[1]) for row in rows if row[2:3] == ["ns/op"] and not row[0].endswith("_across")}, 0.0
+    return {case: ns for case, ns in cases(printed).items() if not case.endswith("_across")}, 0.0
+
+
+def one_case(value, unit_ns):
+    """A measure for one case of a program that has both CPUs, as a value in some unit."""
+    def measure(sampler, entry):
+        printed, foreign = run_program(sampler, entry, BOTH_CPUS)
+        if not cases(printed):
+            raise Failed("%s has no such case" % entry.server)
+        return {value: next(iter(cases(printed).values())) / unit_ns}, foreign
+    return measure
+
+
+def storm(sampler, entry):
+    """Very many tasks started without a pause: bench_storm and its peer."""
+    printed, foreign = run_program(sampler, entry, BOTH_CPUS)
+    values = pairs(printed)
+    peak = values["peak_kib"] * 1024
+    return {"ms": values["ms"], "peak_mb": peak / 1e6, "task_bytes": peak / values["tasks"]}, foreign

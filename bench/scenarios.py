@@ -5,10 +5,11 @@ import typing
 
 import idle_memory
 import sampling
-from servers import BOTH_CPUS, LABELS, SERVER_CPU
+from servers import BOTH_CPUS, LABELS, LOAD_CPU, SERVER_CPU
 
 ECHO = ("raw", "raw_uring", "coracle", "coracle_uring", "go", "libuv", "libevent")
 OURS = ("coracle", "coracle_uring")
+LOGGED = ("coracle_logged", "coracle_logged_uring")
 IDLE_CONNECTIONS = 10000
 IDLE_BYTES = 4300  # 4.2 KB of 1,024 bytes
 
@@ -23,9 +24,11 @@ class Entry:
     cpus: str = SERVER_CPU  # if there are several, each has a generator, too
     longer: float = 1  # how much longer than others this sample is measured
     note: str = ""
+    environment: dict = dataclasses.field(default_factory=dict)  # more of a program that runs to its end
 
     def label(self):
-        name = "coracle" if self.server.startswith("bench_") else LABELS.get(self.server, self.server)
+        name = LABELS.get(self.key, "coracle") if self.server.startswith("bench_") else LABELS.get(
+            self.server, self.server)
         return name + (", " + self.note if self.note else "")
 
 
@@ -91,6 +94,58 @@ def churn(how, uring, go):
                           Aim("coracle", "server_us", go, "go")])
 
 
+def churn_logged():
+    """With a line about each connection in a file, as servers run; the raw loop says nothing."""
+    return Scenario("churn_logged", "Connect, one echo, close with a FIN, and a line about it in the log",
+                    sampling.load, each(("raw",) + LOGGED + ("go_logged",),
+                                        ("--connections", 32, "--close", "fin", "--step")),
+                    aims=[Aim(name, "server_us", 1.08, "raw") for name in LOGGED], bases=("raw", "go_logged"))
+
+
+def on_two_workers(program, peer, load, peer_load, environment=None):
+    """A benchmark of ours over both pollers, and the same in Go."""
+    return [Entry("coracle", program, load),
+            Entry("coracle_uring", program, load, environment={"COR_POLLER": "io_uring"}),
+            Entry("go", peer, peer_load, environment=environment or {})]
+
+
+def cores(case, title, limit, main="ns", unit_ns=1.0, operations=0, floors=()):
+    """A case of cores.c beside go/cores.go, with floors beside what two threads in plain C need for a hand-off."""
+    fixed = ("--ops", str(operations), "--rounds", "3") if operations else ("--rounds", "25")
+    load = ("--only", case) + fixed
+    return Scenario("cores_" + case, title, sampling.one_case(main, unit_ns),
+                    on_two_workers("bench_cores", "go_cores", load, load) + [
+                        Entry(kind, "raw_c2c", (SERVER_CPU, LOAD_CPU, kind), note=kind) for kind in floors],
+                    aims=[Aim(name, main, limit) if main == "over_ideal" else Aim(name, main, limit, "go")
+                          for name in OURS], main=main, bases=("go",), seconds=3 if operations else 1.5)
+
+
+def all_cores(quick):
+    many = 10000 if quick else 100000
+    each_ms = 1e6 / many  # ns per operation of so many, as ms of all
+    return [
+        cores("hand_off", "Unbuffered channel, ping-pong of two tasks, per hand-off", 1.5),
+        cores("hand_off_apart", "Unbuffered channel, two tasks kept on different workers, per hand-off", 1.5,
+              floors=("line", "futex", "eventfd")),
+        cores("items_1_to_1", "Buffered channel (128), one producer, one consumer, per item", 1.0),
+        cores("items_4_to_4", "Buffered channel (128), 4 producers, 4 consumers, per item", 1.0),
+        cores("mutex_8_tasks", "Mutex, 8 tasks on 2 workers, per lock", 1.0),
+        cores("close_wakes", "Close of a channel wakes %s receivers" % format(many, ","), 1.0, "ms", each_ms, many),
+        cores("sleepers", "%s sleepers with one deadline, the last one late by" % format(many, ","), 1.0, "ms",
+              each_ms, many),
+        cores("computing_8_tasks", "8 computing tasks that yield each ms, total over ideal", 1.15, "over_ideal",
+              1e6 / 2, 800),
+    ]
+
+
+def storm(workers, aims):
+    load = ("--workers", str(workers))
+    return Scenario("storm_%d" % workers, "1,000,000 spawns without a pause, %d worker%s" % (
+        workers, "s" if workers > 1 else ""), sampling.storm,
+                    on_two_workers("bench_storm", "go_spawn", load, (), {"GOMAXPROCS": str(workers)}),
+                    aims=[Aim(name, *aim) for name in OURS for aim in aims], main="ms", bases=("go",), seconds=1)
+
+
 def room(receivers, window, aims=()):
     def load(protocol):
         return ("--receivers", receivers, "--window", window, "--size", 64, "--protocol", protocol)
@@ -115,7 +170,7 @@ def stalled():
     entries = each(("room", "room_uring", "go_room"), load("room"), longer=2) + [
         Entry(name, name, load(name), longer=2) for name in ("nats", "redis")]
     return Scenario("fanout_stalled", "Fan-out to 100 receivers, 4 KB, one of them stops reading", sampling.fanout,
-                    entries, main="kept", bases=(), rounds_max=3, seconds=4, aims=[
+                    entries, main="kept", bases=("go_room",), rounds_max=3, seconds=4, aims=[
                         aim for name in ("room", "room_uring")
                         for aim in (Aim(name, "kept", 0.95, least=True), Aim(name, "memory_mb", 16))])
 
@@ -130,7 +185,7 @@ def workers():
                                  cpus=BOTH_CPUS, note="%d worker%s" % (count, "s" if count > 1 else "")))
         aims += [Aim(name + "_2", "per_s", 1.0, name + "_1", True), Aim(name + "_2", "server_us", 1.05, name + "_1")]
     return Scenario("workers", "Two workers beside one, 2 generators of 50 connections", sampling.load, entries,
-                    aims=aims, bases=())
+                    aims=aims, bases=(OURS[0] + "_1",))
 
 
 def many(count, base):
@@ -145,7 +200,7 @@ def many(count, base):
             aims += [Aim("%s_%d" % (name, count), "starved", 0),
                      Aim("%s_%d" % (name, count), "server_us", 1.5, "%s_%d" % (name, base))]
     return Scenario("many", "%s connections at once" % format(count, ","), sampling.load, entries, aims=aims,
-                    bases=(), rounds_max=3, seconds=1.5)
+                    bases=("raw_%d" % base,), rounds_max=3, seconds=1.5)
 
 
 def control():
@@ -160,7 +215,7 @@ def control():
 def system_calls():
     entries = each(ECHO, ("--connections", 100), longer=2)
     return Scenario("system_calls", "System calls per echo, 64 B, 100 connections", sampling.system_calls, entries,
-                    main="total", bases=(), rounds_max=1, seconds=1,
+                    main="total", bases=("raw", "go"), rounds_max=1, seconds=1,
                     aims=[Aim("coracle", "total", 2.05), Aim("coracle_uring", "total", 1.1)])
 
 
@@ -182,7 +237,7 @@ def measure_idle(sampler, entry):
 def idle(connections):
     entries = each(("raw", "coracle", "coracle_uring", "go"), (connections,))
     return Scenario("idle", "Memory per idle connection, %s connections" % format(connections, ","), measure_idle,
-                    entries, main="idle_bytes", bases=(), rounds_max=1, seconds=8, aims=[
+                    entries, main="idle_bytes", bases=("go",), rounds_max=1, seconds=8, aims=[
                         Aim(name, value, limit) for name in OURS
                         for value, limit in (("idle_bytes", IDLE_BYTES), ("left_bytes", 8e6))])
 
@@ -190,8 +245,8 @@ def idle(connections):
 def all_scenarios(quick):
     """In the order in which they are measured. Quick ones have fewer connections where opening them takes long."""
     few = (Aim("coracle", "server_us", 1.02, "raw"), Aim("coracle", "server_us", 0.80, "go"))
-    hundred = few + (Aim("coracle_uring", "server_us", 1.03, "raw_uring"),
-                     Aim("coracle_uring", "server_us", 1.0, "raw"))
+    hundred = few + (Aim("coracle_uring", "server_us", 1.05, "raw_uring"),
+                     Aim("coracle_uring", "server_us", 0.83, "raw"))
     tail = [Aim(name, "p99_us", limit, to) for name in OURS for to, limit in (("raw", 1.0), ("go", 0.5))]
     great = (Aim("coracle", "server_us", 1.05, "raw"), Aim("coracle_uring", "server_us", 0.90, "raw"))
     return [
@@ -206,6 +261,7 @@ def all_scenarios(quick):
         echo(100, 64, 16, "Echo, 64 B, 100 connections, 16 messages under way on each", few),
         churn("fin", 0.92, 0.90),
         churn("rst", 0.87, 0.72),
+        churn_logged(),
         spin(),
         latency(100, each(ECHO, ("--connections", 100)), tail),
         room(100, 64, room_aims()),
@@ -216,6 +272,9 @@ def all_scenarios(quick):
         workers(),
         many(2000 if quick else 18000, 1000),
         system_calls(),
+        *all_cores(quick),
+        storm(1, [("task_bytes", 160)]),
+        storm(2, [("ms", 1.0, "go"), ("peak_mb", 1.0, "go")]),
         primitives(),
         idle(1000 if quick else IDLE_CONNECTIONS),
     ]

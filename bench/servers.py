@@ -19,9 +19,10 @@ START_SECONDS = 20  # until a server that should have started counts as failed
 ENVIRONMENT = dict(os.environ, GOMAXPROCS="1", COR_WORKERS="1")
 PORT = "PORT"  # in a command: a free port goes here, for servers that do not tell which one they got
 LABELS = {
-    "raw": "raw epoll", "raw_uring": "raw io_uring", "coracle": "coracle epoll", "coracle_uring": "coracle io_uring",
-    "go": "Go", "room": "coracle epoll", "room_uring": "coracle io_uring", "go_room": "Go tutorial",
-    "nats": "nats-server",
+    "raw": "raw epoll", "raw_uring": "raw io_uring", "raw_c2c": "plain C", "coracle": "coracle epoll",
+    "coracle_uring": "coracle io_uring", "coracle_logged": "coracle epoll", "coracle_logged_uring": "coracle io_uring",
+    "room": "coracle epoll", "room_uring": "coracle io_uring", "go": "Go", "go_logged": "Go", "go_cores": "Go",
+    "go_spawn": "Go", "go_room": "Go tutorial", "nats": "nats-server",
 }
 
 
@@ -44,20 +45,26 @@ def pinned(cpus, argv):
     return ["taskset", "-c", cpus] + argv
 
 
-def coracle(build, poller, service, *options):
-    return [os.path.join(build, "coracle"), "serve", "--quiet", "--log-level", "error", "--poller", poller,
-            *options, service + "=127.0.0.1:0"]
+def coracle(build, poller, service, level="error"):
+    return [os.path.join(build, "coracle"), "serve", "--quiet", "--log-level", level, "--poller", poller,
+            service + "=127.0.0.1:0"]
 
 
 def known(build):
-    """Every server: name -> command. Those of Go are named by their source."""
+    """Every server and every peer of a benchmark: name -> command. Those of Go are named by their source."""
     tool = lambda name: os.path.join(build, "bench", name)  # noqa: E731
     return {
         "raw": [tool("raw_echo_epoll")],
         "raw_uring": [tool("raw_echo_uring")],
         "coracle": coracle(build, "epoll", "echo"),
         "coracle_uring": coracle(build, "io_uring", "echo"),
+        "coracle_logged": coracle(build, "epoll", "echo", "info"),
+        "coracle_logged_uring": coracle(build, "io_uring", "echo", "info"),
         "go": ["go/echo.go"],
+        "go_logged": ["go/echo.go", "-log"],
+        "go_cores": ["go/cores.go"],
+        "go_spawn": ["go/spawn.go"],
+        "raw_c2c": [tool("raw_c2c")],
         "libuv": [tool("peer_echo_uv")],
         "libevent": [tool("peer_echo_event")],
         "room": coracle(build, "epoll", "broadcast"),
@@ -69,7 +76,7 @@ def known(build):
 
 
 def build_go(source, folder):
-    """Builds one of Go's servers and gives its path. What the compiler keeps for the next time is in the folder too."""
+    """Builds one of Go's programs and gives its path. What the compiler keeps for the next time is in the folder."""
     if not shutil.which("go"):
         raise Missing("go is not installed")
     binary = os.path.join(folder, "go_" + os.path.basename(source)[:-len(".go")])
@@ -84,7 +91,7 @@ def command(name, build, folder):
         raise SystemExit("unknown server %s; there are: %s" % (name, " ".join(known(build))))
     argv = known(build)[name]
     if argv[0].endswith(".go"):
-        return [build_go(argv[0], folder)]
+        return [build_go(argv[0], folder)] + argv[1:]
     if not shutil.which(argv[0]):
         raise Missing("%s is not there" % os.path.basename(argv[0]))
     return argv

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import xml.etree.ElementTree
 
 from harness import BIN, PATIENCE, Case, main, need_json, need_tool, wait_until
 
@@ -17,6 +18,7 @@ BUILD = os.path.dirname(BIN)
 HARNESS = os.path.join(SOURCE, "bench", "side_by_side.py")
 sys.path.insert(0, os.path.join(SOURCE, "bench"))
 
+import compare  # noqa: E402
 import report  # noqa: E402
 import sampling  # noqa: E402
 import scenarios  # noqa: E402
@@ -90,6 +92,16 @@ class Samples(Case):
         self.check(found["many"], ("coracle_1000", "coracle_2000"), ("server_us", "starved"))
         self.check(found["idle"], ("coracle",), ("idle_bytes", "echo_bytes", "left_bytes"))
         self.check(found["primitives"], ("deadline",), ("deadline_set_read",))
+
+    def test_cores(self):
+        """A case beside its peer in Go and the floor of the machine."""
+        need_tool("go")
+        found = self.run_harness("cores_hand_off_apart,storm_1,churn_logged", "--servers",
+                                 "bench_cores,go_cores,raw_c2c,bench_storm,coracle_logged,go_logged")
+        self.check(found["cores_hand_off_apart"], ("coracle", "coracle_uring", "go", "line", "futex", "eventfd"),
+                   ("ns",))
+        self.check(found["storm_1"], ("coracle", "coracle_uring"), ("ms", "peak_mb", "task_bytes"))
+        self.check(found["churn_logged"], ("coracle_logged", "go_logged"), ("server_us",))
 
     def test_fan_out(self):
         need_json()
@@ -201,8 +213,9 @@ class Rounds(Case):
         """Within rounds; rounds in which the machine changed do not count."""
         text = "\n".join(report.aims(self.data([((50, 5.0), (50, 5.0)), ((330, 8.0), (330, 8.08)),
                                                 ((50, 5.0), (330, 8.0))])))
-        self.assertIn("1.005 (1.000 to 1.010) | met |", text)
-        self.assertIn("1.100 | **missed** |", "\n".join(report.aims(self.data([((50, 5.0), (50, 5.5))]))))
+        self.assertIn("1.005 (1.000 to 1.010) | <= 1.02 | met |", text)
+        self.assertIn("| coracle epoll | 5.50 us | raw epoll | 5.00 us | 1.100 | <= 1.02 | **missed** |",
+                      "\n".join(report.aims(self.data([((50, 5.0), (50, 5.5))]))))
 
     def test_document(self):
         """Refreshing twice is refreshing once, and what a run has no figures for stays."""
@@ -225,6 +238,88 @@ class Rounds(Case):
             self.assertIn("a machine", texts[0])
             self.assertNotIn("old", texts[0])
             self.assertIn("<!-- begin other -->\nkept\n<!-- end other -->", texts[0])
+
+
+class Lines(Case):
+    """The one plot of all lines, and lines that a peer or an earlier commit does not have."""
+
+    def kept(self, one, rounds):
+        """A scenario as it is kept: per round, key -> figures."""
+        return {"title": one.title, "main": one.main, "bases": one.bases, "failures": {},
+                "aims": [vars(aim) for aim in one.aims],
+                "entries": {entry.key: entry.label() for entry in one.entries},
+                "rounds": [{key: {"values": values, "distance": 50, "changed": False, "foreign": 0.0}
+                            for key, values in each.items()} for each in rounds]}
+
+    def recorded(self):
+        """A recorded run: one line with its peer, a rate, one without its peer, and primitives."""
+        known = {one.name: one for one in scenarios.all_scenarios(True)}
+        rounds = {
+            "cores_hand_off": [{"coracle": {"ns": ns}, "go": {"ns": 100.0}} for ns in (80.0, 120.0, 90.0)],
+            "fanout_100_64": [{"room": {"per_s": 8e6}, "redis": {"per_s": 4e6}}],
+            "cores_mutex_8_tasks": [{"coracle": {"ns": 30.0}}],
+            "primitives": [{"switch": {"switch_2_tasks": ns}} for ns in (4.0, 6.0)],
+        }
+        return {"date": "today", "commit": "none", "machine": "a machine", "rounds": 3, "seconds": 1,
+                "scenarios": {name: self.kept(known[name], each) for name, each in rounds.items()}}
+
+    def test_figures(self):
+        beside, alone = report.panels(self.recorded())
+        self.assertEqual([row for row, _ in beside.rows], ["cores_hand_off to Go", "fanout_100_64 to redis"])
+        self.assertEqual([points[1:] for points in beside.series["coracle epoll"]], [(0.9, 0.8, 1.2), (0.5,) * 3])
+        self.assertEqual([points[1:] for points in beside.series["aim"]], [(1.5,) * 3, (0.5,) * 3])
+        self.assertEqual([points[1:] for points in alone.series["coracle"]], [(5.0, 4.0, 6.0)])
+        heights = [points[0] for series in beside.series.values() for points in series]
+        self.assertEqual(len(set(heights)), len(heights))  # no entry is drawn over another
+
+    def test_plot(self):
+        """Well-formed, with all it needs inside, readable on dark pages, and on the page that `make bench` writes."""
+        need_tool("gnuplot")
+        with tempfile.TemporaryDirectory() as folder:
+            result = os.path.join(folder, "result.json")
+            with open(result, "w", encoding="utf-8") as file:
+                json.dump(self.recorded(), file)
+            text = report.write(result)
+            self.assertIn("(bench-lines.svg)", text)
+            self.assertIn("cores_mutex_8_tasks", text)
+            with open(os.path.join(folder, "bench-lines.svg"), encoding="utf-8") as file:
+                drawn = file.read()
+        page = xml.etree.ElementTree.fromstring(drawn)
+        texts = " ".join(page.itertext())
+        for words in ("cores_hand_off to Go", "fanout_100_64 to redis", "switch_2_tasks", "coracle epoll", "aim",
+                      "prefers-color-scheme: dark"):
+            self.assertIn(words, texts)
+        self.assertNotIn("cores_mutex_8_tasks", texts)
+        for element in page.iter():
+            for name, value in element.attrib.items():
+                self.assertFalse("href" in name and not value.startswith("#"), (name, value))
+        self.assertNotRegex(drawn, r"url\(|@import|<script|<image")
+
+    def test_nothing_to_draw(self):
+        data = self.recorded()
+        data["scenarios"] = {"cores_mutex_8_tasks": data["scenarios"]["cores_mutex_8_tasks"]}
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertEqual(report.draw(data, folder), [])
+            self.assertEqual(os.listdir(folder), [])
+
+    def test_earlier_commit(self):
+        """A line that it lacks is left out, with a word; the others are compared."""
+        class Sampler:
+            def __init__(self, figures):
+                self.figures = figures
+
+            def take(self, one, entry):
+                if entry.key not in self.figures:
+                    raise sampling.Failed("there is no such case")
+                return {"values": {"ns": self.figures[entry.key]}, "distance": 50, "changed": False, "foreign": 0.0}
+        one = next(one for one in scenarios.all_scenarios(True) if one.name == "cores_hand_off")
+        one.entries = compare.ours(one)
+        kept, left_out = {}, []
+        builds = [Sampler({"coracle": 90, "coracle_uring": 95}), Sampler({"coracle": 100})]
+        compare.measure(one, builds, 3, kept, left_out)
+        self.assertEqual({name: [row[0] for row in rows] for name, rows in kept.items()},
+                         {"cores_hand_off, coracle": [0.9] * 3})
+        self.assertEqual(left_out, ["cores_hand_off, coracle_uring is left out: there is no such case"])
 
 
 if __name__ == "__main__":
