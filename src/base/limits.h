@@ -69,6 +69,9 @@
 #define CORI_LOOK_NAP_NS 200000
 #define CORI_LOOK_NAPS 127
 #define CORI_LOOK_PAUSES 32
+/* How long a look goes on until it lets another thread of this core run, if there is one, ns; and how often such a
+ * thread may have been the waker, in a row, until this one moves to another core. */
+#define CORI_LOOK_YIELD_NS 2000
 #define CORI_LOOK_CROWDED 64
 #define CORI_LOOK_PAUSES_MOST 10000
 /* Operations that a task may finish without parking before it has to let others run. */

@@ -112,9 +112,6 @@ static void end_if_deadlocked(void)
 
 void cori_sleep_until_event(cori_worker *worker)
 {
-    if (cori_look(worker)) {
-        return;
-    }
     int64_t timeout_ns = -1;
     cori_timer *timer = cori_heap_first(&worker->timers);
     if (timer != NULL) {

@@ -4,25 +4,33 @@
  * wake-up of a thread and a return from the kernel if its worker sleeps: 3 to 30 us, while tasks that talk to each
  * other answer within one. So a worker whose naps are short looks at its inbox for a while before it sleeps.
  *
- * It looks at one word, its own `sleeping`, set to LOOKING; every waker exchanges it to AWAKE after it has put the work
- * in the inbox. A waker that finds LOOKING has nothing else to do. That is one cache line for the word and the inbox,
- * which moves to the waker once and back once per hand-over.
+ * It is awake meanwhile: nobody has to kick it. But its inject list, which is empty, says CORI_LOOKING. The waker of
+ * one of its tasks exchanges that for the task and has nothing else to do. So a hand-over writes the inbox once, and
+ * the line moves to the waker once and back once. The clock is read at the beginning of a look, while the other core
+ * works, and not again if the answer is quick.
  *
- * Not lost: as with sleep, the worker says LOOKING, then looks for work, then watches the word; a waker adds the work,
- * then exchanges the word. Who gives up looking says that it sleeps in the same way, and looks again.
+ * Not lost: the worker looks at all that is work (cori_has_work). A look in vain takes CORI_LOOKING off the list, and
+ * the worker says that it sleeps and looks again as ever. Nor do timers and events have to wait: a look ends at the
+ * next timer, and worker.c asks the poller after CORI_POLL_INTERVAL_NS even if each look finds something.
  *
  * What it may cost is bounded three times. One look takes CORI_LOOK_NS at most. At most half of the cores look at the
- * same time, none on a machine with one; the waker takes the looker off that count, so that it may look itself at once.
- * And a worker looks only as long as it pays: it has up to CORI_LOOKS credits; a look that finds something earns one, a
- * look in vain costs CORI_LOOK_PRICE. Without credit it sleeps, and tries again after a nap that another thread has
- * ended within CORI_LOOK_NAP_NS; each trial in vain doubles the number of such naps until the next. So a worker with
- * nothing but I/O never looks, all is still after the second look in vain, and where looking does harm, because the
- * waker waits for this very core, it is given up at once.
+ * same time, none on a machine with one: who looks has a seat, one of cori_rt.looking. And a worker looks only as long
+ * as it pays: it has up to CORI_LOOKS credits; a look that finds something earns one, a look in vain costs
+ * CORI_LOOK_PRICE. Without credit it sleeps, and tries again after a nap that another thread has ended within
+ * CORI_LOOK_NAP_NS; each trial in vain doubles the number of such naps until the next. So a worker with nothing but I/O
+ * never looks, all is still after the second look in vain, and where looking does harm, because the waker waits for
+ * this very core, it is given up at once.
+ *
+ * The count of seats is a line that all workers share, and two that talk would write it at each hand-over. So a seat
+ * goes with the hand-over: who replaces CORI_LOOKING takes the looker's seat over, and sits on it when it looks for the
+ * answer. It gives it back when it has something else to do at the end of its round, or sleeps. A waker that has a seat
+ * already, or is no worker, gives the looker's back.
  */
 #include "sched/look.h"
 
 #include "base/clock.h"
 #include "sched/placement.h"
+#include "sched/seat.h"
 
 #include <sched.h>
 
@@ -30,16 +38,6 @@ void cori_look_init(int cores)
 {
     cori_rt.looking_most = (uint32_t)cores / 2;
     cori_rt.looking = 0;
-}
-
-/* Enters the number of those that look. */
-static bool begin(void)
-{
-    if (cori_fetch_add(&cori_rt.looking, 1) < cori_rt.looking_most) {
-        return true;
-    }
-    cori_fetch_sub(&cori_rt.looking, 1);
-    return false;
 }
 
 /* Has the thread go on on another core, if it may. */
@@ -56,45 +54,57 @@ static void leave_core(void)
     (void)sched_setaffinity(0, sizeof(all), &all);
 }
 
-/* True as soon as somebody has handed something over; false when the time is up. */
+/* Counts how often in a row the waker came only when this thread had left its core to others. */
+static void note_crowd(cori_worker *worker, bool yielded)
+{
+    worker->crowded = yielded ? worker->crowded + 1 : 0;
+    if (worker->crowded == CORI_LOOK_CROWDED + 16 * worker->id) {
+        worker->crowded = 0;
+        leave_core();
+    }
+}
+
+/* When a look has to end: at the next timer at the latest. */
+static int64_t end_of_look(cori_worker *worker)
+{
+    cori_timer *timer = cori_heap_first(&worker->timers);
+    int64_t until = worker->now + CORI_LOOK_NS;
+    return timer != NULL && timer->when < until ? timer->when : until;
+}
+
+/* True as soon as there is something to do; false when the time is up. */
 static bool watch(cori_worker *worker)
 {
-    int64_t until = cori_clock_now() + CORI_LOOK_NS;
+    int64_t until = end_of_look(worker), yielded_at = worker->now;
     bool yielded = false;
     for (int i = 1; i < CORI_LOOK_PAUSES_MOST; i++) { /* a clock may stand still */
-        if (cori_load_acquire(&worker->sleeping) != CORI_LOOKING) {
-            worker->crowded = yielded ? worker->crowded + 1 : 0;
-            if (worker->crowded == CORI_LOOK_CROWDED + 16 * worker->id) {
-                worker->crowded = 0;
-                leave_core();
+        if (cori_has_work(worker)) {
+            if (yielded || worker->crowded != 0) {
+                note_crowd(worker, yielded);
             }
             return true;
         }
-        if (i % CORI_LOOK_PAUSES == 0 && cori_clock_now() >= until) {
+        yielded = false;
+        if (i % CORI_LOOK_PAUSES != 0) {
+            cori_pause();
+            continue;
+        }
+        worker->now = cori_clock_now();
+        if (worker->now >= until) {
             return false;
         }
-        yielded = i % CORI_LOOK_PAUSES == 0;
-        if (yielded) {
+        if (worker->now - yielded_at >= CORI_LOOK_YIELD_NS) {
+            yielded_at = worker->now;
+            yielded = true;
             (void)sched_yield();
-        } else {
-            cori_pause();
         }
     }
     return false;
 }
 
-bool cori_look(cori_worker *worker)
+/* What a look was worth. */
+static void learn(cori_worker *worker, bool found)
 {
-    if (worker->looks <= 0 || !begin()) {
-        return false;
-    }
-    cori_swap(&worker->sleeping, CORI_LOOKING);
-    bool found = cori_has_work(worker) || watch(worker);
-    if (cori_swap(&worker->sleeping, CORI_AWAKE) == CORI_LOOKING) { /* else a waker has done it */
-        cori_fetch_sub(&cori_rt.looking, 1);
-    } else {
-        found = true;
-    }
     if (found) {
         worker->looks += worker->looks < CORI_LOOKS;
         worker->look_naps = 0;
@@ -105,6 +115,26 @@ bool cori_look(cori_worker *worker)
         worker->look_naps = worker->look_naps < CORI_LOOK_NAPS ? 2 * worker->look_naps + 1 : CORI_LOOK_NAPS;
         worker->look_after = worker->look_naps;
     }
+}
+
+bool cori_look(cori_worker *worker)
+{
+    if (worker->looks <= 0 || !cori_seat_take(worker)) {
+        return false;
+    }
+    cori_task *none = NULL;
+    bool found = !cori_cas(&worker->injected, &none, CORI_LOOKING);
+    if (!found) {
+        worker->now = cori_clock_now();
+        found = watch(worker);
+        cori_task *head = CORI_LOOKING;
+        if (cori_load_acquire(&worker->injected) != CORI_LOOKING || !cori_cas(&worker->injected, &head, NULL)) {
+            worker->seat = false; /* the waker has it */
+            found = true;
+            cori_prefetch_write(cori_load_relaxed(&worker->injected));
+        }
+    }
+    learn(worker, found);
     return found;
 }
 

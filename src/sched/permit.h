@@ -27,8 +27,9 @@ static inline bool cori_permit_park(cori_task *self, bool solo)
 /* Moves the permit as a waker does; true if the caller has to queue the task. */
 static inline bool cori_permit_wake(cori_task *task, bool solo)
 {
-    uint32_t old = cori_load_relaxed(&task->permit);
+    uint32_t old = CORI_PARKED; /* mostly: a look first would fetch another core's line twice */
     if (solo) {
+        old = cori_load_relaxed(&task->permit);
         cori_store_relaxed(&task->permit, old == CORI_PARKED ? CORI_RUNNING : CORI_NOTIFIED);
         return old == CORI_PARKED;
     }

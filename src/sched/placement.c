@@ -173,7 +173,8 @@ bool cori_place_has(const cori_worker *worker)
 
 bool cori_has_work(const cori_worker *worker)
 {
-    return worker->ready.head != NULL || worker->yielded != NULL || cori_load(&worker->injected) != NULL ||
+    const cori_task *injected = cori_load(&worker->injected);
+    return worker->ready.head != NULL || worker->yielded != NULL || (injected != NULL && injected != CORI_LOOKING) ||
            cori_load(&worker->notes) != NULL || cori_place_has(worker) || cori_load(&cori_rt.stop) != 0;
 }
 

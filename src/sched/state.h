@@ -14,7 +14,7 @@
  *
  * Sleeping without a lost wake-up: the worker sets `sleeping`, then looks once more at inject, notes, fresh and stop;
  * whoever adds work does so first and then exchanges `sleeping` to 0, kicking the poller if it slept. Both sides use
- * sequentially consistent operations, so at least one sees the other. A worker that is LOOKING needs no kick: look.c.
+ * sequentially consistent operations, so at least one sees the other. A worker that is LOOKING is awake: look.c.
  */
 #ifndef CORI_SCHED_STATE_H
 #define CORI_SCHED_STATE_H
@@ -49,7 +49,9 @@ typedef struct cori_spares {
 } cori_spares;
 
 /* What a worker without work does, as others see it: cori_worker.sleeping. */
-enum { CORI_AWAKE = 0, CORI_ASLEEP = 1, CORI_LOOKING = 2 };
+enum { CORI_AWAKE = 0, CORI_ASLEEP = 1 };
+/* In place of an empty inject list: its worker looks for what comes (look.c). */
+#define CORI_LOOKING ((cori_task *)1)
 
 typedef struct cori_worker {
     cori_task *current; /* NULL: the scheduler itself runs */
@@ -79,6 +81,7 @@ typedef struct cori_worker {
     int64_t refused_since;         /* each wait for events has failed since then, 0: the last one did not */
     bool short_wait;               /* its last wait for work was short */
     int looks;                     /* credit for looking before sleep; look.c's, like what follows */
+    bool seat;                     /* it is one of cori_rt.looking */
     int crowded;                   /* times in a row that the waker had waited for this very core */
     int look_naps;                 /* how many naps a trial is put off for */
     int look_after;                /* of these, still to come */
@@ -112,14 +115,16 @@ typedef struct cori_worker {
     uint32_t starved;                        /* starved_since is not 0 */
     uint64_t next_id, last_id;               /* task numbers still to hand out (owner only) */
 
-    /* Shared: written by others. */
-    _Alignas(CORI_CACHE_LINE) cori_task *injected; /* atomic */
+    /* Shared: written by others. The inbox: one line, which moves to who wakes a task here, and back. */
+    _Alignas(CORI_CACHE_LINE) cori_task *injected; /* atomic; CORI_LOOKING */
     cori_note *notes;                              /* atomic */
-    uint32_t sleeping; /* atomic: CORI_ASLEEP while the worker is (about to be) blocked in its poller */
-    uint32_t fresh_lock;
-    uint64_t fresh_first;   /* ticket of the first fresh task, UINT64_MAX: none; atomic; as fresh_count */
+    uint32_t sleeping;  /* atomic: CORI_ASLEEP while the worker is (about to be) blocked in its poller */
+    uint32_t appointed; /* atomic: woken to be the watcher; see placement.c */
+
+    /* Shared: what workers with nothing to do look at, and the owner before each switch; else it stands still. */
+    _Alignas(CORI_CACHE_LINE) uint32_t fresh_lock;
     uint32_t fresh_count;   /* atomic; guard for writing: fresh_lock */
-    uint32_t appointed;     /* atomic: woken to be the watcher; see placement.c */
+    uint64_t fresh_first;   /* ticket of the first fresh task, UINT64_MAX: none; atomic; as fresh_count */
     uint32_t placed_count;  /* of these, put here for balance: they count as load; as fresh_count */
     cori_fresh_queue fresh; /* guard: fresh_lock */
 } cori_worker;
@@ -152,7 +157,7 @@ typedef struct cori_runtime {
     uint32_t watching;                          /* atomic: an idle worker looks after the others' fresh queues */
     uint64_t next_id;                           /* atomic: hands out ranges of task numbers */
     uint32_t foreign;                           /* atomic: cor_go_foreign's so far; each goes to the next worker */
-    _Alignas(CORI_CACHE_LINE) uint32_t looking; /* atomic: workers that are CORI_LOOKING */
+    _Alignas(CORI_CACHE_LINE) uint32_t looking; /* atomic: workers that may look at this moment */
 } cori_runtime;
 
 extern cori_runtime cori_rt;

@@ -5,7 +5,8 @@
  * again meanwhile (ABA), and no lock that a signal handler could find taken.
  *
  * Not lost: work is pushed first, then `sleeping` is read; the worker sets `sleeping` first, then looks at the lists
- * (state.h). One of them sees the other.
+ * (state.h). One of them sees the other. The list of a worker that looks is not empty but CORI_LOOKING; who replaces
+ * that need not read `sleeping`.
  *
  * Order of arrival holds for what other threads hand over: taking a list turns it round.
  */
@@ -13,29 +14,49 @@
 
 #include "base/fatal.h"
 #include "base/list.h"
+#include "sched/seat.h"
 
 bool cori_worker_kick(cori_worker *worker)
 {
-    uint32_t was = cori_load(&worker->sleeping);
-    was = was != CORI_AWAKE ? cori_swap(&worker->sleeping, CORI_AWAKE) : was;
-    if (was == CORI_LOOKING) {
-        cori_fetch_sub(&cori_rt.looking, 1);
-    } else if (was == CORI_ASLEEP) {
+    bool slept = cori_load(&worker->sleeping) != CORI_AWAKE && cori_swap(&worker->sleeping, CORI_AWAKE) == CORI_ASLEEP;
+    if (slept) {
         worker->poller->ops->kick(worker->poller);
     }
-    return was != CORI_AWAKE;
+    return slept;
 }
 
-/* Queues for the owner of `task->worker` what happened on any thread. */
+/*
+ * Pushes a chain for `worker`, which is kicked if it sleeps. True if it was looking. The first guess spares another
+ * miss where it counts: a look at the list would fetch the line once, and the exchange once more.
+ */
+static inline bool inject(cori_worker *worker, cori_task *newest, cori_task *oldest)
+{
+    cori_task *head = CORI_LOOKING;
+    do {
+        cori_assert(head != newest); /* woken twice without having run */
+        oldest->next = head != CORI_LOOKING ? head : NULL;
+    } while (!cori_cas(&worker->injected, &head, newest));
+    if (head == CORI_LOOKING) {
+        return true;
+    }
+    (void)cori_worker_kick(worker);
+    return false;
+}
+
+/* As inject, by a worker's task: it takes the seat of one that looked over. */
+static __attribute__((noinline)) void inject_from(cori_worker *self, cori_task *newest, cori_task *oldest)
+{
+    if (inject(newest->worker, newest, oldest)) {
+        cori_seat_take_over(self);
+    }
+}
+
+/* Perhaps in a signal handler, in the middle of a look. */
 void cori_worker_inject(cori_task *task)
 {
-    cori_worker *worker = task->worker;
-    cori_task *head = cori_load_relaxed(&worker->injected);
-    do {                           /* cori_stack_push, with a look at each head */
-        cori_assert(head != task); /* woken twice without having run */
-        task->next = head;
-    } while (!cori_cas(&worker->injected, &head, task));
-    cori_worker_kick(worker);
+    if (inject(task->worker, task, task)) {
+        cori_fetch_sub(&cori_rt.looking, 1);
+    }
 }
 
 void cori_worker_note(cori_worker *worker, cori_note *note)
@@ -47,28 +68,23 @@ void cori_worker_note(cori_worker *worker, cori_note *note)
 void cori_wake(cori_task *task)
 {
     if (cori_permit_wake(task, cori_rt.solo)) {
-        cori_worker *worker = task->worker;
-        if (worker == cori_self_worker) {
-            cori_ready_push(worker, task);
+        cori_worker *self = cori_self_worker;
+        if (task->worker == self) {
+            cori_ready_push(self, task);
         } else {
-            cori_worker_inject(task);
+            inject_from(self, task, task);
         }
     }
 }
 
 void cori_wakes_end(cori_wakes *wakes)
 {
-    cori_worker *worker = wakes->worker;
     if (wakes->newest == NULL) {
         return;
     }
-    cori_task *head = cori_load_relaxed(&worker->injected);
-    do {
-        wakes->oldest->next = head;
-    } while (!cori_cas(&worker->injected, &head, wakes->newest));
+    inject_from(cori_self_worker, wakes->newest, wakes->oldest);
     wakes->newest = NULL;
     wakes->count = 0;
-    cori_worker_kick(worker);
 }
 
 void cori_wakes_add(cori_wakes *wakes, cori_task *task)
@@ -91,12 +107,22 @@ void cori_wakes_add(cori_wakes *wakes, cori_task *task)
     wakes->count++;
 }
 
+/* The frames of a parked task in which its waker has written. */
+static inline __attribute__((always_inline)) void prefetch_frames(const cori_task *task)
+{
+    uintptr_t frames = (uintptr_t)task->ctx.sp; /* a number: a task that never ran has none yet */
+    __builtin_prefetch((const void *)(frames + 2 * (uintptr_t)CORI_CACHE_LINE));
+    __builtin_prefetch((const void *)(frames + 3 * (uintptr_t)CORI_CACHE_LINE));
+    __builtin_prefetch((const void *)(frames + 4 * (uintptr_t)CORI_CACHE_LINE));
+}
+
 static void take_injected(cori_worker *worker)
 {
     cori_task *task = cori_stack_take_all(&worker->injected, next);
     while (task != NULL) {
         cori_task *next = task->next;
         cori_assert(task->worker == worker);
+        prefetch_frames(task);
         if (task->ctx.sp == NULL) {
             cori_task_pin(worker, task); /* it never ran */
         }

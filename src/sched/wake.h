@@ -35,6 +35,16 @@ typedef struct cori_wakes {
 void cori_wakes_add(cori_wakes *wakes, cori_task *task);
 void cori_wakes_end(cori_wakes *wakes);
 
+/*
+ * Fetches what waking `task`, which waits on worker number `worker`, will write: four misses one after the other
+ * otherwise. Several workers; harmless if it is wrong.
+ */
+static inline void cori_wake_soon(const cori_task *task, unsigned worker)
+{
+    cori_prefetch_write(task);
+    cori_prefetch_write(&cori_rt.workers[worker].injected);
+}
+
 /* As cori_worker_take, where there is mostly nothing. */
 static inline void cori_worker_receive(cori_worker *worker)
 {

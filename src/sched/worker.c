@@ -13,8 +13,10 @@
 #include "sched/carry.h"
 #include "sched/idle.h"
 #include "sched/lifecycle.h"
+#include "sched/look.h"
 #include "sched/placement.h"
 #include "sched/round.h"
+#include "sched/seat.h"
 #include "sched/spin.h"
 #include "sched/switch.h"
 #include "sched/task_stack.h"
@@ -72,6 +74,11 @@ static void look_around(cori_worker *worker)
         cori_round_ended(worker);
         fire_timers(worker);
         busy = cori_has_work(worker);
+    }
+    if (!busy && worker->looks > 0 && cori_look(worker)) {
+        busy = true; /* with what was handed over */
+    } else {
+        cori_seat_leave(worker);
     }
     if (busy && worker->now - worker->polled < CORI_POLL_INTERVAL_NS && ++worker->unpolled < CORI_POLL_ROUNDS) {
         return;

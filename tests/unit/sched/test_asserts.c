@@ -97,7 +97,7 @@ static void a_task_on_a_foreign_worker(void **state)
 static void a_task_woken_twice(void **state)
 {
     (void)state;
-    must_end_with(inject_twice, "head != task");
+    must_end_with(inject_twice, "head != newest");
 }
 
 static void a_count_below_nothing(void **state)

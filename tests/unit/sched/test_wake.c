@@ -3,6 +3,7 @@
 #include "support/taskcase.h"
 
 #include "base/atomic.h"
+#include "base/limits.h"
 #include "sched/here.h"
 #include "sched/park.h"
 #include "sched/spawn.h"
@@ -123,12 +124,54 @@ TASK_TEST(notes_of_a_thread)
     expect_order_of_arrival();
 }
 
+typedef struct rally {
+    cor_chan *there, *back;
+    int turns;
+} rally;
+
+static void return_each(void *a, void *b)
+{
+    rally *of = a;
+    uint64_t value;
+    (void)b;
+    while (cor_chan_recv(of->there, &value, 0) == 1) {
+        T_CODE(cor_chan_send(of->back, &value, 0), 0);
+    }
+    T_CODE(cor_chan_send(of->back, &value, 0), 0);
+}
+
+/*
+ * A worker that finds the next hand-over in time each time it looks asks its poller nevertheless: after
+ * CORI_POLL_ROUNDS of them at the latest. Most turns of a task are a round, if its partner is not quicker.
+ */
+TASK_TEST(hand_overs_do_not_keep_events_waiting)
+{
+    enum { TURNS = 20000 };
+    rally of = {cor_chan_new(sizeof(uint64_t), 0), cor_chan_new(sizeof(uint64_t), 0), TURNS};
+    const cori_worker *last = &cori_rt.workers[cori_worker_count() - 1];
+    cori_spawn spawn = {.entry = return_each, .arg_a = &of, .worker = last->id};
+    T_CODE(cori_spawn_task(&spawn, NULL), 0);
+    uint64_t naps = cori_load(&last->naps), value = 0;
+    for (int i = 0; i < TURNS; i++) {
+        T_CODE(cor_chan_send(of.there, &value, 0), 0);
+        T_CODE(cor_chan_recv(of.back, &value, 0), 1);
+    }
+    naps = cori_load(&last->naps) - naps;
+    T_REQUIRE(naps >= TURNS / CORI_POLL_ROUNDS / 4 || cori_solo(), "the poller was asked %llu times",
+              (unsigned long long)naps);
+    T_CODE(cor_chan_close(of.there), 0);
+    T_CODE(cor_chan_recv(of.back, &value, 0), 1);
+    cor_chan_free(of.there);
+    cor_chan_free(of.back);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(woken_tasks),
         cmocka_unit_test(new_tasks),
         cmocka_unit_test(notes_of_a_thread),
+        cmocka_unit_test(hand_overs_do_not_keep_events_waiting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
