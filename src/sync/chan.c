@@ -15,10 +15,11 @@ cor_chan *cor_chan_new(size_t elem_size_bytes, size_t capacity)
 {
     size_t bytes = 0;
     if (elem_size_bytes > CORI_CHAN_ELEM_MAX || capacity > PTRDIFF_MAX ||
-        __builtin_mul_overflow(elem_size_bytes, capacity, &bytes) || bytes > PTRDIFF_MAX - sizeof(cor_chan)) {
+        __builtin_mul_overflow(elem_size_bytes, capacity, &bytes) || bytes > PTRDIFF_MAX - 2 * sizeof(cor_chan)) {
         return NULL;
     }
-    cor_chan *chan = malloc(sizeof(cor_chan) + bytes);
+    bytes = (sizeof(cor_chan) + bytes + CORI_CACHE_LINE - 1) & ~(size_t)(CORI_CACHE_LINE - 1);
+    cor_chan *chan = aligned_alloc(CORI_CACHE_LINE, bytes);
     if (chan != NULL) {
         memset(chan, 0, sizeof(*chan));
         chan->elem_size_bytes = elem_size_bytes;
@@ -86,13 +87,22 @@ static inline bool claim(cori_chan_waiter *waiter)
 }
 
 /* Takes the longest waiter that can still be served out of the queue; NULL if there is none. */
+static __attribute__((noinline)) cori_chan_waiter *claim_waiter(cor_waitq *queue)
+{
+    cori_chan_waiter *waiter;
+    while ((waiter = queue->head) != NULL) {
+        cori_prefetch_write(waiter);
+        cori_waitq_remove(queue, &waiter->base);
+        if (claim(waiter)) {
+            break;
+        }
+    }
+    return waiter;
+}
+
 static inline cori_chan_waiter *claim_next(cor_waitq *queue)
 {
-    cori_chan_waiter *waiter = NULL;
-    do {
-        waiter = (cori_chan_waiter *)cori_waitq_pop(queue);
-    } while (waiter != NULL && !claim(waiter));
-    return waiter;
+    return queue->head != NULL ? claim_waiter(queue) : NULL;
 }
 
 cori_outcome cori_chan_send_locked(cor_chan *chan, const void *elem)
@@ -158,15 +168,40 @@ int cori_chan_block(int64_t deadline, const char *what)
     }
 }
 
-/* Queues the caller, gives the channel's lock back and waits. */
+/* A node that fills its cache line with a word to pass. */
+typedef struct line_waiter {
+    _Alignas(CORI_CACHE_LINE) cori_chan_waiter node;
+    uint64_t word;
+} line_waiter;
+_Static_assert(sizeof(line_waiter) == CORI_CACHE_LINE, "it is what a hand-over moves");
+
+/* Queues the caller, gives the channel's lock back and waits. Of the channel nothing is sure after the wait. */
 static __attribute__((noinline)) int await_partner(cor_chan *chan, cor_waitq *queue, void *elem, int64_t deadline,
                                                    const char *what)
 {
-    cori_chan_waiter waiter = {.base.task = cori_self(), .elem = elem};
-    cori_waitq_push(queue, &waiter.base);
+    line_waiter waiter;
+    bool has_word = elem != NULL && chan->elem_size_bytes == sizeof(uint64_t);
+    bool receives = queue == &chan->receivers;
+    waiter.node = (cori_chan_waiter){.base.task = cori_self(), .elem = elem, .waits_on = (uint16_t)cori_here_id()};
+    if (has_word) {
+        waiter.node.elem = &waiter.word;
+        memcpy(&waiter.word, elem, sizeof(uint64_t)); /* a receiver's own too, which a wait in vain leaves as it is */
+    }
+    cori_waitq_push(queue, &waiter.node.base);
     cori_chan_unlock(chan);
-    int rc = cori_waiter_await_until(&waiter.base, queue, &chan->spin, deadline, what);
-    return rc == 0 ? waiter.result : rc;
+    int rc = cori_waiter_await_until(&waiter.node.base, queue, &chan->spin, deadline, what);
+    if (rc == 0 && has_word && receives) {
+        memcpy(elem, &waiter.word, sizeof(uint64_t));
+    }
+    return rc == 0 ? waiter.node.result : rc;
+}
+
+static __attribute__((noinline)) void serve(cori_waiter *partner)
+{
+    if (!cori_solo()) {
+        cori_wake_soon(partner->task, ((cori_chan_waiter *)partner)->waits_on);
+    }
+    cori_waiter_serve(partner);
 }
 
 /* Ends an operation that did not wait. */
@@ -174,7 +209,7 @@ static inline int finish(cor_chan *chan, cori_outcome outcome)
 {
     cori_chan_unlock(chan);
     if (outcome.partner != NULL) {
-        cori_waiter_serve(outcome.partner);
+        serve(outcome.partner);
     }
     return outcome.rc;
 }

@@ -2,7 +2,15 @@
 /*
  * The inside of a channel, shared by chan.c (one operation) and select.c (one of several).
  *
- * A channel is one allocation: this struct and after it the ring of `capacity` values. Everything is guarded by
+ * A channel is one allocation: this struct and after it the ring of `capacity` values. Between two cores a hand-over
+ * costs what it moves of cache lines, 50 ns each here, one after the other where one names the next. So it moves four:
+ *
+ *      the channel's first   lock and queues: written last by the task that waits, now by the one that serves it
+ *      the waiter's node     a wait with a word to pass has it in the node, not in the task's own variable
+ *      the task's first      permit and link: fetched together with the next, because the node says which they are
+ *      its worker's inbox    sched/state.h: list and `sleeping`, written together
+ *
+ * Everything is guarded by
  * `spin`; a select takes the locks of all its channels, in order of their addresses.
  *
  * Outside the lock it always holds: senders wait only while the ring is full (always so if unbuffered), receivers only
@@ -24,16 +32,18 @@
 #include <coracle/chan.h>
 
 struct cor_chan {
-    uint32_t spin;
+    _Alignas(CORI_CACHE_LINE) uint32_t spin;
     bool closed;
     size_t elem_size_bytes;
+    cor_waitq senders;
+    cor_waitq receivers;
+    /* From here on nothing changes in an unbuffered channel. */
     size_t capacity;
     size_t count; /* values in the ring; atomic for readers without the lock */
     size_t first; /* index of the oldest */
-    cor_waitq senders;
-    cor_waitq receivers;
     _Alignas(16) char ring[];
 };
+_Static_assert(offsetof(cor_chan, capacity) == CORI_CACHE_LINE, "what a hand-off touches is one line");
 
 /* Values of cori_chan_waiter's *winner besides the number of a case. */
 enum { CORI_UNDECIDED = -1, CORI_WITHDRAWN = -2 };
@@ -43,8 +53,9 @@ typedef struct cori_chan_waiter {
     cori_waiter base; /* first: the queues hold it */
     void *elem;       /* the waiting task's value, or room for one (NULL: drop it) */
     int32_t *winner;  /* select: the number of the case that is done, claimed by compare-and-swap; NULL: a single one */
-    int32_t number;   /* of the case */
-    int result;       /* for the waiting call to return */
+    int16_t number;   /* of the case */
+    uint16_t waits_on; /* the task's worker: a hint only */
+    int result;        /* for the waiting call to return */
 } cori_chan_waiter;
 
 /* What trying an operation gave; small enough for two registers. */

@@ -134,6 +134,7 @@ static cor_waitq *queue_of(const cor_case *one)
 
 static void enqueue_all(selection *sel)
 {
+    uint16_t here = (uint16_t)cori_here_id();
     for (unsigned i = 0; i < sel->count; i++) {
         int number = sel->order[i];
         const cor_case *one = &sel->cases[number];
@@ -142,7 +143,8 @@ static void enqueue_all(selection *sel)
         node->base.done = 0;
         node->elem = one->elem;
         node->winner = &sel->winner;
-        node->number = number;
+        node->number = (int16_t)number;
+        node->waits_on = here;
         cori_waitq_push(queue_of(one), &node->base);
     }
 }
