@@ -102,6 +102,13 @@ def churn_logged():
                     aims=[Aim(name, "server_us", 1.08, "raw") for name in LOGGED], bases=("raw", "go_logged"))
 
 
+def log_line(case, title, operations):
+    load = ("--only", case, "--ops", str(operations), "--rounds", "5")
+    return Scenario("log_" + case, "CPU of all threads per `closed` line in a file, " + title,
+                    sampling.one_case("ns", 1), [Entry("coracle", "bench_log", load)],
+                    aims=[Aim("coracle", "ns", 300)], main="ns", bases=(), seconds=2)
+
+
 def on_two_workers(program, peer, load, peer_load, environment=None):
     """A benchmark of ours over both pollers, and the same in Go."""
     return [Entry("coracle", program, load),
@@ -262,6 +269,8 @@ def all_scenarios(quick):
         churn("fin", 0.92, 0.90),
         churn("rst", 0.87, 0.72),
         churn_logged(),
+        log_line("at_once", "as fast as they come", 100000),
+        log_line("per_second_25000", "25,000 a second", 10000),
         spin(),
         latency(100, each(ECHO, ("--connections", 100)), tail),
         room(100, 64, room_aims()),

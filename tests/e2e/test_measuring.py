@@ -96,11 +96,13 @@ class Samples(Case):
     def test_cores(self):
         """A case beside its peer in Go and the floor of the machine."""
         need_tool("go")
-        found = self.run_harness("cores_hand_off_apart,storm_1,churn_logged", "--servers",
-                                 "bench_cores,go_cores,raw_c2c,bench_storm,coracle_logged,go_logged")
+        found = self.run_harness("cores_hand_off_apart,storm_1,churn_logged,log", "--servers",
+                                 "bench_log,bench_cores,go_cores,raw_c2c,bench_storm,coracle_logged,go_logged")
         self.check(found["cores_hand_off_apart"], ("coracle", "coracle_uring", "go", "line", "futex", "eventfd"),
                    ("ns",))
         self.check(found["storm_1"], ("coracle", "coracle_uring"), ("ms", "peak_mb", "task_bytes"))
+        for name in ("log_at_once", "log_per_second_25000"):
+            self.check(found[name], ("coracle",), ("ns",))
         self.check(found["churn_logged"], ("coracle_logged", "go_logged"), ("server_us",))
 
     def test_fan_out(self):
