@@ -54,9 +54,10 @@ class Scenario:
     bases: tuple = ("raw", "go")  # the entries that ratios are made to
     rounds_max: int = 1000
     seconds: float = 0.3
+    own_pace: bool = False  # the programs decide how long they measure
 
     def duration(self, seconds, warmup, rounds):
-        once = sum(self.seconds + warmup + seconds * entry.longer for entry in self.entries)
+        once = sum(self.seconds + (0 if self.own_pace else warmup + seconds * entry.longer) for entry in self.entries)
         return once * min(rounds, self.rounds_max)
 
 
@@ -106,7 +107,7 @@ def log_line(case, title, operations):
     load = ("--only", case, "--ops", str(operations), "--rounds", "5")
     return Scenario("log_" + case, "CPU of all threads per `closed` line in a file, " + title,
                     sampling.one_case("ns", 1), [Entry("coracle", "bench_log", load)],
-                    aims=[Aim("coracle", "ns", 300)], main="ns", bases=(), seconds=2)
+                    aims=[Aim("coracle", "ns", 300)], main="ns", bases=(), seconds=2, own_pace=True)
 
 
 def on_two_workers(program, peer, load, peer_load, environment=None):
@@ -124,7 +125,7 @@ def cores(case, title, limit, main="ns", unit_ns=1.0, operations=0, floors=()):
                     on_two_workers("bench_cores", "go_cores", load, load) + [
                         Entry(kind, "raw_c2c", (SERVER_CPU, LOAD_CPU, kind), note=kind) for kind in floors],
                     aims=[Aim(name, main, limit) if main == "over_ideal" else Aim(name, main, limit, "go")
-                          for name in OURS], main=main, bases=("go",), seconds=3 if operations else 1.5)
+                          for name in OURS], main=main, bases=("go",), seconds=2 if operations else 1, own_pace=True)
 
 
 def all_cores(quick):
@@ -150,7 +151,8 @@ def storm(workers, aims):
     return Scenario("storm_%d" % workers, "1,000,000 spawns without a pause, %d worker%s" % (
         workers, "s" if workers > 1 else ""), sampling.storm,
                     on_two_workers("bench_storm", "go_spawn", load, (), {"GOMAXPROCS": str(workers)}),
-                    aims=[Aim(name, *aim) for name in OURS for aim in aims], main="ms", bases=("go",), seconds=1)
+                    aims=[Aim(name, *aim) for name in OURS for aim in aims], main="ms", bases=("go",), seconds=1.2,
+                    own_pace=True)
 
 
 def room(receivers, window, aims=()):
@@ -230,7 +232,7 @@ def primitives():
     names = ("switch", "spawn", "chan", "select", "mutex", "timer", "deadline", "pipe")
     entries = [Entry(name, "bench_" + name) for name in names]
     return Scenario("primitives", "Primitives, one worker", sampling.primitives, entries, main="cases", bases=(),
-                    rounds_max=3, seconds=0.5, aims=[
+                    rounds_max=3, seconds=2.3, own_pace=True, aims=[
                         Aim("switch", "switch_2_tasks", 4.5), Aim("spawn", "spawn_exit", 25),
                         Aim("chan", "chan_unbuffered", 20), Aim("select", "select_2_hand_off", 40),
                         Aim("deadline", "deadline_set_read", 10)])
