@@ -68,9 +68,15 @@ static inline int cori_sys_faulted(enum cori_sys_call call)
 #define CORI_SEND(fd, buf, size) syscall(SYS_sendto, fd, buf, size, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0)
 #endif
 
+/*
+ * Where this thread's errno is. The C library says that this is constant, so a compiler may keep it over a call in
+ * which a floating task has moved to another thread, when the functions below have become part of a loop that parks.
+ */
+int *cori_errno_location(void) __asm__("__errno_location");
+
 static inline ssize_t cori_sys_recv(int fd, void *buf, size_t size)
 {
-    int before = errno;
+    int *code_at = cori_errno_location(), before = *code_at;
     for (;;) {
         int fault = cori_sys_faulted(CORI_SYS_RECV);
         if (cori_unlikely(fault != 0) && fault != -EINTR) {
@@ -80,8 +86,8 @@ static inline ssize_t cori_sys_recv(int fd, void *buf, size_t size)
         if (cori_likely(count >= 0)) {
             return count;
         }
-        int code = errno;
-        errno = before;
+        int code = *code_at;
+        *code_at = before;
         if (code != EINTR) {
             return -code;
         }
@@ -91,7 +97,7 @@ static inline ssize_t cori_sys_recv(int fd, void *buf, size_t size)
 /* Never raises SIGPIPE. */
 static inline ssize_t cori_sys_send(int fd, const void *buf, size_t size)
 {
-    int before = errno;
+    int *code_at = cori_errno_location(), before = *code_at;
     for (;;) {
         int fault = cori_sys_faulted(CORI_SYS_SEND);
         if (cori_unlikely(fault != 0) && fault != -EINTR) {
@@ -101,8 +107,8 @@ static inline ssize_t cori_sys_send(int fd, const void *buf, size_t size)
         if (cori_likely(count >= 0)) {
             return count;
         }
-        int code = errno;
-        errno = before;
+        int code = *code_at;
+        *code_at = before;
         if (code != EINTR) {
             return -code;
         }
