@@ -6,6 +6,7 @@
 #include <coracle/addr.h>
 #include <coracle/blocking.h>
 #include <coracle/chan.h>
+#include <coracle/errno.h>
 #include <coracle/error.h>
 #include <coracle/group.h>
 #include <coracle/io.h>

@@ -20,6 +20,7 @@
 #define CORACLE_GROUP_H
 
 #include <coracle/base.h>
+#include <coracle/task.h>
 
 COR_BEGIN
 
@@ -55,6 +56,14 @@ COR_API COR_CHECK int cor_group_go(cor_group *group, void (*task)(void *arg), vo
  * Go: errgroup's TryGo.
  */
 COR_API COR_CHECK int cor_group_try_go(cor_group *group, void (*task)(void *arg), void *arg);
+
+/*
+ * As cor_group_go, with attributes of the task as for cor_go_with.
+ * Returns: as cor_group_go; -EINVAL for a bad stack size. Parks: only at the group's limit.
+ * Threads: tasks only, any number at once. Owns: borrows `options` until return, keeps options->name.
+ */
+COR_API COR_CHECK int cor_group_go_with(cor_group *group, const cor_task_options *options, void (*task)(void *arg),
+                                        void *arg);
 
 /*
  * As cor_group_go, for a task that can fail. The first negative result is the group's error: it cancels the group, with

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Tasks: light threads, one per connection, on one worker thread per core. A task runs until it parks (in a call whose
- * docstring says so), yields or returns; it is never pre-empted. Once it has run it stays on its worker for life. errno
- * is the task's own, and so are the exceptions that C++ code is handling (if a C++ run-time library is loaded when
- * cor_run starts). Thread-local variables are the worker's: all its tasks share them, and one that parks may find them
- * changed.
+ * docstring says so), yields or returns; it is never pre-empted. Once it has run it stays on its worker for life; only
+ * a floating task (cor_task_options.floats) may go on on another. errno is the task's own, and so are the exceptions
+ * that C++ code is handling (if a C++ run-time library is loaded when cor_run starts). Thread-local variables are the
+ * worker's: all its tasks share them, and one that parks may find them changed.
  *
  * Unless a call says otherwise: Threads: tasks only. Parks: never.
  */
@@ -40,6 +40,8 @@ typedef struct cor_options {
 typedef struct cor_task_options {
     const char *name; /* shown in dumps; keeps: must outlive the task. NULL: its function and spawn site are shown */
     size_t stack_size_bytes; /* 0: cor_options.stack_size_bytes; else as there */
+    bool floats; /* an idle worker may take it whenever it is ready to go on: it promises not to keep the address of
+                    anything thread-local over a call that may park. Of errno: see <coracle/errno.h> */
 } cor_task_options;
 
 /*
@@ -66,7 +68,8 @@ COR_API int cor_run(int (*main_task)(void *arg), void *arg, const cor_options *o
 COR_API COR_CHECK int cor_go(void (*task)(void *arg), void *arg);
 
 /*
- * Starts a task as cor_go does, with a name or a stack size of its own; such a stack it gets at once, or -ENOMEM.
+ * Starts a task as cor_go does: with a name, as a floating one, or with a stack size of its own; such a stack it gets
+ * at once, or -ENOMEM.
  * Returns: 0, -EINVAL for a bad stack size, -ENOMEM, COR_ENOT_TASK.
  * Owns: borrows `options` until return, keeps options->name.
  */

@@ -109,6 +109,8 @@
 #define CORI_STEAL_AGE_NS 1000000
 /* The same for an idle worker that has its share already: it only rescues tasks queued after a computing one, ns. */
 #define CORI_RESCUE_AGE_NS 5000000
+/* Floating tasks that an idle worker takes from another at once, at most: bounds the time under the lock. */
+#define CORI_FLOAT_TAKE 16
 /* Difference in live tasks from which a new task is started on the worker with fewer. */
 #define CORI_BALANCE_STEP 2
 /* Threads for cor_blocking unless the options say otherwise, and their upper limit. */

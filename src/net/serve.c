@@ -148,9 +148,9 @@ static int start_acceptor(service *serving, cor_group *acceptors, int worker, co
 /* Starts an acceptor on each worker but this one; as many as descriptors and memory allow. The clones opened. */
 static int start_acceptors(service *serving, cor_group *acceptors, cor_listener **clones)
 {
-    int count = 0;
+    int count = 0, here = cori_here_id(); /* once: the task may float */
     for (int worker = 0; worker < cori_worker_count(); worker++) {
-        int rc = worker != cori_here_id() ? start_acceptor(serving, acceptors, worker, &clones[count]) : COR_ECLOSED;
+        int rc = worker != here ? start_acceptor(serving, acceptors, worker, &clones[count]) : COR_ECLOSED;
         if (rc == 0) {
             count++;
         } else if (rc != COR_ECLOSED) {

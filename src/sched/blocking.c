@@ -5,8 +5,8 @@
  * one for the library's own calls, which must not wait for users'. Signals are blocked in the threads: they belong to
  * the workers.
  *
- * The caller stays parked until `done`, which its own worker sets when it reads the job's note: the thread's last touch
- * of the job is to leave it.
+ * The caller stays parked until `done`, which the worker that it parked on sets when it reads the job's note: the
+ * thread's last touch of the job is to leave it, and the worker's to set `done`.
  *
  * The end of cor_run waits for the threads, but not for ever. What still runs then is abandoned: `epoch` changes, and a
  * thread that comes back from a job looks at it, under the lock, before it touches the job, the lane or the worker. The
@@ -28,7 +28,7 @@ typedef struct job {
     int (*fn)(void *arg);
     void *arg;
     int result;
-    bool done; /* its worker's thread only */
+    uint32_t done; /* atomic; after it the job may be gone */
     cori_task *task;
     struct job *next;
 } job;
@@ -51,8 +51,9 @@ static int still_out;  /* abandoned threads that have not come back; guard: lock
 static void finished(cori_note *note)
 {
     job *done = (job *)note;
-    done->done = true;
-    cori_wake(done->task);
+    cori_task *task = done->task;
+    cori_store_release(&done->done, 1);
+    cori_wake(task);
 }
 
 /* Runs a job outside the lock; false if all was abandoned meanwhile, the job too. */
@@ -70,7 +71,7 @@ static bool run_job(lane *on, job *one)
     }
     on->running--;
     one->result = result;
-    cori_worker_note(one->task->worker, &one->note);
+    cori_worker_note(cori_load_relaxed(&one->task->worker), &one->note);
     return true;
 }
 
@@ -150,7 +151,7 @@ static int run_on(lane *on, int threads_max, int (*fn)(void *arg), void *arg)
     if (rc < 0) {
         return rc;
     }
-    while (!here.done) {
+    while (cori_load_acquire(&here.done) == 0) {
         cori_park_outside(self, "blocking call");
     }
     return here.result;

@@ -2,8 +2,8 @@
 /* Carrying errno and C++'s caught exceptions from task to task: see carry.h. */
 #include "sched/carry.h"
 
+#include <coracle/errno.h>
 #include <dlfcn.h>
-#include <errno.h>
 
 /* Of the C++ run-time library: there if the program, or a library that it has loaded, is C++. */
 extern void *__cxa_get_globals(void) __attribute__((weak));
@@ -24,4 +24,9 @@ void cori_carry_init(cori_worker *worker)
     worker->errno_at = &errno;
     worker->caught_at = find_caught();
     worker->errno_shown = worker->caught_at == NULL ? worker->errno_at : &no_errno;
+}
+
+int *cor_errno_place(void)
+{
+    return __errno_location();
 }

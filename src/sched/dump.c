@@ -12,8 +12,8 @@
  * that does it first has it, and a signal that comes too late finds nothing to do.
  *
  * What the handler walks (the list of live tasks, the fresh queue) may be in the middle of a change by the
- * interrupted code; both can be walked at every instruction. Fresh tasks may be moved by other workers meanwhile, so
- * their queue is printed under its lock if that is free, else only counted.
+ * interrupted code; both can be walked at every instruction. Fresh and floating tasks may be moved by other workers
+ * meanwhile, so their queues are printed under their lock if that is free, else only counted.
  */
 #include "sched/lifecycle.h"
 #include "sched/text.h"
@@ -141,11 +141,17 @@ static void print_task(cori_text *text, const cori_worker *worker, const cori_ta
     }
 }
 
-static void print_fresh(cori_text *text, cori_worker *worker)
+static const cori_task *after(const cori_worker *worker, const cori_task *task)
+{
+    return task != worker->floating.tail ? task->next : NULL;
+}
+
+/* What other workers may take. */
+static void print_shared(cori_text *text, cori_worker *worker)
 {
     const cori_fresh_queue *queue = &worker->fresh;
     if (cori_swap_acquire(&worker->fresh_lock, 1) != 0) {
-        cori_text_number(text, cori_load_relaxed(&worker->fresh_count));
+        cori_text_number(text, cori_load_relaxed(&worker->fresh_count) + cori_load_relaxed(&worker->floating_count));
         cori_text_add(text, " tasks queued on worker ");
         cori_text_number(text, (uint64_t)worker->id);
         cori_text_end(text);
@@ -161,6 +167,9 @@ static void print_fresh(cori_text *text, cori_worker *worker)
             fresh = block->records;
         }
     }
+    for (const cori_task *task = worker->floating.head; task != NULL; task = after(worker, task)) {
+        print_task(text, worker, task, NULL);
+    }
     cori_spin_unlock(&worker->fresh_lock);
 }
 
@@ -170,7 +179,7 @@ static void print_worker(int fd, cori_worker *worker, const ucontext_t *running)
     for (const cori_task *task = worker->live_head; task != NULL; task = task->live_next) {
         print_task(&text, worker, task, running);
     }
-    print_fresh(&text, worker);
+    print_shared(&text, worker);
 }
 
 /* Asks worker `id` to print, if there is one. */

@@ -45,11 +45,12 @@
 #include <stdint.h>
 
 enum {
-    CORI_FRESH_ENTRY = 1,  /* call.entry(arg_a, arg_b) */
-    CORI_FRESH_NAMED = 2,  /* label.name */
-    CORI_FRESH_PLACED = 4, /* was put on its worker on purpose: not moved on for balance */
-    CORI_FRESH_MADE = 8,   /* call.made: it has its stack, and what else the record tells is the task's */
-    CORI_FRESH_FLAGS = 8   /* bits of `order` below the ticket */
+    CORI_FRESH_ENTRY = 1,   /* call.entry(arg_a, arg_b) */
+    CORI_FRESH_NAMED = 2,   /* label.name */
+    CORI_FRESH_PLACED = 4,  /* was put on its worker on purpose: not moved on for balance */
+    CORI_FRESH_MADE = 8,    /* call.made: it has its stack, and what else the record tells is the task's */
+    CORI_FRESH_FLOATS = 16, /* float.h */
+    CORI_FRESH_FLAGS = 8    /* bits of `order` below the ticket */
 };
 
 typedef struct cori_fresh {

@@ -70,10 +70,10 @@ static inline int *cori_here_budget(void)
     return &cori_self_worker->ops_left;
 }
 
-/* True if `task` runs on the caller's worker. */
+/* True if `task` runs on the caller's worker; of one that floats, or did when it was looked at. */
 static inline bool cori_here_owns(const cori_task *task)
 {
-    return task->worker == cori_self_worker;
+    return cori_load_relaxed(&task->worker) == cori_self_worker;
 }
 
 /* The run-time has one worker: no other thread to share with. */

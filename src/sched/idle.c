@@ -57,19 +57,21 @@ void cori_poll_events(cori_worker *worker, int64_t timeout_ns)
 /* True when all workers looked asleep with nothing to wait for, each at the moment it was looked at. */
 static bool nothing_can_run(void)
 {
+    uint64_t external = 0;
     if (cori_rt.foreign_wakeups || cori_load(&cori_foreign_inside) != 0) {
         return false;
     }
     for (int i = 0; i < cori_rt.worker_count; i++) {
         cori_worker *worker = &cori_rt.workers[i];
-        if (cori_load(&worker->sleeping) != CORI_ASLEEP || cori_load(&worker->external) != 0 ||
+        if (cori_load(&worker->sleeping) != CORI_ASLEEP || cori_load(&worker->floating_count) != 0 ||
             cori_load(&worker->timer_count) != 0 || cori_load(&worker->injected) != NULL ||
             cori_load(&worker->notes) != NULL ||
             (cori_load(&worker->fresh_count) != 0 && cori_load(&worker->starved) == 0)) {
             return false;
         }
+        external += cori_load(&worker->external); /* a floating task leaves it uneven */
     }
-    return true;
+    return external == 0;
 }
 
 static uint64_t total_naps(void)

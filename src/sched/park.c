@@ -63,14 +63,22 @@ static inline __attribute__((always_inline)) void prefetch_after_next(const cori
     }
 }
 
+/* A wait for something outside the program has ended on `worker`. Of several only the sum is never below nothing. */
+static inline void end_outside(cori_worker *worker)
+{
+    if (worker->solo) {
+        cori_assert(worker->external > 0);
+    }
+    cori_bump(worker->external, -1);
+}
+
 void cori_park_external(cori_task *self, int64_t deadline, const char *what)
 {
     cori_worker *worker = self->worker;
     prefetch_after_next(worker);
     cori_bump(worker->external, 1);
     park(self, with_group(self, deadline), what);
-    cori_assert(worker->external > 0);
-    cori_bump(worker->external, -1);
+    end_outside(self->worker); /* another perhaps, if it floats */
 }
 
 void cori_park_outside(cori_task *self, const char *what)
@@ -78,6 +86,5 @@ void cori_park_outside(cori_task *self, const char *what)
     cori_worker *worker = self->worker;
     cori_bump(worker->external, 1);
     cori_park_plain(self, 0, what);
-    cori_assert(worker->external > 0);
-    cori_bump(worker->external, -1);
+    end_outside(self->worker);
 }

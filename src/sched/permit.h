@@ -10,7 +10,7 @@
 /* Moves the permit as a parking task does; false if it must not wait. `solo` is cori_rt.solo. */
 static inline bool cori_permit_park(cori_task *self, bool solo)
 {
-    uint32_t old = CORI_RUNNING;
+    uint8_t old = CORI_RUNNING;
     if (solo) {
         old = cori_load_relaxed(&self->permit);
         cori_store_relaxed(&self->permit, old == CORI_RUNNING ? CORI_PARKED : CORI_RUNNING);
@@ -27,7 +27,7 @@ static inline bool cori_permit_park(cori_task *self, bool solo)
 /* Moves the permit as a waker does; true if the caller has to queue the task. */
 static inline bool cori_permit_wake(cori_task *task, bool solo)
 {
-    uint32_t old = CORI_PARKED; /* mostly: a look first would fetch another core's line twice */
+    uint8_t old = CORI_PARKED; /* mostly: a look first would fetch another core's line twice */
     if (solo) {
         old = cori_load_relaxed(&task->permit);
         cori_store_relaxed(&task->permit, old == CORI_PARKED ? CORI_RUNNING : CORI_NOTIFIED);

@@ -28,6 +28,7 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/lock.h"
+#include "sched/float.h"
 #include "sched/task_stack.h"
 #include "sched/wake.h"
 
@@ -92,6 +93,10 @@ static bool fresh_pop(cori_worker *worker, cori_worker *victim, int64_t before, 
     if (found) {
         *out = *victim->fresh.head;
         empty = fresh_drop(victim);
+        uint64_t floating = cori_float_first(victim);
+        if (cori_unlikely(floating < cori_load_relaxed(&victim->fresh_first))) {
+            cori_store_relaxed(&victim->fresh_first, floating);
+        }
         if (cori_unlikely((out->order & CORI_FRESH_PLACED) != 0)) {
             cori_bump(victim->placed_count, -1);
         }
@@ -175,7 +180,8 @@ bool cori_has_work(const cori_worker *worker)
 {
     const cori_task *injected = cori_load(&worker->injected);
     return worker->ready.head != NULL || worker->yielded != NULL || (injected != NULL && injected != CORI_LOOKING) ||
-           cori_load(&worker->notes) != NULL || cori_place_has(worker) || cori_load(&cori_rt.stop) != 0;
+           cori_load(&worker->notes) != NULL || cori_place_has(worker) || cori_load(&worker->floating_count) != 0 ||
+           cori_load(&cori_rt.stop) != 0;
 }
 
 bool cori_place_gives_up(const cori_worker *worker)
@@ -189,42 +195,18 @@ int64_t cori_place_hunger(const cori_worker *worker)
     return !cori_place_starves(worker) ? -1 : wait_ns > 0 ? wait_ns : 0;
 }
 
-static void appoint_watcher(void)
-{
-    if (cori_swap(&cori_rt.watching, 1) != 0) {
-        return;
-    }
-    for (int i = 0; i < cori_rt.worker_count; i++) {
-        cori_worker *worker = &cori_rt.workers[i];
-        if (cori_load(&worker->sleeping) != CORI_AWAKE) {
-            cori_store(&worker->appointed, 1);
-            if (cori_worker_kick(worker)) {
-                return;
-            }
-        }
-    }
-    cori_store(&cori_rt.watching, 0); /* nobody sleeps any more: each looks before it does */
-}
-
-/* Sees to it that somebody looks after a fresh queue that has just grown. */
-static void call_watcher(void)
-{
-    if (cori_load(&cori_rt.idle) != 0 && cori_load(&cori_rt.watching) == 0) {
-        appoint_watcher();
-    }
-}
-
 void cori_place_added(cori_worker *worker)
 {
     if (worker != cori_self_worker) {
         cori_worker_kick(worker);
     }
-    call_watcher();
+    cori_watcher_call();
 }
 
 static uint64_t load_of(const cori_worker *worker)
 {
-    return cori_load_relaxed(&worker->live) + cori_load_relaxed(&worker->placed_count);
+    return cori_load_relaxed(&worker->live) + cori_load_relaxed(&worker->floating_count) +
+           cori_load_relaxed(&worker->placed_count);
 }
 
 static cori_worker *least_loaded(void)
@@ -276,9 +258,13 @@ static inline cori_task *take_solo(cori_worker *worker)
 
 static __attribute__((noinline)) cori_task *take_shared(cori_worker *worker)
 {
+    cori_task *floating = cori_float_take(worker, false);
+    if (cori_unlikely(floating != NULL)) {
+        return floating;
+    }
     cori_task *stack = take_stack(worker);
     if (cori_unlikely(stack == NULL)) {
-        return NULL;
+        return cori_float_take(worker, true);
     }
     cori_fresh fresh;
     while (fresh_pop(worker, worker, INT64_MAX, &fresh)) {
@@ -300,15 +286,19 @@ static bool below_share(const cori_worker *worker)
 {
     uint64_t total = 0;
     for (int i = 0; i < cori_rt.worker_count; i++) {
-        total += cori_load_relaxed(&cori_rt.workers[i].live) + cori_load_relaxed(&cori_rt.workers[i].fresh_count);
+        const cori_worker *each = &cori_rt.workers[i];
+        total += cori_load_relaxed(&each->live) + cori_load_relaxed(&each->floating_count) +
+                 cori_load_relaxed(&each->fresh_count);
     }
     return load_of(worker) * (uint64_t)cori_rt.worker_count < total;
 }
 
-static bool others_have_fresh(const cori_worker *worker)
+/* True if there is something that this worker might take. */
+static bool others_have_some(const cori_worker *worker)
 {
     for (int i = 0; i < cori_rt.worker_count; i++) {
-        if (&cori_rt.workers[i] != worker && cori_load(&cori_rt.workers[i].fresh_count) != 0) {
+        const cori_worker *other = &cori_rt.workers[i];
+        if (other != worker && (cori_load(&other->fresh_count) != 0 || cori_load(&other->floating_count) != 0)) {
             return true;
         }
     }
@@ -317,7 +307,14 @@ static bool others_have_fresh(const cori_worker *worker)
 
 cori_task *cori_place_steal(cori_worker *worker)
 {
-    cori_task *stack = others_have_fresh(worker) ? take_stack(worker) : NULL;
+    if (!others_have_some(worker)) {
+        return NULL;
+    }
+    cori_task *floating = cori_float_steal(worker);
+    if (floating != NULL) {
+        return floating;
+    }
+    cori_task *stack = take_stack(worker);
     if (stack == NULL) {
         return NULL;
     }
@@ -345,8 +342,8 @@ void cori_place_resign(cori_worker *worker)
     worker->watcher = false;
     cori_store_relaxed(&worker->appointed, 0);
     cori_store(&cori_rt.watching, 0);
-    if (others_have_fresh(worker)) {
-        appoint_watcher();
+    if (others_have_some(worker) || cori_load(&worker->floating_count) != 0) {
+        cori_watcher_appoint();
     }
 }
 
@@ -354,9 +351,9 @@ int64_t cori_place_watch(cori_worker *worker)
 {
     worker->watcher = false;
     cori_store_relaxed(&worker->appointed, 0);
-    if (!others_have_fresh(worker)) {
+    if (!others_have_some(worker)) {
         cori_store(&cori_rt.watching, 0);
-        if (!others_have_fresh(worker)) {
+        if (!others_have_some(worker)) {
             return -1;
         }
     }

@@ -34,7 +34,7 @@ static inline void cori_place_add(cori_worker *worker, uint64_t flags, bool own)
     if (own) {
         cori_store_relaxed(&worker->ticket, ticket + 1);
     }
-    if (worker->fresh_count == 0) {
+    if (cori_load_relaxed(&worker->fresh_first) == UINT64_MAX) { /* else there is a lower one */
         cori_store_relaxed(&worker->fresh_first, ticket);
     }
 }
@@ -62,11 +62,11 @@ static inline void cori_place_close(cori_worker *worker, uint64_t flags)
 /* Sees to it that somebody looks after the fresh queue of `worker`, which has just grown. Several workers. */
 void cori_place_added(cori_worker *worker);
 /*
- * Makes the next fresh task to start here. NULL: there is none, or no stack for it, or it was handed to another. With
- * one worker it is called only if there is one.
+ * Takes the next floating task, or makes the next fresh one, to run here. NULL: there is none, or no stack for it, or
+ * it was handed to another. With one worker it is called only if there is one.
  */
 cori_task *cori_place_take(cori_worker *worker);
-/* Makes an old fresh task of another worker's; NULL if there is none, or no stack. */
+/* Takes an old floating or fresh task of another worker's; NULL if there is none, or no stack. */
 cori_task *cori_place_steal(cori_worker *worker);
 /* True if there is something in the fresh queue that may be started now. */
 bool cori_place_has(const cori_worker *worker);

@@ -172,6 +172,10 @@ static void free_worker(cori_worker *worker)
     for (cori_task *task = worker->live_head; task != NULL; task = task->live_next) {
         cori_ctx_drop(&task->ctx); /* abandoned where it was parked */
     }
+    for (cori_task *task = worker->floating.head; task != NULL;
+         task = task != worker->floating.tail ? task->next : NULL) {
+        cori_ctx_drop(&task->ctx);
+    }
     free_fresh(worker);
     cori_heap_free(&worker->timers);
     for (unsigned i = 0; i < worker->spares.count; i++) {
@@ -365,7 +369,7 @@ int cor_stats(cor_runtime_stats *out)
     for (int i = 0; i < cori_rt.worker_count; i++) {
         cori_worker *worker = &cori_rt.workers[i];
         out->tasks += cori_load_relaxed(&worker->live);
-        out->tasks += cori_load_relaxed(&worker->fresh_count);
+        out->tasks += cori_load_relaxed(&worker->fresh_count) + cori_load_relaxed(&worker->floating_count);
         out->spawned += cori_load_relaxed(&worker->spawned);
     }
     uint64_t (*count_open)(void) = cori_load_acquire(&cori_run_count_open);

@@ -39,6 +39,9 @@ static inline __attribute__((always_inline)) uint64_t write_record(cori_fresh *f
     } else {
         fresh->label.function = spawn->function;
     }
+    if (spawn->floats && !cori_rt.solo) {
+        flags |= CORI_FRESH_FLOATS;
+    }
     fresh->arg_a = spawn->arg_a;
     fresh->arg_b = spawn->arg_b;
     fresh->scope = spawn->scope;
@@ -121,10 +124,7 @@ int cori_spawn_task(const cori_spawn *spawn, cori_task **out)
 static cori_spawn spawn_of(const cor_task_options *options, void (*task)(void *arg), void *arg, const void *site)
 {
     cori_spawn spawn = {.arg_a = arg, .function = task, .site = site, .worker = -1};
-    if (options != NULL) {
-        spawn.name = options->name;
-        spawn.stack_size_bytes = options->stack_size_bytes;
-    }
+    cori_spawn_options(&spawn, options);
     return spawn;
 }
 

@@ -5,6 +5,8 @@
 
 #include "sched/task.h"
 
+#include <coracle/task.h>
+
 /* What a new task is to be. */
 typedef struct cori_spawn {
     void (*entry)(void *a, void *b); /* NULL: function(arg_a) is called */
@@ -15,6 +17,7 @@ typedef struct cori_spawn {
     size_t stack_size_bytes;     /* 0: the default */
     struct cori_scope *scope;    /* of its group, which counts it already; NULL: none */
     int worker;                  /* >= 0: start there, whatever the load; -1: anywhere */
+    bool floats;                 /* float.h */
     bool stack_now;              /* it is refused now if there is no stack for it, not kept waiting */
 } cori_spawn;
 
@@ -23,5 +26,15 @@ typedef struct cori_spawn {
  * others have no object yet, and *out is left alone. Tasks only.
  */
 int cori_spawn_task(const cori_spawn *spawn, cori_task **out);
+
+/* Takes over what a user wants; NULL: nothing special. */
+static inline void cori_spawn_options(cori_spawn *spawn, const cor_task_options *options)
+{
+    if (options != NULL) {
+        spawn->name = options->name;
+        spawn->stack_size_bytes = options->stack_size_bytes;
+        spawn->floats = options->floats;
+    }
+}
 
 #endif

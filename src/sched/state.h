@@ -6,7 +6,7 @@
  * Who owns what: everything in cori_worker belongs to its thread, but for the part marked shared. The run queue holds
  * tasks that have run before and are pinned here. The fresh queue holds tasks that never ran (fresh.h): its lock lets
  * other workers put tasks in and take old ones out. The inject list is how other threads queue a pinned task: a stack
- * pushed by compare-and-swap, taken whole by the owner.
+ * pushed by compare-and-swap, taken whole by the owner. Floating tasks that are ready are in a queue of their own.
  *
  * With one worker (`solo`) nobody takes tasks away and nobody else wakes them: what spawns, parks, wakes and locks
  * within the program then needs no atomic operation. That holds because other threads never touch a task: they leave a
@@ -20,6 +20,7 @@
 #define CORI_SCHED_STATE_H
 
 #include "base/atomic.h"
+#include "base/fatal.h"
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/rand.h"
@@ -108,7 +109,7 @@ typedef struct cori_worker {
 
     /* Shared: written by the owner, read by others. */
     _Alignas(CORI_CACHE_LINE) uint64_t live; /* tasks pinned here */
-    uint64_t external;                       /* of these, parked for something outside the program */
+    uint64_t external;                       /* of these, parked for something outside the program; in sum: float.h */
     uint64_t timer_count;                    /* timers armed */
     uint64_t spawned;                        /* tasks started by code on this worker */
     uint64_t naps;                           /* returns from the poller: see deadlocked() */
@@ -123,10 +124,12 @@ typedef struct cori_worker {
 
     /* Shared: what workers with nothing to do look at, and the owner before each switch; else it stands still. */
     _Alignas(CORI_CACHE_LINE) uint32_t fresh_lock;
-    uint32_t fresh_count;   /* atomic; guard for writing: fresh_lock */
-    uint64_t fresh_first;   /* ticket of the first fresh task, UINT64_MAX: none; atomic; as fresh_count */
-    uint32_t placed_count;  /* of these, put here for balance: they count as load; as fresh_count */
-    cori_fresh_queue fresh; /* guard: fresh_lock */
+    uint32_t fresh_count;    /* atomic; guard for writing: fresh_lock */
+    uint64_t fresh_first;    /* ticket of the first fresh or floating task, UINT64_MAX: none; atomic; as fresh_count */
+    uint32_t placed_count;   /* of these, put here for balance: they count as load; as fresh_count */
+    uint32_t floating_count; /* atomic; as fresh_count */
+    cori_fresh_queue fresh;  /* guard: fresh_lock */
+    cori_runq floating;      /* ready tasks that others may take: float.h; guard: fresh_lock */
 } cori_worker;
 
 typedef struct cori_runtime {
@@ -163,8 +166,17 @@ typedef struct cori_runtime {
 extern cori_runtime cori_rt;
 extern uint32_t cori_foreign_inside; /* atomic: see cori_foreign_enter; also while no cor_run is active */
 extern uint32_t cori_foreign_open;   /* atomic: who is inside may look at cori_rt */
-/* The worker whose thread this is; NULL on other threads. Never changes under a task: tasks are pinned. */
+/*
+ * The worker whose thread this is; NULL on other threads. It changes under a floating task that parks: so its address
+ * must not be kept over a call. gcc does not on x86-64, where a load of a thread-local variable takes one instruction
+ * and no address, unless a sanitizer asks for the address. Elsewhere a call gives it, each time.
+ */
+#if defined(__x86_64__) && !defined(__clang__) && !CORI_ASAN && !CORI_TSAN
 extern __thread cori_worker *cori_self_worker;
+#else
+#define cori_self_worker (*cori_self_place())
+cori_worker **cori_self_place(void);
+#endif
 
 /*
  * For code that may run on threads of which the library knows nothing, a signal handler too: true if it may look at
@@ -227,12 +239,23 @@ static inline cori_task *cori_ready_rotate(cori_worker *worker, cori_task *task)
     return first;
 }
 
-/* Pins a task that never ran to a worker, for life. On the worker's own thread. */
+/* Makes a task the worker's: one that never ran, for life; one that floats, for a while. On the worker's own thread. */
 static inline void cori_task_pin(cori_worker *worker, cori_task *task)
 {
-    task->worker = worker;
+    cori_store_relaxed(&task->worker, worker);                     /* others may ask: float.h */
     cori_list_add(&worker->live_head, task, live_next, live_prev); /* the dump walks it from a signal handler */
     cori_bump(worker->live, 1);
+}
+
+/* Undoes that: it ends, or is to be anybody's. On the worker's own thread. */
+static inline void cori_task_unpin(cori_worker *worker, cori_task *task)
+{
+    cori_list_remove(&worker->live_head, task, live_next, live_prev);
+    if (cori_unlikely(worker->trim_next == task)) {
+        worker->trim_next = task->live_next;
+    }
+    cori_assert(worker->live > 0);
+    cori_bump(worker->live, -1);
 }
 
 #endif

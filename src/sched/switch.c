@@ -127,18 +127,22 @@ void cori_worker_next(cori_worker *worker, cori_task *self)
 
 /*
  * A yield that may end the round, or has nobody to yield to. If it ends the round, the task is not queued yet: what
- * happened while it ran (a timer that is due, I/O, another thread's wake) came before its yield.
+ * happened while it ran (a timer that is due, I/O, another thread's wake) came before its yield. Nor is one that
+ * floats: another worker may take it as soon as it is, so it is not queued on its own stack.
  */
 static __attribute__((noinline)) void yield_slowly(cori_worker *worker, cori_task *self)
 {
-    if (!cori_round_goes_on(worker) && cori_round_is_over(worker)) {
+    bool over = !cori_round_goes_on(worker) && cori_round_is_over(worker);
+    if (!over) {
+        worker->switches++;
+        if (worker->ready.head == NULL && cori_load_relaxed(&worker->fresh_first) == UINT64_MAX) {
+            cori_begin_turn(worker, self);
+            return;
+        }
+    }
+    if (over || cori_unlikely(self->floats)) {
         worker->yielded = self;
         switch_to_scheduler(worker, self);
-        return;
-    }
-    worker->switches++;
-    if (worker->ready.head == NULL && cori_load_relaxed(&worker->fresh_first) == UINT64_MAX) {
-        cori_begin_turn(worker, self);
         return;
     }
     cori_ready_push(worker, self);
@@ -179,16 +183,6 @@ void cor_yield(void)
     }
 }
 
-static void live_remove(cori_worker *worker, cori_task *task)
-{
-    cori_list_remove(&worker->live_head, task, live_next, live_prev);
-    if (cori_unlikely(worker->trim_next == task)) {
-        worker->trim_next = task->live_next;
-    }
-    cori_assert(worker->live > 0);
-    cori_bump(worker->live, -1);
-}
-
 /* Leaves an ended task for the next one. */
 static inline void leave(cori_worker *worker, cori_task *self)
 {
@@ -211,13 +205,13 @@ static inline void leave(cori_worker *worker, cori_task *self)
 void cori_task_main(void *arg)
 {
     cori_task *self = arg;
-    cori_worker *worker = self->worker;
     cori_ctx_arrived(&self->ctx);
     if (self->entry != NULL) {
         self->entry(self->arg_a, self->arg_b);
     } else {
         self->function(self->arg_a);
     }
+    cori_worker *worker = self->worker; /* not the one that it began on, if it floats */
     if (self->scope != NULL) {
         cori_member_leave(self);
     }
@@ -225,7 +219,7 @@ void cori_task_main(void *arg)
         cori_heap_remove(&worker->timers, &self->timer);
         cori_store_relaxed(&worker->timer_count, worker->timers.count);
     }
-    live_remove(worker, self);
+    cori_task_unpin(worker, self);
     if (CORI_TSAN || !cori_task_keep(worker, self)) { /* TSan's idea of the task is still needed for the switch */
         self->next = worker->ended;
         worker->ended = self;

@@ -11,7 +11,7 @@
  *                                                                          wake
  *
  * A FRESH task may be moved between workers; from its first instruction on it belongs to one (`worker`), and all
- * fields but `permit` are touched by that worker's thread only.
+ * fields but `permit` are touched by that worker's thread only. A floating task may change workers later: float.h.
  *
  * Park and wake are a permit, as in a binary semaphore: `permit` is RUNNING, NOTIFIED or PARKED.
  *
@@ -48,10 +48,16 @@ typedef struct cori_caught {
 
 typedef struct cori_task {
     cori_ctx ctx;
-    uint32_t permit;                           /* atomic: besides the links the only field that other threads write */
+    union {
+        struct {
+            uint8_t permit; /* atomic: besides the links the only field that other threads write */
+            bool floats;    /* set before it first runs, never with one worker: float.h */
+        };
+        uint32_t new_permit; /* both at once */
+    };
     int errno_kept;                            /* the task's errno while another runs: see carry.h */
     struct cori_task *next;                    /* in one of: run queue, inject list, hot stacks */
-    struct cori_worker *worker;                /* where it runs, from its start on */
+    struct cori_worker *worker;                /* where it runs, from its start on; atomic if it floats */
     cori_timer timer;                          /* armed lazily: may fire early for an old deadline, never late */
     int64_t deadline;                          /* of the current park; 0: none */
     uint64_t ticket;                           /* place in its worker's order of arrival; see cori_ticket_take */

@@ -57,7 +57,7 @@ static inline void cori_task_make(cori_task *task, const cori_fresh *fresh, uint
 {
     uint8_t flags = (uint8_t)fresh->order;
     bool entry = (flags & CORI_FRESH_ENTRY) != 0, named = (flags & CORI_FRESH_NAMED) != 0;
-    cori_store_relaxed(&task->permit, CORI_RUNNING);
+    cori_store_relaxed(&task->new_permit, CORI_RUNNING);
     task->errno_kept = CORI_ERRNO_FRESH;
     task->ticket = 0; /* of no queue of this worker's yet */
     task->timer.slot = 0;
@@ -70,6 +70,7 @@ static inline void cori_task_make(cori_task *task, const cori_fresh *fresh, uint
         task->function = fresh->call.function;
         task->name = NULL;
     } else {
+        task->floats = (flags & CORI_FRESH_FLOATS) != 0;
         task->entry = entry ? fresh->call.entry : NULL;
         task->function = !entry ? fresh->call.function : named ? NULL : fresh->label.function;
         task->name = named ? fresh->label.name : NULL;

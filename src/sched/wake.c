@@ -14,6 +14,7 @@
 
 #include "base/fatal.h"
 #include "base/list.h"
+#include "sched/float.h"
 #include "sched/seat.h"
 
 bool cori_worker_kick(cori_worker *worker)
@@ -65,12 +66,45 @@ void cori_worker_note(cori_worker *worker, cori_note *note)
     cori_worker_kick(worker);
 }
 
+void cori_watcher_appoint(void)
+{
+    if (cori_swap(&cori_rt.watching, 1) != 0) {
+        return;
+    }
+    for (int i = 0; i < cori_rt.worker_count; i++) {
+        cori_worker *worker = &cori_rt.workers[i];
+        if (cori_load(&worker->sleeping) != CORI_AWAKE) {
+            cori_store(&worker->appointed, 1);
+            if (cori_worker_kick(worker)) {
+                return;
+            }
+        }
+    }
+    cori_store(&cori_rt.watching, 0); /* nobody sleeps any more: each looks before it does */
+}
+
+void cori_watcher_call(void)
+{
+    if (cori_load(&cori_rt.idle) != 0 && cori_load(&cori_rt.watching) == 0) {
+        cori_watcher_appoint();
+    }
+}
+
+void cori_queue_floating(cori_worker *worker, cori_task *task)
+{
+    if (cori_float_put(worker, task)) {
+        cori_watcher_call();
+    }
+}
+
 void cori_wake(cori_task *task)
 {
-    if (cori_permit_wake(task, cori_rt.solo)) {
+    if (cori_rt.solo) {
+        cori_wake_solo(task);
+    } else if (cori_permit_wake(task, false)) {
         cori_worker *self = cori_self_worker;
         if (task->worker == self) {
-            cori_ready_push(self, task);
+            cori_queue(self, task);
         } else {
             inject_from(self, task, task);
         }
@@ -94,7 +128,7 @@ void cori_wakes_add(cori_wakes *wakes, cori_task *task)
     }
     cori_worker *worker = task->worker;
     if (worker == cori_self_worker) {
-        cori_ready_push(worker, task);
+        cori_queue(worker, task);
         return;
     }
     if (worker != wakes->worker || wakes->count == CORI_WAKES) {
@@ -126,7 +160,7 @@ static void take_injected(cori_worker *worker)
         if (task->ctx.sp == NULL) {
             cori_task_pin(worker, task); /* it never ran */
         }
-        cori_ready_push(worker, task);
+        cori_queue(worker, task);
         task = next;
     }
 }

@@ -19,6 +19,24 @@ void cori_worker_take(cori_worker *worker);
 /* Tells every worker to stop. */
 void cori_worker_stop_all(void);
 
+/* Sees to it that an idle worker, if there is one, looks after a queue of tasks that may be taken. */
+void cori_watcher_call(void);
+/* Appoints it. */
+void cori_watcher_appoint(void);
+
+/* As cori_queue, for a task that floats. */
+void cori_queue_floating(cori_worker *worker, cori_task *task);
+
+/* Queues a task of this worker's that is ready, not on that task's stack. On the worker's own thread. */
+static inline void cori_queue(cori_worker *worker, cori_task *task)
+{
+    if (cori_unlikely(task->floats)) {
+        cori_queue_floating(worker, task);
+    } else {
+        cori_ready_push(worker, task);
+    }
+}
+
 /* Makes a task look at its condition again. Workers' threads only; others leave a note. */
 void cori_wake(cori_task *task);
 

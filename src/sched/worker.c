@@ -57,7 +57,7 @@ static void fire_timers(cori_worker *worker)
 static void queue_yielded(cori_worker *worker)
 {
     if (worker->yielded != NULL) {
-        cori_ready_push(worker, worker->yielded);
+        cori_queue(worker, worker->yielded);
         worker->yielded = NULL;
     }
 }
@@ -118,6 +118,9 @@ static inline __attribute__((always_inline)) void run_round(cori_worker *worker)
         worker->dirty = true;
         worker->switches++;
         cori_switch_in(worker, next);
+        if (!worker->round_over) {
+            queue_yielded(worker); /* a floating task, which is queued from here */
+        }
     }
 }
 

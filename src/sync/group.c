@@ -226,6 +226,13 @@ int cor_group_go(cor_group *group, void (*task)(void *arg), void *arg)
     return start(group, &spawn, true);
 }
 
+int cor_group_go_with(cor_group *group, const cor_task_options *options, void (*task)(void *arg), void *arg)
+{
+    cori_spawn spawn = {.function = task, .arg_a = arg, .site = __builtin_return_address(0), .worker = -1};
+    cori_spawn_options(&spawn, options);
+    return start(group, &spawn, true);
+}
+
 int cor_group_try_go(cor_group *group, void (*task)(void *arg), void *arg)
 {
     cori_spawn spawn = {.function = task, .arg_a = arg, .site = __builtin_return_address(0), .worker = -1};

@@ -322,7 +322,7 @@ static bool runnable_comes_first(void)
     __atomic_store_n(&may_go, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&arrivals, 0, __ATOMIC_SEQ_CST);
     T_CODE(cori_spawn_task(&spawn, &waiting), 0);
-    T_EVENTUALLY(load(&waiting->permit) == CORI_PARKED, 20 * COR_SECOND);
+    T_EVENTUALLY(cori_load(&waiting->permit) == CORI_PARKED, 20 * COR_SECOND);
     __atomic_store_n(&may_go, 1, __ATOMIC_SEQ_CST);
     cori_wake(waiting);
     T_CODE(cor_go(arrive, (void *)NEW), 0);
