@@ -228,12 +228,62 @@ static void computing(uint64_t ops)
     finish(&of);
 }
 
+/* Says where it is; computes when the gate opens, if that was on the starter's worker. */
+static void compute_there(void *arg)
+{
+    many *of = arg;
+    uint64_t worker = (uint64_t)cor_worker_id(), none;
+    bench_must(cor_chan_send(of->placed, &worker, 0), "cor_chan_send");
+    bench_must(cor_chan_recv(of->chan, &none, 0), "cor_chan_recv");
+    if (worker == of->counter) {
+        compute(of);
+    } else {
+        cor_waitgroup_done(&of->running);
+    }
+}
+
+/* All tasks that compute have begun on this worker; as many on the other do nothing, but count as its load. */
+static void computing_on_one(uint64_t ops, bool floats)
+{
+    const cor_task_options options = {.floats = floats};
+    many of = many_new(ops / TASKS + 1, 0);
+    of.placed = cor_chan_new(sizeof(uint64_t), 0);
+    of.counter = (uint64_t)cor_worker_id();
+    for (int here = 0; here < TASKS;) {
+        uint64_t worker;
+        cor_waitgroup_add(&of.running, 1);
+        bench_must(cor_go_with(&options, compute_there, &of), "cor_go_with");
+        bench_must(cor_chan_recv(of.placed, &worker, 0), "cor_chan_recv");
+        here += worker == of.counter;
+    }
+    bench_begin();
+    bench_must(cor_chan_close(of.chan), "cor_chan_close");
+    finish(&of);
+    cor_chan_free(of.placed);
+}
+
+static void computing_stuck(uint64_t ops)
+{
+    computing_on_one(ops, false);
+}
+
+static void computing_floating(uint64_t ops)
+{
+    computing_on_one(ops, true);
+}
+
 static const bench_case cases[] = {
-    {"hand_off", hand_off, 2},           {"hand_off_apart", hand_off_apart, 2},
-    {"items_1_to_1", items_1_to_1, 2},   {"items_4_to_4", items_4_to_4, 2},
-    {"mutex_8_tasks", mutex, 2},         {"spawn_many", spawn, 2},
-    {"close_wakes", close_wakes, 2},     {"sleepers", sleepers, 2},
+    {"hand_off", hand_off, 2},
+    {"hand_off_apart", hand_off_apart, 2},
+    {"items_1_to_1", items_1_to_1, 2},
+    {"items_4_to_4", items_4_to_4, 2},
+    {"mutex_8_tasks", mutex, 2},
+    {"spawn_many", spawn, 2},
+    {"close_wakes", close_wakes, 2},
+    {"sleepers", sleepers, 2},
     {"computing_8_tasks", computing, 2},
+    {"computing_8_stuck", computing_stuck, 2},
+    {"computing_8_floating", computing_floating, 2},
 };
 
 BENCH_MAIN(cases)

@@ -143,6 +143,8 @@ def all_cores(quick):
               each_ms, many),
         cores("computing_8_tasks", "8 computing tasks that yield each ms, total over ideal", 1.15, "over_ideal",
               1e6 / 2, 800),
+        cores("computing_8_floating", "8 floating tasks that compute, begun on one worker, total over ideal", 1.15,
+              "over_ideal", 1e6 / 2, 800),
     ]
 
 

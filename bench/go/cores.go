@@ -194,6 +194,7 @@ func main() {
 		{"mutex_8_tasks", mutex}, {"spawn_many", spawn},
 		{"close_wakes", closeWakes}, {"sleepers", sleepers},
 		{"computing_8_tasks", computing},
+		{"computing_8_floating", computing}, // all goroutines float
 	} {
 		if *only != "" && *only != one.name {
 			continue
