@@ -16,6 +16,7 @@ rect[fill="#ffffff"] { fill: #16191d }
 }</style>
 """
 UNIT_PX = 9  # height of one entry in a plot of spreads
+LEGEND_PX = 22  # and of a line of the legend
 OTHER_COLOURS = ("#b8860b", "#0097a7", "#8d6e63", "#7cb342")
 
 
@@ -86,14 +87,18 @@ class Panel:
 
     def __init__(self, title, x_label):
         self.title, self.x_label, self.rows, self.height, self.series = title, x_label, [], 0, {}
+        self.notes = []  # (text, x, y): what tells entries of one server apart
 
     def add(self, row, entries):
-        """entries: list of (label, median, least, most)."""
+        """entries: list of (label, median, least, most). What comes after a comma in a label stands at the entry."""
         if entries:
             self.rows.append((row, self.height + (len(entries) + 1) / 2))
         for label, *figures in entries:
             self.height += 1
-            self.series.setdefault(label, []).append((self.height, *figures))
+            server, _, note = label.partition(", ")
+            self.series.setdefault(server, []).append((self.height, *figures))
+            if note:
+                self.notes.append((note, figures[-1], self.height))
         self.height += 1 if entries else 0
 
     def commands(self, bottom, share):
@@ -104,11 +109,12 @@ class Panel:
             lines += data_block(name, ["%g %g %g %g" % point for point in points])
             parts.append("$%s using 2:1:3:4 with xerrorbars pt 7 ps 0.4 lw 1.5 lc rgb %s title %s" % (
                 name, colour(label, number), quoted(label)))
+        lines += ["set label %s at %g,%g offset 0.7,0 font ',8'" % (quoted(note), x, y) for note, x, y in self.notes]
         return lines + [
             "set origin 0,%g" % bottom, "set size 1,%g" % share, "set title %s" % quoted(self.title),
             "set xlabel %s" % quoted(self.x_label), "set yrange [%g:0]" % (self.height + 1),
             "set ytics (%s)" % ", ".join("%s %g" % (quoted(row), y) for row, y in self.rows),
-            "plot " + ", ".join(parts)]
+            "plot " + ", ".join(parts), "unset label"]
 
 
 def spreads(path, panels):
@@ -116,7 +122,7 @@ def spreads(path, panels):
     panels = [panel for panel in panels if panel.rows]
     if not can_draw(panels):
         return False
-    heights = [panel.height * UNIT_PX + 110 for panel in panels]
+    heights = [max(panel.height * UNIT_PX, (len(panel.series) + 2) * LEGEND_PX) + 110 for panel in panels]
     commands, above = ["set multiplot", "set logscale x", "set grid xtics", "set lmargin 36", "set ytics font ',11'"], 0
     for panel, height in zip(panels, heights):
         above += height

@@ -259,6 +259,7 @@ class Lines(Case):
         rounds = {
             "cores_hand_off": [{"coracle": {"ns": ns}, "go": {"ns": 100.0}} for ns in (80.0, 120.0, 90.0)],
             "fanout_100_64": [{"room": {"per_s": 8e6}, "redis": {"per_s": 4e6}}],
+            "cores_hand_off_apart": [{"futex": {"ns": 250.0}, "go": {"ns": 100.0}}],
             "cores_mutex_8_tasks": [{"coracle": {"ns": 30.0}}],
             "primitives": [{"switch": {"switch_2_tasks": ns}} for ns in (4.0, 6.0)],
         }
@@ -267,9 +268,12 @@ class Lines(Case):
 
     def test_figures(self):
         beside, alone = report.panels(self.recorded())
-        self.assertEqual([row for row, _ in beside.rows], ["cores_hand_off to Go", "fanout_100_64 to redis"])
+        self.assertEqual([row for row, _ in beside.rows], ["cores_hand_off to Go", "fanout_100_64 to redis",
+                                                           "cores_hand_off_apart to Go"])
+        self.assertEqual([points[1:] for points in beside.series["plain C"]], [(2.5,) * 3])
+        self.assertEqual([note[:2] for note in beside.notes], [("futex", 2.5)])
         self.assertEqual([points[1:] for points in beside.series["coracle epoll"]], [(0.9, 0.8, 1.2), (0.5,) * 3])
-        self.assertEqual([points[1:] for points in beside.series["aim"]], [(1.5,) * 3, (0.5,) * 3])
+        self.assertEqual([points[1:] for points in beside.series["aim"]], [(1.5,) * 3, (0.5,) * 3, (1.5,) * 3])
         self.assertEqual([points[1:] for points in alone.series["coracle"]], [(5.0, 4.0, 6.0)])
         heights = [points[0] for series in beside.series.values() for points in series]
         self.assertEqual(len(set(heights)), len(heights))  # no entry is drawn over another
@@ -289,7 +293,7 @@ class Lines(Case):
         page = xml.etree.ElementTree.fromstring(drawn)
         texts = " ".join(page.itertext())
         for words in ("cores_hand_off to Go", "fanout_100_64 to redis", "switch_2_tasks", "coracle epoll", "aim",
-                      "prefers-color-scheme: dark"):
+                      "futex", "prefers-color-scheme: dark"):
             self.assertIn(words, texts)
         self.assertNotIn("cores_mutex_8_tasks", texts)
         for element in page.iter():
