@@ -5,11 +5,19 @@
  * data is hot. Two rules then spread load:
  *
  *   balance  when a worker is about to start a task and has CORI_BALANCE_STEP live tasks more than the least loaded
- *            one, it hands the task over (once: `placed`). Long-lived tasks, such as connection handlers, end up
- *            even that way; tasks that end at once never move.
+ *            one, it hands the task over (once: `placed`), if at least CORI_BALANCE_OUTSIDE tasks here wait for
+ *            something outside the program, or the turns since the last start took CORI_STEAL_AGE_NS: handlers of
+ *            connections and computing tasks end up even that way. Else only from CORI_BALANCE_MANY on. Tasks that
+ *            end at once never move.
  *   rescue   a fresh task that has waited CORI_STEAL_AGE_NS may be taken by an idle worker that has less than its
  *            share; after CORI_RESCUE_AGE_NS by any idle worker, one per nap. So nothing waits for a computing task
  *            while somebody is idle, and a worker that merely lost its processor for a moment keeps its share.
+ *
+ * Why not always: few tasks without I/O are mostly partners. A hand-over between two of them takes 15 to 65 ns on one
+ * worker, and several hundred between two, at which both cores work. Tasks that talk stay where they were made; those
+ * that compute make others wait, which spreads them. A task is pinned once it has run, though: a pipeline of stages
+ * that compute for microseconds has one core only. What each rule does to some programs, beside Go:
+ * docs/performance.md.
  *
  * Rescue needs an idle worker that looks. A worker that goes to sleep while another's fresh queue is not empty is a
  * watcher: it sleeps at most CORI_STEAL_AGE_NS. A spawner that sees idle workers and no watcher appoints one and kicks
@@ -209,6 +217,17 @@ static uint64_t load_of(const cori_worker *worker)
            cori_load_relaxed(&worker->placed_count);
 }
 
+bool cori_place_apart;
+
+/* How many live tasks more than another a worker has when it hands a new one over. */
+static uint64_t balance_step(const cori_worker *worker, const cori_fresh *fresh)
+{
+    bool outside = (int64_t)cori_load_relaxed(&worker->external) >= CORI_BALANCE_OUTSIDE; /* floating ones: below 0 */
+    int64_t since = fresh->since > worker->fresh_started ? fresh->since : worker->fresh_started;
+    bool late = worker->now - since >= CORI_STEAL_AGE_NS;
+    return outside || late || cori_place_apart ? CORI_BALANCE_STEP : CORI_BALANCE_MANY;
+}
+
 static cori_worker *least_loaded(void)
 {
     cori_worker *least = &cori_rt.workers[0];
@@ -227,7 +246,7 @@ static cori_worker *least_loaded(void)
 static bool hand_over(cori_worker *worker, const cori_fresh *fresh)
 {
     cori_worker *least = least_loaded();
-    if ((fresh->order & CORI_FRESH_PLACED) != 0 || load_of(worker) < load_of(least) + CORI_BALANCE_STEP) {
+    if ((fresh->order & CORI_FRESH_PLACED) != 0 || load_of(worker) < load_of(least) + balance_step(worker, fresh)) {
         return false;
     }
     uint64_t flags = fresh->order & ((1u << CORI_FRESH_FLAGS) - 1);
@@ -269,6 +288,7 @@ static __attribute__((noinline)) cori_task *take_shared(cori_worker *worker)
     cori_fresh fresh;
     while (fresh_pop(worker, worker, INT64_MAX, &fresh)) {
         if (!hand_over(worker, &fresh)) {
+            worker->fresh_started = worker->now;
             return start(worker, stack, &fresh);
         }
     }

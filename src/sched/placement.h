@@ -59,6 +59,9 @@ static inline void cori_place_close(cori_worker *worker, uint64_t flags)
     cori_spin_unlock(&worker->fresh_lock);
 }
 
+/* Test hook: true spreads tasks without I/O as others, so that few of them meet on several workers. */
+extern bool cori_place_apart;
+
 /* Sees to it that somebody looks after the fresh queue of `worker`, which has just grown. Several workers. */
 void cori_place_added(cori_worker *worker);
 /*

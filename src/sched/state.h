@@ -77,6 +77,7 @@ typedef struct cori_worker {
     int64_t looks_left;            /* of this spin */
     bool spinning;                 /* it is the one that cori_rt.spinning speaks of */
     cori_fresh_block *fresh_spare; /* for the next record that needs one; see fresh.h */
+    int64_t fresh_started;         /* when the last task was started here, with several workers; placement.c's */
     int64_t starved_since;         /* no stack could be had for a task since then, 0: the last one was; placement.c's */
     int64_t starved_until;         /* when it asks again */
     int64_t refused_since;         /* each wait for events has failed since then, 0: the last one did not */

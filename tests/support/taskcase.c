@@ -8,6 +8,7 @@
 #include "base/platform.h"
 #include "ctx/stack.h"
 #include "sched/park.h"
+#include "sched/placement.h"
 #include "support/child.h"
 
 #include <dirent.h>
@@ -266,6 +267,7 @@ void taskcase_run(const char *name, void (*body)(void), const cor_options *optio
     }
     memset(mapped, 0, sizeof(*mapped));
     shared = mapped;
+    cori_place_apart = true;
     int status = 0;
     if (getenv("COR_TEST_NOFORK") != NULL) { /* for a debugger */
         run_in_child(&test, options);

@@ -90,6 +90,7 @@ static void expect_even_shares(uint32_t workers, bool one_by_one, uint32_t perce
      * workers rightly take others' tasks: there the shares say nothing, only that all ran.
      */
     bool judged = !taskcase_is_slow() || workers <= 2;
+    cori_place_apart = false;
     uint32_t best = UINT32_MAX;
     for (int round = 0; round < (judged ? ROUNDS_MAX : 1) && best > percent; round++) {
         memset(per_worker, 0, sizeof(per_worker));
@@ -119,6 +120,72 @@ TASK_TEST_WITH(even_shares_when_spawned_in_one_go, &two_workers)
 TASK_TEST_WITH(even_shares_on_eight_workers, &eight_workers)
 {
     expect_even_shares(8, true, 30); /* more workers than most machines have cores: a rough share */
+}
+
+enum { FEW = 8 };
+
+static cor_chan *listens;
+
+static void talk(void *talks)
+{
+    add(&per_worker[cor_worker_id()]);
+    uint64_t value = 0;
+    T_CODE(cor_chan_send(talks, &value, 0), 0);
+    T_CODE(cor_chan_recv(listens, &value, 0), 0);
+    add(&ended);
+}
+
+/* On a busy machine a worker may lose its processor for so long that the other helps out: the best attempt counts. */
+TASK_TEST_WITH(few_tasks_that_talk_stay_together, &two_workers)
+{
+    bool together = false;
+    cori_place_apart = false;
+    for (uint32_t attempt = 1; attempt <= 20 && !together; attempt++) {
+        cor_chan *talks = cor_chan_new(sizeof(uint64_t), 0);
+        listens = cor_chan_new(sizeof(uint64_t), 0);
+        memset(per_worker, 0, sizeof(per_worker));
+        for (int i = 0; i < FEW; i++) {
+            uint64_t value;
+            T_CODE(cor_go(talk, talks), 0);
+            T_CODE(cor_chan_recv(talks, &value, 0), 1);
+        }
+        together = load(&per_worker[cor_worker_id()]) == FEW;
+        T_CODE(cor_chan_close(listens), 0);
+        T_EVENTUALLY(load(&ended) == FEW * attempt, 20 * COR_SECOND);
+        cor_chan_free(talks);
+        cor_chan_free(listens);
+    }
+    T_REQUIRE(together || taskcase_is_slow(), "%u of %d on the last attempt", load(&per_worker[cor_worker_id()]), FEW);
+}
+
+static cori_task *outside[FEW];
+
+static void wait_outside(void *number)
+{
+    outside[(intptr_t)number] = cori_self();
+    add(&per_worker[cor_worker_id()]);
+    add(&started);
+    while (load(&release) == 0) {
+        cori_park_external(cori_self(), 0, "its end");
+    }
+    add(&ended);
+}
+
+/* The same number of tasks that wait for the world: each worker has its share. */
+TASK_TEST_WITH(few_tasks_with_io_spread, &two_workers)
+{
+    cori_place_apart = false;
+    for (intptr_t i = 0; i < FEW; i++) {
+        T_CODE(cor_go(wait_outside, (void *)i), 0);
+        T_EVENTUALLY(load(&started) == (uint32_t)i + 1, 20 * COR_SECOND);
+    }
+    T_REQUIRE(load(&per_worker[0]) >= FEW / 2 - 1 && load(&per_worker[1]) >= FEW / 2 - 1, "%u and %u",
+              load(&per_worker[0]), load(&per_worker[1]));
+    __atomic_store_n(&release, 1, __ATOMIC_RELEASE);
+    for (int i = 0; i < FEW; i++) {
+        cori_wake(outside[i]);
+    }
+    T_EVENTUALLY(load(&ended) == FEW, 20 * COR_SECOND);
 }
 
 static void be_short(void *arg)
@@ -258,6 +325,39 @@ TASK_TEST_WITH(computing_tasks_share_the_workers, &two_workers)
     T_REQUIRE(shared, "%u and %u", load(&per_worker[0]), load(&per_worker[1]));
 }
 
+static void compute_in_turns(void *arg)
+{
+    (void)arg;
+    add(&per_worker[cor_worker_id()]);
+    for (int turn = 0; turn < 3; turn++) {
+        int64_t until = cor_after(2 * COR_MILLISECOND);
+        while (cor_now() < until) {
+            cori_pause();
+        }
+        cor_yield();
+    }
+    add(&ended);
+}
+
+/*
+ * Those that yield are never idle, once they have one each: what waits longest is handed over then. One worker may
+ * sleep through an attempt on a busy machine.
+ */
+TASK_TEST_WITH(computing_tasks_that_yield_share_the_workers, &two_workers)
+{
+    bool shared = false;
+    cori_place_apart = false;
+    for (uint32_t attempt = 1; attempt <= 10 && !shared; attempt++) {
+        memset(per_worker, 0, sizeof(per_worker));
+        for (int i = 0; i < FEW; i++) {
+            T_CODE(cor_go(compute_in_turns, NULL), 0);
+        }
+        T_EVENTUALLY(load(&ended) == FEW * attempt, 20 * COR_SECOND);
+        shared = load(&per_worker[0]) >= 3 && load(&per_worker[1]) >= 3;
+    }
+    T_REQUIRE(shared, "%u and %u", load(&per_worker[0]), load(&per_worker[1]));
+}
+
 static uint32_t spawned; /* atomic */
 
 static void hold_and_spawn(void *a, void *b)
@@ -383,12 +483,15 @@ int main(void)
         cmocka_unit_test(even_shares_on_two_workers),
         cmocka_unit_test(even_shares_when_spawned_in_one_go),
         cmocka_unit_test(even_shares_on_eight_workers),
+        cmocka_unit_test(few_tasks_that_talk_stay_together),
+        cmocka_unit_test(few_tasks_with_io_spread),
         cmocka_unit_test(short_tasks_are_not_sent_around),
         cmocka_unit_test(new_tasks_do_not_wait_behind_a_computing_task),
         cmocka_unit_test(every_idle_worker_helps),
         cmocka_unit_test(every_idle_worker_helps_at_once),
         cmocka_unit_test(nothing_is_left_behind_a_computing_task),
         cmocka_unit_test(computing_tasks_share_the_workers),
+        cmocka_unit_test(computing_tasks_that_yield_share_the_workers),
         cmocka_unit_test(only_old_tasks_are_taken),
         cmocka_unit_test(new_tasks_do_not_overtake),
         cmocka_unit_test(one_worker_has_them_all),
