@@ -201,6 +201,19 @@ void cori_stack_retire(const cori_stack *stack)
     (void)pthread_mutex_unlock(&pool_lock);
 }
 
+void *cori_pages_map(size_t size_bytes)
+{
+    void *pages = cori_sys_faulted(CORI_SYS_MMAP) != 0
+                      ? MAP_FAILED
+                      : mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return pages != MAP_FAILED ? pages : NULL;
+}
+
+void cori_pages_unmap(void *pages, size_t size_bytes)
+{
+    (void)munmap(pages, size_bytes);
+}
+
 void cori_stack_trim(const cori_stack *stack, const void *sp)
 {
     size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE); /* madvise rounds up, to a page that is in use */

@@ -38,6 +38,10 @@ int cori_stack_take(cori_stack *out, size_t size_bytes);
 /* Gives a slot back; its pages go back to the kernel. */
 void cori_stack_retire(const cori_stack *stack);
 
+/* Maps `size_bytes`, a multiple of the page size, for what is no stack: zeroed, NULL if there is no memory. */
+void *cori_pages_map(size_t size_bytes);
+void cori_pages_unmap(void *pages, size_t size_bytes);
+
 /* Gives the pages back that a suspended flow has below its stack pointer; they read as zero afterwards. */
 void cori_stack_trim(const cori_stack *stack, const void *sp);
 

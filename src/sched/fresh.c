@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory for records of tasks that never ran: slots of the stack pool. */
+/* Memory for records of tasks that never ran. */
 #include "sched/fresh.h"
+
+#include "ctx/stack.h"
 
 bool cori_fresh_provide(cori_fresh_block **spare)
 {
-    cori_stack stack;
-    if (*spare == NULL && cori_stack_take(&stack, CORI_FRESH_BLOCK_BYTES) == 0) {
-        *spare = (cori_fresh_block *)(void *)stack.low;
-        (*spare)->stack = stack;
+    if (*spare == NULL) {
+        *spare = cori_pages_map(CORI_FRESH_BLOCK_BYTES);
     }
     return *spare != NULL;
 }
@@ -15,6 +15,6 @@ bool cori_fresh_provide(cori_fresh_block **spare)
 void cori_fresh_give_back(cori_fresh_block *block)
 {
     if (block != NULL) {
-        cori_stack_retire(&block->stack);
+        cori_pages_unmap(block, CORI_FRESH_BLOCK_BYTES);
     }
 }

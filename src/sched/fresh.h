@@ -14,8 +14,9 @@
  * that is in no queue is a worker's `fresh_spare`, or is given back: whoever adds a record to a full block brings
  * another, and whoever empties a block keeps it as the spare, or gives it back. So blocks may wander between workers,
  * at most one waits with each, and the kernel is not called under the lock. A spawn says -ENOMEM if there is no spare
- * and none can be had. A block lies where a stack could: what a storm took goes back to the kernel when it is over, and
- * the address space to later stacks.
+ * and none can be had. A block is a mapping of its own: what a storm took goes back to the kernel when it is over. It
+ * does not lie where a stack could: a program at its limit of addresses would go on spawning into the room that the
+ * tasks it has spawned need in order to run.
  *
  * What a record does without:
  *
@@ -39,7 +40,6 @@
 
 #include "base/limits.h"
 #include "base/platform.h"
-#include "ctx/stack.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -72,7 +72,6 @@ typedef struct cori_fresh {
 
 typedef struct cori_fresh_block {
     struct cori_fresh_block *next;
-    cori_stack stack; /* where it lies */
     _Alignas(sizeof(cori_fresh)) cori_fresh records[];
 } cori_fresh_block;
 
