@@ -160,7 +160,7 @@ RECLAIM_TEST(stacks_without_use_go_back_to_the_pool)
     T_EQ(cori_self_worker->hot_count, CORI_STACK_HOT_MAX);
     T_CODE(cor_sleep(CORI_RECLAIM_NS * 3), 0);
     T_EQ(cori_self_worker->hot_count, CORI_STACK_WARM);
-    T_EQ(cori_stack_count(), CORI_STACK_WARM + 2); /* and main's own, and a block of records */
+    T_EQ(cori_stack_count(), CORI_STACK_WARM + 1); /* and main's own */
     spawn_many(CORI_STACK_HOT_MAX * 2);
     T_EQ(cori_self_worker->hot_count, CORI_STACK_HOT_MAX);
     return 0;
