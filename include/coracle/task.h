@@ -107,7 +107,8 @@ typedef struct cor_runtime_stats {
 } cor_runtime_stats;
 
 /*
- * Reads counters of the running cor_run; a snapshot, not a consistent cut.
+ * Reads counters of the running cor_run, one after the other while it runs: a task that another worker is just taking
+ * over may be missing in `tasks`. Wait for tasks with a group, not by this count.
  * Returns: 0, or COR_ENOT_TASK. Owns: borrows `out` until return.
  */
 COR_API int cor_stats(cor_runtime_stats *out);

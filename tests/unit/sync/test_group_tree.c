@@ -302,12 +302,20 @@ TASK_TEST(no_task_waits_for_its_own_group)
 }
 
 /* Groups that nobody waits for unlink themselves. */
-static cor_group unwaited[100];
+enum { UNWAITED = 100 };
+static cor_group unwaited[UNWAITED];
+static uint32_t unwaited_began; /* atomic */
+
+static void begin_unwaited(void *arg)
+{
+    (void)arg;
+    add(&unwaited_began);
+}
 
 static void start_unwaited(void *arg)
 {
-    for (size_t i = 0; i < 100; i++) {
-        T_CODE(cor_group_go(&unwaited[i], nothing, NULL), 0);
+    for (size_t i = 0; i < UNWAITED; i++) {
+        T_CODE(cor_group_go(&unwaited[i], begin_unwaited, NULL), 0);
     }
     sleep_long(arg);
 }
@@ -325,8 +333,9 @@ TASK_TEST(nobody_needs_to_wait)
     sleeper one = {0};
     T_CODE(cor_group_go(&parent, start_unwaited, &one), 0);
     wait_for(&one.parked);
+    T_EVENTUALLY(load(&unwaited_began) == UNWAITED, LONG * COR_SECOND); /* none is on its way to another worker */
     T_EVENTUALLY(tasks_alive() == 2, LONG * COR_SECOND);
-    for (size_t i = 0; i < 100; i++) { /* a look under the lock, which the last task has given back by now */
+    for (size_t i = 0; i < UNWAITED; i++) { /* a look under the lock, which the last task has given back by now */
         T_CODE(cor_group_error(&unwaited[i]), 0);
     }
     memset(unwaited, 0xa5, sizeof(unwaited));
@@ -393,7 +402,7 @@ TASK_TEST(ten_thousand_members)
     T_EQ(load(&wide_cancelled), count / 3 * 2);
 }
 
-/* A start that fails for want of a stack leaves nothing behind. */
+/* A start that fails for want of memory for its record leaves nothing behind. */
 static uint32_t stop_holding; /* atomic */
 
 static void hold(void *arg)
@@ -411,16 +420,15 @@ static void fail_to_start(void *arg)
     T_CODE(cor_group_go(&earlier, nothing, NULL), 0); /* leaves a scope to be used again */
     T_CODE(cor_group_go(&holders, hold, NULL), 0);
     T_CODE(cor_group_wait(&earlier, 0), 0);
-    for (int i = 0; i < 100000 && rc == 0; i++) { /* until a new slab of stacks is needed */
-        faults_alloc_set(1);
+    faults_set_run(CORI_SYS_MMAP, 1, UINT32_MAX, -ENOMEM);
+    for (int i = 0; i < 100000 && rc == 0; i++) { /* until a new block of records is needed */
         rc = cor_group_go(&holders, hold, NULL);
     }
     T_CODE(rc, -ENOMEM);
     for (int i = 0; i < 3; i++) {
-        faults_alloc_set(1);
         T_CODE(run_in_own_frame(nothing, NULL), -ENOMEM);
     }
-    faults_alloc_set(0);
+    faults_clear();
     set(&stop_holding);
     T_CODE(cor_group_wait(&holders, 0), 0);
     sleep_long(arg);
