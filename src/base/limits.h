@@ -18,8 +18,14 @@
  * TLB.
  */
 #define CORI_STACK_GUARD_BYTES (68 * 1024)
-/* Finished stacks a worker keeps with their pages, for the next spawn; beyond it the pages go back to the kernel. */
+/*
+ * Finished stacks a worker keeps with their pages, for the next start. Others are in the pool with their pages for at
+ * least CORI_STACK_DIRTY_NS, ns: long enough for the next wave, short for memory. A worker that has work cleans a slab
+ * every CORI_STACK_CLEAN_NS, ns: 20 us of a ms, for 60 stacks.
+ */
 #define CORI_STACK_HOT_MAX 256
+#define CORI_STACK_DIRTY_NS 10000000
+#define CORI_STACK_CLEAN_NS 1000000
 /* Of these, what a worker keeps though it had no use for them for a while. */
 #define CORI_STACK_WARM 16
 /*

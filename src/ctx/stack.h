@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Stacks from slabs. A slab is one mapping of equal slots; a slot is a guard (no access) below usable pages. The
- * pages of a slot are committed by touching them and stay the process's until the slot is retired cold.
+ * pages of a slot are committed by touching them and stay the process's until some time after it was retired.
  *
  *      slot:  | guard 64 KiB | usable ... growing down <- | top page: first frames, and the owner's object |
  *
@@ -20,6 +20,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* A taken slot. */
 typedef struct cori_stack {
@@ -35,8 +36,14 @@ typedef struct cori_stack {
  */
 int cori_stack_take(cori_stack *out, size_t size_bytes);
 
-/* Gives a slot back; its pages go back to the kernel. */
-void cori_stack_retire(const cori_stack *stack);
+/* Gives `count` slots back, with their pages: cori_stack_clean. `stacks` does not lie in any of them. */
+void cori_stack_retire(const cori_stack *stacks, unsigned count, int64_t now_ns);
+
+/*
+ * Gives pages back to the kernel that slots of one slab have had without use since CORI_STACK_DIRTY_NS before `now_ns`
+ * or longer. How long until there is more to do, ns; < 0: there is nothing more.
+ */
+int64_t cori_stack_clean(int64_t now_ns);
 
 /* Maps `size_bytes`, a multiple of the page size, for what is no stack: zeroed, NULL if there is no memory. */
 void *cori_pages_map(size_t size_bytes);

@@ -12,26 +12,32 @@
  *
  * A pass is made in steps of CORI_RECLAIM_STEP stacks, with a look at the poller in between. The worker's thread does
  * it on its own stack, to its own tasks: none of them runs meanwhile, and nobody else writes below their frames.
+ *
+ * Stacks that went to the pool, here or when tasks ended, have their pages still (ctx/stack.c). A worker about to sleep
+ * gives back one slab's that are due, and looks at the poller in between; one that has work does it between two rounds,
+ * now and then (worker.c). So a worker that has retired stacks never sleeps for ever before they are clean, and what a
+ * storm leaves is gone a moment after it, whichever worker it was on.
  */
 #include "sched/reclaim.h"
 #include "base/atomic.h"
 
-/* Gives back up to `count` of the stacks that lie deepest in the hot list. */
+/* Gives back `count`, at most CORI_RECLAIM_STEP, of the stacks that lie deepest in the hot list. */
 static void cool(cori_worker *worker, unsigned count)
 {
     cori_task **link = &worker->hot;
     for (unsigned i = count; i < worker->hot_count; i++) {
         link = &(*link)->next;
     }
+    cori_stack stacks[CORI_RECLAIM_STEP];
     cori_task *task = *link;
+    for (unsigned i = 0; i < count; i++) {
+        stacks[i] = task->stack;
+        task = task->next;
+    }
     *link = NULL;
     worker->hot_count -= count;
     worker->hot_least -= count;
-    while (task != NULL) {
-        cori_task *next = task->next;
-        cori_stack_retire(&task->stack);
-        task = next;
-    }
+    cori_stack_retire(stacks, count, worker->now);
 }
 
 /* Looks at the next parked tasks. */
@@ -64,7 +70,8 @@ static bool step(cori_worker *worker)
     return worker->trim_next == NULL;
 }
 
-int64_t cori_reclaim(cori_worker *worker)
+/* The passes; as cori_reclaim. */
+static int64_t pass(cori_worker *worker)
 {
     if (worker->reclaim_at != 0 && worker->now < worker->reclaim_at) {
         return worker->reclaim_at - worker->now;
@@ -85,4 +92,10 @@ int64_t cori_reclaim(cori_worker *worker)
     int64_t wait_ns = again ? CORI_RECLAIM_NS + (int64_t)worker->live * CORI_RECLAIM_TASK_NS : -1;
     worker->reclaim_at = wait_ns > 0 ? worker->now + wait_ns : 0;
     return wait_ns;
+}
+
+int64_t cori_reclaim(cori_worker *worker)
+{
+    int64_t pass_ns = pass(worker), clean_ns = cori_stack_clean(worker->now);
+    return pass_ns < 0 || (clean_ns >= 0 && clean_ns < pass_ns) ? clean_ns : pass_ns;
 }

@@ -90,6 +90,7 @@ typedef struct cori_worker {
     cori_ctx scheduler;            /* the thread's own stack */
     cori_task *ended;              /* in this round, to be released at its end */
     cori_task *hot;                /* finished stacks with their pages, last in first out */
+    int64_t cleaned;               /* when it looked for stacks to be cleaned last, with work to do */
     unsigned hot_count;
     unsigned hot_least;   /* of hot_count since the last pass of reclaim.c; these fields too */
     cori_task *trim_next; /* the pass's place in the live list */

@@ -34,12 +34,25 @@ uint64_t cori_task_numbers(cori_worker *worker)
 void cori_task_unused(cori_worker *worker, cori_task *task)
 {
     if (!cori_task_keep(worker, task)) {
-        cori_stack_retire(&task->stack);
+        cori_stack stack = task->stack; /* a copy: it lies in what is given back */
+        cori_stack_retire(&stack, 1, worker->now);
     }
 }
 
-void cori_task_release(cori_worker *worker, cori_task *task)
+void cori_task_release_ended(cori_worker *worker)
 {
-    cori_ctx_drop(&task->ctx);
-    cori_task_unused(worker, task);
+    cori_stack stacks[CORI_RECLAIM_STEP];
+    unsigned count = 0;
+    while (worker->ended != NULL) {
+        cori_task *task = worker->ended;
+        worker->ended = task->next;
+        cori_ctx_drop(&task->ctx);
+        if (!cori_task_keep(worker, task)) {
+            stacks[count++] = task->stack;
+        }
+        if (count == CORI_RECLAIM_STEP || (count > 0 && worker->ended == NULL)) {
+            cori_stack_retire(stacks, count, worker->now);
+            count = 0;
+        }
+    }
 }

@@ -2,7 +2,7 @@
 /*
  * Where tasks live: a stack, with the task object at its top. A worker keeps the stacks of tasks that have ended hot,
  * with their pages, last in first out: a first run then touches no kernel and no lock. Others go back to the slab pool
- * cold (ctx/stack.h).
+ * (ctx/stack.h), many at once.
  */
 #ifndef CORI_SCHED_TASK_STACK_H
 #define CORI_SCHED_TASK_STACK_H
@@ -12,8 +12,8 @@
 
 /* Makes a task on a stack of its own. NULL with *rc. Any thread. */
 cori_task *cori_task_alloc_cold(size_t size_bytes, int *rc);
-/* Keeps or gives back a task that has ended and been switched away from. */
-void cori_task_release(cori_worker *worker, cori_task *task);
+/* Keeps or gives back the tasks that have ended in this round and were not kept. On the scheduler's own stack. */
+void cori_task_release_ended(cori_worker *worker);
 /* Gives a stack back on which no task was made after all. */
 void cori_task_unused(cori_worker *worker, cori_task *task);
 /* The first of more numbers for this worker's tasks. One for a task that another thread makes (NULL). */

@@ -22,16 +22,6 @@
 #include "sched/task_stack.h"
 #include "sched/wake.h"
 
-/* Releases the tasks that have ended in this round and could not be kept. On the scheduler's own stack. */
-static void release_ended(cori_worker *worker)
-{
-    while (worker->ended != NULL) {
-        cori_task *task = worker->ended;
-        worker->ended = task->next;
-        cori_task_release(worker, task);
-    }
-}
-
 static void fire_timers(cori_worker *worker)
 {
     cori_timer *timer = cori_heap_first(&worker->timers);
@@ -79,6 +69,10 @@ static void look_around(cori_worker *worker)
         busy = true; /* with what was handed over */
     } else {
         cori_seat_leave(worker);
+    }
+    if (busy && worker->now - worker->cleaned >= CORI_STACK_CLEAN_NS) {
+        worker->cleaned = worker->now;
+        (void)cori_stack_clean(worker->now);
     }
     if (busy && worker->now - worker->polled < CORI_POLL_INTERVAL_NS && ++worker->unpolled < CORI_POLL_ROUNDS) {
         return;
@@ -138,7 +132,7 @@ void cori_worker_run(cori_worker *worker)
         cori_worker_receive(worker);
         queue_yielded(worker);
         run_round(worker);
-        release_ended(worker);
+        cori_task_release_ended(worker);
         look_around(worker);
     }
     if (worker->poller->ops->stop != NULL) {

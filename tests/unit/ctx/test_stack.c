@@ -46,7 +46,7 @@ static void sizes_round_up_to_powers_of_two(void **state)
         assert_int_equal(size_of(&stack), cases[i].given);
         assert_int_equal((uintptr_t)stack.top % 4096, 0);
         memset(stack.low, 0xa5, size_of(&stack));
-        cori_stack_retire(&stack);
+        cori_stack_retire(&stack, 1, 0);
     }
     cori_stack none;
     assert_int_equal(cori_stack_take(&none, 8192 * KIB + 1), -EINVAL);
@@ -98,7 +98,7 @@ static int touch_reused(void *arg)
             return 1;
         }
         stack.low[0] = 1;
-        cori_stack_retire(&stack);
+        cori_stack_retire(&stack, 1, 0);
     }
     if (cori_stack_take(&stack, 64 * KIB) < 0) {
         return 1;
@@ -138,20 +138,6 @@ static void guard_addresses_are_recognised(void **state)
     assert_false(cori_stack_guard_hit(NULL, &low, &top));
 }
 
-static void reuse_is_last_in_first_out(void **state)
-{
-    (void)state;
-    cori_stack first, second, again;
-    assert_int_equal(cori_stack_take(&first, 64 * KIB), 0);
-    assert_int_equal(cori_stack_take(&second, 64 * KIB), 0);
-    assert_int_equal(cori_stack_count(), 2);
-    cori_stack_retire(&first);
-    cori_stack_retire(&second);
-    assert_int_equal(cori_stack_count(), 0);
-    assert_int_equal(cori_stack_take(&again, 64 * KIB), 0);
-    assert_ptr_equal(again.low, second.low);
-}
-
 static size_t resident_pages(const cori_stack *stack)
 {
     unsigned char pages[16];
@@ -163,7 +149,7 @@ static size_t resident_pages(const cori_stack *stack)
     return count;
 }
 
-/* Untouched pages cost nothing, retired ones are given back and read as zero. */
+/* Untouched pages cost nothing, those of a retired stack are given back after a while and read as zero. */
 static void pages_are_given_back(void **state)
 {
     (void)state;
@@ -174,13 +160,102 @@ static void pages_are_given_back(void **state)
     assert_int_equal(resident_pages(&stack), 1); /* no huge page came with it */
     memset(stack.low, 0xff, size_of(&stack));
     assert_int_equal(resident_pages(&stack), 16);
-    cori_stack_retire(&stack);
+    cori_stack_retire(&stack, 1, 1000);
+    assert_int_equal(cori_stack_clean(1000), CORI_STACK_DIRTY_NS);
+    assert_int_equal(cori_stack_clean(999 + CORI_STACK_DIRTY_NS), 1);
+    assert_int_equal(resident_pages(&stack), 16);
+    assert_int_equal(cori_stack_clean(1000 + CORI_STACK_DIRTY_NS), 0);
     assert_int_equal(resident_pages(&stack), 0);
+    assert_int_equal(cori_stack_clean(INT64_MAX), -1);
     cori_stack again;
     assert_int_equal(cori_stack_take(&again, 64 * KIB), 0);
     assert_ptr_equal(again.low, stack.low);
     for (size_t i = 0; i < size_of(&again); i++) {
         assert_int_equal(again.low[i], 0);
+    }
+}
+
+static void take_all(cori_stack *stacks, int count)
+{
+    for (int i = 0; i < count; i++) {
+        assert_int_equal(cori_stack_take(&stacks[i], 64 * KIB), 0);
+        memcpy(stacks[i].top - sizeof(i), &i, sizeof(i));
+    }
+}
+
+/* More than a slab's: what was used before is taken before what was not, and is not cleaned any more. */
+static void used_stacks_are_taken_first(void **state)
+{
+    (void)state;
+    enum { CROWD = 200 };
+    cori_stack stacks[CROWD], *kept = &stacks[CROWD - 1];
+    take_all(stacks, CROWD);
+    cori_stack_retire(stacks, CROWD - 1, 0);
+    for (int i = 0; i < CROWD - 1; i++) {
+        assert_int_equal(cori_stack_take(&stacks[i], 64 * KIB), 0);
+        assert_int_equal(resident_pages(&stacks[i]), 1);
+    }
+    for (int64_t wait_ns = 0; wait_ns >= 0; wait_ns = cori_stack_clean(CORI_STACK_DIRTY_NS)) {
+        assert_int_equal(wait_ns, 0);
+    }
+    for (int i = 0; i < CROWD - 1; i++) {
+        assert_int_equal(resident_pages(&stacks[i]), 1);
+    }
+    /* One slab of several becomes clean: it is the last one. */
+    cori_stack_retire(stacks, CROWD - 1, CORI_STACK_DIRTY_NS);
+    assert_int_equal(cori_stack_clean(2 * CORI_STACK_DIRTY_NS), 0);
+    cori_stack_retire(kept, 1, CORI_STACK_DIRTY_NS);
+    for (int i = 0; i < CROWD / 2; i++) {
+        assert_int_equal(cori_stack_take(&stacks[i], 64 * KIB), 0);
+        assert_int_equal(resident_pages(&stacks[i]), 1);
+    }
+}
+
+/* Every third one is in use: those between are given back, these are not touched. */
+static void cleaning_spares_what_is_taken(void **state)
+{
+    enum { CROWD = 150 };
+    for (int kind = 0; kind < 2; kind++) {
+        cori_stack stacks[CROWD];
+        cori_stack_force_mprotect = kind == 1;
+        take_all(stacks, CROWD);
+        for (int i = 0; i < CROWD; i++) {
+            if (i % 3 != 0) {
+                cori_stack_retire(&stacks[i], 1, 0);
+            }
+        }
+        assert_int_equal(cori_stack_count(), CROWD / 3);
+        while (cori_stack_clean(CORI_STACK_DIRTY_NS) == 0) {}
+        for (int i = 0; i < CROWD; i++) {
+            assert_int_equal(resident_pages(&stacks[i]), i % 3 == 0);
+            assert_true(i % 3 != 0 || memcmp(stacks[i].top - sizeof(i), &i, sizeof(i)) == 0);
+        }
+        assert_int_equal(clean(state), 0);
+    }
+}
+
+/* A whole slab is given back by one call over all its guards. */
+static int touch_guard_of_cleaned(void *arg)
+{
+    cori_stack stacks[64];
+    (void)signal(SIGSEGV, SIG_DFL);
+    cori_stack_force_mprotect = arg != NULL;
+    take_all(stacks, 64);
+    cori_stack_retire(stacks, 64, 0);
+    while (cori_stack_clean(CORI_STACK_DIRTY_NS) == 0) {}
+    if (resident_pages(&stacks[20]) != 0) {
+        return 1;
+    }
+    *(volatile char *)(stacks[20].low - 1) = 1;
+    return 0;
+}
+
+static void guards_survive_cleaning(void **state)
+{
+    static child_result result;
+    for (int kind = 0; kind < 2; kind++) {
+        assert_true(child_run(touch_guard_of_cleaned, kind == 0 ? NULL : state, &result));
+        assert_int_equal(result.signal_number, SIGSEGV);
     }
 }
 
@@ -198,7 +273,7 @@ static void many_stacks_are_disjoint(void **state)
     for (int i = 0; i < MANY; i++) {
         assert_memory_equal(stacks[i].low, &i, sizeof(i));
         assert_memory_equal(stacks[i].top - sizeof(i), &i, sizeof(i));
-        cori_stack_retire(&stacks[i]);
+        cori_stack_retire(&stacks[i], 1, 0);
     }
     assert_int_equal(cori_stack_count(), 0);
     free(stacks);
@@ -268,7 +343,7 @@ static void mapping_limit_gives_enomem(void **state)
     assert_int_equal(cori_stack_count(), taken);
     assert_int_equal(cori_stack_take(&stack, 16 * KIB), -ENOMEM);
     memset(first.low, 1, size_of(&first));
-    cori_stack_retire(&first);
+    cori_stack_retire(&first, 1, 0);
     assert_int_equal(cori_stack_take(&stack, 16 * KIB), 0);
 }
 
@@ -321,7 +396,8 @@ static void *take_and_retire(void *arg)
             if (seen != number) {
                 return arg;
             }
-            cori_stack_retire(&held[slot]);
+            cori_stack_retire(&held[slot], 1, round);
+            (void)cori_stack_clean(round + (round % 2) * CORI_STACK_DIRTY_NS);
         }
         if (cori_stack_take(&held[slot], 16 * KIB) < 0) {
             return arg;
@@ -329,7 +405,7 @@ static void *take_and_retire(void *arg)
         memcpy(held[slot].low, &number, sizeof(number));
     }
     for (int slot = 0; slot < HELD; slot++) {
-        cori_stack_retire(&held[slot]);
+        cori_stack_retire(&held[slot], 1, 0);
     }
     return NULL;
 }
@@ -356,8 +432,10 @@ int main(void)
         cmocka_unit_test_teardown(guard_faults_below_and_not_above, clean),
         cmocka_unit_test_teardown(guard_survives_reuse, clean),
         cmocka_unit_test_teardown(guard_addresses_are_recognised, clean),
-        cmocka_unit_test_teardown(reuse_is_last_in_first_out, clean),
         cmocka_unit_test_teardown(pages_are_given_back, clean),
+        cmocka_unit_test_teardown(used_stacks_are_taken_first, clean),
+        cmocka_unit_test_teardown(cleaning_spares_what_is_taken, clean),
+        cmocka_unit_test_teardown(guards_survive_cleaning, clean),
         cmocka_unit_test_teardown(many_stacks_are_disjoint, clean),
         cmocka_unit_test_teardown(guards_need_no_mappings_on_new_kernels, clean),
         cmocka_unit_test_teardown(mapping_limit_gives_enomem, clean),

@@ -245,6 +245,60 @@ RECLAIM_TEST(tasks_may_end_during_a_pass)
     return 0;
 }
 
+enum { ENDED = 4 * CORI_STACK_HOT_MAX };
+
+/* Starts a crowd that has touched its stacks, and ends it; the memory before it ends and after. */
+static void come_and_go(size_t *peak, size_t *left)
+{
+    gate = cor_chan_new(0, 0);
+    for (int i = 0; i < ENDED; i++) {
+        T_CODE(cor_go(dig_and_wait, (void *)(uintptr_t)DEEP), 0);
+    }
+    cor_yield();
+    *peak = taskcase_private_bytes();
+    open_gate(ENDED);
+    cor_yield();
+    *left = taskcase_private_bytes();
+}
+
+/* To end costs no system call: the next crowd finds the pages of one that has just ended; who comes later does not. */
+RECLAIM_TEST(an_ended_crowd_keeps_its_pages_for_a_moment)
+{
+    (void)unused;
+    size_t before = taskcase_private_bytes(), peak, left, again, last;
+    come_and_go(&peak, &left);
+    come_and_go(&again, &last);
+    T_CODE(cor_sleep(CORI_STACK_DIRTY_NS / 2), 0);
+    size_t soon = taskcase_private_bytes();
+    T_CODE(cor_sleep(CORI_STACK_DIRTY_NS), 0);
+    size_t later = taskcase_private_bytes();
+    print_message("MiB: %zu, %zu when ended, %zu again, %zu soon, %zu later\n", (peak - before) / MIB,
+                  (left - before) / MIB, (again - before) / MIB, (soon - before) / MIB, (later - before) / MIB);
+    if (!taskcase_is_slow()) {
+        T_ASSERT(left + MIB > peak);
+        T_ASSERT(again < peak + MIB);
+        T_ASSERT(soon + MIB > again);
+        T_ASSERT((later - before) < (peak - before) / 3); /* CORI_STACK_HOT_MAX are warm for longer */
+    }
+    return 0;
+}
+
+/* A worker that always has something to run gives them back as well, a piece at a time. */
+RECLAIM_TEST(a_busy_worker_cleans_the_stacks_of_an_ended_crowd)
+{
+    (void)unused;
+    size_t before = taskcase_private_bytes(), peak, left;
+    come_and_go(&peak, &left);
+    unsigned jumps = fake_count().jumps;
+    for (int i = 0; i < ENDED; i++) {
+        fake_advance(CORI_STACK_CLEAN_NS);
+        cor_yield();
+    }
+    T_EQ(fake_count().jumps, jumps); /* it never slept */
+    T_ASSERT(taskcase_is_slow() || taskcase_private_bytes() - before < (peak - before) / 3);
+    return 0;
+}
+
 /* Ten thousand tasks that went deep: as small as others while they wait, and all gone once they have ended. */
 RECLAIM_TEST(a_deep_crowd_gives_its_memory_back)
 {
@@ -282,6 +336,8 @@ int main(void)
         cmocka_unit_test(stacks_left_between_passes_are_not_forgotten),
         cmocka_unit_test(stacks_in_use_now_and_then_stay),
         cmocka_unit_test(tasks_may_end_during_a_pass),
+        cmocka_unit_test(an_ended_crowd_keeps_its_pages_for_a_moment),
+        cmocka_unit_test(a_busy_worker_cleans_the_stacks_of_an_ended_crowd),
         cmocka_unit_test(a_deep_crowd_gives_its_memory_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
