@@ -110,6 +110,16 @@ static void pipeline_5_us(uint64_t ops)
     run_pipeline(ops, 5 * COR_MICROSECOND);
 }
 
+static void pipeline_1_us(uint64_t ops)
+{
+    run_pipeline(ops, COR_MICROSECOND);
+}
+
+static void pipeline_50_us(uint64_t ops)
+{
+    run_pipeline(ops, 50 * COR_MICROSECOND);
+}
+
 static void fan_out_in(uint64_t ops)
 {
     program of = {.work_ns = 0};
@@ -187,8 +197,10 @@ static void accept_loop(uint64_t ops)
 }
 
 static const bench_case cases[] = {
-    {"ping_pong", ping_pong, WORKERS},   {"pipeline", pipeline, WORKERS},     {"pipeline_5_us", pipeline_5_us, WORKERS},
-    {"fan_out_in", fan_out_in, WORKERS}, {"map_reduce", map_reduce, WORKERS}, {"accept_loop", accept_loop, WORKERS},
+    {"ping_pong", ping_pong, WORKERS},           {"pipeline", pipeline, WORKERS},
+    {"pipeline_1_us", pipeline_1_us, WORKERS},   {"pipeline_5_us", pipeline_5_us, WORKERS},
+    {"pipeline_50_us", pipeline_50_us, WORKERS}, {"fan_out_in", fan_out_in, WORKERS},
+    {"map_reduce", map_reduce, WORKERS},         {"accept_loop", accept_loop, WORKERS},
 };
 
 static double cpu_ns(void)

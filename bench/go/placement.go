@@ -69,8 +69,10 @@ func runPipeline(ops int, ns time.Duration) {
 	running.Wait()
 }
 
-func pipeline(ops int)    { runPipeline(ops, 0) }
-func pipeline5us(ops int) { runPipeline(ops, 5*time.Microsecond) }
+func pipeline(ops int)     { runPipeline(ops, 0) }
+func pipeline1us(ops int)  { runPipeline(ops, time.Microsecond) }
+func pipeline5us(ops int)  { runPipeline(ops, 5*time.Microsecond) }
+func pipeline50us(ops int) { runPipeline(ops, 50*time.Microsecond) }
 
 func fanOutIn(ops int) {
 	var running sync.WaitGroup
@@ -173,7 +175,8 @@ func main() {
 		name string
 		run  func(ops int)
 	}{
-		{"ping_pong", pingPong}, {"pipeline", pipeline}, {"pipeline_5_us", pipeline5us},
+		{"ping_pong", pingPong}, {"pipeline", pipeline}, {"pipeline_1_us", pipeline1us},
+		{"pipeline_5_us", pipeline5us}, {"pipeline_50_us", pipeline50us},
 		{"fan_out_in", fanOutIn}, {"map_reduce", mapReduce}, {"accept_loop", acceptLoop},
 	} {
 		if *only != "" && *only != one.name {

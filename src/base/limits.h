@@ -119,12 +119,13 @@
 #define CORI_FLOAT_TAKE 16
 /*
  * Difference in live tasks from which a new task is started on the worker with fewer: if at least CORI_BALANCE_OUTSIDE
- * of the spawner's wait for something outside the program, or the turns since the last start took CORI_STEAL_AGE_NS;
- * and else.
+ * of the spawner's wait for something outside the program, or the turns since the last start took CORI_STEAL_AGE_NS,
+ * or those of the tasks that were queued with it take CORI_APART_TURN_NS each; and else.
  */
 #define CORI_BALANCE_STEP 2
 #define CORI_BALANCE_OUTSIDE 2
 #define CORI_BALANCE_MANY 32
+#define CORI_APART_TURN_NS 30000
 /* Threads for cor_blocking unless the options say otherwise, and their upper limit. */
 #define CORI_BLOCKING_DEFAULT 16
 #define CORI_BLOCKING_MAX 1024

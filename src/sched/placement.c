@@ -5,19 +5,26 @@
  * data is hot. Two rules then spread load:
  *
  *   balance  when a worker is about to start a task and has CORI_BALANCE_STEP live tasks more than the least loaded
- *            one, it hands the task over (once: `placed`), if at least CORI_BALANCE_OUTSIDE tasks here wait for
- *            something outside the program, or the turns since the last start took CORI_STEAL_AGE_NS: handlers of
- *            connections and computing tasks end up even that way. Else only from CORI_BALANCE_MANY on. Tasks that
- *            end at once never move.
+ *            one, it hands the task over (once: `placed`), if one of these holds: at least CORI_BALANCE_OUTSIDE tasks
+ *            here wait for something outside the program; the turns since the last start took CORI_STEAL_AGE_NS; the
+ *            tasks that were spawned with it compute. Else only from CORI_BALANCE_MANY on. Tasks that end at once
+ *            never move.
  *   rescue   a fresh task that has waited CORI_STEAL_AGE_NS may be taken by an idle worker that has less than its
  *            share; after CORI_RESCUE_AGE_NS by any idle worker, one per nap. So nothing waits for a computing task
  *            while somebody is idle, and a worker that merely lost its processor for a moment keeps its share.
  *
  * Why not always: few tasks without I/O are mostly partners. A hand-over between two of them takes 15 to 65 ns on one
  * worker, and several hundred between two, at which both cores work. Tasks that talk stay where they were made; those
- * that compute make others wait, which spreads them. A task is pinned once it has run, though: a pipeline of stages
- * that compute for microseconds has one core only. What each rule does to some programs, beside Go:
- * docs/performance.md.
+ * that compute are worth a core each. Which they are has to be told before they run, for a task is pinned from then on.
+ *
+ * What tells is a batch: the tasks that waited in the queue when the first of them started, as the stages of a pipeline
+ * do. While the later ones still wait, the mean turn since that start is known for nothing: rounds count turns, and the
+ * clock has just been read (a ticked round, where it has not, is one of cheap turns). CORI_APART_TURN_NS is far more
+ * than a hand-over takes because first turns are cold. Measured in new processes with ten threads per core: tasks that
+ * only talk took 5 to 28 us per turn of the first batch, 0.2 to 3 us in the next, stages of 5 us with 16 items between
+ * them 90. A spawner's own turn does not count, nor does what a task does once all have started.
+ *
+ * What each rule does to some programs, beside Go: docs/performance.md.
  *
  * Rescue needs an idle worker that looks. A worker that goes to sleep while another's fresh queue is not empty is a
  * watcher: it sleeps at most CORI_STEAL_AGE_NS. A spawner that sees idle workers and no watcher appoints one and kicks
@@ -219,13 +226,31 @@ static uint64_t load_of(const cori_worker *worker)
 
 bool cori_place_apart;
 
+/* Tells whether the tasks in the batch of `fresh` compute; false if it is the first, or in none. */
+static bool batch_computes(const cori_worker *worker, const cori_fresh *fresh)
+{
+    uint64_t turns = worker->turns + (uint64_t)worker->switches - worker->batch_turns;
+    return fresh->since < worker->batch_started &&
+           worker->now - worker->batch_started >= (int64_t)turns * CORI_APART_TURN_NS;
+}
+
+/* Notes a start: that of a batch, unless the task waited already when the last batch began. */
+static void note_start(cori_worker *worker, const cori_fresh *fresh)
+{
+    worker->fresh_started = worker->now;
+    if (fresh->since >= worker->batch_started) {
+        worker->batch_started = worker->now;
+        worker->batch_turns = worker->turns + (uint64_t)worker->switches;
+    }
+}
+
 /* How many live tasks more than another a worker has when it hands a new one over. */
 static uint64_t balance_step(const cori_worker *worker, const cori_fresh *fresh)
 {
     bool outside = (int64_t)cori_load_relaxed(&worker->external) >= CORI_BALANCE_OUTSIDE; /* floating ones: below 0 */
     int64_t since = fresh->since > worker->fresh_started ? fresh->since : worker->fresh_started;
     bool late = worker->now - since >= CORI_STEAL_AGE_NS;
-    return outside || late || cori_place_apart ? CORI_BALANCE_STEP : CORI_BALANCE_MANY;
+    return outside || late || batch_computes(worker, fresh) || cori_place_apart ? CORI_BALANCE_STEP : CORI_BALANCE_MANY;
 }
 
 static cori_worker *least_loaded(void)
@@ -288,7 +313,7 @@ static __attribute__((noinline)) cori_task *take_shared(cori_worker *worker)
     cori_fresh fresh;
     while (fresh_pop(worker, worker, INT64_MAX, &fresh)) {
         if (!hand_over(worker, &fresh)) {
-            worker->fresh_started = worker->now;
+            note_start(worker, &fresh);
             return start(worker, stack, &fresh);
         }
     }

@@ -37,6 +37,7 @@ bool cori_round_is_over(cori_worker *worker);
 /* Begins a round, as of `worker->now`. */
 static inline void cori_round_begin(cori_worker *worker)
 {
+    worker->turns += (uint64_t)worker->switches;
     worker->switches = 0;
     worker->round_over = false;
     worker->round_start = worker->now;

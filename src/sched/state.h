@@ -65,6 +65,7 @@ typedef struct cori_worker {
     bool round_over;    /* with work left */
     int cheap_rounds;   /* in a row, up to CORI_CHEAP_ROUNDS */
     int64_t round_start;
+    uint64_t turns;                /* in all rounds before this one */
     cori_task *yielded;            /* by yielding it has ended the round: queued after what has happened meanwhile */
     int ops_left;                  /* of the current task's turn: see cori_charge */
     int64_t now;                   /* the clock as of this round, at least */
@@ -78,6 +79,8 @@ typedef struct cori_worker {
     bool spinning;                 /* it is the one that cori_rt.spinning speaks of */
     cori_fresh_block *fresh_spare; /* for the next record that needs one; see fresh.h */
     int64_t fresh_started;         /* when the last task was started here, with several workers; placement.c's */
+    int64_t batch_started;         /* when the first of those that waited together was; placement.c's, like the next */
+    uint64_t batch_turns;          /* `turns` and `switches` then */
     int64_t starved_since;         /* no stack could be had for a task since then, 0: the last one was; placement.c's */
     int64_t starved_until;         /* when it asks again */
     int64_t refused_since;         /* each wait for events has failed since then, 0: the last one did not */
