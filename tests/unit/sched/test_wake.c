@@ -10,6 +10,7 @@
 #include "sched/wake.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 enum { HANDED_OVER = 5 };
 
@@ -137,8 +138,11 @@ static bool until_it_waits(const cori_worker *worker, uint32_t given)
 {
     int64_t late = cor_after(20 * COR_SECOND * taskcase_patience());
     bool looks = false;
-    while (!looks && (cori_load(&read_so_far) < given || cori_load(&worker->sleeping) == CORI_AWAKE)) {
+    for (int i = 1; !looks && (cori_load(&read_so_far) < given || cori_load(&worker->sleeping) == CORI_AWAKE); i++) {
         T_REQUIRE(cor_now() < late, "the worker never waits");
+        if (i % 256 == 0) {
+            (void)sched_yield(); /* it may wait for this very core */
+        }
         looks = cori_load(&read_so_far) == given && cori_load(&worker->injected) == CORI_LOOKING;
     }
     return looks;
