@@ -20,7 +20,7 @@
  * What tells is a batch: the tasks that waited in the queue when the first of them started, as the stages of a pipeline
  * do. While the later ones still wait, the mean turn since that start is known for nothing: rounds count turns, and the
  * clock has just been read (a ticked round, where it has not, is one of cheap turns). CORI_APART_TURN_NS is far more
- * than a hand-over takes because first turns are cold. Measured in new processes with ten threads per core: tasks that
+ * than a hand-over takes because first turns are cold. Measured in new processes with 7 threads per core: tasks that
  * only talk took 5 to 28 us per turn of the first batch, 0.2 to 3 us in the next, stages of 5 us with 16 items between
  * them 90. A spawner's own turn does not count, nor does what a task does once all have started.
  *
