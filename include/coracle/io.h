@@ -121,6 +121,21 @@ COR_API COR_CHECK int cor_pipe(cor_conn **a, cor_conn **b);
  */
 COR_API COR_CHECK int cor_open_fd(cor_conn **out, int fd);
 
+/* What cor_wait_fd waits for; together: either of them. */
+enum { COR_READABLE = 1, COR_WRITABLE = 2 };
+
+/*
+ * Waits until a descriptor that is not the library's can be read from or written to, as poll(2) has it: an end, an
+ * error or a hang-up counts as all that was asked for, and a file is always ready. With it libraries that hand out
+ * their descriptor (libpq, hiredis, c-ares) can wait in tasks. Any number of tasks may wait for one; each is
+ * told. Do not close it meanwhile: the file stays open until the wait ends, and the wait is not told.
+ * Returns: those of `events` that are there (> 0); COR_ETIMEOUT when `deadline` (absolute, 0 for none) has passed, also
+ * over one that is ready, COR_ECANCELED, -EBADF, -EINVAL (events), -EMFILE (a wait takes a descriptor), other errnos;
+ * COR_ENOT_TASK. Parks: until deadline. Owns: borrows `fd` until return.
+ * Go: (syscall.RawConn).Read and Write on an os.File.
+ */
+COR_API COR_CHECK int cor_wait_fd(int fd, unsigned events, int64_t deadline);
+
 COR_END
 
 #endif

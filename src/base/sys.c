@@ -130,8 +130,11 @@ int cori_sys_accepted_from(int fd, struct sockaddr *addr, socklen_t len)
 
 int cori_sys_dup(int fd)
 {
+    int before = errno;
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    return copy >= 0 ? copy : -errno;
+    copy = copy >= 0 ? copy : -errno;
+    errno = before;
+    return copy;
 }
 
 void cori_sys_close(int fd)
@@ -202,8 +205,7 @@ bool cori_sys_is_blocking(int fd)
     return (fcntl(fd, F_GETFL) & O_NONBLOCK) == 0;
 }
 
-/* What poll(2) says now, an error included, which the call itself will then tell; 0: nothing. */
-static short look(int fd, short events)
+int cori_sys_poll(int fd, short events)
 {
     struct pollfd query = {.fd = fd, .events = events};
     int before = errno, code;
@@ -212,7 +214,14 @@ static short look(int fd, short events)
         code = code == 0 && poll(&query, 1, 0) < 0 ? errno : code;
     } while (code == EINTR);
     errno = before;
-    return code != 0 ? POLLERR : query.revents;
+    return code != 0 ? -code : query.revents;
+}
+
+/* What poll(2) says now, an error included, which the call itself will then tell; 0: nothing. */
+static int look(int fd, short events)
+{
+    int found = cori_sys_poll(fd, events);
+    return found < 0 ? POLLERR : found;
 }
 
 bool cori_sys_ready(int fd, bool for_write)

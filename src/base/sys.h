@@ -154,6 +154,8 @@ int cori_sys_lock_folder(const char *path);
 bool cori_sys_own_description(int fd);
 /* True if calls on the descriptor wait. */
 bool cori_sys_is_blocking(int fd);
+/* What poll(2) finds now, without waiting: its bits, 0: nothing, -errno. POLLNVAL: no open descriptor. */
+int cori_sys_poll(int fd, short events);
 /* Tells without waiting whether read(2) (or write(2)) on a blocking descriptor would return at once. */
 bool cori_sys_ready(int fd, bool for_write);
 /* Tells whether a socket is shut down for reading, by either end. */
