@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Address texts and forms: splitting, joining, IP literals, unix paths. */
+/* Endpoints: their texts, split and joined; their form in the kernel; literals; unix paths. */
 #include "net/addr.h"
 
 #include <arpa/inet.h>
@@ -100,130 +100,74 @@ char *cor_join_host_port(const char *host, const char *port, char *text, size_t 
     return text;
 }
 
-cori_addr cori_addr_of(const cori_sockaddr *kernel)
+cor_addr cori_addr_of(const cori_sockaddr *kernel)
 {
-    cori_addr addr = {.family = kernel->any.sa_family};
-    if (addr.family == AF_INET) {
-        memcpy(addr.ip, &kernel->v4.sin_addr, 4);
+    cor_addr addr = {.port = 0};
+    if (kernel->any.sa_family == AF_INET) {
+        addr.ip = cor_ip_of(&kernel->v4.sin_addr, 4);
         addr.port = ntohs(kernel->v4.sin_port);
-    } else if (addr.family == AF_INET6) {
+    } else if (kernel->any.sa_family == AF_INET6) {
+        addr.ip = cor_ip_of(&kernel->v6.sin6_addr, 16);
         addr.port = ntohs(kernel->v6.sin6_port);
-        if (IN6_IS_ADDR_V4MAPPED(&kernel->v6.sin6_addr)) {
-            addr.family = AF_INET;
-            memcpy(addr.ip, kernel->v6.sin6_addr.s6_addr + 12, 4);
-        } else {
-            memcpy(addr.ip, &kernel->v6.sin6_addr, 16);
-            addr.scope = kernel->v6.sin6_scope_id;
-        }
+        addr.zone = addr.ip.family == AF_INET6 ? kernel->v6.sin6_scope_id : 0;
     }
     return addr;
 }
 
-socklen_t cori_addr_to_sockaddr(const cori_addr *addr, int family, cori_sockaddr *out)
+socklen_t cori_addr_to_sockaddr(const cor_addr *addr, int family, cori_sockaddr *out)
 {
     memset(out, 0, sizeof(*out));
     if (family == AF_INET) {
         out->v4.sin_family = AF_INET;
         out->v4.sin_port = htons(addr->port);
-        memcpy(&out->v4.sin_addr, addr->ip, 4);
+        memcpy(&out->v4.sin_addr, addr->ip.bytes, 4);
         return sizeof(out->v4);
     }
     out->v6.sin6_family = AF_INET6;
     out->v6.sin6_port = htons(addr->port);
-    out->v6.sin6_scope_id = addr->scope;
-    if (addr->family == AF_INET6) {
-        memcpy(&out->v6.sin6_addr, addr->ip, 16);
+    out->v6.sin6_scope_id = addr->zone;
+    if (addr->ip.family == AF_INET6) {
+        memcpy(&out->v6.sin6_addr, addr->ip.bytes, 16);
     } else if (!cori_addr_is_wildcard(addr)) { /* v4-mapped; the v4 wildcard becomes :: */
         out->v6.sin6_addr.s6_addr[10] = 0xff;
         out->v6.sin6_addr.s6_addr[11] = 0xff;
-        memcpy(out->v6.sin6_addr.s6_addr + 12, addr->ip, 4);
+        memcpy(out->v6.sin6_addr.s6_addr + 12, addr->ip.bytes, 4);
     }
     return sizeof(out->v6);
 }
 
-/* Digits of `value`, without leading zeros: of base 10, or of base 16 in lower case. Returns the end. */
-static inline char *put_number(char *to, uint32_t value, uint32_t base)
-{
-    size_t size = 1;
-    for (uint32_t left = value; left >= base; left /= base) {
-        size++;
-    }
-    for (size_t i = size; i > 0; i--) {
-        to[i - 1] = "0123456789abcdef"[value % base];
-        value /= base;
-    }
-    return to + size;
-}
-
-static char *put_ipv4(char *to, const uint8_t *ip)
-{
-    for (int i = 0; i < 4; i++) {
-        to = put_number(to, ip[i], 10);
-        *to++ = '.';
-    }
-    return to - 1;
-}
-
-/* The longest run of zero groups, the first of them if there are several; *length is less than 2 if there is none. */
-static int longest_zeros(const uint8_t *ip, int *length)
-{
-    int best = 0, run = 0;
-    *length = 0;
-    for (int i = 0; i < 8; i++) {
-        run = ip[2 * i] == 0 && ip[2 * i + 1] == 0 ? run + 1 : 0;
-        if (run > *length) {
-            *length = run;
-            best = i + 1 - run;
-        }
-    }
-    return best;
-}
-
-/* RFC 5952, as Go has it: two zero groups or more become "::", and no address is written with an IPv4 part. */
-static char *put_ipv6(char *to, const uint8_t *ip)
-{
-    int zeros;
-    int first = longest_zeros(ip, &zeros);
-    for (int i = 0; i < 8; i++) {
-        if (zeros >= 2 && i == first) {
-            to = i == 0 ? mempcpy(to, "::", 2) : mempcpy(to, ":", 1);
-            i += zeros - 1;
-        } else {
-            to = put_number(to, (uint32_t)ip[2 * i] << 8 | ip[2 * i + 1], 16);
-            *to++ = ':';
-        }
-    }
-    return zeros >= 2 && first + zeros == 8 ? to : to - 1;
-}
-
-static char *put_zone(char *to, uint32_t scope)
+static char *put_zone(char *to, uint32_t zone)
 {
     char name[IF_NAMESIZE];
     *to++ = '%';
-    if (if_indextoname(scope, name) == NULL) {
-        return put_number(to, scope, 10);
+    if (if_indextoname(zone, name) == NULL) {
+        return cori_put_number(to, zone, 10);
     }
     return mempcpy(to, name, strnlen(name, sizeof(name)));
 }
 
-/* By hand: every server that logs its clients calls this for each of them, and libc's way takes 3,000 instructions. */
-void cori_addr_text(const cori_addr *addr, char *text, size_t size)
+char *cor_addr_text(cor_addr addr, char *text, size_t size)
 {
     char form[INET6_ADDRSTRLEN + IF_NAMESIZE + sizeof("[%]:65535")];
     char *to = form;
-    if (addr->family == AF_INET) {
-        to = put_ipv4(to, addr->ip);
-    } else {
+    if (addr.ip.family == AF_INET6) {
         *to++ = '[';
-        to = put_ipv6(to, addr->ip);
-        to = addr->scope != 0 ? put_zone(to, addr->scope) : to;
+        to = cori_put_ip(to, &addr.ip);
+        to = addr.zone != 0 ? put_zone(to, addr.zone) : to;
         *to++ = ']';
+    } else if (addr.ip.family == AF_INET) {
+        to = cori_put_ip(to, &addr.ip);
     }
     *to++ = ':';
-    to = put_number(to, addr->port, 10);
-    size_t length = (size_t)(to - form) < size ? (size_t)(to - form) : size - 1;
-    memcpy(text, form, length);
-    text[length] = '\0';
+    to = cori_put_number(to, addr.port, 10);
+    return cori_put_text(text, size, form, (size_t)(to - form));
+}
+
+int cor_addr_compare(cor_addr a, cor_addr b)
+{
+    int order = cor_ip_compare(a.ip, b.ip);
+    order = order != 0 ? order : (a.zone > b.zone) - (a.zone < b.zone);
+    return order != 0 ? order : (a.port > b.port) - (a.port < b.port);
 }
 
 void cori_unix_text(const cori_sockaddr *kernel, socklen_t len, char *text, size_t size)
@@ -270,36 +214,33 @@ static uint32_t parse_zone(const char *zone)
     return *end == '\0' && number < 0xFFFFFF ? (uint32_t)number : CORI_NO_SUCH_ZONE;
 }
 
-bool cori_addr_parse_ip(const char *text, cori_addr *out)
+bool cori_addr_parse_ip(const char *text, cor_addr *out)
 {
     char copy[INET6_ADDRSTRLEN + IF_NAMESIZE];
-    cori_sockaddr kernel = {0};
+    cor_addr addr = {.port = 0};
     if (copy_part(copy, sizeof(copy), text, strlen(text)) < 0) {
         return false;
     }
-    if (inet_pton(AF_INET, copy, &kernel.v4.sin_addr) == 1) {
-        kernel.v4.sin_family = AF_INET;
-        *out = cori_addr_of(&kernel);
+    char *zone = strrchr(copy, '%');
+    if (zone == NULL) {
+        if (cor_ip_parse(&addr.ip, copy) < 0) {
+            return false;
+        }
+        *out = addr;
         return true;
     }
-    char *zone = strrchr(copy, '%');
-    if (zone == copy || (zone != NULL && zone[1] == '\0')) {
+    *zone++ = '\0';
+    if (*zone == '\0' || !cori_ip_read(&addr.ip, AF_INET6, copy)) {
         return false;
     }
-    if (zone != NULL) {
-        *zone++ = '\0';
-    }
-    if (inet_pton(AF_INET6, copy, &kernel.v6.sin6_addr) != 1) {
-        return false;
-    }
-    kernel.v6.sin6_family = AF_INET6;
-    kernel.v6.sin6_scope_id = zone != NULL ? parse_zone(zone) : 0;
-    *out = cori_addr_of(&kernel);
+    uint32_t index = parse_zone(zone);
+    addr.ip = cor_ip_of(addr.ip.bytes, sizeof(addr.ip.bytes));
+    addr.zone = addr.ip.family == AF_INET6 ? index : 0; /* IPv4 has no zones */
+    *out = addr;
     return true;
 }
 
-bool cori_addr_is_wildcard(const cori_addr *addr)
+bool cori_addr_is_wildcard(const cor_addr *addr)
 {
-    static const uint8_t zero[16];
-    return memcmp(addr->ip, zero, addr->family == AF_INET ? 4 : 16) == 0;
+    return (cor_ip_traits(addr->ip) & COR_IP_UNSPECIFIED) != 0;
 }

@@ -1,27 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Socket addresses in the compact form that connections keep (an idle connection stores its peer's), and the way from
- * texts to candidates: network name, host:port, service names, the hosts file.
+ * Networks, the kernel's form of endpoints, and the way from texts to candidates: network name, host:port, service
+ * names, the hosts file. A connection keeps its peer as a cor_addr.
  */
 #ifndef CORI_NET_ADDR_H
 #define CORI_NET_ADDR_H
 
-#include <coracle/addr.h>
+#include "net/ip.h"
+
 #include <coracle/error.h>
 #include <netinet/in.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
+/* As a zone: the text named none that exists. */
 #define CORI_NO_SUCH_ZONE UINT32_MAX
-
-/* An IP endpoint; v4 and v4-mapped addresses are kept as v4. */
-typedef struct cori_addr {
-    uint16_t family; /* AF_INET, AF_INET6; 0: none */
-    uint16_t port;   /* host order */
-    uint32_t scope;  /* v6 zone: interface index; CORI_NO_SUCH_ZONE: the text named none that exists */
-    uint8_t ip[16];  /* v4 in the first four bytes */
-} cori_addr;
 
 /* The networks there are, as bits of what they allow. */
 typedef struct cori_network {
@@ -45,23 +39,21 @@ typedef union cori_sockaddr {
 const cori_network *cori_network_find(const char *name);
 
 /* Kernel form to compact form and back. to_sockaddr: `family` says which of the two the socket speaks. */
-cori_addr cori_addr_of(const cori_sockaddr *kernel);
-socklen_t cori_addr_to_sockaddr(const cori_addr *addr, int family, cori_sockaddr *out);
+cor_addr cori_addr_of(const cori_sockaddr *kernel);
+socklen_t cori_addr_to_sockaddr(const cor_addr *addr, int family, cori_sockaddr *out);
 
-/* Text "1.2.3.4:80", "[::1%eth0]:80"; cut at size. */
-void cori_addr_text(const cori_addr *addr, char *text, size_t size);
 /* Text of a unix address: the path, "@name" for an abstract one, "@" for an unnamed one. */
 void cori_unix_text(const cori_sockaddr *kernel, socklen_t len, char *text, size_t size);
 /* Kernel form of a unix path or "@name" ("" binds to a name the kernel chooses). 0 or -EINVAL (too long). */
 int cori_unix_sockaddr(const char *path, cori_sockaddr *out, socklen_t *len);
 
 /* Parses an IP literal, "%zone" included; false if it is none. Port stays 0. */
-bool cori_addr_parse_ip(const char *text, cori_addr *out);
-bool cori_addr_is_wildcard(const cori_addr *addr);
+bool cori_addr_parse_ip(const char *text, cor_addr *out);
+bool cori_addr_is_wildcard(const cor_addr *addr);
 
 /* What resolving "host:port" gives. */
 typedef struct cori_candidates {
-    cori_addr list[16];
+    cor_addr list[16];
     int count;
     bool any; /* empty host: the wildcard when listening, this host when dialing */
     uint16_t port;
@@ -75,7 +67,7 @@ int cori_resolve(const cori_network *network, const char *address, cori_candidat
 
 /* resolve.c: the port of a service name for tcp, or -ENOENT; the addresses of a host name from the hosts file. */
 int cori_service_port(const char *service);
-int cori_hosts_lookup(const char *file, const char *name, cori_addr *list, int max);
+int cori_hosts_lookup(const char *file, const char *name, cor_addr *list, int max);
 #define CORI_HOSTS_FILE "/etc/hosts"
 
 #endif

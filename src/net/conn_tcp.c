@@ -13,14 +13,14 @@ void cori_tcp_local_text(cori_slot *slot, char *text, size_t size)
     socklen_t len = sizeof(local);
     text[0] = '\0';
     if (cori_sys_getsockname(slot->pollfd.fd, &local.any, &len) == 0) {
-        cori_addr addr = cori_addr_of(&local);
-        cori_addr_text(&addr, text, size);
+        cor_addr addr = cori_addr_of(&local);
+        cor_addr_text(addr, text, size);
     }
 }
 
 static void tcp_remote_text(cori_slot *slot, char *text, size_t size)
 {
-    cori_addr_text(&slot->is.peer, text, size);
+    cor_addr_text(slot->is.peer, text, size);
 }
 
 void cori_tcp_defaults(int fd)

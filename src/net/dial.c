@@ -149,21 +149,22 @@ static int dial_tcp(attempt *dialing, const char *address, cori_slot **out, cor_
         return first_rc;
     }
     if (candidates.any) {
-        candidates.list[0] = (cori_addr){.family = dialing->network->v4 ? AF_INET : AF_INET6, .port = candidates.port};
+        candidates.list[0] =
+            (cor_addr){.ip.family = dialing->network->v4 ? AF_INET : AF_INET6, .port = candidates.port};
         candidates.count = 1;
     }
     for (int i = 0; i < candidates.count; i++) {
-        const cori_addr *addr = &candidates.list[i];
+        const cor_addr *addr = &candidates.list[i];
         dialing->call = NULL;
         dialing->deadline = slice_end(deadline, candidates.count - i);
-        dialing->target_len = cori_addr_to_sockaddr(addr, addr->family, &dialing->target);
+        dialing->target_len = cori_addr_to_sockaddr(addr, addr->ip.family, &dialing->target);
         int rc = dial_target(dialing, out);
         if (rc == 0) {
             return 0;
         }
         if (i == 0) {
             first_rc = rc;
-            cori_addr_text(addr, error->address, sizeof(error->address));
+            cor_addr_text(*addr, error->address, sizeof(error->address));
             if (candidates.any) {
                 (void)snprintf(error->address, sizeof(error->address), ":%u", addr->port);
             }

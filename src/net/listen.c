@@ -101,17 +101,17 @@ static int bind_and_listen(int fd, const cori_sockaddr *local, socklen_t len, co
 }
 
 /* The address to listen on: Go prefers the first IPv4 one; an empty host is the wildcard. */
-static cori_addr choose(const cori_network *network, const cori_candidates *candidates)
+static cor_addr choose(const cori_network *network, const cori_candidates *candidates)
 {
     for (int i = 0; i < candidates->count; i++) {
-        if (candidates->list[i].family == AF_INET) {
+        if (candidates->list[i].ip.family == AF_INET) {
             return candidates->list[i];
         }
     }
     if (candidates->count > 0) {
         return candidates->list[0];
     }
-    return (cori_addr){.family = network->v6 ? AF_INET6 : AF_INET, .port = candidates->port};
+    return (cor_addr){.ip.family = network->v6 ? AF_INET6 : AF_INET, .port = candidates->port};
 }
 
 static int listen_tcp(const cori_network *network, const char *address, cor_error *error)
@@ -122,17 +122,17 @@ static int listen_tcp(const cori_network *network, const char *address, cor_erro
     if (rc < 0) {
         return rc;
     }
-    cori_addr addr = choose(network, &candidates);
+    cor_addr addr = choose(network, &candidates);
     bool dual = network->v4 && network->v6 && cori_addr_is_wildcard(&addr);
-    cori_addr_text(&addr, error->address, sizeof(error->address));
+    cor_addr_text(addr, error->address, sizeof(error->address));
     if (candidates.any) {
         (void)snprintf(error->address, sizeof(error->address), ":%u", candidates.port);
     }
-    int family = dual ? AF_INET6 : addr.family;
+    int family = dual ? AF_INET6 : addr.ip.family;
     int fd = cori_sys_socket(family, SOCK_STREAM, 0);
     if (fd == -EAFNOSUPPORT && dual) { /* a host without IPv6 */
         family = AF_INET;
-        addr = (cori_addr){.family = AF_INET, .port = addr.port};
+        addr = (cor_addr){.ip.family = AF_INET, .port = addr.port};
         fd = cori_sys_socket(family, SOCK_STREAM, 0);
     }
     if (fd < 0) {

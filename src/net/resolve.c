@@ -108,19 +108,19 @@ static bool same_host(const char *word, const char *name)
 }
 
 /* The address of a "1.2.3.4 name alias..." line in *out if it names `name`. */
-static bool hosts_line(char *line, const char *name, cori_addr *out)
+static bool hosts_line(char *line, const char *name, cor_addr *out)
 {
     char *rest = line;
     char *ip = next_word(&rest);
     for (char *word = ip != NULL ? next_word(&rest) : NULL; word != NULL; word = next_word(&rest)) {
         if (same_host(word, name)) {
-            return cori_addr_parse_ip(ip, out) && out->scope != CORI_NO_SUCH_ZONE;
+            return cori_addr_parse_ip(ip, out) && out->zone != CORI_NO_SUCH_ZONE;
         }
     }
     return false;
 }
 
-int cori_hosts_lookup(const char *file, const char *name, cori_addr *list, int max)
+int cori_hosts_lookup(const char *file, const char *name, cor_addr *list, int max)
 {
     line_file hosts = open_lines(file);
     int count = 0;
@@ -169,17 +169,17 @@ static int resolve_port(const cori_network *network, const char *text, uint16_t 
     return 0;
 }
 
-static bool allowed(const cori_network *network, const cori_addr *addr)
+static bool allowed(const cori_network *network, const cor_addr *addr)
 {
-    return addr->family == AF_INET ? network->v4 : network->v6;
+    return addr->ip.family == AF_INET ? network->v4 : network->v6;
 }
 
 /* Drops what the network does not allow; a single "::" also stands for 0.0.0.0 (Go issue 18806). */
 static void filter(const cori_network *network, cori_candidates *out)
 {
     int kept = 0;
-    if (out->count == 1 && out->list[0].family == AF_INET6 && cori_addr_is_wildcard(&out->list[0])) {
-        out->list[out->count++] = (cori_addr){.family = AF_INET};
+    if (out->count == 1 && out->list[0].ip.family == AF_INET6 && cori_addr_is_wildcard(&out->list[0])) {
+        out->list[out->count++] = (cor_addr){.ip.family = AF_INET};
     }
     for (int i = 0; i < out->count; i++) {
         if (allowed(network, &out->list[i])) {
@@ -213,13 +213,13 @@ int cori_resolve(const cori_network *network, const char *address, cori_candidat
     }
     out->count =
         cori_addr_parse_ip(host, &out->list[0]) ? 1 : cori_hosts_lookup(CORI_HOSTS_FILE, host, out->list, HOSTS_MAX);
-    if (out->count == 1 && out->list[0].scope == CORI_NO_SUCH_ZONE) {
+    if (out->count == 1 && out->list[0].zone == CORI_NO_SUCH_ZONE) {
         set_where(error, "zone ", "", strrchr(host, '%') + 1);
         return -ENODEV;
     }
     if (out->count == 0 && same_host("localhost", host)) { /* RFC 6761: also where no hosts file says so */
-        out->list[out->count++] = (cori_addr){.family = AF_INET, .ip = {127, 0, 0, 1}};
-        out->list[out->count++] = (cori_addr){.family = AF_INET6, .ip = {[15] = 1}};
+        out->list[out->count++] = (cor_addr){.ip.family = AF_INET, .ip.bytes = {127, 0, 0, 1}};
+        out->list[out->count++] = (cor_addr){.ip.family = AF_INET6, .ip.bytes = {[15] = 1}};
     }
     if (out->count == 0) {
         set_where(error, "lookup ", "", host);

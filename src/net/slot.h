@@ -57,7 +57,7 @@ typedef struct cori_slot {
         uint32_t next_free; /* free; guard: the table's lock */
     };
     union {
-        cori_addr peer; /* tcp */
+        cor_addr peer; /* tcp */
         char *path;     /* unix: the peer's address text, owned; NULL: unnamed */
         void *impl;     /* pipe, listener: what else they need; owned */
     } is;

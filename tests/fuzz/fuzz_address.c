@@ -108,20 +108,19 @@ static void check_join(const char *host, const char *port, size_t room)
     free(port_again);
 }
 
-static bool same_address(const cori_addr *a, const cori_addr *b)
+static bool same_address(const cor_addr *a, const cor_addr *b)
 {
-    return a->family == b->family && a->port == b->port && a->scope == b->scope &&
-           memcmp(a->ip, b->ip, a->family == AF_INET ? 4 : 16) == 0;
+    return cor_addr_compare(*a, *b) == 0;
 }
 
 /* An address through the kernel's form and back. The v4 wildcard on a v6 socket becomes the v6 one. */
-static void check_kernel_form(const cori_addr *addr)
+static void check_kernel_form(const cor_addr *addr)
 {
     cori_sockaddr kernel;
     CHECK(cori_addr_to_sockaddr(addr, AF_INET6, &kernel) == sizeof(kernel.v6));
-    cori_addr again = cori_addr_of(&kernel);
+    cor_addr again = cori_addr_of(&kernel);
     CHECK(cori_addr_is_wildcard(addr) ? cori_addr_is_wildcard(&again) : same_address(&again, addr));
-    if (addr->family == AF_INET) {
+    if (addr->ip.family == AF_INET) {
         CHECK(cori_addr_to_sockaddr(addr, AF_INET, &kernel) == sizeof(kernel.v4));
         again = cori_addr_of(&kernel);
         CHECK(same_address(&again, addr));
@@ -129,10 +128,10 @@ static void check_kernel_form(const cori_addr *addr)
 }
 
 /* What a user of `coracle serve` is told to dial leads to the same address, or to loopback for a wildcard. */
-static void check_dial_text(const cori_addr *addr, const char *bound, const char *network)
+static void check_dial_text(const cor_addr *addr, const char *bound, const char *network)
 {
     char text[COR_ADDR_TEXT + 32], host[COR_ADDR_TEXT], port[COR_ADDR_TEXT];
-    cori_addr target;
+    cor_addr target;
     CHECK(address_to_dial(network, bound, text, sizeof(text)) == text);
     CHECK(strlen(text) < sizeof(text) - 1);
     CHECK(cor_split_host_port(text, host, sizeof(host), port, sizeof(port)) == 0);
@@ -146,16 +145,16 @@ static void check_dial_text(const cori_addr *addr, const char *bound, const char
 /* A literal's text parses to the same address. */
 static void check_literal(const char *text, uint16_t port_number, const char *network)
 {
-    cori_addr addr = {0}, again;
+    cor_addr addr = {0}, again;
     if (!cori_addr_parse_ip(text, &addr)) {
-        CHECK(addr.family == 0);
+        CHECK(addr.ip.family == 0);
         return;
     }
-    CHECK(addr.family == AF_INET || addr.family == AF_INET6);
+    CHECK(addr.ip.family == AF_INET || addr.ip.family == AF_INET6);
     CHECK(text[strlen(text) - 1] != '%'); /* a zone has a name, says Go */
     char shown[COR_ADDR_TEXT], host[COR_ADDR_TEXT], port[8];
     addr.port = port_number;
-    cori_addr_text(&addr, shown, sizeof(shown));
+    cor_addr_text(addr, shown, sizeof(shown));
     CHECK(strlen(shown) < sizeof(shown) - 1);
     CHECK(cor_split_host_port(shown, host, sizeof(host), port, sizeof(port)) == 0);
     CHECK((unsigned)atoi(port) == port_number);
@@ -163,7 +162,7 @@ static void check_literal(const char *text, uint16_t port_number, const char *ne
     again.port = addr.port;
     CHECK(same_address(&addr, &again));
     check_kernel_form(&addr);
-    if (addr.scope == 0) {
+    if (addr.zone == 0) {
         check_dial_text(&addr, shown, network);
     }
 }
@@ -174,7 +173,7 @@ static void check_candidates(const cori_network *network, const char *text, cons
     CHECK(found->count >= 0 && found->count <= 16 && (found->count > 0) == !found->any);
     for (int i = 0; i < found->count; i++) {
         CHECK(found->list[i].port == found->port);
-        CHECK(found->list[i].family == AF_INET ? network->v4 : network->v6);
+        CHECK(found->list[i].ip.family == AF_INET ? network->v4 : network->v6);
     }
     if (*text != '\0') {
         CHECK(cor_split_host_port(text, host, sizeof(host), port, sizeof(port)) == 0);

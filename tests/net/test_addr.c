@@ -200,13 +200,13 @@ TASK_TEST(families_must_fit_the_network)
 
 static void expect_ip(const char *text, const char *printed)
 {
-    cori_addr addr = {0};
+    cor_addr addr = {0};
     char shown[COR_ADDR_TEXT], wanted[COR_ADDR_TEXT];
     bool valid = cori_addr_parse_ip(text, &addr);
     T_REQUIRE(valid == (printed != NULL), "\"%s\" is %svalid", text, valid ? "" : "in");
     if (valid) {
         addr.port = 7;
-        cori_addr_text(&addr, shown, sizeof(shown));
+        cor_addr_text(addr, shown, sizeof(shown));
         T_STR(shown, cor_join_host_port(printed, "7", wanted, sizeof(wanted)));
     }
 }
@@ -257,15 +257,15 @@ TASK_TEST(ipv6_as_libc)
     static const uint16_t groups[] = {0, 0xa, 0xb0c};
     int seen = 0;
     for (int shape = 0; shape < 3 * 3 * 3 * 3 * 3 * 3 * 3 * 3; shape++) {
-        cori_addr addr = {.family = AF_INET6, .port = 7};
+        cor_addr addr = {.ip.family = AF_INET6, .port = 7};
         for (int i = 0, rest = shape; i < 8; i++, rest /= 3) {
-            addr.ip[2 * i] = (uint8_t)(groups[rest % 3] >> 8);
-            addr.ip[2 * i + 1] = (uint8_t)groups[rest % 3];
+            addr.ip.bytes[2 * i] = (uint8_t)(groups[rest % 3] >> 8);
+            addr.ip.bytes[2 * i + 1] = (uint8_t)groups[rest % 3];
         }
         char shown[COR_ADDR_TEXT], wanted[COR_ADDR_TEXT], ip[INET6_ADDRSTRLEN];
-        T_REQUIRE(inet_ntop(AF_INET6, addr.ip, ip, sizeof(ip)) != NULL, "inet_ntop");
+        T_REQUIRE(inet_ntop(AF_INET6, addr.ip.bytes, ip, sizeof(ip)) != NULL, "inet_ntop");
         if (strchr(ip, '.') == NULL) {
-            cori_addr_text(&addr, shown, sizeof(shown));
+            cor_addr_text(addr, shown, sizeof(shown));
             T_STR(shown, cor_join_host_port(ip, "7", wanted, sizeof(wanted)));
             seen++;
         }
@@ -276,16 +276,121 @@ TASK_TEST(ipv6_as_libc)
 /* An address that does not fit is cut, as snprintf cuts. */
 TASK_TEST(cut_short)
 {
-    const cori_addr addr = {.family = AF_INET, .ip = {192, 168, 0, 10}, .port = 65535};
+    const cor_addr addr = {.ip.family = AF_INET, .ip.bytes = {192, 168, 0, 10}, .port = 65535};
     char shown[COR_ADDR_TEXT];
     const char whole[] = "192.168.0.10:65535";
     for (size_t size = 1; size <= sizeof(whole) + 1; size++) {
         memset(shown, 'x', sizeof(shown));
-        cori_addr_text(&addr, shown, size);
+        cor_addr_text(addr, shown, size);
         size_t length = size < sizeof(whole) ? size - 1 : sizeof(whole) - 1;
         T_EQ(strlen(shown), length);
         T_ASSERT(memcmp(shown, whole, length) == 0);
         T_EQ(shown[length + 1], 'x');
+    }
+    shown[0] = 'x';
+    T_ASSERT(cor_addr_text(addr, shown, 0) == shown && cor_ip_text(addr.ip, shown, 0) == shown);
+    T_EQ(shown[0], 'x');
+    T_STR(cor_ip_text(addr.ip, shown, 8), "192.168");
+}
+
+static cor_ip ip_of(const char *text)
+{
+    cor_ip ip = {0};
+    T_CODE(cor_ip_parse(&ip, text), 0);
+    return ip;
+}
+
+/* N040: an address has one form, so that equal ones are equal however they came */
+TASK_TEST(addresses_are_ordered)
+{
+    static const char *const ascending[] = {
+        "0.0.0.0", "9.255.255.255", "10.0.0.0", "255.255.255.255", "::", "::1", "::fffe:ffff:ffff", "1::", "ff02::1"};
+    enum { COUNT = sizeof(ascending) / sizeof(ascending[0]) };
+    for (int i = 0; i < COUNT; i++) {
+        for (int j = 0; j < COUNT; j++) {
+            T_EQ(cor_ip_compare(ip_of(ascending[i]), ip_of(ascending[j])), (i > j) - (i < j));
+        }
+        T_EQ(cor_ip_compare((cor_ip){0}, ip_of(ascending[i])), -1);
+    }
+    static const uint8_t four[4] = {192, 0, 2, 1}, sixteen[16] = {[10] = 255, 255, 192, 0, 2, 1};
+    T_EQ(cor_ip_compare(ip_of("192.0.2.1"), ip_of("::ffff:c000:201")), 0);
+    T_EQ(cor_ip_compare(ip_of("192.0.2.1"), cor_ip_of(four, 4)), 0);
+    T_EQ(cor_ip_compare(ip_of("192.0.2.1"), cor_ip_of(sixteen, 16)), 0);
+    T_EQ(cor_ip_compare((cor_ip){0}, cor_ip_of(sixteen, 15)), 0);
+    const cor_addr low = {ip_of("fe80::1"), 9, 1}, port = {ip_of("fe80::1"), 10, 1}, zone = {ip_of("fe80::1"), 0, 2};
+    T_EQ(cor_addr_compare(low, low), 0);
+    T_EQ(cor_addr_compare(low, port), -1);
+    T_EQ(cor_addr_compare(zone, port), 1);
+    T_EQ(cor_addr_compare((cor_addr){ip_of("1.2.3.4"), 65535, 0}, low), -1);
+}
+
+/* N032, N039: what is no address prints as Go's nil does, and failing writes nothing. N036: no zone. */
+TASK_TEST(no_address)
+{
+    char text[COR_ADDR_TEXT];
+    cor_ip ip = ip_of("192.0.2.1");
+    T_CODE(cor_ip_parse(&ip, "192.0.2"), COR_EINVALID_IP);
+    T_CODE(cor_ip_parse(&ip, "fe80::1%lo"), COR_EINVALID_IP);
+    T_STR(cor_strerror(COR_EINVALID_IP), "invalid IP address");
+    T_STR(cor_ip_text(ip, text, sizeof(text)), "192.0.2.1");
+    T_STR(cor_ip_text((cor_ip){0}, text, sizeof(text)), "<nil>");
+    T_STR(cor_addr_text((cor_addr){.port = 80}, text, sizeof(text)), ":80");
+    T_EQ(cor_ip_traits((cor_ip){0}), 0);
+}
+
+/* N045: the first and the last address of each block, and their neighbours outside */
+TASK_TEST(addresses_are_classified)
+{
+    static const struct {
+        const char *ip;
+        unsigned traits;
+    } cases[] = {
+        {"0.0.0.0", COR_IP_UNSPECIFIED},
+        {"0.0.0.1", COR_IP_GLOBAL},
+        {"9.255.255.255", COR_IP_GLOBAL},
+        {"10.0.0.0", COR_IP_PRIVATE | COR_IP_GLOBAL},
+        {"10.255.255.255", COR_IP_PRIVATE | COR_IP_GLOBAL},
+        {"11.0.0.0", COR_IP_GLOBAL},
+        {"126.255.255.255", COR_IP_GLOBAL},
+        {"127.0.0.0", COR_IP_LOOPBACK},
+        {"127.255.255.255", COR_IP_LOOPBACK},
+        {"::ffff:127.0.0.1", COR_IP_LOOPBACK},
+        {"169.253.255.255", COR_IP_GLOBAL},
+        {"169.254.0.0", COR_IP_LINK_LOCAL},
+        {"169.254.255.255", COR_IP_LINK_LOCAL},
+        {"172.15.255.255", COR_IP_GLOBAL},
+        {"172.16.0.0", COR_IP_PRIVATE | COR_IP_GLOBAL},
+        {"172.31.255.255", COR_IP_PRIVATE | COR_IP_GLOBAL},
+        {"172.32.0.0", COR_IP_GLOBAL},
+        {"192.167.255.255", COR_IP_GLOBAL},
+        {"192.168.0.0", COR_IP_PRIVATE | COR_IP_GLOBAL},
+        {"192.169.0.0", COR_IP_GLOBAL},
+        {"223.255.255.255", COR_IP_GLOBAL},
+        {"224.0.0.255", COR_IP_MULTICAST | COR_IP_LINK_LOCAL_MULTICAST},
+        {"224.0.1.0", COR_IP_MULTICAST},
+        {"239.255.255.255", COR_IP_MULTICAST},
+        {"240.0.0.0", COR_IP_GLOBAL},
+        {"255.255.255.254", COR_IP_GLOBAL},
+        {"255.255.255.255", COR_IP_BROADCAST},
+        {"::", COR_IP_UNSPECIFIED},
+        {"::1", COR_IP_LOOPBACK},
+        {"::2", COR_IP_GLOBAL},
+        {"::127.0.0.1", COR_IP_GLOBAL},
+        {"fbff::1", COR_IP_GLOBAL},
+        {"fc00::", COR_IP_PRIVATE | COR_IP_GLOBAL},
+        {"fdff::1", COR_IP_PRIVATE | COR_IP_GLOBAL},
+        {"fe00::1", COR_IP_GLOBAL},
+        {"fe80::", COR_IP_LINK_LOCAL},
+        {"febf::1", COR_IP_LINK_LOCAL},
+        {"fec0::1", COR_IP_GLOBAL},
+        {"ff00::1", COR_IP_MULTICAST},
+        {"ff31::1", COR_IP_MULTICAST | COR_IP_INTERFACE_LOCAL_MULTICAST},
+        {"ff02::1", COR_IP_MULTICAST | COR_IP_LINK_LOCAL_MULTICAST},
+        {"ff05::1", COR_IP_MULTICAST},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        unsigned traits = cor_ip_traits(ip_of(cases[i].ip));
+        T_REQUIRE(traits == cases[i].traits, "%s: %#x, not %#x", cases[i].ip, traits, cases[i].traits);
     }
 }
 
@@ -299,9 +404,9 @@ TASK_TEST(zones)
     (void)snprintf(text, sizeof(text), "fe80::1%%%s", loopback);
     expect_ip(text, text);
     expect_ip("fe80::1%1", text);
-    cori_addr addr;
+    cor_addr addr;
     T_ASSERT(cori_addr_parse_ip("fe80::1%nonexistent", &addr));
-    T_ASSERT(addr.scope == CORI_NO_SUCH_ZONE);
+    T_ASSERT(addr.zone == CORI_NO_SUCH_ZONE);
     cor_listener *listener;
     cor_error error;
     T_CODE(cor_listen(&listener, "tcp6", "[::1%nonexistent]:0", &error), -ENODEV);
@@ -313,7 +418,7 @@ TASK_TEST(zones)
 TASK_TEST(names_of_the_hosts_file)
 {
     static const char *const names[] = {"localhost", "LOCALHOST", "localhost."};
-    cori_addr list[8];
+    cor_addr list[8];
     if (cori_hosts_lookup(CORI_HOSTS_FILE, "localhost", list, 8) == 0) {
         T_SKIP("the hosts file does not know localhost");
     }
@@ -333,7 +438,7 @@ TASK_TEST(names_of_the_hosts_file)
 TASK_TEST(long_lines_of_the_hosts_file)
 {
     char path[] = "/tmp/cor-test-hosts-XXXXXX";
-    cori_addr list[4];
+    cor_addr list[4];
     int fd = mkstemp(path);
     T_ASSERT(fd >= 0);
     FILE *file = fdopen(fd, "w");
@@ -345,8 +450,8 @@ TASK_TEST(long_lines_of_the_hosts_file)
     (void)fprintf(file, " the-last\n# 10.0.0.2 the-last\nfe80::1%%nonexistent the-last\n10.0.0.3 the-last # no more");
     T_EQ(fclose(file), 0);
     T_EQ(cori_hosts_lookup(path, "the-last", list, 4), 2);
-    T_EQ(list[0].ip[3], 1);
-    T_EQ(list[1].ip[3], 3);
+    T_EQ(list[0].ip.bytes[3], 1);
+    T_EQ(list[1].ip.bytes[3], 3);
     T_EQ(cori_hosts_lookup(path, "alias-999", list, 4), 1);
     T_EQ(cori_hosts_lookup(path, "alias-1000", list, 4), 0);
     T_EQ(cori_hosts_lookup(path, "the-last", list, 1), 1);
@@ -387,6 +492,9 @@ int main(void)
         cmocka_unit_test(ip_literals),
         cmocka_unit_test(ipv6_as_libc),
         cmocka_unit_test(cut_short),
+        cmocka_unit_test(addresses_are_ordered),
+        cmocka_unit_test(no_address),
+        cmocka_unit_test(addresses_are_classified),
         cmocka_unit_test(zones),
         cmocka_unit_test(names_of_the_hosts_file),
         cmocka_unit_test(long_lines_of_the_hosts_file),

@@ -49,12 +49,12 @@ FILE *__wrap_fopen(const char *path, const char *mode)
 
 static void expect_host(const char *name, const char *const *wants, int count)
 {
-    cori_addr list[8];
+    cor_addr list[8];
     T_EQ(cori_hosts_lookup(CORI_HOSTS_FILE, name, list, 8), count);
     for (int i = 0; i < count; i++) {
         char text[COR_ADDR_TEXT];
         list[i].port = 7;
-        cori_addr_text(&list[i], text, sizeof(text));
+        cor_addr_text(list[i], text, sizeof(text));
         T_STR(text, wants[i]);
     }
 }
