@@ -28,6 +28,12 @@ typedef struct cor_addr {
     uint32_t zone; /* index of the interface, for link-local addresses; 0: none */
 } cor_addr;
 
+/* A block of addresses, or an address and the network that it is in: "192.0.2.0/24". Go: net.IPNet, netip.Prefix. */
+typedef struct cor_prefix {
+    cor_ip ip;    /* bits after the first `bits` may be set */
+    uint8_t bits; /* 0 to 32, 0 to 128 */
+} cor_prefix;
+
 /* What an address is: bits, several at once. Go's predicates are in brackets. */
 enum cor_ip_trait {
     COR_IP_UNSPECIFIED = 1 << 0,               /* 0.0.0.0, :: (IsUnspecified) */
@@ -71,6 +77,31 @@ COR_API int cor_ip_compare(cor_ip a, cor_ip b);
  * Returns: bits of enum cor_ip_trait; 0 if it is no address. Go: (net.IP).IsLoopback and the like.
  */
 COR_API unsigned cor_ip_traits(cor_ip ip);
+
+/*
+ * Parses "192.0.2.1/24" or "2001:db8::/32"; the address is kept as it is written. "::ffff:192.0.2.0/120" is
+ * 192.0.2.0/24; of a mapped address whose prefix has fewer than 96 bits the network is kept.
+ * Returns: 0 and *out; COR_EINVALID_CIDR. Owns: borrows until return. Go: net.ParseCIDR.
+ */
+COR_API COR_CHECK int cor_prefix_parse(cor_prefix *out, const char *text);
+
+/*
+ * Writes a prefix: "192.0.2.0/24"; "<nil>" if it has no address.
+ * Returns: `text`. Owns: borrows until return. Go: (netip.Prefix).String.
+ */
+COR_API char *cor_prefix_text(cor_prefix prefix, char *text, size_t size);
+
+/*
+ * Gives the network: all bits after the prefix are zero.
+ * Returns: the prefix; one without an address if it has none or too many bits. Go: (netip.Prefix).Masked.
+ */
+COR_API cor_prefix cor_prefix_masked(cor_prefix prefix);
+
+/*
+ * Tells whether an address is in the block. An IPv4 address is never in an IPv6 block, and the other way round.
+ * Returns: true or false. Go: (*net.IPNet).Contains.
+ */
+COR_API bool cor_prefix_contains(cor_prefix prefix, cor_ip ip);
 
 /*
  * Writes an endpoint: "192.0.2.1:80", "[fe80::1%eth0]:80"; ":80" without an address. A zone whose interface is gone is

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * IP addresses and prefixes as values.
+ * IP addresses as values.
  *
  * An address has one form: IPv4-mapped IPv6 becomes IPv4 wherever a value is made, and the bytes that a family does
  * not use are zero. Comparing is therefore comparing bytes, and nothing needs to ask which form it was given.
@@ -144,8 +144,7 @@ int cor_ip_compare(cor_ip a, cor_ip b)
     return (order > 0) - (order < 0);
 }
 
-/* Whether the first `bits` bits are those of `prefix`. */
-static bool begins_with(const uint8_t *bytes, const uint8_t *prefix, unsigned bits)
+bool cori_begins_with(const uint8_t *bytes, const uint8_t *prefix, unsigned bits)
 {
     unsigned whole = bits / 8, rest = bits % 8;
     return memcmp(bytes, prefix, whole) == 0 && (rest == 0 || (bytes[whole] ^ prefix[whole]) >> (8 - rest) == 0);
@@ -180,7 +179,7 @@ static unsigned traits_of(const block *blocks, size_t count, const uint8_t *byte
 {
     unsigned traits = 0;
     for (size_t i = 0; i < count; i++) {
-        traits |= begins_with(bytes, blocks[i].bytes, blocks[i].bits) ? blocks[i].traits : 0;
+        traits |= cori_begins_with(bytes, blocks[i].bytes, blocks[i].bits) ? blocks[i].traits : 0;
     }
     return traits;
 }

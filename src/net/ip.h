@@ -15,4 +15,7 @@ char *cori_put_text(char *text, size_t size, const char *from, size_t length);
 /* Reads bytes as they are written, IPv4-mapped ones too: "::ffff:1.2.3.4" gives 16. */
 bool cori_ip_read(cor_ip *out, int family, const char *text);
 
+/* Whether the first `bits` bits are those of `prefix`. */
+bool cori_begins_with(const uint8_t *bytes, const uint8_t *prefix, unsigned bits);
+
 #endif
