@@ -34,6 +34,12 @@ typedef struct cor_prefix {
     uint8_t bits; /* 0 to 32, 0 to 128 */
 } cor_prefix;
 
+/* A hardware address of 6, 8 or 20 bytes. Go: net.HardwareAddr. */
+typedef struct cor_mac {
+    uint8_t size_bytes; /* 0: none */
+    uint8_t bytes[20];
+} cor_mac;
+
 /* What an address is: bits, several at once. Go's predicates are in brackets. */
 enum cor_ip_trait {
     COR_IP_UNSPECIFIED = 1 << 0,               /* 0.0.0.0, :: (IsUnspecified) */
@@ -102,6 +108,18 @@ COR_API cor_prefix cor_prefix_masked(cor_prefix prefix);
  * Returns: true or false. Go: (*net.IPNet).Contains.
  */
 COR_API bool cor_prefix_contains(cor_prefix prefix, cor_ip ip);
+
+/*
+ * Parses a hardware address in hex of either case: "00:00:5e:00:53:01", "00-00-5e-00-53-01" or "0000.5e00.5301".
+ * Returns: 0 and *out; COR_EINVALID_MAC. Owns: borrows until return. Go: net.ParseMAC.
+ */
+COR_API COR_CHECK int cor_mac_parse(cor_mac *out, const char *text);
+
+/*
+ * Writes a hardware address in lower case with colons; "" if it is none.
+ * Returns: `text`. Owns: borrows until return. Go: (net.HardwareAddr).String.
+ */
+COR_API char *cor_mac_text(cor_mac mac, char *text, size_t size);
 
 /*
  * Writes an endpoint: "192.0.2.1:80", "[fe80::1%eth0]:80"; ":80" without an address. A zone whose interface is gone is

@@ -40,7 +40,8 @@ COR_BEGIN
     X(COR_EUNEXPECTED_EOF, -2022, "unexpected EOF")                                                                    \
     X(COR_ECLOSING, -2023, "server is closing")                                                                        \
     X(COR_EINVALID_IP, -2024, "invalid IP address")                                                                    \
-    X(COR_EINVALID_CIDR, -2025, "invalid CIDR address")
+    X(COR_EINVALID_CIDR, -2025, "invalid CIDR address")                                                                \
+    X(COR_EINVALID_MAC, -2026, "invalid MAC address")
 
 enum {
 #define COR_ERROR_ENUM(name, value, text) name = (value),
