@@ -19,6 +19,7 @@
 #ifndef CORACLE_NET_H
 #define CORACLE_NET_H
 
+#include <coracle/addr.h>
 #include <coracle/error.h>
 #include <coracle/group.h>
 
@@ -212,6 +213,20 @@ COR_API char *cor_local_addr(cor_conn *conn, char *text, size_t size);
  * Returns: `text`. Go: RemoteAddr().String().
  */
 COR_API char *cor_remote_addr(cor_conn *conn, char *text, size_t size);
+
+/*
+ * Gives the local end of a TCP connection as a value.
+ * Returns: the endpoint; one without an address after close, and of connections that have none (unix, pipes, other
+ * descriptors). Go: LocalAddr().(*net.TCPAddr).
+ */
+COR_API cor_addr cor_local_endpoint(cor_conn *conn);
+
+/*
+ * Gives the peer's end of a TCP connection as a value, without a system call, also after the peer has reset it. A
+ * server that admits some networks only asks cor_prefix_contains about its `ip`.
+ * Returns: as cor_local_endpoint. Go: RemoteAddr().(*net.TCPAddr).
+ */
+COR_API cor_addr cor_remote_endpoint(cor_conn *conn);
 
 /*
  * Fills *error for a failed `op` ("read", "write", "close") that returned `code`, so that it prints as Go prints it:

@@ -142,6 +142,29 @@ char *cor_remote_addr(cor_conn *conn, char *text, size_t size)
     return addr_text(conn, true, text, size);
 }
 
+static cor_addr endpoint(cor_conn *conn, bool remote)
+{
+    cor_addr addr = {.port = 0};
+    cori_slot *slot;
+    if (cori_slot_enter(conn, CORI_KIND_CONN, CORI_SHARED, &slot) == 0) {
+        if (slot->ops == &cori_tcp_ops) {
+            addr = remote ? slot->is.peer : cori_tcp_local(slot);
+        }
+        cori_slot_leave(slot, CORI_SHARED);
+    }
+    return addr;
+}
+
+cor_addr cor_local_endpoint(cor_conn *conn)
+{
+    return endpoint(conn, false);
+}
+
+cor_addr cor_remote_endpoint(cor_conn *conn)
+{
+    return endpoint(conn, true);
+}
+
 /* Lets the reader hear of the end of its server: at once if it is parked, else when it would park next. */
 static void begin_end(cori_slot *slot)
 {

@@ -17,7 +17,8 @@ cori_slot *cori_conn_slot(const cori_network *network, int fd, const cori_sockad
  */
 void cori_tcp_defaults(int fd);
 
-/* Address text of the socket's local end. */
+/* The socket's local end, and its text. */
+cor_addr cori_tcp_local(cori_slot *slot);
 void cori_tcp_local_text(cori_slot *slot, char *text, size_t size);
 void cori_unix_local_text(cori_slot *slot, char *text, size_t size);
 

@@ -7,13 +7,19 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
-void cori_tcp_local_text(cori_slot *slot, char *text, size_t size)
+cor_addr cori_tcp_local(cori_slot *slot)
 {
     cori_sockaddr local;
     socklen_t len = sizeof(local);
+    int rc = cori_sys_getsockname(slot->pollfd.fd, &local.any, &len);
+    return rc == 0 ? cori_addr_of(&local) : (cor_addr){.port = 0};
+}
+
+void cori_tcp_local_text(cori_slot *slot, char *text, size_t size)
+{
+    cor_addr addr = cori_tcp_local(slot);
     text[0] = '\0';
-    if (cori_sys_getsockname(slot->pollfd.fd, &local.any, &len) == 0) {
-        cor_addr addr = cori_addr_of(&local);
+    if (addr.ip.family != AF_UNSPEC) {
         cor_addr_text(addr, text, size);
     }
 }

@@ -477,6 +477,40 @@ TASK_TEST(absurd_lengths_are_errors)
     T_ASSERT(strlen(text_of(&error)) < COR_ERROR_TEXT);
 }
 
+static void expect_ends(conn_kind kind, const char *ip)
+{
+    cor_conn *near, *far;
+    make_pair(kind, &near, &far);
+    cor_addr ends[] = {cor_local_endpoint(near), cor_remote_endpoint(near), cor_remote_endpoint(far),
+                       cor_local_endpoint(far)};
+    char shown[COR_ADDR_TEXT], wanted[COR_ADDR_TEXT];
+    T_EQ(cor_addr_compare(ends[0], ends[2]), 0);
+    T_EQ(cor_addr_compare(ends[1], ends[3]), 0);
+    if (ip == NULL) {
+        T_EQ(cor_addr_compare(ends[0], (cor_addr){.port = 0}), 0);
+        T_EQ(cor_addr_compare(ends[1], (cor_addr){.port = 0}), 0);
+    } else {
+        T_EQ(cor_ip_compare(ends[0].ip, ip_of(ip)), 0);
+        T_EQ(cor_ip_compare(ends[1].ip, ip_of(ip)), 0);
+        T_ASSERT(ends[0].port != 0 && ends[1].port != 0 && ends[0].port != ends[1].port);
+        T_STR(cor_addr_text(ends[0], shown, sizeof(shown)), cor_local_addr(near, wanted, sizeof(wanted)));
+        T_STR(cor_addr_text(ends[1], shown, sizeof(shown)), cor_remote_addr(near, wanted, sizeof(wanted)));
+    }
+    close_pair(near, far);
+    T_EQ(cor_addr_compare(cor_local_endpoint(near), (cor_addr){.port = 0}), 0);
+    T_EQ(cor_addr_compare(cor_remote_endpoint(near), (cor_addr){.port = 0}), 0);
+}
+
+TASK_TEST(both_ends_as_values)
+{
+    expect_ends(KIND_TCP, "127.0.0.1");
+    expect_ends(KIND_UNIX, NULL);
+    expect_ends(KIND_PIPE, NULL);
+    if (has_ipv6()) {
+        expect_ends(KIND_TCP6, "::1");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -495,6 +529,7 @@ int main(void)
         cmocka_unit_test(addresses_are_ordered),
         cmocka_unit_test(no_address),
         cmocka_unit_test(addresses_are_classified),
+        cmocka_unit_test(both_ends_as_values),
         cmocka_unit_test(zones),
         cmocka_unit_test(names_of_the_hosts_file),
         cmocka_unit_test(long_lines_of_the_hosts_file),
