@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -215,6 +216,22 @@ int cori_sys_poll(int fd, short events)
     } while (code == EINTR);
     errno = before;
     return code != 0 ? -code : query.revents;
+}
+
+int cori_sys_set_new(void)
+{
+    RETRY(CORI_SYS_SOCKET, int, epoll_create1(EPOLL_CLOEXEC));
+}
+
+int cori_sys_set_want(int set, int fd, short events)
+{
+    struct epoll_event event = {.events = (uint32_t)events, .data.fd = fd}; /* the bits are those of poll(2) */
+    int before = errno;
+    int rc = epoll_ctl(set, events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD, fd, &event);
+    rc = rc < 0 && events != 0 && errno == ENOENT ? epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) : rc;
+    rc = rc < 0 ? -errno : 0;
+    errno = before;
+    return rc;
 }
 
 /* What poll(2) says now, an error included, which the call itself will then tell; 0: nothing. */

@@ -74,6 +74,17 @@ static inline int cori_sys_faulted(enum cori_sys_call call)
  */
 int *cori_errno_location(void) __asm__("__errno_location");
 
+/* Around calls of libraries that may change errno, which is the task's: what it is, and putting that back. */
+static inline int cori_errno_keep(void)
+{
+    return *cori_errno_location();
+}
+
+static inline void cori_errno_restore(int before)
+{
+    *cori_errno_location() = before;
+}
+
 static inline ssize_t cori_sys_recv(int fd, void *buf, size_t size)
 {
     int *code_at = cori_errno_location(), before = *code_at;
@@ -156,6 +167,10 @@ bool cori_sys_own_description(int fd);
 bool cori_sys_is_blocking(int fd);
 /* What poll(2) finds now, without waiting: its bits, 0: nothing, -errno. POLLNVAL: no open descriptor. */
 int cori_sys_poll(int fd, short events);
+/* A descriptor that is readable when one of its members is ready: an epoll instance; -errno. */
+int cori_sys_set_new(void);
+/* Makes `fd` a member for these events of poll(2); 0: no member any more. 0 or -errno. */
+int cori_sys_set_want(int set, int fd, short events);
 /* Tells without waiting whether read(2) (or write(2)) on a blocking descriptor would return at once. */
 bool cori_sys_ready(int fd, bool for_write);
 /* Tells whether a socket is shut down for reading, by either end. */

@@ -76,6 +76,23 @@ static inline bool cori_here_owns(const cori_task *task)
     return cori_load_relaxed(&task->worker) == cori_self_worker;
 }
 
+/*
+ * Keeps the running task on its worker even if it floats, over parks too, until cori_here_float gets back what this
+ * gave: for what is a worker's own. A task that does not float is not told from a pinned one.
+ */
+static inline bool cori_here_stay(void)
+{
+    cori_task *self = cori_here_task();
+    bool floats = self->floats;
+    self->floats = false;
+    return floats;
+}
+
+static inline void cori_here_float(bool floats)
+{
+    cori_here_task()->floats = floats;
+}
+
 /* The run-time has one worker: no other thread to share with. */
 static inline bool cori_solo(void)
 {

@@ -51,7 +51,7 @@ typedef struct cori_task {
     union {
         struct {
             uint8_t permit; /* atomic: besides the links the only field that other threads write */
-            bool floats;    /* set before it first runs, never with one worker: float.h */
+            bool floats;    /* set before it first runs, never with one worker: float.h; see cori_here_stay */
         };
         uint32_t new_permit; /* both at once */
     };
