@@ -44,6 +44,20 @@ if(NOT COR_HAVE_URING)
   message(NOTICE "liburing (with liburing.a): off or not found; the only poller is epoll")
 endif()
 
+# COR_HAVE_CARES 0/1: names of hosts by DNS. It needs libcares.a too, which goes into libcoracle.a.
+set(COR_HAVE_CARES 0)
+if(COR_WITH_CARES AND PkgConfig_FOUND)
+  pkg_check_modules(CARES QUIET IMPORTED_TARGET libcares>=1.18)
+  find_library(COR_CARES_ARCHIVE NAMES libcares.a HINTS ${CARES_LIBDIR} ${CARES_LIBRARY_DIRS})
+  mark_as_advanced(COR_CARES_ARCHIVE)
+  if(CARES_FOUND AND COR_CARES_ARCHIVE)
+    set(COR_HAVE_CARES 1)
+  endif()
+endif()
+if(NOT COR_HAVE_CARES)
+  message(NOTICE "c-ares (with libcares.a): off or not found; names of hosts come from /etc/hosts only")
+endif()
+
 # COR_HAVE_VALGRIND 0/1: its header, which lets stacks be registered (src/ctx includes it if it is there). The
 # definition is on every command line so that what was compiled before the header came is compiled again.
 find_path(COR_VALGRIND_INCLUDE valgrind/valgrind.h)

@@ -13,6 +13,7 @@
 
 set(COR_TEST_ENVIRONMENT
   COR_POLLER=epoll
+  COR_RESOLV_CONF= # no test asks the name servers of this host
   "COR_SANITIZE=${COR_SANITIZE}"
   "ASAN_OPTIONS=abort_on_error=0:detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=0"
   "UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1"
@@ -87,7 +88,8 @@ function(cor_add_c_test target name source)
     target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/cmd/coracle)
   endif()
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
-  target_compile_definitions(${target} PRIVATE COR_HAVE_JSON=${COR_HAVE_JSON} COR_HAVE_URING=${COR_HAVE_URING})
+  target_compile_definitions(${target} PRIVATE COR_HAVE_JSON=${COR_HAVE_JSON} COR_HAVE_URING=${COR_HAVE_URING}
+    COR_HAVE_CARES=${COR_HAVE_CARES})
   target_link_libraries(${target} PRIVATE ${arg_LINK} ${more_link})
 
   string(REPLACE "," ";" workers "${workers}")

@@ -11,6 +11,7 @@
 #include <coracle/group.h>
 #include <coracle/io.h>
 #include <coracle/lines.h>
+#include <coracle/lookup.h>
 #include <coracle/net.h>
 #include <coracle/sync.h>
 #include <coracle/task.h>

@@ -4,7 +4,7 @@
 # usage: deps.sh run|test|check|bench     check and bench include test, test includes run; --list prints the names
 set -eu
 
-run="build-essential cmake pkg-config libjson-c-dev liburing-dev"
+run="build-essential cmake pkg-config libjson-c-dev liburing-dev libc-ares-dev"
 # valgrind needs libc6-dbg to know the dynamic loader.
 test="libcmocka-dev python3 valgrind libc6-dbg strace golang-go netcat-openbsd ncat socat iproute2 procps"
 check="clang clang-tidy clang-format libclang-rt-14-dev gcovr"

@@ -30,6 +30,8 @@ int exit_code_of(int code)
     case -ENOENT: /* a unix socket that is not there */
     case COR_ETIMEOUT:
     case COR_ENO_SUCH_HOST:
+    case COR_ESERVER_MISBEHAVING:
+    case COR_EBAD_ANSWER:
         return EXIT_UNREACHABLE;
     case COR_EUNKNOWN_NETWORK:
     case COR_EMISSING_ADDRESS:

@@ -41,7 +41,9 @@ COR_BEGIN
     X(COR_ECLOSING, -2023, "server is closing")                                                                        \
     X(COR_EINVALID_IP, -2024, "invalid IP address")                                                                    \
     X(COR_EINVALID_CIDR, -2025, "invalid CIDR address")                                                                \
-    X(COR_EINVALID_MAC, -2026, "invalid MAC address")
+    X(COR_EINVALID_MAC, -2026, "invalid MAC address")                                                                  \
+    X(COR_ESERVER_MISBEHAVING, -2027, "server misbehaving")                                                            \
+    X(COR_EBAD_ANSWER, -2028, "invalid DNS response")
 
 enum {
 #define COR_ERROR_ENUM(name, value, text) name = (value),
@@ -86,7 +88,7 @@ COR_API char *cor_error_text(const cor_error *error, char *text, size_t size);
 COR_API bool cor_is_timeout(int code);
 
 /*
- * Tells whether trying again later can help: every timeout, and -EINTR -EMFILE -ENFILE.
+ * Tells whether trying again later can help: every timeout, COR_ESERVER_MISBEHAVING, -EINTR -EMFILE -ENFILE.
  * Returns: true or false. Go: net.Error.Temporary (used by accept loops for their back-off).
  */
 COR_API bool cor_is_temporary(int code);

@@ -33,7 +33,8 @@ typedef struct cor_listener cor_listener;
  * Returns: 0 and *out; or a negative code, with *error filled if error is not NULL: COR_EUNKNOWN_NETWORK, the address
  * errors of coracle/error.h, COR_ENO_SUCH_HOST, -EADDRINUSE, -EACCES, -EMFILE and other errnos; COR_ENOT_TASK.
  * Parks: about 0.1 s while the address is in use, because what a killed server held becomes free a moment later; a
- * socket file that such a server has left is replaced, never one that somebody is bound to.
+ * socket file that such a server has left is replaced, never one that somebody is bound to. Longer while name servers
+ * are asked for a host: see coracle/lookup.h.
  * Owns: returns owned; end with cor_listener_close. Go: net.Listen.
  */
 COR_API COR_CHECK int cor_listen(cor_listener **out, const char *network, const char *address, cor_error *error);
@@ -117,7 +118,7 @@ COR_API char *cor_listener_addr(cor_listener *listener, char *text, size_t size)
  * Connects to `address` (for tcp: names of /etc/hosts, literals, "" or wildcard hosts mean this host).
  * `deadline` is absolute, 0 for none.
  * Returns: 0 and *out; or a negative code, with *error filled if error is not NULL: -ECONNREFUSED, COR_ETIMEOUT,
- * COR_ECANCELED, COR_EMISSING_ADDRESS, the address errors, COR_ENO_SUCH_HOST, other errnos; COR_ENOT_TASK.
+ * COR_ECANCELED, COR_EMISSING_ADDRESS, the address errors, those of cor_lookup_host, other errnos; COR_ENOT_TASK.
  * Parks: until deadline. Owns: returns owned; end with cor_close. Go: (*net.Dialer).Dial with a Deadline.
  */
 COR_API COR_CHECK int cor_dial_until(cor_conn **out, const char *network, const char *address, int64_t deadline,

@@ -100,6 +100,9 @@ bool cor_is_timeout(int code)
 
 bool cor_is_temporary(int code)
 {
+    if (code == COR_ESERVER_MISBEHAVING) {
+        return true;
+    }
     return cor_is_timeout(code) || code == -EINTR || code == -EMFILE || code == -ENFILE;
 }
 

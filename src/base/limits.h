@@ -148,6 +148,12 @@
 #define CORI_ACCEPT_PAUSE_MAX_NS 1000000000
 /* Least time for one of several addresses when a dial has a deadline, ns (Go's figure). */
 #define CORI_DIAL_SLICE_MIN_NS 2000000000
+/*
+ * Lookups that a worker has under way at name servers: those that tasks wait for, whose answers must fit into the
+ * buffer of a socket, and all, of which each takes one or two of 65,536 numbers. Others wait for their turn.
+ */
+#define CORI_DNS_WANTED_MAX 100
+#define CORI_DNS_ASKED_MAX 10000
 /* Size of the buffers that cor_read_buffer lends, bytes, and how many a worker keeps. */
 #define CORI_BUFFER_BYTES 16384
 #define CORI_BUFFERS_KEPT 16

@@ -61,9 +61,19 @@ typedef struct cori_candidates {
 
 /*
  * Resolves an address text for `network`. On failure the negative code, with error->where set to what stands before
- * the cause ("address -10", "lookup tcp4/12a", "lookup nohost"). Reads files, never the network.
+ * the cause ("address -10", "lookup tcp4/12a", "lookup nohost"). Parks while name servers are asked for a host that no
+ * file knows, until the absolute `deadline` (0: none) or a cancel of the task; outside a task only files are asked.
  */
+int cori_resolve_until(const cori_network *network, const char *address, int64_t deadline, cori_candidates *out,
+                       cor_error *error);
+/* The same without a deadline. */
 int cori_resolve(const cori_network *network, const char *address, cori_candidates *out, cor_error *error);
+
+/*
+ * resolve.c: the addresses of a host of `network`, by files and name servers, in the order to try; their number, `max`
+ * at most, or an error of cor_lookup_host. Parks.
+ */
+int cori_resolve_host(const cori_network *network, const char *host, int64_t deadline, cor_addr *list, int max);
 
 /* resolve.c: the port of a service name for tcp, or -ENOENT; the addresses of a host name from the hosts file. */
 int cori_service_port(const char *service);

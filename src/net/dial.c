@@ -144,7 +144,7 @@ static int dial_tcp(attempt *dialing, const char *address, cori_slot **out, cor_
 {
     int64_t deadline = dialing->deadline;
     cori_candidates candidates;
-    int first_rc = cori_resolve(dialing->network, address, &candidates, error);
+    int first_rc = cori_resolve_until(dialing->network, address, deadline, &candidates, error);
     if (first_rc < 0) {
         return first_rc;
     }

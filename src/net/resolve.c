@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From "host:port" to endpoints, with Go's rules and words, as far as files answer: literals, /etc/hosts,
- * /etc/services. Lines are read with stdio: its buffer is on the heap, so a task stack is enough.
+ * From "host:port" to endpoints, with Go's rules and words, from literals, /etc/hosts, /etc/services and name
+ * servers (dns.c). Lines are read with stdio: its buffer is on the heap, so a task stack is enough. errno is put back
+ * where stdio may have changed it: it is the task's.
  */
-#include "net/addr.h"
+#include "base/sys.h"
+#include "net/dns.h"
+#include "sched/park.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -11,7 +14,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { PORT_LIMIT = 1 << 30, HOSTS_MAX = 15 };
+enum { PORT_LIMIT = 1 << 30, HOSTS_MAX = 15, NAME_MAX_BYTES = 254, LABEL_MAX_BYTES = 63 };
 
 /* Services that Go knows even without /etc/services. */
 static const struct {
@@ -39,11 +42,13 @@ typedef struct line_file {
     FILE *file;
     char *line;
     size_t room;
+    int errno_before;
 } line_file;
 
 static line_file open_lines(const char *path)
 {
-    return (line_file){.file = fopen(path, "re")};
+    int before = cori_errno_keep();
+    return (line_file){.errno_before = before, .file = fopen(path, "re")};
 }
 
 /* The next line without its comment; NULL: there is none. */
@@ -62,6 +67,7 @@ static void close_lines(line_file *reading)
     if (reading->file != NULL) {
         (void)fclose(reading->file);
     }
+    cori_errno_restore(reading->errno_before);
 }
 
 /* The port of a "name 80/tcp alias..." line if it names `service`, else -ENOENT. */
@@ -190,7 +196,81 @@ static void filter(const cori_network *network, cori_candidates *out)
     out->count = kept;
 }
 
+static bool is_name_byte(char byte)
+{
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
+           byte == '_' || byte == '-';
+}
+
+static bool is_label(const char *label, size_t length)
+{
+    bool good = length > 0 && length <= LABEL_MAX_BYTES && label[0] != '-' && label[length - 1] != '-';
+    for (size_t i = 0; good && i < length; i++) {
+        good = is_name_byte(label[i]);
+    }
+    return good;
+}
+
+/* Go's rule for names that are worth asking for: not one of digits and dots alone. */
+static bool is_domain_name(const char *name)
+{
+    size_t size = strlen(name);
+    if (size == 0 || size > NAME_MAX_BYTES || (size == NAME_MAX_BYTES && name[size - 1] != '.')) {
+        return false;
+    }
+    if (strspn(name, "0123456789.") == size) {
+        return false;
+    }
+    for (const char *label = name; *label != '\0';) {
+        size_t length = strcspn(label, ".");
+        if (!is_label(label, length)) {
+            return false;
+        }
+        label += length + (label[length] == '.');
+    }
+    return true;
+}
+
+#if COR_HAVE_CARES
+static int ask_servers(const cori_network *network, const char *host, int64_t deadline, cor_addr *list, int max)
+{
+    const cori_dns_question question = {
+        .name = host,
+        .family = network->v4 && network->v6 ? CORI_DNS_ANY
+                  : network->v4              ? CORI_DNS_V4
+                                             : CORI_DNS_V6,
+        .deadline = deadline,
+    };
+    return cori_dns_lookup(&question, list, max);
+}
+#else
+static int ask_servers(const cori_network *network, const char *host, int64_t deadline, cor_addr *list, int max)
+{
+    (void)network, (void)host, (void)deadline, (void)list, (void)max;
+    return COR_ENO_SUCH_HOST;
+}
+#endif
+
+int cori_resolve_host(const cori_network *network, const char *host, int64_t deadline, cor_addr *list, int max)
+{
+    int count = cori_hosts_lookup(CORI_HOSTS_FILE, host, list, max);
+    if (count == 0 && max > 1 && same_host("localhost", host)) { /* RFC 6761: also where no hosts file says so */
+        list[count++] = (cor_addr){.ip.family = AF_INET, .ip.bytes = {127, 0, 0, 1}};
+        list[count++] = (cor_addr){.ip.family = AF_INET6, .ip.bytes = {[15] = 1}};
+    }
+    if (count == 0 && is_domain_name(host) && cori_self() != NULL) {
+        return ask_servers(network, host, deadline, list, max);
+    }
+    return count > 0 ? count : COR_ENO_SUCH_HOST;
+}
+
 int cori_resolve(const cori_network *network, const char *address, cori_candidates *out, cor_error *error)
+{
+    return cori_resolve_until(network, address, 0, out, error);
+}
+
+int cori_resolve_until(const cori_network *network, const char *address, int64_t deadline, cori_candidates *out,
+                       cor_error *error)
 {
     char host[COR_ADDR_TEXT], port[COR_ADDR_TEXT];
     *out = (cori_candidates){0};
@@ -211,19 +291,15 @@ int cori_resolve(const cori_network *network, const char *address, cori_candidat
         out->any = true;
         return 0;
     }
-    out->count =
-        cori_addr_parse_ip(host, &out->list[0]) ? 1 : cori_hosts_lookup(CORI_HOSTS_FILE, host, out->list, HOSTS_MAX);
+    rc = cori_addr_parse_ip(host, &out->list[0]) ? 1 : cori_resolve_host(network, host, deadline, out->list, HOSTS_MAX);
+    if (rc < 0) {
+        set_where(error, "lookup ", "", host);
+        return rc;
+    }
+    out->count = rc;
     if (out->count == 1 && out->list[0].zone == CORI_NO_SUCH_ZONE) {
         set_where(error, "zone ", "", strrchr(host, '%') + 1);
         return -ENODEV;
-    }
-    if (out->count == 0 && same_host("localhost", host)) { /* RFC 6761: also where no hosts file says so */
-        out->list[out->count++] = (cor_addr){.ip.family = AF_INET, .ip.bytes = {127, 0, 0, 1}};
-        out->list[out->count++] = (cor_addr){.ip.family = AF_INET6, .ip.bytes = {[15] = 1}};
-    }
-    if (out->count == 0) {
-        set_where(error, "lookup ", "", host);
-        return COR_ENO_SUCH_HOST;
     }
     filter(network, out);
     if (out->count == 0) {

@@ -414,7 +414,7 @@ TASK_TEST(zones)
     expect_dial_error("tcp", "[fe80::1%nonexistent]:9", -ENODEV, "dial tcp: zone nonexistent: no such device");
 }
 
-/* N277, N029, N080 */
+/* N277, N029, N080, N280 */
 TASK_TEST(names_of_the_hosts_file)
 {
     static const char *const names[] = {"localhost", "LOCALHOST", "localhost."};

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* What /etc/resolv.conf says, with Go's rules. */
+#ifndef CORI_NET_RESOLV_CONF_H
+#define CORI_NET_RESOLV_CONF_H
+
+#include <stdbool.h>
+
+enum { CORI_RESOLV_SERVERS = 3, CORI_RESOLV_DOMAINS = 6, CORI_RESOLV_TEXT = 512 };
+
+typedef struct cori_resolv_conf {
+    char servers[CORI_RESOLV_TEXT];     /* separated by commas */
+    char search[CORI_RESOLV_TEXT];      /* one after the other, each with its NUL */
+    char *domains[CORI_RESOLV_DOMAINS]; /* in `search` */
+    int domain_count;
+    int ndots, timeout_s, attempts;
+    bool rotate, use_tcp;
+} cori_resolv_conf;
+
+/* Reads the file; one that cannot be read names the servers of this host, as in Go. */
+void cori_resolv_read(const char *path, cori_resolv_conf *out);
+
+#endif
