@@ -58,8 +58,8 @@ typedef struct cori_slot {
     };
     union {
         cor_addr peer; /* tcp */
-        char *path;     /* unix: the peer's address text, owned; NULL: unnamed */
-        void *impl;     /* pipe, listener: what else they need; owned */
+        char *path;    /* unix: the peer's address text, owned; NULL: unnamed */
+        void *impl;    /* pipe, listener: what else they need; owned */
     } is;
     uint8_t network; /* index in cori_networks */
     uint8_t kind;    /* enum cori_kind */
