@@ -11,13 +11,16 @@
 #include <fcntl.h>
 #include <linux/major.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -90,6 +93,95 @@ ssize_t cori_sys_read(int fd, void *buf, size_t size)
 ssize_t cori_sys_write(int fd, const void *buf, size_t size)
 {
     RETRY(CORI_SYS_WRITE, ssize_t, write(fd, buf, size));
+}
+
+ssize_t cori_sys_send_parts(int fd, const struct iovec *parts, size_t count)
+{
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = count};
+    RETRY(CORI_SYS_SEND, ssize_t, sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
+ssize_t cori_sys_recv_parts(int fd, struct iovec *parts, size_t count)
+{
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
+    RETRY(CORI_SYS_RECV, ssize_t, recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
+}
+
+int cori_sys_pipe(int fds[2], int size)
+{
+    int before = errno, rc = cori_sys_faulted(CORI_SYS_PIPE);
+    rc = rc == 0 && pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0 ? -errno : rc;
+    if (rc == 0) {
+        (void)fcntl(fds[1], F_SETPIPE_SZ, size); /* a smaller one does as well */
+    }
+    errno = before;
+    return rc;
+}
+
+ssize_t cori_sys_splice_in(int fd, int pipe, size_t size)
+{
+    RETRY(CORI_SYS_SPLICE, ssize_t, splice(fd, NULL, pipe, NULL, size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK));
+}
+
+/*
+ * There is no flag that keeps splice and sendfile from raising SIGPIPE. It comes to the calling thread, which therefore
+ * blocks it meanwhile and takes one that has come; one that was pending before stays.
+ */
+typedef struct hushed {
+    sigset_t before;
+    bool pending;
+} hushed;
+
+static void hush(hushed *state)
+{
+    sigset_t broken, pending;
+    (void)sigemptyset(&broken);
+    (void)sigaddset(&broken, SIGPIPE);
+    (void)pthread_sigmask(SIG_BLOCK, &broken, &state->before);
+    state->pending =
+        sigismember(&state->before, SIGPIPE) == 1 && sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
+}
+
+static void unhush(const hushed *state, ssize_t result)
+{
+    if (result == -EPIPE && !state->pending) {
+        struct timespec at_once = {0};
+        sigset_t broken;
+        int before = errno;
+        (void)sigemptyset(&broken);
+        (void)sigaddset(&broken, SIGPIPE);
+        (void)sigtimedwait(&broken, NULL, &at_once);
+        errno = before;
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &state->before, NULL);
+}
+
+static ssize_t splice_out(int pipe, int fd, size_t size)
+{
+    RETRY(CORI_SYS_SPLICE, ssize_t, splice(pipe, NULL, fd, NULL, size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK));
+}
+
+ssize_t cori_sys_splice_out(int pipe, int fd, size_t size)
+{
+    hushed state;
+    hush(&state);
+    ssize_t result = splice_out(pipe, fd, size);
+    unhush(&state, result);
+    return result;
+}
+
+static ssize_t send_file(int fd, int from, size_t size)
+{
+    RETRY(CORI_SYS_SENDFILE, ssize_t, sendfile(fd, from, NULL, size));
+}
+
+ssize_t cori_sys_sendfile(int fd, int from, size_t size)
+{
+    hushed state;
+    hush(&state);
+    ssize_t result = send_file(fd, from, size);
+    unhush(&state, result);
+    return result;
 }
 
 int cori_sys_shutdown(int fd, int how)

@@ -39,6 +39,9 @@ enum cori_sys_call {
     CORI_SYS_URING_SETUP, /* each try to make a ring */
     CORI_SYS_URING_ENTRY, /* each wish for an entry in it */
     CORI_SYS_MMAP,
+    CORI_SYS_PIPE,
+    CORI_SYS_SPLICE, /* in either direction */
+    CORI_SYS_SENDFILE,
     CORI_SYS_CLOSE, /* happens whatever the hook says */
 };
 
@@ -133,6 +136,19 @@ int cori_sys_accept(int fd, struct sockaddr *addr, socklen_t *len);       /* CLO
 int cori_sys_connect(int fd, const struct sockaddr *addr, socklen_t len); /* no EINTR retry: see dial.c */
 ssize_t cori_sys_read(int fd, void *buf, size_t size);
 ssize_t cori_sys_write(int fd, const void *buf, size_t size);
+/* As cori_sys_send and cori_sys_recv, of several parts (at most IOV_MAX). */
+ssize_t cori_sys_send_parts(int fd, const struct iovec *parts, size_t count);
+ssize_t cori_sys_recv_parts(int fd, struct iovec *parts, size_t count);
+/* A kernel pipe whose ends are CLOEXEC and do not wait; it holds `size` bytes if the kernel allows. */
+int cori_sys_pipe(int fds[2], int size);
+/*
+ * Moves bytes from a socket to a pipe and from a pipe to a socket; on sockets with O_NONBLOCK only, since others wait.
+ * Never raises SIGPIPE. -EINVAL if one of them is not fit for it.
+ */
+ssize_t cori_sys_splice_in(int fd, int pipe, size_t size);
+ssize_t cori_sys_splice_out(int pipe, int fd, size_t size);
+/* Moves bytes from where the file `from` is to a socket, in the same way. */
+ssize_t cori_sys_sendfile(int fd, int from, size_t size);
 int cori_sys_shutdown(int fd, int how);
 int cori_sys_setsockopt(int fd, int level, int option, int value);
 int cori_sys_setlinger(int fd, int seconds); /* < 0: off */

@@ -122,6 +122,7 @@ static const cori_fd_ops stream = {
     .try_write = cori_fd_send,
     .local = fd_text,
     .remote = fd_text,
+    .streams = true,
 };
 static const cori_conn_ops stream_ops = CORI_CONN_ON_FD(&stream);
 

@@ -44,6 +44,7 @@ static const cori_fd_ops tcp = {
     .local = cori_tcp_local_text,
     .remote = tcp_remote_text,
     .short_read_drains = true,
+    .streams = true,
 };
 const cori_conn_ops cori_tcp_ops = CORI_CONN_ON_FD(&tcp);
 

@@ -35,5 +35,6 @@ static const cori_fd_ops local = {
     .local = cori_unix_local_text,
     .remote = unix_remote_text,
     .forget = unix_forget,
+    .streams = true,
 };
 const cori_conn_ops cori_unix_ops = CORI_CONN_ON_FD(&local);

@@ -227,11 +227,9 @@ static cori_rare void let_look(cori_slot *slot, int direction)
     wake_waiter(slot, direction);
 }
 
-ssize_t cori_fd_read_now(cori_slot *slot, void *buf, size_t size)
+/* What follows a try to read; `size` as for cori_fd_take, `sticky` as before it. */
+static inline ssize_t after_read(cori_slot *slot, ssize_t count, size_t size, bool sticky)
 {
-    size = size < CALL_BYTES_MAX ? size : CALL_BYTES_MAX;
-    bool sticky = consume_read_signs(slot);
-    ssize_t count = try_read(slot, buf, size);
     if (count == -EAGAIN) {
         return count;
     }
@@ -241,11 +239,24 @@ ssize_t cori_fd_read_now(cori_slot *slot, void *buf, size_t size)
     if (cori_unlikely(count < 0)) {
         let_look(slot, CORI_WRITE);
     }
-    if (count <= 0 || (size_t)count == size || !slot->ops->fd->short_read_drains) {
+    if (count <= 0 || (size_t)count >= size || !slot->ops->fd->short_read_drains) {
         mark_ready(slot, CORI_READ);
     }
     cori_charge_bytes(cori_here_task(), count > 0 ? (size_t)count : 0);
     return count;
+}
+
+ssize_t cori_fd_read_now(cori_slot *slot, void *buf, size_t size)
+{
+    size = size < CALL_BYTES_MAX ? size : CALL_BYTES_MAX;
+    bool sticky = consume_read_signs(slot);
+    return after_read(slot, try_read(slot, buf, size), size, sticky);
+}
+
+ssize_t cori_fd_take(cori_slot *slot, cori_fd_try *try_it, void *arg, size_t size)
+{
+    bool sticky = consume_read_signs(slot);
+    return after_read(slot, try_it(slot, arg), size, sticky);
 }
 
 bool cori_fd_confirm_readable(cori_slot *slot)
@@ -292,6 +303,33 @@ int cori_fd_write(cori_slot *slot, const void *buf, size_t size, size_t *written
         }
     } while (*written < size);
     return 0;
+}
+
+ssize_t cori_fd_put(cori_slot *slot, cori_fd_try *try_it, void *arg)
+{
+    for (;;) {
+        int rc = cori_fd_check(slot, CORI_WRITE);
+        if (rc != 0) {
+            return rc;
+        }
+        ssize_t count = try_it(slot, arg);
+        if (count >= 0) {
+            cori_charge_bytes(cori_here_task(), (size_t)count);
+            return count;
+        }
+        if (count != -EAGAIN) {
+            let_look(slot, CORI_READ);
+            return count;
+        }
+        if (cori_load_relaxed(&slot->pollfd.wait[CORI_WRITE]) == CORI_READY) {
+            consume_ready(slot, CORI_WRITE); /* then try again */
+            continue;
+        }
+        rc = cori_fd_wait(slot, CORI_WRITE, "IO wait (write)");
+        if (rc != 0) {
+            return rc;
+        }
+    }
 }
 
 int cori_fd_shutdown(cori_slot *slot, int how)

@@ -19,6 +19,7 @@ typedef struct cori_fd_ops {
     void (*remote)(cori_slot *slot, char *text, size_t size);
     void (*forget)(cori_slot *slot); /* frees what is kept in slot->is; NULL: nothing */
     bool short_read_drains;          /* fewer bytes than asked for means: nothing is left */
+    bool streams;                    /* a stream socket: sendmsg and recvmsg move what try_write and try_read would */
 } cori_fd_ops;
 
 /* The cori_conn_ops of a kind with these cori_fd_ops. */
@@ -55,6 +56,29 @@ void cori_fd_evict(cori_slot *slot);
 void cori_fd_destroy(cori_slot *slot);
 void cori_fd_local(cori_slot *slot, char *text, size_t size);
 void cori_fd_remote(cori_slot *slot, char *text, size_t size);
+
+/*
+ * The same loops around calls of their own. A try makes one system call: the count or -errno, -EAGAIN when it would
+ * wait; it may park, and then returns -EAGAIN.
+ */
+typedef ssize_t cori_fd_try(cori_slot *slot, void *arg);
+/* Waits and tries until something was written, or `try_it` fails; with the write lock. The count, or an error. */
+ssize_t cori_fd_put(cori_slot *slot, cori_fd_try *try_it, void *arg);
+/* Tries to read after wait_readable, as read_now does; `size`: what it asks for, 0: any count may leave some. */
+ssize_t cori_fd_take(cori_slot *slot, cori_fd_try *try_it, void *arg, size_t size);
+
+/* True for a stream socket of ours alone, which has O_NONBLOCK: splice(2) and sendfile(2) do not wait on it. */
+static inline bool cori_fd_splices(const cori_slot *slot)
+{
+    enum cori_fd_kind kind = (enum cori_fd_kind)cori_load_relaxed(&slot->pollfd.kind);
+    return slot->ops->fd != NULL && slot->ops->fd->streams && (kind == CORI_FD_STREAM || kind == CORI_FD_SOCKET);
+}
+
+/* True if the poller receives ahead of the reads: then bytes are not to be had from the kernel. */
+static inline bool cori_fd_is_ahead(const cori_slot *slot)
+{
+    return cori_poll_ops_used()->ahead != NULL && cori_load_relaxed(&slot->pollfd.kind) == CORI_FD_STREAM;
+}
 
 /* The usual try_read and try_write: those of sockets. */
 ssize_t cori_fd_receive(cori_slot *slot, void *buf, size_t size);
