@@ -4,20 +4,18 @@
  * parks. At any time there are about as many buffers as there are tasks between a read and a write. Each worker keeps
  * a few, last in first out: the one used last is still in the cache.
  */
-#include "base/limits.h"
-#include "net/slot.h"
+#include "io/buffer.h"
 
-#include <coracle/io.h>
 #include <errno.h>
 #include <stdlib.h>
 
-static void *buffer_take(void)
+void *cori_buffer_take(void)
 {
     cori_spares *spares = cori_here_spares();
     return spares->count > 0 ? spares->buffers[--spares->count] : malloc(CORI_BUFFER_BYTES);
 }
 
-static void buffer_give(void *buffer)
+void cori_buffer_give(void *buffer)
 {
     cori_spares *spares = cori_here_is_worker() ? cori_here_spares() : NULL;
     if (spares != NULL && spares->count < CORI_BUFFERS_KEPT) {
@@ -28,26 +26,26 @@ static void buffer_give(void *buffer)
 }
 
 /* Waits without a buffer, reads into one. Only with a count > 0 is *data set, and owned by the caller. */
-static ssize_t read_lent(cori_slot *slot, unsigned char **data)
+static ssize_t read_lent(cori_slot *slot, size_t size, unsigned char **data)
 {
     int rc = slot->ops->wait_readable(slot);
     if (rc < 0) {
         return rc;
     }
-    void *buffer = buffer_take();
+    void *buffer = cori_buffer_take();
     if (buffer == NULL) {
         return -ENOMEM;
     }
-    ssize_t count = slot->ops->read_now(slot, buffer, CORI_BUFFER_BYTES);
+    ssize_t count = slot->ops->read_now(slot, buffer, size);
     if (count > 0) {
         *data = buffer;
     } else {
-        buffer_give(buffer);
+        cori_buffer_give(buffer);
     }
     return count;
 }
 
-ssize_t cor_read_buffer(cor_conn *conn, cor_buffer *out)
+ssize_t cori_buffer_read(cor_conn *conn, size_t max_bytes, cor_buffer *out)
 {
     cori_slot *slot;
     *out = (cor_buffer){0};
@@ -57,17 +55,22 @@ ssize_t cor_read_buffer(cor_conn *conn, cor_buffer *out)
     }
     ssize_t count;
     do { /* a sign without data: wait again, without a buffer */
-        count = read_lent(slot, &out->data);
+        count = read_lent(slot, max_bytes < CORI_BUFFER_BYTES ? max_bytes : CORI_BUFFER_BYTES, &out->data);
     } while (count == -EAGAIN);
     cori_slot_leave(slot, CORI_LOCK_READ);
     out->size = count > 0 ? (size_t)count : 0;
     return count;
 }
 
+ssize_t cor_read_buffer(cor_conn *conn, cor_buffer *out)
+{
+    return cori_buffer_read(conn, CORI_BUFFER_BYTES, out);
+}
+
 void cor_buffer_free(cor_buffer *buffer)
 {
     if (buffer != NULL && buffer->data != NULL) {
-        buffer_give(buffer->data);
+        cori_buffer_give(buffer->data);
         *buffer = (cor_buffer){0};
     }
 }

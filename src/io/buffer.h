@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* Borrowed read buffers, for the rest of this folder. */
+#ifndef CORI_IO_BUFFER_H
+#define CORI_IO_BUFFER_H
+
+#include "base/limits.h"
+#include "net/slot.h"
+
+#include <coracle/io.h>
+
+/* A buffer of CORI_BUFFER_BYTES; NULL: no memory. Given back by any task, or thread. */
+void *cori_buffer_take(void);
+void cori_buffer_give(void *buffer);
+
+/* As cor_read_buffer, of at most `max_bytes`. */
+ssize_t cori_buffer_read(cor_conn *conn, size_t max_bytes, cor_buffer *out);
+
+#endif
