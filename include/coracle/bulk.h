@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Moving much: several buffers in one call.
+ * Moving much: several buffers in one call, streams from one connection to another, both directions of a proxy.
+ *
+ * Copies between tcp and unix connections, and from files (cor_open_fd) to them, go through the kernel alone, by splice
+ * and sendfile, as soon as there is enough under way for it to pay. Nothing tells the two ways apart but the time they
+ * take. An idle copy holds no buffer and no descriptor of its own.
  *
  * Unless a call says otherwise: Threads: tasks only. Parks: never.
  */
@@ -30,6 +34,32 @@ COR_API COR_CHECK ssize_t cor_writev(cor_conn *conn, struct iovec *parts, size_t
  * Go: none; readv(2).
  */
 COR_API COR_CHECK ssize_t cor_readv(cor_conn *conn, const struct iovec *parts, size_t count);
+
+/*
+ * Copies as cor_copy does, but `max_bytes` at most (< 0: no limit), and tells in *copied how many bytes `target` took,
+ * also in case of an error. A limit takes no more from `source` than it gives. After an error of `target` up to 256 KiB
+ * taken from `source` may be lost; one that it has from the beginning takes nothing.
+ * Returns: 0 at end of stream or at the limit, or the first error. Parks: until a deadline of either.
+ * Owns: borrows both until return; closes neither. Go: io.CopyN, io.Copy with both results.
+ */
+COR_API COR_CHECK int cor_copy_counted(cor_conn *target, cor_conn *source, int64_t max_bytes, int64_t *copied);
+
+/* What each end of a proxy has sent to the other. */
+typedef struct cor_copied {
+    int64_t from_a, from_b; /* bytes that the other one took */
+} cor_copied;
+
+/*
+ * Copies both ways at once until both ends have ended their streams: what a proxy does. An end of stream is passed on
+ * as a half-close, and the other direction goes on. A peer that takes nothing any more ends the way to it; what it has
+ * sent still arrives. All other errors, cancellation and deadlines among them, end both ways at once: then the
+ * deadlines of both connections have passed. So does an end of stream that `b` or `a` cannot be told because it has no
+ * half-close (cor_pipe).
+ * Returns: 0, or the first error; -ENOMEM. `copied` may be NULL. Parks: until a deadline of either.
+ * Owns: borrows both until return; close both then, whatever it returned.
+ * Go: two goroutines with io.Copy and CloseWrite.
+ */
+COR_API COR_CHECK int cor_copy_both(cor_conn *a, cor_conn *b, cor_copied *copied);
 
 COR_END
 

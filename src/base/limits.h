@@ -157,6 +157,15 @@
 /* Size of the buffers that cor_read_buffer lends, bytes, and how many a worker keeps. */
 #define CORI_BUFFER_BYTES 16384
 #define CORI_BUFFERS_KEPT 16
+/*
+ * Kernel pipes that copies by splice use: how many at most (with two descriptors each), how many of them are kept open
+ * while nobody uses them, and how many bytes each can hold.
+ */
+#define CORI_DUCTS_MAX 256
+#define CORI_DUCTS_KEPT 16
+#define CORI_DUCT_BYTES (256 * 1024)
+/* What one call of sendfile moves at most, bytes: it may have to wait for the disk. */
+#define CORI_SENDFILE_BYTES (1 << 20)
 /* What a read from an in-memory pipe copies at most while it holds the pipe's lock, bytes. */
 #define CORI_PIPE_PIECE_BYTES 65536
 /* Backlog when /proc/sys/net/core/somaxconn cannot be read. */

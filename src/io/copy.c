@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* More than one read: a given number of bytes, a whole stream to another connection, what is left before closing. */
+/* More than one read: a given number of bytes, what is left before closing. Copies are in transfer.c. */
 #include "base/limits.h"
 #include "net/slot.h"
 
@@ -34,24 +34,6 @@ ssize_t cor_read_full(cor_conn *conn, void *buf, size_t size)
     ssize_t count = read_full(slot, buf, size);
     cori_slot_leave(slot, size > 0 ? CORI_LOCK_READ : CORI_SHARED);
     return count;
-}
-
-int64_t cor_copy(cor_conn *target, cor_conn *source)
-{
-    int64_t total = 0;
-    for (;;) {
-        cor_buffer buffer;
-        ssize_t count = cor_read_buffer(source, &buffer);
-        if (count <= 0) {
-            return count < 0 ? count : total;
-        }
-        ssize_t written = cor_write(target, buffer.data, buffer.size);
-        cor_buffer_free(&buffer);
-        if (written < 0) {
-            return written;
-        }
-        total += count;
-    }
 }
 
 int64_t cor_drain(cor_conn *conn, int64_t max_bytes, int64_t deadline)

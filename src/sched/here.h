@@ -117,10 +117,11 @@ static inline cori_spares *cori_here_spares(void)
 }
 
 /*
- * net/ is above this floor. It sets the first so that connections still open at the end of cor_run are closed, the
- * second so that cor_stats can count them.
+ * net/ and io/ are above this floor. They set the first two so that connections and kernel pipes still open at the end
+ * of cor_run are closed, the third so that cor_stats can count connections.
  */
 extern void (*cori_run_at_end)(void);
+extern void (*cori_run_at_end_of_io)(void);
 extern uint64_t (*cori_run_count_open)(void);
 
 /*

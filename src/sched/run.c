@@ -34,6 +34,7 @@
 #endif
 
 void (*cori_run_at_end)(void);
+void (*cori_run_at_end_of_io)(void);
 uint64_t (*cori_run_count_open)(void);
 static uint32_t running;  /* atomic: a cor_run is active */
 static bool leave_stacks; /* calls of cor_blocking still run: what they were given may lie on a task's stack */
@@ -317,6 +318,9 @@ static int run(void)
     }
     if (cori_run_at_end != NULL) {
         cori_run_at_end();
+    }
+    if (cori_run_at_end_of_io != NULL) {
+        cori_run_at_end_of_io();
     }
     cori_fault_thread_end(first);
     return rc == 0 ? cori_rt.main_result : rc;

@@ -104,6 +104,39 @@ class PrintServerAndNameClient(Case):
         self.assertNotEqual(failed.code, 0)
 
 
+class PortForward(Case):
+    def test_both_ways_and_half_close(self):
+        with Listener() as target:
+            for workers in WORKERS:
+                with self.subTest(workers=workers), \
+                        example_server("port_forward", "127.0.0.1:0", target.text, workers=workers) as server:
+                    with server.connect() as client:
+                        there = target.accept()
+                        client.send(b"request" * 50000)
+                        client.half_close()
+                        self.assertEqual(there.read_all(), b"request" * 50000)
+                        there.send(b"answer")
+                        there.close()
+                        self.assertEqual(client.read_all(), b"answer")
+                    server.wait_text(": 350000 bytes there, 6 back\n")
+                    server.signal(signal.SIGTERM)
+                    self.assertEqual(server.wait(), 0, server.describe())
+
+    def test_nobody_there(self):
+        address = closed_port()
+        with example_server("port_forward", "127.0.0.1:0", address) as server:
+            with server.connect() as client:
+                self.assertEqual(client.read_all(), b"")
+            server.wait_text(": dial tcp %s: connect: connection refused\n" % address)
+
+    def test_words(self):
+        self.assertEqual(run_example("port_forward").code, 2)
+        with Listener() as taken:
+            failed = run_example("port_forward", taken.text, taken.text)
+        self.assertEqual(failed.err, "listen tcp %s: bind: address already in use\n" % taken.text)
+        self.assertEqual(failed.code, 1)
+
+
 class Dial(Case):
     def test_each_kind_of_address(self):
         with Listener() as listener:

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Copies of a stream to another connection, step by step. A step takes what is there from the source and gives all of
+ * it to the target, in one of these ways:
+ *
+ *      FILE      sendfile, from a file to a socket; each copy begins with a try of it, which costs two looks if the
+ *                source is none, and which looks at the target first
+ *      SMALL     a read into a lent buffer and a write: the best there is for messages of up to 16 KiB
+ *      SPLICE    between sockets, once a read has filled the buffer, until a step moves less than that
+ *      BUFFERS   as SMALL, for good: splice is not to be had here
+ *
+ * No step holds anything while it waits for the source. Whatever the way, what the target has not taken when it fails
+ * is lost to both ends, and *copied counts what it has taken.
+ */
+#include "base/atomic.h"
+#include "io/buffer.h"
+#include "io/splice.h"
+
+#include <coracle/bulk.h>
+#include <coracle/time.h>
+
+enum way { WAY_FILE, WAY_SMALL, WAY_SPLICE, WAY_BUFFERS };
+
+typedef struct copying {
+    cori_step step;
+    enum way way;
+    int64_t left;     /* of the limit */
+    int64_t copied;   /* bytes */
+    int64_t moved_at; /* when a step ended, by the coarse clock; atomic; 0: none yet */
+} copying;
+
+static copying copy_of(cor_conn *target, cor_conn *source, int64_t max_bytes)
+{
+    return (copying){.step = {.target = target, .source = source}, .left = max_bytes < 0 ? INT64_MAX : max_bytes};
+}
+
+static int buffer_step(copying *of)
+{
+    cori_step *step = &of->step;
+    cor_buffer buffer;
+    ssize_t count = cori_buffer_read(step->source, step->max, &buffer);
+    if (count <= 0) {
+        return (int)count;
+    }
+    int rc = cor_write_counted(step->target, buffer.data, buffer.size, &step->moved);
+    cor_buffer_free(&buffer);
+    step->by_target = rc < 0;
+    if (count == CORI_BUFFER_BYTES && of->way == WAY_SMALL) {
+        of->way = WAY_SPLICE;
+    }
+    return rc < 0 ? rc : CORI_STEP_DONE;
+}
+
+static int splice_step(copying *of)
+{
+    int rc = cori_splice_step(&of->step);
+    if (rc == CORI_STEP_UNFIT) {
+        of->way = WAY_BUFFERS;
+    } else if (rc == CORI_STEP_LATER || of->step.moved < CORI_BUFFER_BYTES) {
+        of->way = WAY_SMALL;
+    }
+    return rc == CORI_STEP_UNFIT || rc == CORI_STEP_LATER ? buffer_step(of) : rc;
+}
+
+static int file_step(copying *of)
+{
+    int rc = cori_sendfile_step(&of->step);
+    if (rc == CORI_STEP_UNFIT) {
+        of->way = WAY_SMALL;
+        return buffer_step(of);
+    }
+    return rc;
+}
+
+static int any_step(copying *of)
+{
+    switch (of->way) {
+    case WAY_FILE:
+        return file_step(of);
+    case WAY_SPLICE:
+        return splice_step(of);
+    default:
+        return buffer_step(of);
+    }
+}
+
+/* Copies until end of stream or the limit (0), or an error. May be called again after an error of the source. */
+static int copy(copying *of)
+{
+    int rc = CORI_STEP_DONE;
+    while (rc == CORI_STEP_DONE && of->left > 0) {
+        of->step.max = of->left < SSIZE_MAX ? (size_t)of->left : SSIZE_MAX;
+        of->step.moved = 0;
+        of->step.by_target = false;
+        rc = any_step(of);
+        of->copied += (int64_t)of->step.moved;
+        of->left -= (int64_t)of->step.moved;
+        cori_store_relaxed(&of->moved_at, cori_here_round_now());
+    }
+    return rc < 0 ? rc : 0;
+}
+
+int cor_copy_counted(cor_conn *target, cor_conn *source, int64_t max_bytes, int64_t *copied)
+{
+    copying of = copy_of(target, source, max_bytes);
+    int rc = copy(&of);
+    *copied = of.copied;
+    return rc;
+}
+
+int64_t cor_copy(cor_conn *target, cor_conn *source)
+{
+    int64_t copied;
+    int rc = cor_copy_counted(target, source, -1, &copied);
+    return rc < 0 ? rc : copied;
+}
+
+/* Both ways between two connections; each is copied by a task of its own. */
+typedef struct exchange {
+    struct one_way {
+        struct exchange *all;
+        copying of;
+    } ways[2];
+    int result; /* atomic: 0, the first error, or ENDED_EARLY */
+} exchange;
+enum { ENDED_EARLY = 1 };
+
+/* Notes the first thing that was not the ends of both streams. */
+static void note(exchange *all, int result)
+{
+    int none = 0;
+    (void)cori_cas(&all->result, &none, result);
+}
+
+/* Lets both ways end. Whatever they wait for, they find a deadline that has passed. */
+static void end_both(exchange *all, int result)
+{
+    note(all, result);
+    (void)cor_set_deadline(all->ways[0].of.step.source, 1);
+    (void)cor_set_deadline(all->ways[1].of.step.source, 1);
+}
+
+/*
+ * True if the other way has moved something within the last second: a server that ends lets clients that are busy go
+ * on, and this one is, although it is silent.
+ */
+static bool other_is_busy(const struct one_way *way)
+{
+    const struct one_way *other = &way->all->ways[way == &way->all->ways[0]];
+    int64_t last = cori_load_relaxed(&other->of.moved_at);
+    return last != 0 && cori_here_now() - last < COR_SECOND;
+}
+
+static void copy_way(void *arg)
+{
+    struct one_way *way = arg;
+    copying *of = &way->of;
+    int rc = copy(of);
+    if (rc == COR_ECLOSING && other_is_busy(way)) {
+        rc = copy(of); /* it is heard once */
+    }
+    if (rc == 0) {
+        rc = cor_close_write(of->step.target);
+        if (rc < 0 && rc != -ENOTCONN) { /* which would be a peer that has gone: the other way hears of it */
+            end_both(way->all, rc == COR_ECLOSED ? rc : ENDED_EARLY);
+        }
+    } else if (of->step.by_target && (rc == -EPIPE || rc == -ECONNRESET)) {
+        note(way->all, rc);
+    } else {
+        end_both(way->all, rc);
+    }
+}
+
+int cor_copy_both(cor_conn *a, cor_conn *b, cor_copied *copied)
+{
+    exchange all = {.ways = {{&all, copy_of(b, a, -1)}, {&all, copy_of(a, b, -1)}}};
+    cor_group other = {0};
+    int rc = cor_group_go(&other, copy_way, &all.ways[1]);
+    if (rc < 0) {
+        return rc;
+    }
+    copy_way(&all.ways[0]);
+    (void)cor_group_wait(&other, 0);
+    if (copied != NULL) {
+        *copied = (cor_copied){all.ways[0].of.copied, all.ways[1].of.copied};
+    }
+    rc = cori_load(&all.result);
+    return rc < 0 ? rc : 0;
+}
