@@ -5,6 +5,7 @@
 
 #include <coracle/addr.h>
 #include <coracle/blocking.h>
+#include <coracle/buffered.h>
 #include <coracle/bulk.h>
 #include <coracle/chan.h>
 #include <coracle/errno.h>

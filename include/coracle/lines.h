@@ -7,7 +7,7 @@
 #ifndef CORACLE_LINES_H
 #define CORACLE_LINES_H
 
-#include <coracle/net.h>
+#include <coracle/buffered.h>
 
 COR_BEGIN
 
@@ -15,14 +15,9 @@ COR_BEGIN
 typedef struct cor_lines {
     int64_t
         pause_ns; /* a line that has begun also ends when nothing more comes for this long; 0 (as made): only at LF */
-    cor_conn *conn;
-    char *buf;       /* NULL while nothing is buffered */
-    size_t capacity; /* bytes allocated */
-    size_t start;    /* first unread byte */
-    size_t end;      /* one past the last byte read */
+    cor_reader reader;
     size_t max_line; /* longest line accepted, without its LF */
     bool skipping;   /* the rest of an over-long line is being dropped */
-    bool ended;      /* end of stream was seen */
     bool partial;    /* the line given last had no LF */
 } cor_lines;
 

@@ -178,8 +178,8 @@
 #define CORI_LISTEN_PAUSE_MAX_NS 64000000
 /* Keep-alive of TCP connections, s (Go's defaults). */
 #define CORI_KEEPALIVE_S 15
-/* First allocation of a line reader, bytes. */
-#define CORI_LINES_FIRST_BYTES 4096
+/* First allocation of a buffered reader, bytes. */
+#define CORI_READER_FIRST_BYTES 4096
 /* What cor_finish reads and drops at most, bytes: a peer that sends for ever must not keep it. */
 #define CORI_FINISH_BYTES (1 << 20)
 /* How long a worker that is to print its tasks may take to begin, ns: its thread may have to wait for its CPU. */

@@ -90,9 +90,9 @@ static void read_lines(void *arg)
     while (at < of->size) {
         int rc = next_line(of, &lines, turn++, &line, &length);
         check_line(of, &lines, rc, line, length, &at);
-        CHECK(lines.capacity <= of->max_line + 2);
+        CHECK(lines.reader.capacity <= of->max_line + 2);
     }
-    CHECK(cor_lines_next(&lines, &line, &length) == 0 && lines.buf == NULL);
+    CHECK(cor_lines_next(&lines, &line, &length) == 0 && lines.reader.buf == NULL);
     CHECK(cor_lines_next(&lines, &line, &length) == 0);
     cor_lines_free(&lines);
     CHECK(cor_close(of->near) == 0);

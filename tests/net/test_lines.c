@@ -73,7 +73,7 @@ static void expect_lines(const char *bytes, size_t size, size_t max_line, const 
             expect_next(&lines, want);
         } while ((want++)->code != 0);
         expect_next(&lines, want - 1); /* the end stays the end */
-        T_ASSERT(lines.buf == NULL);
+        T_ASSERT(lines.reader.buf == NULL);
         cor_lines_free(&lines);
         cor_lines_free(&lines);
         wait_for(&writer);
@@ -226,9 +226,9 @@ static void expect_no_buffer(cor_lines *lines, cor_conn *peer)
     cor_group reader = {0};
     go_in(&reader, wait_for_line, lines);
     let_others_run();
-    T_ASSERT(lines->buf == NULL);
+    T_ASSERT(lines->reader.buf == NULL);
     write_all(peer, "hel", 3);
-    T_EVENTUALLY(lines->buf != NULL, SOON);
+    T_EVENTUALLY(lines->reader.buf != NULL, SOON);
     write_all(peer, "lo\n", 3);
     wait_for(&reader);
 }
