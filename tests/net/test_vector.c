@@ -162,7 +162,7 @@ TASK_TEST(parts_stay_together)
 TASK_TEST(parts_for_a_dead_peer)
 {
     cor_conn *a, *b;
-    char text[COR_ERROR_TEXT];
+    char text[COR_ERROR_TEXT] = "seven b";
     make_pair(KIND_UNIX, &a, &b);
     T_CODE(cor_close(b), 0);
     struct iovec parts[] = {{text, 3}, {text, 4}};
