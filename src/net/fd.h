@@ -22,13 +22,13 @@ typedef struct cori_fd_ops {
     bool streams;                    /* a stream socket: sendmsg and recvmsg move what try_write and try_read would */
 } cori_fd_ops;
 
-/* The cori_conn_ops of a kind with these cori_fd_ops. */
-#define CORI_CONN_ON_FD(fd_ops)                                                                                        \
+/* The cori_conn_ops of a kind with these cori_fd_ops; and of one that reads and half-closes in ways of its own. */
+#define CORI_CONN_ON_FD(fd_ops) CORI_CONN_LIKE_FD(fd_ops, cori_fd_read_now, cori_fd_shutdown)
+#define CORI_CONN_LIKE_FD(fd_ops, reads, shuts)                                                                        \
     {                                                                                                                  \
-        .wait_readable = cori_fd_wait_readable, .read_now = cori_fd_read_now, .write = cori_fd_write,                  \
-        .shutdown = cori_fd_shutdown, .deadline_moved = cori_fd_deadline_moved, .evict = cori_fd_evict,                \
-        .detach = cori_fd_detach, .destroy = cori_fd_destroy, .local_text = cori_fd_local,                             \
-        .remote_text = cori_fd_remote, .fd = (fd_ops),                                                                 \
+        .wait_readable = cori_fd_wait_readable, .read_now = (reads), .write = cori_fd_write, .shutdown = (shuts),      \
+        .deadline_moved = cori_fd_deadline_moved, .evict = cori_fd_evict, .detach = cori_fd_detach,                    \
+        .destroy = cori_fd_destroy, .local_text = cori_fd_local, .remote_text = cori_fd_remote, .fd = (fd_ops),        \
     }
 
 /* Makes the slot's descriptor `fd` (owned from now on). */
