@@ -15,6 +15,7 @@
 #include <coracle/lines.h>
 #include <coracle/lookup.h>
 #include <coracle/net.h>
+#include <coracle/packet.h>
 #include <coracle/sync.h>
 #include <coracle/task.h>
 #include <coracle/time.h>

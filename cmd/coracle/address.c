@@ -18,6 +18,17 @@ address address_split(const char *text)
     return result;
 }
 
+int address_dial(cor_conn **out, const address *to, int64_t deadline, cor_error *error)
+{
+    if (strncmp(to->network, "udp", 3) != 0) {
+        return cor_dial_until(out, to->network, to->text, deadline, error);
+    }
+    *error = (cor_error){.code = COR_EUNEXPECTED_TYPE, .op = "dial"};
+    snprintf(error->network, sizeof(error->network), "%s", to->network);
+    snprintf(error->address, sizeof(error->address), "%s", to->text);
+    return error->code;
+}
+
 char *address_to_dial(const char *network, const char *bound, char *text, size_t size)
 {
     static const char *const wildcards[][2] = {{"0.0.0.0:", "127.0.0.1:"}, {"[::]:", "127.0.0.1:"}};

@@ -5,6 +5,7 @@
 #ifndef CORACLE_CMD_ADDRESS_H
 #define CORACLE_CMD_ADDRESS_H
 
+#include <coracle/net.h>
 #include <stddef.h>
 
 /* One address in the two parts that the library takes. */
@@ -15,6 +16,9 @@ typedef struct address {
 
 /* Splits; without "NETWORK://" the network is tcp. Nothing is checked: judging the parts is the library's. */
 address address_split(const char *text);
+
+/* Dials as cor_dial_until does, but networks of streams only: what the commands say and hear has no edges. */
+int address_dial(cor_conn **out, const address *to, int64_t deadline, cor_error *error);
 
 /*
  * Writes the address a client on this machine would dial to reach a listener bound to `bound` on `network`: a wildcard

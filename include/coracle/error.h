@@ -43,7 +43,9 @@ COR_BEGIN
     X(COR_EINVALID_CIDR, -2025, "invalid CIDR address")                                                                \
     X(COR_EINVALID_MAC, -2026, "invalid MAC address")                                                                  \
     X(COR_ESERVER_MISBEHAVING, -2027, "server misbehaving")                                                            \
-    X(COR_EBAD_ANSWER, -2028, "invalid DNS response")
+    X(COR_EBAD_ANSWER, -2028, "invalid DNS response")                                                                  \
+    X(COR_EWRITE_TO_CONNECTED, -2029, "use of WriteTo with pre-connected connection")                                  \
+    X(COR_ENOT_IPV4, -2030, "non-IPv4 address")
 
 enum {
 #define COR_ERROR_ENUM(name, value, text) name = (value),

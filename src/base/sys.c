@@ -184,6 +184,26 @@ ssize_t cori_sys_sendfile(int fd, int from, size_t size)
     return result;
 }
 
+ssize_t cori_sys_recvfrom(int fd, void *buf, size_t size, struct sockaddr *from, socklen_t *len)
+{
+    RETRY(CORI_SYS_RECV, ssize_t, recvfrom(fd, buf, size, MSG_DONTWAIT, from, len));
+}
+
+ssize_t cori_sys_sendto(int fd, const void *buf, size_t size, const struct sockaddr *to, socklen_t len)
+{
+    RETRY(CORI_SYS_SEND, ssize_t, sendto(fd, buf, size, MSG_DONTWAIT | MSG_NOSIGNAL, to, len));
+}
+
+int cori_sys_recvmmsg(int fd, struct mmsghdr *messages, unsigned count)
+{
+    RETRY(CORI_SYS_RECV, int, recvmmsg(fd, messages, count, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL));
+}
+
+int cori_sys_sendmmsg(int fd, struct mmsghdr *messages, unsigned count)
+{
+    RETRY(CORI_SYS_SEND, int, sendmmsg(fd, messages, count, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
 int cori_sys_shutdown(int fd, int how)
 {
     RETRY(CORI_SYS_SHUTDOWN, int, shutdown(fd, how));

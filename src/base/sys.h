@@ -149,6 +149,11 @@ ssize_t cori_sys_splice_in(int fd, int pipe, size_t size);
 ssize_t cori_sys_splice_out(int pipe, int fd, size_t size);
 /* Moves bytes from where the file `from` is to a socket, in the same way. */
 ssize_t cori_sys_sendfile(int fd, int from, size_t size);
+/* Datagrams: with the sender, to a receiver (NULL: the connected peer), and several at once. Never SIGPIPE. */
+ssize_t cori_sys_recvfrom(int fd, void *buf, size_t size, struct sockaddr *from, socklen_t *len);
+ssize_t cori_sys_sendto(int fd, const void *buf, size_t size, const struct sockaddr *to, socklen_t len);
+int cori_sys_recvmmsg(int fd, struct mmsghdr *messages, unsigned count);
+int cori_sys_sendmmsg(int fd, struct mmsghdr *messages, unsigned count);
 int cori_sys_shutdown(int fd, int how);
 int cori_sys_setsockopt(int fd, int level, int option, int value);
 int cori_sys_setlinger(int fd, int seconds); /* < 0: off */

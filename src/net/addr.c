@@ -11,16 +11,19 @@
 
 const cori_network cori_networks[] = {
     [CORI_NETWORK_NONE] = {.name = ""},
-    [CORI_NETWORK_TCP] = {"tcp", true, true, false},
-    {"tcp4", true, false, false},
-    {"tcp6", false, true, false},
-    [CORI_NETWORK_UNIX] = {"unix", false, false, true},
+    [CORI_NETWORK_TCP] = {.name = "tcp", .v4 = true, .v6 = true},
+    {.name = "tcp4", .v4 = true},
+    {.name = "tcp6", .v6 = true},
+    [CORI_NETWORK_UNIX] = {.name = "unix", .unix_stream = true},
+    [CORI_NETWORK_UDP] = {.name = "udp", .v4 = true, .v6 = true, .datagram = true},
+    {.name = "udp4", .v4 = true, .datagram = true},
+    [CORI_NETWORK_UDP6] = {.name = "udp6", .v6 = true, .datagram = true},
     [CORI_NETWORK_PIPE] = {.name = "pipe"},
 };
 
 const cori_network *cori_network_find(const char *name)
 {
-    for (int i = CORI_NETWORK_TCP; i <= CORI_NETWORK_UNIX; i++) {
+    for (int i = CORI_NETWORK_TCP; i <= CORI_NETWORK_UDP6; i++) {
         if (strcmp(cori_networks[i].name, name) == 0) {
             return &cori_networks[i];
         }

@@ -20,11 +20,18 @@
 /* The networks there are, as bits of what they allow. */
 typedef struct cori_network {
     const char *name; /* as in Go, static */
-    bool v4, v6, unix_stream;
+    bool v4, v6, unix_stream, datagram;
 } cori_network;
 
 /* Those that can be dialed and listened on come between; a slot keeps the index only. */
-enum cori_network_index { CORI_NETWORK_NONE, CORI_NETWORK_TCP, CORI_NETWORK_UNIX = 4, CORI_NETWORK_PIPE };
+enum cori_network_index {
+    CORI_NETWORK_NONE,
+    CORI_NETWORK_TCP,
+    CORI_NETWORK_UNIX = 4,
+    CORI_NETWORK_UDP,
+    CORI_NETWORK_UDP6 = 7,
+    CORI_NETWORK_PIPE
+};
 extern const cori_network cori_networks[];
 
 /* Room for any socket address that occurs. */
@@ -35,7 +42,7 @@ typedef union cori_sockaddr {
     struct sockaddr_un local;
 } cori_sockaddr;
 
-/* Finds a stream network by its exact name; NULL if there is none. */
+/* Finds a network by its exact name; NULL if there is none. */
 const cori_network *cori_network_find(const char *name);
 
 /* Kernel form to compact form and back. to_sockaddr: `family` says which of the two the socket speaks. */
@@ -75,8 +82,8 @@ int cori_resolve(const cori_network *network, const char *address, cori_candidat
  */
 int cori_resolve_host(const cori_network *network, const char *host, int64_t deadline, cor_addr *list, int max);
 
-/* resolve.c: the port of a service name for tcp, or -ENOENT; the addresses of a host name from the hosts file. */
-int cori_service_port(const char *service);
+/* resolve.c: the port of a service for "tcp" or "udp", or -ENOENT; the addresses of a host from the hosts file. */
+int cori_service_port(const char *protocol, const char *service);
 int cori_hosts_lookup(const char *file, const char *name, cor_addr *list, int max);
 #define CORI_HOSTS_FILE "/etc/hosts"
 

@@ -147,7 +147,7 @@ static cor_addr endpoint(cor_conn *conn, bool remote)
     cor_addr addr = {.port = 0};
     cori_slot *slot;
     if (cori_slot_enter(conn, CORI_KIND_CONN, CORI_SHARED, &slot) == 0) {
-        if (slot->ops == &cori_tcp_ops) {
+        if (slot->ops == &cori_tcp_ops || slot->ops == &cori_udp_ops) {
             addr = remote ? slot->is.peer : cori_tcp_local(slot);
         }
         cori_slot_leave(slot, CORI_SHARED);

@@ -7,6 +7,7 @@
 
 extern const cori_conn_ops cori_tcp_ops;  /* conn_tcp.c; `peer` is kept: the kernel forgets it when the peer resets */
 extern const cori_conn_ops cori_unix_ops; /* conn_unix.c */
+extern const cori_conn_ops cori_udp_ops;  /* conn_udp.c */
 
 /* Makes a connection slot around a connected `fd` (taken in every case); NULL: no memory. Unpublished. */
 cori_slot *cori_conn_slot(const cori_network *network, int fd, const cori_sockaddr *peer, socklen_t peer_len);
@@ -17,9 +18,13 @@ cori_slot *cori_conn_slot(const cori_network *network, int fd, const cori_sockad
  */
 void cori_tcp_defaults(int fd);
 
+/* Sets Go's default on a UDP socket: sending to broadcast addresses is allowed. */
+void cori_udp_defaults(int fd);
+
 /* The socket's local end, and its text. */
 cor_addr cori_tcp_local(cori_slot *slot);
 void cori_tcp_local_text(cori_slot *slot, char *text, size_t size);
+void cori_tcp_remote_text(cori_slot *slot, char *text, size_t size); /* "": not connected */
 void cori_unix_local_text(cori_slot *slot, char *text, size_t size);
 
 /* Tells the readers of all connections with CORI_HEARS_OF_END. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* TCP connections: what is theirs beside fd.c. Also opening a connection of either kind around a socket. */
+/* TCP connections: what is theirs beside fd.c. Also opening a connection of any kind around a socket. */
 #include "base/limits.h"
 #include "base/sys.h"
 #include "net/conn.h"
@@ -24,9 +24,12 @@ void cori_tcp_local_text(cori_slot *slot, char *text, size_t size)
     }
 }
 
-static void tcp_remote_text(cori_slot *slot, char *text, size_t size)
+void cori_tcp_remote_text(cori_slot *slot, char *text, size_t size)
 {
-    cor_addr_text(slot->is.peer, text, size);
+    text[0] = '\0';
+    if (slot->is.peer.ip.family != AF_UNSPEC || slot->is.peer.port != 0) {
+        cor_addr_text(slot->is.peer, text, size);
+    }
 }
 
 void cori_tcp_defaults(int fd)
@@ -42,7 +45,7 @@ static const cori_fd_ops tcp = {
     .try_read = cori_fd_receive,
     .try_write = cori_fd_send,
     .local = cori_tcp_local_text,
-    .remote = tcp_remote_text,
+    .remote = cori_tcp_remote_text,
     .short_read_drains = true,
     .streams = true,
 };
@@ -50,15 +53,18 @@ const cori_conn_ops cori_tcp_ops = CORI_CONN_ON_FD(&tcp);
 
 cori_slot *cori_conn_slot(const cori_network *network, int fd, const cori_sockaddr *peer, socklen_t peer_len)
 {
-    cori_slot *slot = cori_slot_new(CORI_KIND_CONN, network->unix_stream ? &cori_unix_ops : &cori_tcp_ops);
+    const cori_conn_ops *ops = network->datagram ? &cori_udp_ops : &cori_tcp_ops;
+    cori_slot *slot = cori_slot_new(CORI_KIND_CONN, network->unix_stream ? &cori_unix_ops : ops);
     if (slot == NULL) {
         cori_sys_close(fd);
         return NULL;
     }
     slot->network = (uint8_t)(network - cori_networks);
-    cori_fd_open(slot, fd, network->unix_stream ? CORI_FD_SOCKET : CORI_FD_STREAM);
+    enum cori_fd_kind kind = network->datagram ? CORI_FD_PLAIN : CORI_FD_STREAM;
+    cori_fd_open(slot, fd, network->unix_stream ? CORI_FD_SOCKET : kind);
     if (!network->unix_stream) {
         slot->is.peer = cori_addr_of(peer);
+        slot->family = (uint8_t)peer->any.sa_family;
     } else {
         char text[COR_ADDR_TEXT];
         cori_unix_text(peer, peer_len, text, sizeof(text));

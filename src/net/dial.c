@@ -60,6 +60,15 @@ static int connect_slot(attempt *dialing, cori_slot *slot)
         return rc;
     }
     rc = cori_sys_connect(slot->pollfd.fd, &dialing->target.any, dialing->target_len);
+    if (dialing->network->datagram) { /* nothing is sent: it only fixes the peer */
+        cori_sockaddr peer;
+        socklen_t len = sizeof(peer);
+        dialing->call = rc < 0 ? "connect" : NULL;
+        if (rc == 0 && cori_sys_getpeername(slot->pollfd.fd, &peer.any, &len) == 0) { /* none with port 0 */
+            slot->is.peer = cori_addr_of(&peer);
+        }
+        return rc;
+    }
     if (rc == -EAGAIN && dialing->network->unix_stream) { /* a full backlog: not something to wait for */
         dialing->call = "connect";
         return rc;
@@ -77,13 +86,15 @@ static int connect_slot(attempt *dialing, cori_slot *slot)
 /* One connect to one target: the connected slot, unpublished, in *out. */
 static int dial_once(attempt *dialing, cori_slot **out)
 {
-    bool local = dialing->network->unix_stream;
-    int fd = cori_sys_socket(dialing->target.any.sa_family, SOCK_STREAM, 0);
+    bool local = dialing->network->unix_stream, datagram = dialing->network->datagram;
+    int fd = cori_sys_socket(dialing->target.any.sa_family, datagram ? SOCK_DGRAM : SOCK_STREAM, 0);
     if (fd < 0) {
         dialing->call = "socket";
         return fd;
     }
-    if (!local) {
+    if (datagram) {
+        cori_udp_defaults(fd);
+    } else if (!local) {
         cori_tcp_defaults(fd);
     }
     cori_slot *slot = cori_conn_slot(dialing->network, fd, &dialing->target, dialing->target_len);
@@ -113,7 +124,8 @@ static bool is_self_connect(cori_slot *slot)
 static int dial_target(attempt *dialing, cori_slot **out)
 {
     int rc = dial_once(dialing, out);
-    for (int i = 0; i < SELF_CONNECT_RETRIES && !dialing->network->unix_stream; i++) {
+    bool tcp = !dialing->network->unix_stream && !dialing->network->datagram;
+    for (int i = 0; i < SELF_CONNECT_RETRIES && tcp; i++) {
         bool self_connect = rc == 0 && is_self_connect(*out);
         if (!self_connect && rc != -EADDRNOTAVAIL) {
             break;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The listening socket for an address text, chosen as Go does: dual-stack wildcard, backlog from somaxconn.
+ * The listening socket for an address text, or the bound one for packets, chosen as Go does: dual-stack wildcard,
+ * backlog from somaxconn.
  *
  * An address in use may be about to become free: the kernel takes a few ms to end what a killed server has held. So
  * listening tries again for a moment before it says so.
@@ -114,7 +115,24 @@ static cor_addr choose(const cori_network *network, const cori_candidates *candi
     return (cor_addr){.ip.family = network->v6 ? AF_INET6 : AF_INET, .port = candidates->port};
 }
 
-static int listen_tcp(const cori_network *network, const char *address, cor_error *error)
+/* The address as errors show it. */
+static void show_address(cor_addr addr, const cori_candidates *candidates, cor_error *error)
+{
+    cor_addr_text(addr, error->address, sizeof(error->address));
+    if (candidates->any) {
+        (void)snprintf(error->address, sizeof(error->address), ":%u", candidates->port);
+    }
+}
+
+/* Binds a datagram socket, or closes it: its descriptor, or an error. */
+static int bind_packet(int fd, const cori_sockaddr *local, socklen_t len, cor_error *error)
+{
+    cori_udp_defaults(fd);
+    int rc = cori_sys_bind(fd, &local->any, len);
+    return rc < 0 ? fail(fd, "bind", rc, error) : fd;
+}
+
+static int listen_ip(const cori_network *network, const char *address, cor_error *error)
 {
     cori_candidates candidates;
     cori_sockaddr local;
@@ -124,16 +142,14 @@ static int listen_tcp(const cori_network *network, const char *address, cor_erro
     }
     cor_addr addr = choose(network, &candidates);
     bool dual = network->v4 && network->v6 && cori_addr_is_wildcard(&addr);
-    cor_addr_text(addr, error->address, sizeof(error->address));
-    if (candidates.any) {
-        (void)snprintf(error->address, sizeof(error->address), ":%u", candidates.port);
-    }
+    show_address(addr, &candidates, error);
     int family = dual ? AF_INET6 : addr.ip.family;
-    int fd = cori_sys_socket(family, SOCK_STREAM, 0);
+    int type = network->datagram ? SOCK_DGRAM : SOCK_STREAM;
+    int fd = cori_sys_socket(family, type, 0);
     if (fd == -EAFNOSUPPORT && dual) { /* a host without IPv6 */
         family = AF_INET;
         addr = (cor_addr){.ip.family = AF_INET, .port = addr.port};
-        fd = cori_sys_socket(family, SOCK_STREAM, 0);
+        fd = cori_sys_socket(family, type, 0);
     }
     if (fd < 0) {
         return fail(-1, "socket", fd, error);
@@ -141,9 +157,31 @@ static int listen_tcp(const cori_network *network, const char *address, cor_erro
     if (family == AF_INET6) {
         (void)cori_sys_setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, !network->v4);
     }
-    cori_tcp_defaults(fd);
     socklen_t len = cori_addr_to_sockaddr(&addr, family, &local);
+    if (network->datagram) {
+        return bind_packet(fd, &local, len, error);
+    }
+    cori_tcp_defaults(fd);
     return bind_and_listen(fd, &local, len, NULL, error);
+}
+
+/* Go finds out only after it has resolved the address that the network is not one for this call. */
+static int refuse_type(const cori_network *network, const char *address, cor_error *error)
+{
+    cori_candidates candidates = {0};
+    int rc = network->unix_stream ? 0 : cori_resolve(network, address, &candidates, error);
+    if (rc < 0) {
+        return rc;
+    }
+    if (network->unix_stream) {
+        (void)snprintf(error->address, sizeof(error->address), "%s", address);
+    } else if (address[0] != '\0') {
+        show_address(choose(network, &candidates), &candidates, error);
+    }
+    if (address[0] != '\0') {
+        (void)snprintf(error->where, sizeof(error->where), "address %s", error->address);
+    }
+    return COR_EUNEXPECTED_TYPE;
 }
 
 static int listen_unix(const char *path, cori_file_id *file, cor_error *error)
@@ -170,5 +208,13 @@ static int listen_unix(const char *path, cori_file_id *file, cor_error *error)
 int cori_listen_socket(const cori_network *network, const char *address, cori_file_id *file, cor_error *error)
 {
     *file = (cori_file_id){0, 0};
-    return network->unix_stream ? listen_unix(address, file, error) : listen_tcp(network, address, error);
+    if (network->datagram) {
+        return refuse_type(network, address, error);
+    }
+    return network->unix_stream ? listen_unix(address, file, error) : listen_ip(network, address, error);
+}
+
+int cori_packet_socket(const cori_network *network, const char *address, cor_error *error)
+{
+    return network->datagram ? listen_ip(network, address, error) : refuse_type(network, address, error);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Making listening sockets. */
+/* Making sockets that others reach by an address: listening ones, and those for packets. */
 #ifndef CORI_NET_LISTEN_H
 #define CORI_NET_LISTEN_H
 
@@ -11,5 +11,8 @@
  * socket file that was made. Parks for a moment while the address is in use.
  */
 int cori_listen_socket(const cori_network *network, const char *address, cori_file_id *file, cor_error *error);
+
+/* A bound datagram socket: its descriptor, or a negative code as above. Never parks. */
+int cori_packet_socket(const cori_network *network, const char *address, cor_error *error);
 
 #endif

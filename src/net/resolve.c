@@ -16,7 +16,7 @@
 
 enum { PORT_LIMIT = 1 << 30, HOSTS_MAX = 15, NAME_MAX_BYTES = 254, LABEL_MAX_BYTES = 63 };
 
-/* Services that Go knows even without /etc/services. */
+/* Services of TCP that Go knows even without /etc/services; of UDP it knows the first only. */
 static const struct {
     const char *name;
     int port;
@@ -70,14 +70,14 @@ static void close_lines(line_file *reading)
     cori_errno_restore(reading->errno_before);
 }
 
-/* The port of a "name 80/tcp alias..." line if it names `service`, else -ENOENT. */
-static int service_line(char *line, const char *service)
+/* The port of a "name 80/tcp alias..." line if it names `service` of `protocol`, else -ENOENT. */
+static int service_line(char *line, const char *protocol, const char *service)
 {
     char *rest = line;
     char *name = next_word(&rest);
     char *port = name != NULL ? next_word(&rest) : NULL;
     char *slash = port != NULL ? strchr(port, '/') : NULL;
-    if (slash == NULL || strcmp(slash, "/tcp") != 0) {
+    if (slash == NULL || strcmp(slash + 1, protocol) != 0) {
         return -ENOENT;
     }
     for (char *alias = name; alias != NULL; alias = next_word(&rest)) {
@@ -88,9 +88,10 @@ static int service_line(char *line, const char *service)
     return -ENOENT;
 }
 
-int cori_service_port(const char *service)
+int cori_service_port(const char *protocol, const char *service)
 {
-    for (size_t i = 0; i < sizeof(known_services) / sizeof(known_services[0]); i++) {
+    size_t known = strcmp(protocol, "udp") == 0 ? 1 : sizeof(known_services) / sizeof(known_services[0]);
+    for (size_t i = 0; i < known; i++) {
         if (strcasecmp(known_services[i].name, service) == 0) {
             return known_services[i].port;
         }
@@ -98,7 +99,7 @@ int cori_service_port(const char *service)
     line_file services = open_lines("/etc/services");
     int port = -ENOENT;
     for (char *line = next_line(&services); line != NULL && port < 0; line = next_line(&services)) {
-        port = service_line(line, service);
+        port = service_line(line, protocol, service);
     }
     close_lines(&services);
     return port;
@@ -159,7 +160,7 @@ static int resolve_port(const cori_network *network, const char *text, uint16_t 
 {
     int64_t number = 0;
     if (!parse_number(text, &number)) {
-        number = cori_service_port(text);
+        number = cori_service_port(network->datagram ? "udp" : "tcp", text);
         if (number < 0) {
             char before[24];
             (void)snprintf(before, sizeof(before), "lookup %s", network->name);

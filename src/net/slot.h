@@ -57,7 +57,7 @@ typedef struct cori_slot {
         uint32_t next_free; /* free; guard: the table's lock */
     };
     union {
-        cor_addr peer; /* tcp */
+        cor_addr peer; /* tcp, udp; no address: not connected */
         char *path;    /* unix: the peer's address text, owned; NULL: unnamed */
         void *impl;    /* pipe, listener: what else they need; owned */
     } is;
@@ -66,6 +66,7 @@ typedef struct cori_slot {
     bool in_use;     /* from new to destroyed */
     bool lingers;    /* close(2) may wait: cor_set_linger(> 0) */
     uint8_t ending;  /* enum cori_ending; atomic */
+    uint8_t family;  /* udp: AF_INET or AF_INET6, of the socket */
 } cori_slot;
 /* A pair of cache lines, which CPUs fetch together; what calls use comes first. */
 enum { CORI_SLOT_BYTES = 2 * CORI_CACHE_LINE };

@@ -175,10 +175,10 @@ TASK_TEST(services_known_without_a_file)
                  {"pop3", 110},  {"imap2", 143}, {"imap3", 220}, {"https", 443}, {"submissions", 465}, {"ftps", 990},
                  {"imaps", 993}, {"pop3s", 995}, {"HTTP", 80},   {"Https", 443}};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        T_EQ(cori_service_port(known[i].name), known[i].port);
+        T_EQ(cori_service_port("tcp", known[i].name), known[i].port);
     }
-    T_CODE(cori_service_port("no-such-service"), -ENOENT);
-    T_CODE(cori_service_port(""), -ENOENT);
+    T_CODE(cori_service_port("tcp", "no-such-service"), -ENOENT);
+    T_CODE(cori_service_port("tcp", ""), -ENOENT);
 }
 
 /* N017, N018, N033 */

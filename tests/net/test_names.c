@@ -104,8 +104,8 @@ TASK_TEST(services_of_the_file)
                  {"FIRST", 4246},       {"Second", 4246},    {"smtp", 25},   {"last", 4247},       {"LAST", 4247},
                  {"only-udp", -ENOENT}, {"behind", -ENOENT}, {"#", -ENOENT}, {"nothing", -ENOENT}, {"fir", -ENOENT}};
     for (size_t i = 0; i < sizeof(wants) / sizeof(wants[0]); i++) {
-        T_REQUIRE(cori_service_port(wants[i].name) == wants[i].port, "%s is %d", wants[i].name,
-                  cori_service_port(wants[i].name));
+        T_REQUIRE(cori_service_port("tcp", wants[i].name) == wants[i].port, "%s is %d", wants[i].name,
+                  cori_service_port("tcp", wants[i].name));
     }
     static const char *const networks[] = {"tcp", "tcp4"};
     for (int i = 0; i < 2; i++) { /* tcp4 has the services of tcp */

@@ -48,7 +48,7 @@ __attribute__((noinline)) cor_conn *run_dial(struct run *run, uint64_t number)
     if (cor_chan_send(run->dialing, NULL, 0) < 0) {
         return NULL;
     }
-    int code = cor_dial_until(&conn, to->network, to->text, cor_after(plan->options.timeout), &error);
+    int code = address_dial(&conn, to, cor_after(plan->options.timeout), &error);
     int own = cor_chan_try_recv(run->dialing, NULL);
     (void)own; /* what was sent above is there */
     if (code == 0) {

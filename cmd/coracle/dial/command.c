@@ -62,7 +62,7 @@ static int dial_main(void *arg)
     const dialog_kind *kind = kinds[dialog->options.kind];
     cor_error error;
     int64_t deadline = dialog->options.timeout > 0 ? cor_after(dialog->options.timeout) : 0;
-    int code = cor_dial_until(&dialog->conn, dialog->address.network, dialog->address.text, deadline, &error);
+    int code = address_dial(&dialog->conn, &dialog->address, deadline, &error);
     if (code < 0) {
         char text[COR_ERROR_TEXT];
         fprintf(stderr, "%s%s\n", kind->failure, cor_error_text(&error, text, sizeof(text)));

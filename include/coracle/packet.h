@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Datagrams over UDP, for the networks udp udp4 udp6. A packet socket is a cor_conn: cor_close, deadlines, addresses
+ * and cancelling are those of net.h. It comes from cor_listen_packet, bound and without a peer, or from cor_dial with
+ * a peer; then cor_read and cor_write are for it too, a datagram each.
+ *
+ * Datagrams have edges. A read takes one whole; what does not fit is lost (cor_packet.cut tells). 0 bytes are an empty
+ * datagram and not an end: these sockets have none, and no half-close. What cor_dial has connected is told by the
+ * kernel that nobody listens there: the next read or write gives -ECONNREFUSED, once.
+ *
+ * Addresses are values (addr.h); no call but the first handles texts. SO_BROADCAST is on, as in Go.
+ *
+ * Unless a call says otherwise: Threads: tasks only; any number at once, readers take turns and so do writers.
+ */
+#ifndef CORACLE_PACKET_H
+#define CORACLE_PACKET_H
+
+#include <coracle/net.h>
+
+COR_BEGIN
+
+/* One datagram of several. */
+typedef struct cor_packet {
+    void *data;        /* its bytes, in memory of the caller's */
+    size_t room_bytes; /* reads: how many there is room for */
+    size_t size_bytes; /* how many there are; set by reads */
+    cor_addr addr;     /* the sender, set by reads; writes: to whom, none on a connected socket */
+    bool cut;          /* set by reads: it was longer, the rest is lost */
+} cor_packet;
+
+/*
+ * Makes a socket for datagrams to and from anybody, bound to `address` ("host:port", ":port"; port 0 picks one, which
+ * cor_local_endpoint tells). "udp" with a wildcard takes both families.
+ * Returns: 0 and *out; or a negative code, with *error filled if error is not NULL: COR_EUNKNOWN_NETWORK,
+ * COR_EUNEXPECTED_TYPE (a network of streams), the address errors of coracle/error.h, COR_ENO_SUCH_HOST, -EADDRINUSE,
+ * -EACCES, -EMFILE and other errnos; COR_ENOT_TASK.
+ * Parks: for a name, as cor_listen. Owns: returns owned; end with cor_close. Go: net.ListenPacket, net.ListenUDP.
+ */
+COR_API COR_CHECK int cor_listen_packet(cor_conn **out, const char *network, const char *address, cor_error *error);
+
+/*
+ * Takes the next datagram: its first `size_bytes` bytes, and who has sent it. With size 0 it takes one as well.
+ * Returns: the count, 0 for an empty datagram, and *from; COR_ECLOSED, COR_ETIMEOUT, COR_ECANCELED, -ECONNREFUSED
+ * (connected), -EOPNOTSUPP if it is no packet socket, other errnos. Parks: until the read deadline.
+ * Owns: borrows all until return. Go: (*net.UDPConn).ReadFromUDPAddrPort.
+ */
+COR_API COR_CHECK ssize_t cor_read_from(cor_conn *conn, void *buf, size_t size_bytes, cor_addr *from);
+
+/*
+ * Sends one datagram to `to`. An IPv4 address is right for sockets of both families; without an IP but with a port it
+ * goes to this host.
+ * Returns: `size_bytes`; COR_ECLOSED, COR_ETIMEOUT, COR_ECANCELED, COR_EMISSING_ADDRESS (`to` is none),
+ * COR_EWRITE_TO_CONNECTED, COR_ENOT_IPV4 (an IPv6 address on an IPv4 socket), -EMSGSIZE (more than 65,507 bytes),
+ * -EOPNOTSUPP if it is no packet socket, other errnos. Parks: until the write deadline, while the kernel has no room.
+ * Owns: borrows `buf` until return. Go: (*net.UDPConn).WriteToUDPAddrPort.
+ */
+COR_API COR_CHECK ssize_t cor_write_to(cor_conn *conn, const void *buf, size_t size_bytes, cor_addr to);
+
+/*
+ * Takes what datagrams are there, at least one, at most `count`, and never more than 32, with one system call. Set
+ * `data` and `room_bytes` of each before.
+ * Returns: how many; -EINVAL if count is not positive; the errors of cor_read_from. Parks: until the read deadline.
+ * Owns: borrows all until return. Go: (*net.UDPConn).ReadMsgUDPAddrPort; ReadBatch of golang.org/x/net/ipv4.
+ */
+COR_API COR_CHECK int cor_read_packets(cor_conn *conn, cor_packet *packets, int count);
+
+/*
+ * Sends datagrams, 32 with a system call. On a connected socket those without an address.
+ * Returns: how many were sent, fewer than `count` if the next one failed (it begins the next call, which tells why);
+ * -EINVAL if count is not positive; the errors of cor_write_to. Parks: until the write deadline.
+ * Owns: borrows all until return. Go: (*net.UDPConn).WriteMsgUDPAddrPort; WriteBatch of golang.org/x/net/ipv4.
+ */
+COR_API COR_CHECK int cor_write_packets(cor_conn *conn, const cor_packet *packets, int count);
+
+/*
+ * As cor_conn_error, for the calls above: `addr` is to whom it was sent, or all zero. It prints as in Go:
+ * "write udp 127.0.0.1:40150->127.0.0.1:44655: sendto: message too long".
+ * Parks: never. Owns: borrows all until return. Go: net.OpError of these calls.
+ */
+COR_API void cor_packet_error(cor_conn *conn, const char *op, cor_addr addr, int code, cor_error *error);
+
+COR_END
+
+#endif

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Datagrams: the public calls. A packet socket is a slot of the kind of conn_udp.c, and each call is one turn of the
+ * loops of fd.c around a system call that also carries addresses. Addresses are values all the way: nothing is
+ * allocated and no text is made or read.
+ *
+ * Readers take turns by the slot's read lock, writers by its write lock, as on streams. For a datagram the kernel would
+ * not need that, but only a reader that holds the lock may be in the wait word; and Go does the same.
+ *
+ * Several datagrams go with one system call, CORI_PACKETS_MAX at most, because the kernel's form of a message is big
+ * (a header, a vector, an address: 200 bytes) and lies on the task's stack. When the call has found fewer than it had
+ * room for, the socket was empty, and the next read waits without asking once more (a single read has to ask). An
+ * error that the kernel meets after the first datagram it keeps for the next call, and has made its event before.
+ */
+#include "base/sys.h"
+#include "net/conn.h"
+#include "net/listen.h"
+
+#include <coracle/packet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { CORI_PACKETS_MAX = 32 };
+
+/* One datagram under way. */
+typedef struct transfer {
+    void *into;
+    const void *from;
+    size_t size;
+    cor_addr addr;
+} transfer;
+
+/* A batch under way. */
+typedef struct batch {
+    cor_packet *packets;
+    int count; /* 1 to CORI_PACKETS_MAX */
+} batch;
+
+/* The kernel's form of a batch. */
+typedef struct messages {
+    struct mmsghdr headers[CORI_PACKETS_MAX];
+    struct iovec parts[CORI_PACKETS_MAX];
+    cori_sockaddr names[CORI_PACKETS_MAX];
+} messages;
+
+/* Begins a call on a packet socket; ended with cori_slot_leave. */
+static int enter(cor_conn *conn, enum cori_access access, cori_slot **out)
+{
+    int rc = cori_slot_enter(conn, CORI_KIND_CONN, access, out);
+    if (rc == 0 && (*out)->ops != &cori_udp_ops) {
+        cori_slot_leave(*out, access);
+        rc = -EOPNOTSUPP;
+    }
+    return rc;
+}
+
+static bool is_connected(const cori_slot *slot)
+{
+    return slot->is.peer.ip.family != AF_UNSPEC;
+}
+
+/* The kernel's form of where a datagram goes; its length in *len, 0 if it goes to the connected peer. */
+static int put_name(const cori_slot *slot, const cor_addr *to, cori_sockaddr *name, socklen_t *len)
+{
+    bool none = to->ip.family == AF_UNSPEC && to->port == 0;
+    *len = 0;
+    if (is_connected(slot)) {
+        return none ? 0 : COR_EWRITE_TO_CONNECTED;
+    }
+    if (none) {
+        return COR_EMISSING_ADDRESS;
+    }
+    if (slot->family == AF_INET && to->ip.family == AF_INET6) {
+        return COR_ENOT_IPV4;
+    }
+    *len = cori_addr_to_sockaddr(to, slot->family, name);
+    return 0;
+}
+
+/* Waits for something to read and takes it; with the read lock. */
+static ssize_t take(cori_slot *slot, cori_fd_try *try_it, void *arg, size_t asked)
+{
+    ssize_t count;
+    do {
+        int rc = slot->ops->wait_readable(slot);
+        count = rc < 0 ? rc : cori_fd_take(slot, try_it, arg, asked);
+    } while (count == -EAGAIN);
+    return count;
+}
+
+static ssize_t try_read_from(cori_slot *slot, void *arg)
+{
+    transfer *one = arg;
+    cori_sockaddr name;
+    socklen_t len = sizeof(name);
+    ssize_t count = cori_sys_recvfrom(slot->pollfd.fd, one->into, one->size, &name.any, &len);
+    if (count >= 0) {
+        one->addr = cori_addr_of(&name);
+    }
+    return count;
+}
+
+ssize_t cor_read_from(cor_conn *conn, void *buf, size_t size_bytes, cor_addr *from)
+{
+    cori_slot *slot;
+    transfer one = {.into = buf, .size = size_bytes};
+    int rc = enter(conn, CORI_LOCK_READ, &slot);
+    if (rc < 0) {
+        return rc;
+    }
+    ssize_t count = take(slot, try_read_from, &one, 0);
+    cori_slot_leave(slot, CORI_LOCK_READ);
+    if (count >= 0) {
+        *from = one.addr;
+    }
+    return count;
+}
+
+static ssize_t try_write_to(cori_slot *slot, void *arg)
+{
+    const transfer *one = arg;
+    cori_sockaddr name;
+    socklen_t len;
+    int rc = put_name(slot, &one->addr, &name, &len);
+    return rc < 0 ? rc : cori_sys_sendto(slot->pollfd.fd, one->from, one->size, len > 0 ? &name.any : NULL, len);
+}
+
+ssize_t cor_write_to(cor_conn *conn, const void *buf, size_t size_bytes, cor_addr to)
+{
+    cori_slot *slot;
+    transfer one = {.from = buf, .size = size_bytes, .addr = to};
+    int rc = enter(conn, CORI_LOCK_WRITE, &slot);
+    if (rc < 0) {
+        return rc;
+    }
+    bool refused = is_connected(slot);
+    ssize_t count = refused ? COR_EWRITE_TO_CONNECTED : cori_fd_put(slot, try_write_to, &one);
+    cori_slot_leave(slot, CORI_LOCK_WRITE);
+    return count;
+}
+
+/* Prepares the message for packet `i`, with an address of `name_len` bytes. */
+static void put_message(messages *kernel, int i, const cor_packet *packet, size_t size, socklen_t name_len)
+{
+    kernel->parts[i] = (struct iovec){.iov_base = packet->data, .iov_len = size};
+    kernel->headers[i].msg_hdr = (struct msghdr){
+        .msg_name = name_len > 0 ? &kernel->names[i].any : NULL,
+        .msg_namelen = name_len,
+        .msg_iov = &kernel->parts[i],
+        .msg_iovlen = 1,
+    };
+}
+
+/* A batch may be as much work as that many calls. */
+static ssize_t charged(int count)
+{
+    *cori_here_budget() -= count > 1 ? count - 1 : 0;
+    return count;
+}
+
+static ssize_t try_read_batch(cori_slot *slot, void *arg)
+{
+    const batch *asked = arg;
+    messages kernel;
+    for (int i = 0; i < asked->count; i++) {
+        put_message(&kernel, i, &asked->packets[i], asked->packets[i].room_bytes, sizeof(kernel.names[i]));
+    }
+    int count = cori_sys_recvmmsg(slot->pollfd.fd, kernel.headers, (unsigned)asked->count);
+    for (int i = 0; i < count; i++) {
+        cor_packet *packet = &asked->packets[i];
+        packet->size_bytes = kernel.headers[i].msg_len;
+        packet->cut = (kernel.headers[i].msg_hdr.msg_flags & MSG_TRUNC) != 0;
+        packet->addr = cori_addr_of(&kernel.names[i]);
+    }
+    return charged(count);
+}
+
+int cor_read_packets(cor_conn *conn, cor_packet *packets, int count)
+{
+    cori_slot *slot;
+    batch asked = {.packets = packets, .count = count < CORI_PACKETS_MAX ? count : CORI_PACKETS_MAX};
+    if (count <= 0) {
+        return -EINVAL;
+    }
+    int rc = enter(conn, CORI_LOCK_READ, &slot);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = (int)take(slot, try_read_batch, &asked, (size_t)asked.count);
+    cori_slot_leave(slot, CORI_LOCK_READ);
+    return rc;
+}
+
+static ssize_t try_write_batch(cori_slot *slot, void *arg)
+{
+    const batch *given = arg;
+    messages kernel;
+    int ready = 0, rc = 0;
+    while (ready < given->count && rc == 0) {
+        const cor_packet *packet = &given->packets[ready];
+        socklen_t len;
+        rc = put_name(slot, &packet->addr, &kernel.names[ready], &len);
+        if (rc == 0) {
+            put_message(&kernel, ready++, packet, packet->size_bytes, len);
+        }
+    }
+    if (ready == 0) {
+        return rc;
+    }
+    return charged(cori_sys_sendmmsg(slot->pollfd.fd, kernel.headers, (unsigned)ready));
+}
+
+int cor_write_packets(cor_conn *conn, const cor_packet *packets, int count)
+{
+    cori_slot *slot;
+    int sent = 0;
+    int rc = count > 0 ? enter(conn, CORI_LOCK_WRITE, &slot) : -EINVAL;
+    if (rc < 0) {
+        return rc;
+    }
+    while (sent < count && rc >= 0) {
+        int left = count - sent;
+        batch given = {.packets = (cor_packet *)(uintptr_t)(packets + sent),
+                       .count = left < CORI_PACKETS_MAX ? left : CORI_PACKETS_MAX};
+        rc = (int)cori_fd_put(slot, try_write_batch, &given);
+        sent += rc > 0 ? rc : 0;
+    }
+    cori_slot_leave(slot, CORI_LOCK_WRITE);
+    return sent > 0 ? sent : rc;
+}
+
+int cor_listen_packet(cor_conn **out, const char *network, const char *address, cor_error *error)
+{
+    cor_error unused;
+    error = error != NULL ? error : &unused;
+    *error = (cor_error){0};
+    const cori_network *found = cori_network_find(network);
+    if (cori_self() == NULL) {
+        return cori_error_fill(error, "listen", network, address, COR_ENOT_TASK);
+    }
+    if (found == NULL) {
+        (void)snprintf(error->where, sizeof(error->where), "%s", network);
+        return cori_error_fill(error, "listen", network, "", COR_EUNKNOWN_NETWORK);
+    }
+    int rc = cori_packet_socket(found, address, error);
+    if (rc >= 0) {
+        cori_sockaddr local = {0};
+        socklen_t len = sizeof(local);
+        (void)cori_sys_getsockname(rc, &local.any, &len);
+        cori_slot *slot = cori_conn_slot(found, rc, &local, len);
+        rc = slot != NULL ? 0 : -ENOMEM;
+        if (slot != NULL) {
+            slot->is.peer = (cor_addr){0};
+            *out = cori_slot_publish(slot);
+        }
+    }
+    if (rc < 0) {
+        char shown[COR_ADDR_TEXT];
+        memcpy(shown, error->address, sizeof(shown));
+        return cori_error_fill(error, "listen", network, shown, rc);
+    }
+    return 0;
+}
+
+void cor_packet_error(cor_conn *conn, const char *op, cor_addr addr, int code, cor_error *error)
+{
+    cor_conn_error(conn, op, code, error);
+    if (addr.ip.family != AF_UNSPEC || addr.port != 0) {
+        cor_addr_text(addr, error->address, sizeof(error->address));
+    }
+    if (error->where[0] != '\0') {
+        (void)snprintf(error->where, sizeof(error->where), "%s", strcmp(op, "read") == 0 ? "recvfrom" : "sendto");
+    }
+    if (code == COR_ENOT_IPV4) {
+        char ip[COR_ADDR_TEXT];
+        (void)snprintf(error->where, sizeof(error->where), "address %s", cor_ip_text(addr.ip, ip, sizeof(ip)));
+    }
+}
