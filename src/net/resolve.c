@@ -252,14 +252,6 @@ static int ask_servers(const cori_network *network, const char *host, int64_t de
 }
 #endif
 
-/* A name of Tor's, which must not be told to name servers (RFC 7686). */
-static bool is_onion(const char *name)
-{
-    size_t size = strlen(name);
-    size -= size > 0 && name[size - 1] == '.';
-    return size >= 6 && strncasecmp(name + size - 6, ".onion", 6) == 0;
-}
-
 int cori_resolve_host(const cori_network *network, const char *host, int64_t deadline, cor_addr *list, int max)
 {
     int count = cori_hosts_lookup(CORI_HOSTS_FILE, host, list, max);
@@ -267,7 +259,7 @@ int cori_resolve_host(const cori_network *network, const char *host, int64_t dea
         list[count++] = (cor_addr){.ip.family = AF_INET, .ip.bytes = {127, 0, 0, 1}};
         list[count++] = (cor_addr){.ip.family = AF_INET6, .ip.bytes = {[15] = 1}};
     }
-    if (count == 0 && is_domain_name(host) && !is_onion(host) && cori_self() != NULL) {
+    if (count == 0 && is_domain_name(host) && cori_self() != NULL) {
         return ask_servers(network, host, deadline, list, max);
     }
     return count > 0 ? count : COR_ENO_SUCH_HOST;
