@@ -137,6 +137,22 @@ TASK_TEST(edges_are_kept)
     close_pair(client, server);
 }
 
+/* N205: a datagram shorter than the room for it is not the last one, also if one event told of both. */
+TASK_TEST(short_ones_follow_each_other)
+{
+    char data[16];
+    cor_conn *server = bound(), *client = dialed(server);
+    T_CODE(cor_set_read_deadline(server, cor_after(BRIEFLY)), 0);
+    T_CODE(cor_read(server, data, sizeof(data)), COR_ETIMEOUT); /* from now on it is registered */
+    T_CODE(cor_set_read_deadline(server, cor_after(SOON * taskcase_patience())), 0);
+    write_all(client, "a", 1);
+    write_all(client, "b", 1);
+    T_EQ(cor_read(server, data, sizeof(data)), 1);
+    T_EQ(cor_read(server, data, sizeof(data)), 1);
+    T_EQ(data[0], 'b');
+    close_pair(client, server);
+}
+
 /* N206, N207, N272: an empty datagram is no end; an empty buffer takes a datagram by read_from, and none by read */
 TASK_TEST(nothing_to_send_and_no_room)
 {
@@ -538,6 +554,7 @@ int main(void)
         cmocka_unit_test(dialed_socket),
         cmocka_unit_test(destinations),
         cmocka_unit_test(edges_are_kept),
+        cmocka_unit_test(short_ones_follow_each_other),
         cmocka_unit_test(nothing_to_send_and_no_room),
         cmocka_unit_test(too_long),
         cmocka_unit_test(nobody_listens),
