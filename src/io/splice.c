@@ -162,11 +162,45 @@ static ssize_t try_file(cori_slot *slot, void *arg)
     return count;
 }
 
+/* What speaks against a write to the target; -EINVAL: it is none for sendfile. */
+static int check_target(cor_conn *target)
+{
+    cori_slot *slot;
+    int rc = cori_slot_enter(target, CORI_KIND_CONN, CORI_SHARED, &slot);
+    if (rc == 0) {
+        rc = cori_fd_splices(slot) ? cori_fd_check(slot, CORI_WRITE) : -EINVAL;
+        cori_slot_leave(slot, CORI_SHARED);
+    }
+    return rc;
+}
+
+/* 0 for a regular file; -EINVAL: it is none. */
+static int check_file(cor_conn *source)
+{
+    cori_slot *slot;
+    int rc = cori_slot_enter(source, CORI_KIND_CONN, CORI_SHARED, &slot);
+    if (rc == 0) {
+        rc = cori_fd_never_waits(slot) ? 0 : -EINVAL;
+        cori_slot_leave(slot, CORI_SHARED);
+    }
+    return rc;
+}
+
+/*
+ * A file's reader gives its lock back soon. Another stream's may hold it for ever, and this step would hold up all
+ * writers meanwhile: what the source is has to be known first.
+ */
 int cori_sendfile_step(cori_step *step)
 {
     file_try trial = {.step = step};
     cori_slot *slot;
-    int rc = cori_slot_enter(step->target, CORI_KIND_CONN, CORI_LOCK_WRITE, &slot);
+    int rc = check_target(step->target);
+    step->by_target = rc < 0 && rc != -EINVAL;
+    rc = rc < 0 ? rc : check_file(step->source);
+    if (rc < 0) {
+        return rc == -EINVAL ? CORI_STEP_UNFIT : rc;
+    }
+    rc = cori_slot_enter(step->target, CORI_KIND_CONN, CORI_LOCK_WRITE, &slot);
     if (rc < 0) {
         step->by_target = true;
         return rc;
