@@ -87,7 +87,7 @@ TASK_TEST_WITH(order_over_many_blocks, &one_worker)
     uintptr_t number = 0;
     cori_rand rand;
     cori_rand_init(&rand, 7, 0);
-    int rounds = taskcase_is_slow() ? 12 : 100; /* the first four, and some of both kinds of end */
+    int rounds = taskcase_is_slow() ? 8 : 100; /* the first four, and some of both kinds of end */
     for (int round = 0; round < rounds; round++) {
         uint32_t burst = round < 4 ? CORI_FRESH_BLOCK - 1 + (uint32_t)round : cori_rand_below(&rand, BURST_MAX);
         for (uint32_t i = 0; i < burst; i++, number++) {
