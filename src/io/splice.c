@@ -4,7 +4,8 @@
  *
  * A step holds the lock of one end at a time, as a read followed by a write does. So other readers and writers take
  * turns with a copy, an echo may copy a connection to itself, and closing either end finds nobody who waits for the
- * other with it held. Only sendfile needs both: the source is entered within each try, and left before the wait.
+ * other with it held. Only sendfile needs both: it is tried once the source is known to be a file, which is entered
+ * within each try, and left before the wait.
  *
  * What has been spliced into the duct is not the source's any more. If the target then fails it is lost, as what a copy
  * has in its buffer is. If the target turns out to be unfit for splice, it is written from a buffer.
@@ -138,12 +139,6 @@ typedef struct file_try {
     bool by_source; /* out: it is the file that failed */
 } file_try;
 
-static ssize_t send_from(cori_slot *file, int target, size_t size)
-{
-    int rc = cori_fd_never_waits(file) ? cori_fd_check(file, CORI_READ) : -EINVAL;
-    return rc < 0 ? rc : cori_sys_sendfile(target, file->pollfd.fd, size);
-}
-
 /* Enters the file for as long as the call takes. */
 static ssize_t try_file(cori_slot *slot, void *arg)
 {
@@ -157,7 +152,7 @@ static ssize_t try_file(cori_slot *slot, void *arg)
     }
     rc = cori_fd_check(file, CORI_READ);
     trial->by_source = rc < 0;
-    ssize_t count = rc < 0 ? rc : send_from(file, slot->pollfd.fd, size);
+    ssize_t count = rc < 0 ? rc : cori_sys_sendfile(slot->pollfd.fd, file->pollfd.fd, size);
     cori_slot_leave(file, CORI_LOCK_READ);
     return count;
 }
@@ -205,7 +200,7 @@ int cori_sendfile_step(cori_step *step)
         step->by_target = true;
         return rc;
     }
-    ssize_t count = cori_fd_splices(slot) ? cori_fd_put(slot, try_file, &trial) : -EINVAL;
+    ssize_t count = cori_fd_put(slot, try_file, &trial);
     cori_slot_leave(slot, CORI_LOCK_WRITE);
     step->moved += count > 0 ? (size_t)count : 0;
     step->by_target = count < 0 && !trial.by_source && !is_unfit(count);
