@@ -106,7 +106,9 @@ static void end_if_deadlocked(void)
         return;
     }
     for (int i = 0; i < cori_rt.worker_count; i++) {
-        cori_rt.starved = cori_rt.starved || cori_load(&cori_rt.workers[i].fresh_count) != 0;
+        if (cori_load(&cori_rt.workers[i].fresh_count) != 0) {
+            cori_store(&cori_rt.starved, 1); /* two workers can see the deadlock at once */
+        }
     }
     cori_store(&cori_rt.deadlock, 1);
     cori_worker_stop_all();

@@ -104,7 +104,7 @@ static int read_options(const cor_options *options)
     cori_rt.stack_size_bytes = stack_class(stack);
     cori_rt.blocking_grace_ns = options->blocking_grace_ns != 0 ? options->blocking_grace_ns : CORI_BLOCKING_GRACE_NS;
     cori_rt.blocking_threads = options->blocking_threads != 0 ? options->blocking_threads : CORI_BLOCKING_DEFAULT;
-    cori_rt.no_ticker = cori_clock_is_fake();
+    cori_rt.no_ticker = cori_clock_is_fake() ? 1 : 0;
     cori_rt.foreign_wakeups = options->foreign_wakeups;
     cori_rt.no_sigquit_dump = options->no_sigquit_dump;
     cori_rt.no_overflow_report = options->no_overflow_report;
@@ -261,7 +261,7 @@ static void report_deadlock(void)
     cori_text text = {.fd = STDERR_FILENO};
     cori_text_add(&text, "fatal error: all tasks are asleep - deadlock!");
     cori_text_end(&text);
-    if (cori_rt.starved) {
+    if (cori_load(&cori_rt.starved) != 0) {
         cori_text_add(&text, "no memory for the stacks of tasks that never ran: the limits of addresses, mappings and "
                              "memory (ulimit -v, vm.max_map_count), or fewer tasks at once (cor_group_set_limit)");
         cori_text_end(&text);

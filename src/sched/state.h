@@ -146,14 +146,14 @@ typedef struct cori_runtime {
     int64_t blocking_grace_ns; /* < 0: none */
     int64_t spin_ns;           /* how long to look for events before sleeping; 0: not at all */
     bool solo;                 /* one worker: no other thread to share with */
-    bool starved;              /* a deadlock is one for want of stacks; guard: `deadlock` is set after it */
     bool foreign_wakeups;
     bool no_sigquit_dump, no_overflow_report;
-    bool no_ticker;        /* a thread for it cannot be had, or a test's clock is used; guard: its lock */
     uint32_t looking_most; /* of `looking` */
     uint32_t stop;         /* atomic: main_task has returned, or deadlock */
     uint32_t deadlock;     /* atomic */
+    uint32_t starved;      /* atomic: it is one for want of stacks; set before `deadlock` */
     uint32_t ticking;      /* atomic: ticked rounds are ended by ticker.c */
+    uint32_t no_ticker;    /* atomic: a thread for it cannot be had, or a test's clock is used */
     sem_t gate;            /* posted for each worker thread when it may end */
     int (*main_task)(void *arg);
     void *main_arg;

@@ -73,7 +73,7 @@ void cori_ticker_use(void)
     if (cori_load_relaxed(&ticker.used) == 0) {
         cori_store_relaxed(&ticker.used, 1);
     }
-    if (cori_ticker_is_awake() || cori_rt.no_ticker) {
+    if (cori_ticker_is_awake() || cori_load_relaxed(&cori_rt.no_ticker) != 0) {
         return;
     }
     (void)pthread_mutex_lock(&ticker.lock);
@@ -81,7 +81,8 @@ void cori_ticker_use(void)
         cori_store(&cori_rt.ticking, 1);
         (void)pthread_cond_signal(&ticker.changed);
     } else {
-        cori_rt.no_ticker = true; /* every round is clocked then; asking again each time would cost more */
+        /* Every round is clocked then; asking again each time would cost more. */
+        cori_store_relaxed(&cori_rt.no_ticker, 1);
     }
     (void)pthread_mutex_unlock(&ticker.lock);
 }

@@ -220,7 +220,7 @@ TASK_TEST_WITH(the_clock_is_read_where_no_thread_can_be_had, &one_worker)
 {
     no_threads = true;
     start_hogs();
-    T_EVENTUALLY(cori_rt.no_ticker || taskcase_is_slow(), 20 * COR_SECOND);
+    T_EVENTUALLY(cori_load(&cori_rt.no_ticker) != 0 || taskcase_is_slow(), 20 * COR_SECOND);
     for (int i = 0; i < 100000; i++) {
         cor_yield();
     }
