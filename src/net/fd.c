@@ -115,11 +115,9 @@ static int check_wait(cori_slot *slot, int direction)
     return COR_ECLOSING;
 }
 
-int cori_fd_wait(cori_slot *slot, int direction, const char *what)
+/* Has a poller report the direction: 0, or -errno; 1: not yet, others have had their turn. */
+static inline int arm(cori_slot *slot, int direction)
 {
-    cori_task *self = cori_here_task();
-    uintptr_t *word = &slot->pollfd.wait[direction];
-    uintptr_t expected = CORI_IDLE;
     int rc = attach(slot, direction);
     if (rc < 0 || cori_fd_never_waits(slot)) {
         return rc;
@@ -129,11 +127,54 @@ int cori_fd_wait(cori_slot *slot, int direction, const char *what)
         rc = ahead->arm(cori_load_acquire(&slot->pollfd.poller), &slot->pollfd, direction);
         if (rc == -EBUSY) {
             cor_yield(); /* the poller has its turn before this task has its next */
-            return 0;
+            return 1;
         }
-        if (rc < 0) {
-            return rc;
+    }
+    return rc < 0 ? rc : 0;
+}
+
+int cori_fd_arm(cori_slot *slot, int direction)
+{
+    return arm(slot, direction);
+}
+
+/* True while no event has taken the task out of the words. */
+static bool in_all(cori_slot *const *slots, int count, int direction, const cori_task *self)
+{
+    for (int i = 0; i < count; i++) {
+        if (cori_load(&slots[i]->pollfd.wait[direction]) != (uintptr_t)self) {
+            return false;
         }
+    }
+    return true;
+}
+
+void cori_fd_wait_any(cori_slot *const *slots, int count, int direction, int64_t deadline, const char *what)
+{
+    cori_task *self = cori_here_task();
+    int in = 0;
+    for (uintptr_t expected = CORI_IDLE; in < count; in++, expected = CORI_IDLE) {
+        if (!cori_cas(&slots[in]->pollfd.wait[direction], &expected, (uintptr_t)self)) {
+            break; /* READY came first */
+        }
+    }
+    while (in == count && in_all(slots, count, direction, self) && cori_interrupted(self, deadline) == 0) {
+        cori_park_external(self, deadline, what);
+    }
+    while (in-- > 0) {
+        uintptr_t expected = (uintptr_t)self;
+        (void)cori_cas(&slots[in]->pollfd.wait[direction], &expected, CORI_IDLE);
+    }
+}
+
+int cori_fd_wait(cori_slot *slot, int direction, const char *what)
+{
+    cori_task *self = cori_here_task();
+    uintptr_t *word = &slot->pollfd.wait[direction];
+    uintptr_t expected = CORI_IDLE;
+    int rc = arm(slot, direction);
+    if (rc != 0 || cori_fd_never_waits(slot)) {
+        return rc < 0 ? rc : 0;
     }
     if (!cori_cas(word, &expected, (uintptr_t)self)) {
         return 0; /* READY came first */
