@@ -131,6 +131,54 @@ COR_API COR_CHECK int cor_dial_until(cor_conn **out, const char *network, const 
 COR_API COR_CHECK int cor_dial(cor_conn **out, const char *network, const char *address, cor_error *error);
 
 /*
+ * Keep-alive of TCP connections: when an idle one asks whether its peer is there, in ns, rounded up to whole seconds,
+ * and after how many questions without an answer it fails. 0: the default, 15 s, 15 s and 9. < 0: the kernel's.
+ * Go: net.KeepAliveConfig.
+ */
+typedef struct cor_keep_alive {
+    bool off; /* never asks; the rest is not looked at */
+    int count;
+    int64_t idle_ns;
+    int64_t interval_ns;
+} cor_keep_alive;
+
+/*
+ * What a caller may do with a socket before it is bound and connected, or listens: to set options that the library has
+ * no call for. `network` is exact (tcp4, tcp6, udp4, udp6, unix), `address` the one that is tried. A negative code is
+ * the end of the attempt. It borrows everything, closes nothing, and does not park.
+ */
+typedef int cor_control(int fd, const char *network, const char *address, void *arg);
+
+/* How to dial. Begin with COR_DIALER_INIT, which dials as cor_dial does. Go: net.Dialer. */
+typedef struct cor_dialer {
+    size_t size;               /* of this struct, as the caller's compiler knew it */
+    int64_t timeout_ns;        /* from now, finding the address included; 0: none; < 0: over already */
+    int64_t deadline;          /* absolute; 0: none; the earlier of the two counts */
+    cor_addr local;            /* tcp, udp: where from; no address: any; port 0: any */
+    const char *local_path;    /* unix: where from; NULL: nowhere. The file stays */
+    int64_t fallback_delay_ns; /* until the other family is tried as well; 0: 300 ms; < 0: one address after another */
+    cor_keep_alive keep_alive;
+    cor_control *control; /* called for each address that is tried; NULL: none */
+    void *control_arg;
+} cor_dialer;
+#define COR_DIALER_INIT                                                                                                \
+    {                                                                                                                  \
+        .size = sizeof(cor_dialer)                                                                                     \
+    }
+
+/*
+ * Connects to `address` as `dialer` says. Where "tcp" finds addresses of both families, those of the first one's family
+ * are tried in order; if none has answered after the delay, or all have failed, the others join in, and the first
+ * connection wins (Happy Eyeballs). Each address has its share of the time: an even one, but 2 s at least. If all fail
+ * the error is the first address's.
+ * Returns: as cor_dial_until; COR_ENO_SUITABLE_ADDRESS if no address can be reached from the local one; -EINVAL (size,
+ * or a local address of the other kind of network); what `control` returned.
+ * Parks: until the deadline. Owns: returns owned; end with cor_close. Go: (*net.Dialer).DialContext.
+ */
+COR_API COR_CHECK int cor_dial_with(cor_conn **out, const cor_dialer *dialer, const char *network, const char *address,
+                                    cor_error *error);
+
+/*
  * Reads what is there, at least one byte, at most `size_bytes`. Size 0 returns 0 at once.
  * Returns: the count, 0 at end of stream, COR_ECLOSED, COR_ETIMEOUT, COR_ECANCELED, COR_ECLOSING (see
  * cor_serve_until_signal), -ECONNRESET and other errnos. Parks: until the read deadline. Threads: tasks only;
@@ -253,8 +301,7 @@ COR_API int cor_set_linger(cor_conn *conn, int seconds);
 /*
  * Sets when an idle connection asks whether its peer is still there: after `idle_ns` (0: never), then every
  * `interval_ns`; after `count` questions without an answer reads and writes give -ETIMEDOUT. Times are rounded up to
- * whole seconds. The defaults are 15 s, 15 s and the kernel's count, as a rule 9: a peer that vanished is noticed after
- * 2.5 minutes.
+ * whole seconds. The defaults are 15 s, 15 s and 9: a peer that vanished is noticed after 2.5 minutes.
  * Returns: 0, COR_ECLOSED, -EINVAL (out of range), -EOPNOTSUPP if it is no TCP socket, other errnos.
  * Go: (*net.TCPConn).SetKeepAliveConfig.
  */

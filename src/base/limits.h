@@ -148,6 +148,8 @@
 #define CORI_ACCEPT_PAUSE_MAX_NS 1000000000
 /* Least time for one of several addresses when a dial has a deadline, ns (Go's figure). */
 #define CORI_DIAL_SLICE_MIN_NS 2000000000
+/* How long the first address's family has to answer before the other is tried as well, ns (RFC 8305). */
+#define CORI_DIAL_FALLBACK_NS 300000000
 /*
  * Lookups that a worker has under way at name servers: those that tasks wait for, whose answers must fit into the
  * buffer of a socket, and all, of which each takes one or two of 65,536 numbers. Others wait for their turn.
@@ -176,8 +178,9 @@
  */
 #define CORI_LISTEN_PAUSE_MIN_NS 1000000
 #define CORI_LISTEN_PAUSE_MAX_NS 64000000
-/* Keep-alive of TCP connections, s (Go's defaults). */
+/* Keep-alive of TCP connections: idle time and interval, s, and questions without an answer (Go's defaults). */
 #define CORI_KEEPALIVE_S 15
+#define CORI_KEEPALIVE_COUNT 9
 /* First allocation of a buffered reader, bytes. */
 #define CORI_READER_FIRST_BYTES 4096
 /* What cor_finish reads and drops at most, bytes: a peer that sends for ever must not keep it. */

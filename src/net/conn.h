@@ -13,10 +13,10 @@ extern const cori_conn_ops cori_udp_ops;  /* conn_udp.c */
 cori_slot *cori_conn_slot(const cori_network *network, int fd, const cori_sockaddr *peer, socklen_t peer_len);
 
 /*
- * Sets Go's defaults on a TCP socket: no delay, keep-alive 15 s / 15 s. Accepted sockets inherit them from the
- * listener.
+ * Sets up a TCP socket as Go does: no delay, and keep-alive as `keep_alive` has it (option.c). Accepted sockets inherit
+ * both from the listener. Each is a preference: a connection works without it, so a refusal is no error.
  */
-void cori_tcp_defaults(int fd);
+void cori_tcp_set_up(int fd, const cor_keep_alive *keep_alive);
 
 /* Sets Go's default on a UDP socket: sending to broadcast addresses is allowed. */
 void cori_udp_defaults(int fd);

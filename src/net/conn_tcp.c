@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* TCP connections: what is theirs beside fd.c. Also opening a connection of any kind around a socket. */
-#include "base/limits.h"
 #include "base/sys.h"
 #include "net/conn.h"
 
-#include <netinet/tcp.h>
 #include <string.h>
 
 cor_addr cori_tcp_local(cori_slot *slot)
@@ -30,15 +28,6 @@ void cori_tcp_remote_text(cori_slot *slot, char *text, size_t size)
     if (slot->is.peer.ip.family != AF_UNSPEC || slot->is.peer.port != 0) {
         cor_addr_text(slot->is.peer, text, size);
     }
-}
-
-void cori_tcp_defaults(int fd)
-{
-    /* Each is a preference: a connection works without it, so a refusal is no error. */
-    (void)cori_sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    (void)cori_sys_setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    (void)cori_sys_setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, CORI_KEEPALIVE_S);
-    (void)cori_sys_setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, CORI_KEEPALIVE_S);
 }
 
 static const cori_fd_ops tcp = {

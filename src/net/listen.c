@@ -161,7 +161,7 @@ static int listen_ip(const cori_network *network, const char *address, cor_error
     if (network->datagram) {
         return bind_packet(fd, &local, len, error);
     }
-    cori_tcp_defaults(fd);
+    cori_tcp_set_up(fd, &(cor_keep_alive){.off = false});
     return bind_and_listen(fd, &local, len, NULL, error);
 }
 

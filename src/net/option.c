@@ -4,7 +4,7 @@
  * socket (cor_open_fd), and say -EOPNOTSUPP on whatever is none.
  */
 #include "base/sys.h"
-#include "net/fd.h"
+#include "net/conn.h"
 
 #include <coracle/time.h>
 #include <errno.h>
@@ -63,6 +63,30 @@ static int units(int64_t time_ns, int64_t unit_ns)
 {
     int64_t count = time_ns / unit_ns + (time_ns % unit_ns != 0);
     return count < INT32_MAX ? (int)count : INT32_MAX;
+}
+
+/* The wish in whole seconds; 0: the default; < 0: to be left as it is. */
+static int keep_alive_s(int64_t wish_ns)
+{
+    return wish_ns == 0 ? CORI_KEEPALIVE_S : wish_ns < 0 ? -1 : units(wish_ns, COR_SECOND);
+}
+
+static void prefer(int fd, int option, int value)
+{
+    if (value >= 0) {
+        (void)cori_sys_setsockopt(fd, IPPROTO_TCP, option, value);
+    }
+}
+
+void cori_tcp_set_up(int fd, const cor_keep_alive *keep_alive)
+{
+    (void)cori_sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    if (!keep_alive->off) {
+        (void)cori_sys_setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+        prefer(fd, TCP_KEEPIDLE, keep_alive_s(keep_alive->idle_ns));
+        prefer(fd, TCP_KEEPINTVL, keep_alive_s(keep_alive->interval_ns));
+        prefer(fd, TCP_KEEPCNT, keep_alive->count == 0 ? CORI_KEEPALIVE_COUNT : keep_alive->count);
+    }
 }
 
 static int set_keep_alive(const void *handle, enum cori_kind kind, int64_t idle_ns, int64_t interval_ns, int count)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Dialing: refused, blackholed, cancelled and racing dials; which error is told; nothing is left behind. */
-#include "net/netcase.h"
+#include "net/dialcase.h"
 #include "support/faults.h"
 
 #include <fcntl.h>
@@ -32,49 +32,6 @@ static int closed_port(void)
     T_EQ(getsockname(bound, (struct sockaddr *)&at, &len), 0);
     (void)snprintf(address, sizeof(address), "127.0.0.1:%u", ntohs(at.sin_port));
     return bound;
-}
-
-/* A listener whose backlog is full and that nobody accepts from: the kernel drops further SYNs. */
-typedef struct blackhole {
-    int listening;
-    int filling[8];
-    char address[COR_ADDR_TEXT];
-} blackhole;
-
-/* Fills the backlog of a listener at `at`, whose port 0 becomes one. */
-static void fill_backlog(blackhole *hole, struct sockaddr *at, socklen_t len)
-{
-    hole->listening = socket(at->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    T_EQ(bind(hole->listening, at, len), 0);
-    T_EQ(listen(hole->listening, 0), 0);
-    T_EQ(getsockname(hole->listening, at, &len), 0);
-    for (size_t i = 0; i < sizeof(hole->filling) / sizeof(hole->filling[0]); i++) {
-        hole->filling[i] = socket(at->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        int rc = connect(hole->filling[i], at, len);
-        T_ASSERT(rc == 0 || errno == EINPROGRESS);
-    }
-}
-
-static void open_blackhole(blackhole *hole)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    fill_backlog(hole, (struct sockaddr *)&at, sizeof(at));
-    (void)snprintf(hole->address, sizeof(hole->address), "127.0.0.1:%u", ntohs(at.sin_port));
-}
-
-static void close_blackhole(blackhole *hole)
-{
-    for (size_t i = 0; i < sizeof(hole->filling) / sizeof(hole->filling[0]); i++) {
-        T_EQ(close(hole->filling[i]), 0);
-    }
-    T_EQ(close(hole->listening), 0);
-}
-
-static void expect_text(const cor_error *error, const char *before, const char *at, const char *after)
-{
-    char text[COR_ERROR_TEXT], wanted[COR_ERROR_TEXT];
-    (void)snprintf(wanted, sizeof(wanted), "%s%s%s", before, at, after);
-    T_STR(cor_error_text(error, text, sizeof(text)), wanted);
 }
 
 /* N107, N049, N053 */
@@ -123,27 +80,33 @@ TASK_TEST(second_candidate_is_tried)
     T_CODE(cor_listener_close(listener), 0);
 }
 
-/* N125: of two candidates the first does not answer; the second still gets its time. */
+static int dial_in_order(cor_conn **out, const char *target, int64_t deadline)
+{
+    cor_dialer dialer = COR_DIALER_INIT;
+    dialer.deadline = deadline;
+    dialer.fallback_delay_ns = -1;
+    return cor_dial_with(out, &dialer, "tcp", target, NULL);
+}
+
+/* N119, N125: of two candidates the first does not answer; the second still gets its time. */
 TASK_TEST(silent_candidate_does_not_use_up_the_time)
 {
     char target[COR_ADDR_TEXT];
-    struct sockaddr_in6 at = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
     cor_conn *client, *server;
     blackhole hole;
     if (!has_ipv6()) {
         T_SKIP("this machine has no IPv6 loopback");
     }
     open_listener();
-    at.sin6_port = htons((uint16_t)atoi(strrchr(address, ':') + 1));
-    fill_backlog(&hole, (struct sockaddr *)&at, sizeof(at));
+    T_ASSERT(open_blackhole6(&hole, port_of(address)));
     (void)snprintf(target, sizeof(target), "[::]%s", strrchr(address, ':'));
     int64_t start = cor_now();
-    T_CODE(cor_dial_until(&client, "tcp", target, start + 5 * COR_SECOND, NULL), 0);
+    T_CODE(dial_in_order(&client, target, start + 5 * COR_SECOND), 0);
     T_ASSERT(cor_now() - start >= 5 * COR_SECOND / 2); /* half of the time for each */
     T_CODE(cor_accept(listener, &server), 0);
     close_pair(client, server);
     int64_t deadline = cor_after(100 * COR_MILLISECOND); /* less than the least share: all of it for the first */
-    T_CODE(cor_dial_until(&client, "tcp", target, deadline, NULL), COR_ETIMEOUT);
+    T_CODE(dial_in_order(&client, target, deadline), COR_ETIMEOUT);
     T_CODE(cor_listener_set_deadline(listener, cor_after(BRIEFLY)), 0);
     T_CODE(cor_accept(listener, &server), COR_ETIMEOUT);
     close_blackhole(&hole);
