@@ -2,7 +2,6 @@
 /* Splitting addresses of the command line, and turning a bound address into one to dial. */
 #include "address.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,9 +17,26 @@ address address_split(const char *text)
     return result;
 }
 
+bool address_is_packets(const address *of)
+{
+    const char *network = of->network;
+    return strncmp(network, "udp", 3) == 0 || strcmp(network, "unixgram") == 0 || address_is_raw_ip(of);
+}
+
+bool address_is_raw_ip(const address *of)
+{
+    static const char *const names[] = {"ip", "ip4", "ip6"};
+    size_t size = strcspn(of->network, ":");
+    bool found = false;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        found |= strlen(names[i]) == size && memcmp(of->network, names[i], size) == 0;
+    }
+    return found;
+}
+
 int address_dial(cor_conn **out, const address *to, int64_t deadline, cor_error *error)
 {
-    if (strncmp(to->network, "udp", 3) != 0) {
+    if (!address_is_packets(to)) {
         return cor_dial_until(out, to->network, to->text, deadline, error);
     }
     *error = (cor_error){.code = COR_EUNEXPECTED_TYPE, .op = "dial"};
@@ -36,7 +52,7 @@ char *address_to_dial(const char *network, const char *bound, char *text, size_t
     for (size_t i = 0; i < sizeof(wildcards) / sizeof(wildcards[0]); i++) {
         size_t length = strlen(wildcards[i][0]);
         if (strncmp(bound, wildcards[i][0], length) == 0) {
-            host = strcmp(network, "tcp6") == 0 ? "[::1]:" : wildcards[i][1];
+            host = strlen(network) == 4 && network[3] == '6' ? "[::1]:" : wildcards[i][1];
             rest = bound + length;
         }
     }
@@ -49,13 +65,16 @@ char *address_for_nc(const char *network, const char *bound, char *text, size_t 
 {
     char target[128];
     address_to_dial(network, bound, target, sizeof(target));
+    const char *mark = strstr(target, "://"), *host = mark != NULL ? mark + 3 : target;
+    bool udp = strncmp(network, "udp", 3) == 0;
     char *colon = strrchr(target, ':');
-    if (strncmp(network, "tcp", 3) != 0 || colon == NULL) {
-        snprintf(text, size, "-U %s", bound);
+    if ((strncmp(network, "tcp", 3) != 0 && !udp) || colon == NULL) {
+        snprintf(text, size, "%s %s", strcmp(network, "unixgram") == 0 ? "-uU" : "-U", bound);
     } else {
         *colon = '\0';
-        bool bracket = target[0] == '[';
-        snprintf(text, size, "%.*s %s", (int)(strlen(target) - (bracket ? 2 : 0)), target + bracket, colon + 1);
+        bool bracket = host[0] == '[';
+        snprintf(text, size, "%s%.*s %s", udp ? "-u " : "", (int)(strlen(host) - (bracket ? 2 : 0)), host + bracket,
+                 colon + 1);
     }
     return text;
 }

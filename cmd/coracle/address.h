@@ -6,6 +6,7 @@
 #define CORACLE_CMD_ADDRESS_H
 
 #include <coracle/net.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* One address in the two parts that the library takes. */
@@ -17,6 +18,10 @@ typedef struct address {
 /* Splits; without "NETWORK://" the network is tcp. Nothing is checked: judging the parts is the library's. */
 address address_split(const char *text);
 
+/* Whether the network is one of datagrams; and whether it is one of bare IP, "ip:icmp". */
+bool address_is_packets(const address *of);
+bool address_is_raw_ip(const address *of);
+
 /* Dials as cor_dial_until does, but networks of streams only: what the commands say and hear has no edges. */
 int address_dial(cor_conn **out, const address *to, int64_t deadline, cor_error *error);
 
@@ -26,7 +31,10 @@ int address_dial(cor_conn **out, const address *to, int64_t deadline, cor_error 
  */
 char *address_to_dial(const char *network, const char *bound, char *text, size_t size);
 
-/* Writes the arguments that make nc connect to such a listener: "127.0.0.1 5000", "-U /run/x.sock". Returns `text`. */
+/*
+ * Writes the arguments that make nc talk to it: "127.0.0.1 5000", "-u 127.0.0.1 5000", "-U /run/x.sock". Returns
+ * `text`.
+ */
 char *address_for_nc(const char *network, const char *bound, char *text, size_t size);
 
 #endif

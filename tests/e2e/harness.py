@@ -214,8 +214,8 @@ class Program:
         wait_until(lambda: self.fds() <= count, lambda: "%d descriptors, now %d of %s" % (
             count, self.fds(), self.describe()), seconds)
 
-    def listening_ports(self):
-        """The TCP ports that the process listens on, from /proc: for programs that do not say it."""
+    def listening_ports(self, network="tcp"):
+        """The ports that the process listens on, or has bound for udp, from /proc: for programs that do not say it."""
         inodes = set()
         for entry in os.listdir("/proc/%d/fd" % self.pid):
             with contextlib.suppress(OSError):
@@ -223,11 +223,12 @@ class Program:
                 if target.startswith("socket:["):
                     inodes.add(target[8:-1])
         ports = []
-        for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-            with open(table, encoding="ascii") as rows:
+        state = {"tcp": "0A", "udp": "07"}[network]
+        for table in (network, network + "6"):
+            with open("/proc/net/" + table, encoding="ascii") as rows:
                 for row in list(rows)[1:]:
                     columns = row.split()
-                    if columns[3] == "0A" and columns[9] in inodes:
+                    if columns[3] == state and columns[9] in inodes:
                         ports.append(int(columns[1].rpartition(":")[2], 16))
         return ports
 

@@ -38,7 +38,8 @@ void dial_help(FILE *to)
             "  name       asks for a name, sends 'NAME says: LINE'; Q quits    (default localhost:50000)\n"
             "  broadcast  sends lines to the room, shows its messages; /q quits (default 127.0.0.1:1253)\n"
             "  get        sends 'GET / ' and shows everything that comes back\n\n"
-            "ADDRESS is host:port, :port or [::1]:port, or NETWORK://... for a network of tcp, tcp4, tcp6 and unix.\n\n"
+            "ADDRESS is host:port, :port or [::1]:port, or NETWORK://... for a network of tcp, tcp4, tcp6 and unix.\n"
+            "raw also takes udp, udp4 and udp6: each read of standard input, or line of a terminal, is a datagram.\n\n"
             "Options:\n");
     options_print(&table, to);
     fprintf(to, "\nExits with 0 if all went well, 69 if nobody answers at ADDRESS, 1 if the connection was lost.\n");
@@ -62,7 +63,8 @@ static int dial_main(void *arg)
     const dialog_kind *kind = kinds[dialog->options.kind];
     cor_error error;
     int64_t deadline = dialog->options.timeout > 0 ? cor_after(dialog->options.timeout) : 0;
-    int code = address_dial(&dialog->conn, &dialog->address, deadline, &error);
+    const address *to = &dialog->address;
+    int code = cor_dial_until(&dialog->conn, to->network, to->text, deadline, &error);
     if (code < 0) {
         char text[COR_ERROR_TEXT];
         fprintf(stderr, "%s%s\n", kind->failure, cor_error_text(&error, text, sizeof(text)));
@@ -70,7 +72,11 @@ static int dial_main(void *arg)
     }
     dialog->in = dialog->options.recv_only ? NULL : open_stream(STDIN_FILENO);
     dialog->out = open_stream(STDOUT_FILENO);
-    kind->run(dialog);
+    if (address_is_packets(to)) {
+        dialog_packets(dialog);
+    } else {
+        kind->run(dialog);
+    }
     cor_close(dialog->conn);
     dialog_stop_input(dialog);
     if (dialog->out != NULL) {
@@ -101,6 +107,11 @@ int dial_command(int argc, char **argv)
         return EXIT_USAGE;
     }
     dialog.address = address_split(text);
+    if (address_is_packets(&dialog.address) && kinds[dialog.options.kind] != &raw_kind) {
+        fprintf(stderr, "coracle dial: --as %s reads a stream, and %s has datagrams; use --as raw\n",
+                kind_names[dialog.options.kind], dialog.address.network);
+        return EXIT_USAGE;
+    }
     /* One worker: a client is two tasks that mostly wait. */
     int code = cor_run(dial_main, &dialog, &(cor_options){.workers = 1});
     if (code < 0) {

@@ -16,7 +16,9 @@
 
 void dialog_failed(struct dialog *dialog, const char *before, const char *op, int code)
 {
-    if (atomic_exchange(&dialog->exit_code, EXIT_FAILED) == EXIT_OK) {
+    /* Over UDP nobody has answered before: only now is it known that nobody is there. */
+    int exit_code = code == -ECONNREFUSED ? EXIT_UNREACHABLE : EXIT_FAILED;
+    if (atomic_exchange(&dialog->exit_code, exit_code) == EXIT_OK) {
         cor_error error;
         char text[COR_ERROR_TEXT];
         cor_conn_error(dialog->conn, op, code, &error);

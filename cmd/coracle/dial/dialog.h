@@ -45,6 +45,9 @@ typedef struct dialog_kind {
 
 extern const dialog_kind raw_kind, echo_kind, name_kind, broadcast_kind, get_kind;
 
+/* The client of kind raw for networks of datagrams. */
+void dialog_packets(struct dialog *dialog);
+
 /* Notes that the client failed, and says why on stderr: `before` and the error of a call `op` on the connection. */
 void dialog_failed(struct dialog *dialog, const char *before, const char *op, int code);
 

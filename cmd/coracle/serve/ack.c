@@ -45,4 +45,5 @@ const service_def ack_service = {
     .summary = "reads once, acknowledges with --reply, closes",
     .dial = "",
     .handle = ack_handle,
+    .streams_only = "it answers a connection once and closes it, and datagrams have none",
 };

@@ -201,6 +201,7 @@ const service_def broadcast_service = {
     .summary = "a room: JSON messages are told to all others",
     .dial = "--as broadcast ",
     .handle = broadcast_handle,
+    .streams_only = "its members are those who are connected, and with datagrams nobody is",
     .start = broadcast_start,
     .stop = broadcast_stop,
 };

@@ -66,7 +66,8 @@ void serve_help(FILE *to)
     }
     fprintf(to,
             "\nADDRESS is host:port, :port or [::1]:port, or NETWORK://... for a network of tcp, tcp4, tcp6 and unix,\n"
-            "as in tcp4://:8001, unix:///run/x.sock, unix://@name. Port 0 picks a free port.\n\n"
+            "as in tcp4://:8001, unix:///run/x.sock, unix://@name. Port 0 picks a free port.\n"
+            "echo and random also serve datagrams: udp, udp4, udp6, as in echo=udp://:9999.\n\n"
             "Options:\n");
     options_print(&table, to);
     fprintf(to, "\nDurations are written as 500ms, 2s, 1m30s, sizes as 4096, 64k, 1MiB.\n");
@@ -91,10 +92,19 @@ static const service_def *find_service(const char *name, size_t size)
     return NULL;
 }
 
-static void add_service(struct serve *serve, const service_def *def, const char *text)
+/* Adds a service. Returns an exit code, after one line on stderr if it has no meaning on that network. */
+static int add_service(struct serve *serve, const service_def *def, const char *text)
 {
-    serve->services[serve->service_count++] =
-        (struct service){.def = def, .serve = serve, .address = address_split(text)};
+    address where = address_split(text);
+    const char *why = address_is_raw_ip(&where) ? "IP without ports has no place for a service"
+                      : def->answer == NULL       ? def->streams_only
+                                                  : NULL;
+    if (address_is_packets(&where) && why != NULL) {
+        fprintf(stderr, "coracle serve: %s does not serve %s: %s\n", def->name, where.network, why);
+        return EXIT_BAD_CONFIG;
+    }
+    serve->services[serve->service_count++] = (struct service){.def = def, .serve = serve, .address = where};
+    return EXIT_OK;
 }
 
 /* Fills serve->services from "name" and "name=address" words. Returns an exit code. */
@@ -109,17 +119,18 @@ static int choose_services(struct serve *serve, int count, char **words)
         return EXIT_TRY_AGAIN;
     }
     for (size_t i = 0; count == 0 && i < all; i++) {
-        add_service(serve, service_table[i], service_table[i]->address);
+        (void)add_service(serve, service_table[i], service_table[i]->address);
     }
-    for (int i = 0; i < count; i++) {
+    int code = EXIT_OK;
+    for (int i = 0; i < count && code == EXIT_OK; i++) {
         size_t size = strcspn(words[i], "=");
         const service_def *def = find_service(words[i], size);
         if (def == NULL) {
             return EXIT_USAGE;
         }
-        add_service(serve, def, words[i][size] == '=' ? words[i] + size + 1 : def->address);
+        code = add_service(serve, def, words[i][size] == '=' ? words[i] + size + 1 : def->address);
     }
-    return EXIT_OK;
+    return code;
 }
 
 /* Allows as many descriptors as the system lets us have, and as many connections as those carry. */

@@ -46,10 +46,25 @@ static void echo_handle(struct session *session)
     }
 }
 
+__attribute__((noinline)) static void echo_show_packet(const cor_packet *packet)
+{
+    log_show(BEFORE, packet->data, packet->size_bytes, "");
+}
+
+/* A datagram is its own answer. */
+static bool echo_answer(cor_packet *packet)
+{
+    if (log_shows()) {
+        echo_show_packet(packet);
+    }
+    return true;
+}
+
 const service_def echo_service = {
     .name = "echo",
     .address = "127.0.0.1:9999",
     .summary = "sends back what comes",
     .dial = "--as echo ",
     .handle = echo_handle,
+    .answer = echo_answer,
 };

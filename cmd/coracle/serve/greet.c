@@ -69,5 +69,6 @@ const service_def greet_service = {
     .summary = "greets, prints what comes in pieces with their sizes",
     .dial = "",
     .handle = greet_handle,
+    .streams_only = "it speaks first when somebody connects, and with datagrams nobody does",
     .start = greet_start,
 };

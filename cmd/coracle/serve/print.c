@@ -49,5 +49,6 @@ const service_def print_service = {
     .summary = "prints what clients send",
     .dial = "--as name ",
     .handle = print_handle,
+    .streams_only = "it shows what a connection brings from its beginning to its end, and datagrams have neither",
     .start = print_start,
 };

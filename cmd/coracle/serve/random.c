@@ -3,6 +3,10 @@
  * The service random: answers each line with a number from 1 to 100, both included and equally likely, until a line
  * reads STOP. Lines are trimmed of Unicode white space before the comparison; a last line without LF counts. Each
  * session has a generator of its own, seeded by the kernel: what one client sees says nothing about another.
+ *
+ * A datagram is a line, and its answer a number, taken from the kernel itself for the same reason. A datagram of fewer
+ * bytes than the longest answer is not answered, whatever the number would be: no sender can have more sent to another
+ * than he sends himself, and the numbers of short lines are not other ones than those of long lines.
  */
 #include "serve/session.h"
 #include "utf8.h"
@@ -13,6 +17,7 @@
 
 #define LOWEST 1
 #define HIGHEST 100
+#define LONGEST_ANSWER 4 /* bytes of HIGHEST and the LF */
 
 static const char too_long[] = "line too long\n";
 
@@ -25,13 +30,35 @@ static uint64_t next_random(uint64_t *state)
     return z ^ z >> 31;
 }
 
-/* A number within LOWEST..HIGHEST. Values of the incomplete last round are refused, or low numbers were likelier. */
+/* Values of the kernel's, gotten many at a time; of one worker, whose tasks take turns. */
+typedef struct pool {
+    uint64_t values[32];
+    size_t left;
+} pool;
+
+/* The next value of the kernel's. */
+static uint64_t next_of_kernel(void)
+{
+    static _Thread_local pool own;
+    if (own.left == 0) {
+        if (getrandom(own.values, sizeof(own.values), 0) != (ssize_t)sizeof(own.values)) {
+            return (uint64_t)cor_now();
+        }
+        own.left = sizeof(own.values) / sizeof(own.values[0]);
+    }
+    return own.values[--own.left];
+}
+
+/*
+ * A number within LOWEST..HIGHEST, from `state` or, if that is NULL, of the kernel's. Values of the incomplete last
+ * round are refused, or low numbers were likelier.
+ */
 static unsigned pick_number(uint64_t *state)
 {
     const uint64_t count = HIGHEST - LOWEST + 1;
     uint64_t value;
     do {
-        value = next_random(state);
+        value = state != NULL ? next_random(state) : next_of_kernel();
     } while (value >= UINT64_MAX - UINT64_MAX % count);
     return (unsigned)(LOWEST + value % count);
 }
@@ -130,10 +157,31 @@ static void random_handle(struct session *session)
     }
 }
 
+__attribute__((noinline)) static void random_show_packet(const cor_packet *packet)
+{
+    char peer[COR_ADDR_TEXT];
+    log_say("Serving %s", cor_addr_text(packet->addr, peer, sizeof(peer)));
+}
+
+static bool random_answer(cor_packet *packet)
+{
+    char text[16];
+    if (log_shows()) {
+        random_show_packet(packet);
+    }
+    if (packet->size_bytes < LONGEST_ANSWER || is_stop(packet->data, packet->size_bytes)) {
+        return false;
+    }
+    packet->size_bytes = (size_t)snprintf(text, sizeof(text), "%u\n", pick_number(NULL));
+    memcpy(packet->data, text, packet->size_bytes);
+    return true;
+}
+
 const service_def random_service = {
     .name = "random",
     .address = "tcp4://:8001",
     .summary = "a random number from 1 to 100 per line until STOP",
     .dial = "",
     .handle = random_handle,
+    .answer = random_answer,
 };

@@ -2,10 +2,12 @@
 /*
  * Listens on everything or on nothing, says where, accepts until a signal, ends idle sessions, lets the others finish
  * for the time of grace, then cancels them. Each service accepts in a task of its own; all sessions are in one group.
+ * A service for datagrams has that one task and no sessions: see packets.h.
  */
 #include "serve/serve.h"
 
 #include "exits.h"
+#include "serve/packets.h"
 #include "serve/session.h"
 #include "signals.h"
 
@@ -30,6 +32,15 @@ static void close_listeners(struct serve *serve)
     }
 }
 
+static void close_packets(struct serve *serve)
+{
+    for (size_t i = 0; i < serve->service_count; i++) {
+        if (serve->services[i].packets != NULL) {
+            cor_close(serve->services[i].packets);
+        }
+    }
+}
+
 /*
  * Has connections end whose peers have vanished without a word. Keep-alive does it while nothing is under way; the user
  * timeout does it while something is, and ends a client that takes nothing, too: never sooner than the write limit.
@@ -47,23 +58,39 @@ static void end_vanished(const struct service *service)
     }
 }
 
+static int listen_on(struct service *service, cor_error *error)
+{
+    const address *at = &service->address;
+    if (address_is_packets(at)) {
+        int code = cor_listen_packet(&service->packets, at->network, at->text, error);
+        if (code == 0) {
+            cor_local_addr(service->packets, service->bound, sizeof(service->bound));
+        }
+        return code;
+    }
+    int code = cor_listen(&service->listener, at->network, at->text, error);
+    if (code == 0) {
+        end_vanished(service);
+        cor_listener_addr(service->listener, service->bound, sizeof(service->bound));
+    }
+    return code;
+}
+
 /* Listens for all services. Returns an exit code; on failure nothing listens, and stderr says why in Go's words. */
 static int listen_all(struct serve *serve)
 {
     for (size_t i = 0; i < serve->service_count; i++) {
         struct service *service = &serve->services[i];
         cor_error error;
-        int code = cor_listen(&service->listener, service->address.network, service->address.text, &error);
+        int code = listen_on(service, &error);
         if (code < 0) {
             char text[COR_ERROR_TEXT];
             fprintf(stderr, "%s\n", cor_error_text(&error, text, sizeof(text)));
-            service->listener = NULL;
             close_listeners(serve);
+            close_packets(serve);
             int exit_code = exit_code_of(code);
             return exit_code == EXIT_UNREACHABLE ? EXIT_BAD_CONFIG : exit_code;
         }
-        end_vanished(service);
-        cor_listener_addr(service->listener, service->bound, sizeof(service->bound));
     }
     return EXIT_OK;
 }
@@ -81,18 +108,19 @@ static void announce(struct serve *serve)
         char target[COR_ADDR_TEXT + 16], plain[COR_ADDR_TEXT + 16];
         address_to_dial(service->address.network, service->bound, target, sizeof(target));
         address_for_nc(service->address.network, service->bound, plain, sizeof(plain));
-        log_hint("try: %s dial %s%s   or: nc %s", program_invocation_name, service->def->dial, target, plain);
+        log_hint("try: %s dial %s%s   or: nc %s", program_invocation_name,
+                 service->packets != NULL ? "" : service->def->dial, target, plain);
     }
     log_flush();
 }
 
 /* Ends the program as a signal would when no service can accept any more. */
-static void accept_ended(struct service *service, int code)
+static void accept_ended(struct service *service, const char *event, int code)
 {
     struct serve *serve = service->serve;
     int left = atomic_fetch_sub(&serve->accepting, 1) - 1;
     if (code < 0 && code != COR_ECANCELED) {
-        LOG(LEVEL_ERROR, "accept_failed", {"service", service->def->name, 0}, {"error", cor_strerror(code), 0});
+        LOG(LEVEL_ERROR, event, {"service", service->def->name, 0}, {"error", cor_strerror(code), 0});
         atomic_store(&serve->failed, true);
         if (left == 0 && !atomic_load(&serve->stopping)) {
             kill(getpid(), SIGTERM);
@@ -120,7 +148,14 @@ static void accept_task(void *arg)
     struct service *service = arg;
     cor_listener_on_pause(service->listener, accept_paused, service);
     int code = cor_serve(service->listener, &service->serve->sessions, session_main, service);
-    accept_ended(service, code);
+    accept_ended(service, "accept_failed", code);
+    cor_waitgroup_done(&service->serve->acceptors);
+}
+
+static void packets_task(void *arg)
+{
+    struct service *service = arg;
+    accept_ended(service, "read_failed", packets_serve(service));
     cor_waitgroup_done(&service->serve->acceptors);
 }
 
@@ -136,7 +171,7 @@ static int start_all(struct serve *serve)
     atomic_store(&serve->accepting, (int)serve->service_count);
     for (size_t i = 0; i < serve->service_count; i++) {
         cor_waitgroup_add(&serve->acceptors, 1);
-        int code = cor_go(accept_task, &serve->services[i]);
+        int code = cor_go(serve->services[i].packets != NULL ? packets_task : accept_task, &serve->services[i]);
         if (code < 0) {
             cor_waitgroup_done(&serve->acceptors);
             return code;
@@ -152,7 +187,9 @@ static void wind_down(struct serve *serve)
     atomic_store(&serve->served_until, now + grace / 2);
     atomic_store(&serve->stopping, true);
     close_listeners(serve);
+    packets_end_all(serve);
     cor_waitgroup_wait(&serve->acceptors, 0);
+    close_packets(serve);
     session_end_all_idle(serve);
     if (cor_group_wait(&serve->sessions, cor_after(grace)) == COR_ETIMEOUT) {
         LOG(LEVEL_INFO, "grace_over", {"open", NULL, (int64_t)atomic_load(&serve->open)});
@@ -180,6 +217,7 @@ int serve_main(void *arg)
     if (code < 0) {
         fprintf(stderr, "coracle serve: signals: %s\n", cor_strerror(code));
         close_listeners(serve);
+        close_packets(serve);
         return EXIT_FAILED;
     }
     announce(serve);

@@ -63,6 +63,9 @@ typedef struct service_def {
     const char *dial;    /* arguments of `coracle dial` that suit it */
     /* Talks to one client; returns when the session is over. The caller closes the connection. */
     void (*handle)(struct session *session);
+    /* Makes the answer to a datagram in its place. Returns false if there is none. Never parks. NULL: streams only. */
+    bool (*answer)(cor_packet *packet);
+    const char *streams_only; /* then: why, as the end of a sentence */
     /* Prepares what the sessions share (service.state) and says what the tutorial says at start. NULL: nothing. */
     int (*start)(struct service *service);
     /* Undoes start after the last session. NULL: nothing. */
@@ -75,6 +78,7 @@ struct service {
     struct serve *serve;
     address address;           /* as asked for */
     cor_listener *listener;    /* NULL: not listening */
+    cor_conn *packets;         /* in its place for datagrams */
     char bound[COR_ADDR_TEXT]; /* where it listens */
     void *state;               /* the service's own */
 };
