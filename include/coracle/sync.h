@@ -143,6 +143,24 @@ typedef struct cor_once {
  */
 COR_API void cor_once_do(cor_once *once, void (*fn)(void *arg), void *arg);
 
+/* A value that is made when it is first asked for. */
+typedef struct cor_once_value {
+    cor_once once;
+    void *value;
+} cor_once_value;
+
+/*
+ * Gives what `fn(arg)` returned when this `once` was first asked; only that one time is it called. Several values are
+ * one struct.
+ *
+ *      static cor_once_value config;
+ *      const struct config *c = cor_once_value_get(&config, load_config, path);
+ *
+ * Returns: the value. Parks: while another task runs fn. Owns: returns borrowed, if it is a pointer to something.
+ * Go: sync.OnceValue; cor_once_do is sync.OnceFunc.
+ */
+COR_API void *cor_once_value_get(cor_once_value *once, void *(*fn)(void *arg), void *arg);
+
 COR_END
 
 #endif

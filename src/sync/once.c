@@ -17,3 +17,24 @@ void cor_once_do(cor_once *once, void (*fn)(void *arg), void *arg)
     }
     cor_mutex_unlock(&once->mutex);
 }
+
+typedef struct making {
+    cor_once_value *once;
+    void *(*fn)(void *arg);
+    void *arg;
+} making;
+
+static void make_value(void *arg)
+{
+    const making *now = arg;
+    now->once->value = now->fn(now->arg);
+}
+
+void *cor_once_value_get(cor_once_value *once, void *(*fn)(void *arg), void *arg)
+{
+    if (cori_unlikely(cori_load_acquire(&once->once.done) == 0)) {
+        making now = {once, fn, arg};
+        cor_once_do(&once->once, make_value, &now);
+    }
+    return once->value;
+}

@@ -36,8 +36,39 @@ TASK_TEST(runs_once_and_all_wait_for_it)
     T_EQ(get(&calls), 1);
 }
 
+static cor_once_value config;
+
+static void *make_config(void *arg)
+{
+    add(&calls, 1);
+    T_WAITING(&config.once.mutex.waiters, 9);
+    return arg;
+}
+
+static void ask(void *arg)
+{
+    T_ASSERT(cor_once_value_get(&config, make_config, arg) == arg);
+    cor_waitgroup_done(&tasks);
+}
+
+/* Go's sync.OnceValue: all get what the first one made, and wait until it is there. */
+TASK_TEST(a_value_is_made_once)
+{
+    int value_made = 1, other = 2;
+    cor_waitgroup_add(&tasks, 10);
+    for (int i = 0; i < 10; i++) {
+        T_OK(cor_go(ask, &value_made));
+    }
+    T_OK(cor_waitgroup_wait(&tasks, 0));
+    T_ASSERT(cor_once_value_get(&config, make_config, &other) == &value_made);
+    T_EQ(get(&calls), 1);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(runs_once_and_all_wait_for_it)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(runs_once_and_all_wait_for_it),
+        cmocka_unit_test(a_value_is_made_once),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
