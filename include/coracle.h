@@ -19,5 +19,6 @@
 #include <coracle/sync.h>
 #include <coracle/task.h>
 #include <coracle/time.h>
+#include <coracle/timer.h>
 
 #endif

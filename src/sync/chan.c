@@ -11,6 +11,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+cor_chan *cori_chan_make(size_t elem_size_bytes, size_t ring_bytes)
+{
+    size_t bytes = (sizeof(cor_chan) + ring_bytes + CORI_CACHE_LINE - 1) & ~(size_t)(CORI_CACHE_LINE - 1);
+    cor_chan *chan = aligned_alloc(CORI_CACHE_LINE, bytes);
+    if (chan != NULL) {
+        memset(chan, 0, sizeof(*chan));
+        chan->elem_size_bytes = elem_size_bytes;
+    }
+    return chan;
+}
+
 cor_chan *cor_chan_new(size_t elem_size_bytes, size_t capacity)
 {
     size_t bytes = 0;
@@ -18,11 +29,8 @@ cor_chan *cor_chan_new(size_t elem_size_bytes, size_t capacity)
         __builtin_mul_overflow(elem_size_bytes, capacity, &bytes) || bytes > PTRDIFF_MAX - 2 * sizeof(cor_chan)) {
         return NULL;
     }
-    bytes = (sizeof(cor_chan) + bytes + CORI_CACHE_LINE - 1) & ~(size_t)(CORI_CACHE_LINE - 1);
-    cor_chan *chan = aligned_alloc(CORI_CACHE_LINE, bytes);
+    cor_chan *chan = cori_chan_make(elem_size_bytes, bytes);
     if (chan != NULL) {
-        memset(chan, 0, sizeof(*chan));
-        chan->elem_size_bytes = elem_size_bytes;
         chan->capacity = capacity;
     }
     return chan;
@@ -108,7 +116,7 @@ static inline cori_chan_waiter *claim_next(cor_waitq *queue)
 cori_outcome cori_chan_send_locked(cor_chan *chan, const void *elem)
 {
     if (cori_unlikely(chan->closed)) {
-        return (cori_outcome){.rc = COR_ECHAN_CLOSED};
+        return (cori_outcome){.rc = chan->timed ? -EINVAL : COR_ECHAN_CLOSED};
     }
     cori_chan_waiter *receiver = claim_next(&chan->receivers);
     if (receiver != NULL) {
@@ -126,10 +134,13 @@ cori_outcome cori_chan_send_locked(cor_chan *chan, const void *elem)
 }
 
 /* What a receive gives that finds neither a value nor a sender. */
-static cori_outcome recv_nothing(const cor_chan *chan, void *elem)
+static cori_outcome recv_nothing(cor_chan *chan, void *elem)
 {
     if (!chan->closed) {
         return (cori_outcome){.rc = -EAGAIN};
+    }
+    if (cori_unlikely(chan->timed)) {
+        return (cori_outcome){.rc = cori_timer_take(chan, elem) ? 1 : -EAGAIN};
     }
     if (elem != NULL && chan->elem_size_bytes != 0) {
         memset(elem, 0, chan->elem_size_bytes);
@@ -237,6 +248,14 @@ static __attribute__((noinline)) int send_any(cor_chan *chan, const void *elem, 
     return rc;
 }
 
+/* A wait for a timer's value is a select's. */
+static __attribute__((noinline)) int recv_timed(cor_chan *chan, void *elem, int64_t deadline)
+{
+    cor_case one = {COR_RECV, chan, elem, 0};
+    int rc = cor_select(&one, 1, deadline);
+    return rc == 0 ? one.result : rc;
+}
+
 static __attribute__((noinline)) int recv_any(cor_chan *chan, void *elem, int64_t deadline)
 {
     cori_task *self = cori_self();
@@ -253,6 +272,10 @@ static __attribute__((noinline)) int recv_any(cor_chan *chan, void *elem, int64_
     cori_chan_lock(chan);
     cori_outcome outcome = cori_chan_recv_locked(chan, elem);
     if (outcome.rc == -EAGAIN) {
+        if (cori_unlikely(chan->timed)) {
+            cori_chan_unlock(chan);
+            return recv_timed(chan, elem, deadline);
+        }
         return await_partner(chan, &chan->receivers, elem, deadline, "chan receive");
     }
     rc = finish(chan, outcome);
@@ -401,7 +424,7 @@ int cor_chan_close(cor_chan *chan)
     cori_chan_lock(chan);
     if (chan->closed) {
         cori_chan_unlock(chan);
-        return COR_ECHAN_CLOSED;
+        return chan->timed ? -EINVAL : COR_ECHAN_CLOSED;
     }
     chan->closed = true;
     size_t zero_bytes = chan->elem_size_bytes;

@@ -33,7 +33,8 @@
 
 struct cor_chan {
     _Alignas(CORI_CACHE_LINE) uint32_t spin;
-    bool closed;
+    bool closed; /* for a timer's channel, too: see timer.h */
+    bool timed;  /* it is one */
     size_t elem_size_bytes;
     cor_waitq senders;
     cor_waitq receivers;
@@ -77,6 +78,13 @@ static inline void cori_chan_unlock(cor_chan *chan)
     cori_store_release(&chan->spin, 0);
 }
 
+/* Makes a channel with room for `ring_bytes` of values, zero but for its sizes. NULL: no memory. */
+cor_chan *cori_chan_make(size_t elem_size_bytes, size_t ring_bytes);
+
+/* timer.c's, for a timer's channel, under the lock: whether a receive gets a value now; taking it (NULL: drops it). */
+bool cori_timer_is_ready(cor_chan *chan);
+bool cori_timer_take(cor_chan *chan, void *elem);
+
 /* Try the operation, under the lock. */
 cori_outcome cori_chan_send_locked(cor_chan *chan, const void *elem);
 cori_outcome cori_chan_recv_locked(cor_chan *chan, void *elem);
@@ -99,9 +107,10 @@ static inline bool cori_chan_can_send(cor_chan *chan)
     return chan->closed || chan->count < chan->capacity || cori_chan_first(&chan->receivers) != NULL;
 }
 
+/* Of one that is not closed. */
 static inline bool cori_chan_can_recv(cor_chan *chan)
 {
-    return chan->closed || chan->count > 0 || cori_chan_first(&chan->senders) != NULL;
+    return chan->count > 0 || cori_chan_first(&chan->senders) != NULL;
 }
 
 /* Parks for ever, but for deadline and cancellation: what a nil channel does. */

@@ -18,7 +18,7 @@
  * in each, won or lost, and the select waits for that. The lock of a channel with whose nodes others are done is left
  * alone: its owner may have freed it.
  */
-#include "sync/chan.h"
+#include "sync/timer.h"
 
 #include "base/atomic.h"
 #include "base/limits.h"
@@ -34,6 +34,7 @@ typedef struct selection {
     uint8_t *order;          /* the cases that have a channel, by its address if locks must be taken */
     unsigned count;          /* of `order` */
     int32_t winner;          /* atomic */
+    uint64_t timed;          /* the set of cases that wait for a timer, one bit each */
     cori_task *self;
 } selection;
 
@@ -83,13 +84,29 @@ static void unlock_all(const selection *sel)
     }
 }
 
+/*
+ * Tells whether a case to receive, whose channel is closed, need not wait. It is noted in `timed` if it is a timer's;
+ * so the channels that are none, closed or not, pay nothing for timers.
+ */
+static __attribute__((noinline)) bool can_recv_closed(selection *sel, int number)
+{
+    cor_chan *chan = sel->cases[number].chan;
+    if (!chan->timed) {
+        return true;
+    }
+    sel->timed |= UINT64_C(1) << number;
+    return cori_timer_is_ready(chan);
+}
+
 /* The set of cases that need not wait, one bit each. */
-static uint64_t ready_cases(const selection *sel)
+static uint64_t ready_cases(selection *sel)
 {
     uint64_t ready = 0;
     for (unsigned i = 0; i < sel->count; i++) {
         const cor_case *one = &sel->cases[sel->order[i]];
-        if (one->dir == COR_SEND ? cori_chan_can_send(one->chan) : cori_chan_can_recv(one->chan)) {
+        if (one->dir == COR_SEND               ? cori_chan_can_send(one->chan)
+            : cori_unlikely(one->chan->closed) ? can_recv_closed(sel, sel->order[i])
+                                               : cori_chan_can_recv(one->chan)) {
             ready |= UINT64_C(1) << sel->order[i];
         }
     }
@@ -222,9 +239,93 @@ static inline __attribute__((always_inline)) int await_winner(selection *sel, in
     }
 }
 
+/*
+ * The timer that fires first of those for which this task is to watch: the case's number and its time; -1: none. See
+ * timer.h. Other channels are not looked at: one of which a case is done may be gone.
+ */
+static int first_timer(const selection *sel, int64_t *when)
+{
+    int first = -1;
+    for (uint64_t left = sel->timed; left != 0; left &= left - 1) {
+        int number = __builtin_ctzll(left);
+        cor_chan *chan = sel->cases[number].chan;
+        cori_chan_lock(chan);
+        int64_t fires = cori_chan_timer(chan)->when;
+        if (fires != 0 && (first < 0 || fires < *when) && cori_chan_first(&chan->receivers) == &sel->nodes[number]) {
+            *when = fires;
+            first = number;
+        }
+        cori_chan_unlock(chan);
+    }
+    return first;
+}
+
+/* Does the case of a timer that was due, if that is still so and no other case is done. */
+static bool take_timer(selection *sel, int number)
+{
+    cor_chan *chan = sel->cases[number].chan;
+    int32_t undecided = CORI_UNDECIDED;
+    cori_chan_lock(chan);
+    bool taken = cori_timer_is_ready(chan) && cori_cas_acq_rel(&sel->winner, &undecided, number);
+    if (taken) {
+        (void)cori_timer_take(chan, sel->cases[number].elem);
+        sel->nodes[number].result = 1;
+    }
+    cori_chan_unlock(chan);
+    return taken;
+}
+
+/* Takes the nodes out of the queues of timers, and wakes whoever is to watch one from now on. */
+static void leave_timers(const selection *sel)
+{
+    for (uint64_t left = sel->timed; left != 0; left &= left - 1) {
+        int number = __builtin_ctzll(left);
+        cor_chan *chan = sel->cases[number].chan;
+        cori_waiter *node = &sel->nodes[number].base;
+        cori_chan_lock(chan);
+        bool linked = cori_waitq_holds(&chan->receivers, node);
+        bool watched = !linked || chan->receivers.head == node;
+        if (linked) {
+            cori_waitq_remove(&chan->receivers, node);
+        }
+        const cori_waiter *next = watched ? chan->receivers.head : NULL;
+        cori_task *heir = next != NULL ? next->task : NULL;
+        cori_chan_unlock(chan);
+        if (heir != NULL) {
+            cori_wake(heir);
+        }
+    }
+}
+
+/* As await_winner, for a select that waits for a timer, too. */
+static __attribute__((noinline)) int await_timer(selection *sel, int64_t deadline)
+{
+    int rc = -EAGAIN;
+    while (rc == -EAGAIN) {
+        int64_t when = 0;
+        int timer = first_timer(sel, &when);
+        int32_t winner = cori_load_acquire(&sel->winner);
+        if (winner >= 0) {
+            cori_waiter_await(&sel->nodes[winner].base, "select");
+            rc = winner;
+        } else if (timer >= 0 && when <= cori_clock_now()) {
+            rc = take_timer(sel, timer) ? timer : -EAGAIN;
+        } else {
+            int why = cori_interrupted(sel->self, deadline);
+            if (why == 0) {
+                cori_park(sel->self, deadline == 0 || (when != 0 && when < deadline) ? when : deadline, "select");
+            } else if (give_up(sel)) {
+                rc = why;
+            }
+        }
+    }
+    leave_timers(sel);
+    return rc;
+}
+
 static inline __attribute__((always_inline)) int wait_for_one(selection *sel, int64_t deadline, const char *what)
 {
-    int rc = await_winner(sel, deadline, what);
+    int rc = cori_likely(sel->timed == 0) ? await_winner(sel, deadline, what) : await_timer(sel, deadline);
     dequeue_all(sel);
     if (rc >= 0) {
         sel->cases[rc].result = sel->nodes[rc].result;
@@ -265,7 +366,7 @@ static __attribute__((noinline)) int run_few(cor_case *cases, size_t count, int6
 {
     cori_chan_waiter nodes[FEW];
     uint8_t order[FEW];
-    selection sel = {cases, nodes, order, 0, CORI_UNDECIDED, cori_self()};
+    selection sel = {cases, nodes, order, 0, CORI_UNDECIDED, 0, cori_self()};
     return run(&sel, count, deadline, block);
 }
 
@@ -273,7 +374,7 @@ static __attribute__((noinline)) int run_many(cor_case *cases, size_t count, int
 {
     cori_chan_waiter nodes[CORI_SELECT_MAX];
     uint8_t order[CORI_SELECT_MAX];
-    selection sel = {cases, nodes, order, 0, CORI_UNDECIDED, cori_self()};
+    selection sel = {cases, nodes, order, 0, CORI_UNDECIDED, 0, cori_self()};
     return run(&sel, count, deadline, block);
 }
 
