@@ -78,6 +78,24 @@ COR_API size_t cor_chan_len(cor_chan *chan);
  */
 COR_API size_t cor_chan_cap(const cor_chan *chan);
 
+/*
+ * Does what cor_chan_send does, for any thread: one of cor_blocking's pool, or one of the program's own, for which
+ * cor_options.foreign_wakeups is to be set. The thread stops until a task started for it has sent; a deadline that has
+ * passed makes it an attempt. Each operation costs a task and two switches of threads.
+ * Returns: as cor_chan_send; COR_ECANCELED when cor_run ends first; COR_ENOT_TASK when none is active; -ENOMEM.
+ * Parks: until deadline, as a task; else the thread stops. Threads: any thread, not in a signal handler.
+ * Owns: borrows `elem` until return. Go: c <- v, from a thread that C has made.
+ */
+COR_API COR_CHECK int cor_chan_send_foreign(cor_chan *chan, const void *elem, int64_t deadline);
+
+/*
+ * Does what cor_chan_recv does, for any thread, as cor_chan_send_foreign does.
+ * Returns: as cor_chan_recv; COR_ECANCELED when cor_run ends first; COR_ENOT_TASK when none is active; -ENOMEM.
+ * Parks: until deadline, as a task; else the thread stops. Threads: any thread, not in a signal handler.
+ * Owns: borrows `elem` until return. Go: v, ok := <-c, from a thread that C has made.
+ */
+COR_API COR_CHECK int cor_chan_recv_foreign(cor_chan *chan, void *elem, int64_t deadline);
+
 /* One case of a select. */
 typedef enum cor_dir { COR_RECV, COR_SEND } cor_dir;
 typedef struct cor_case {

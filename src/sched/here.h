@@ -124,6 +124,9 @@ extern void (*cori_run_at_end)(void);
 extern void (*cori_run_at_end_of_io)(void);
 extern uint64_t (*cori_run_count_open)(void);
 
+/* Set by sync/: called when no worker runs any more, before threads that are to end are waited for. */
+extern void (*cori_run_at_stop)(void);
+
 /*
  * As cor_blocking, for the library's own calls: they do not wait for users' calls. fn touches nothing of the caller's
  * stack: it may still run when cor_run has ended.

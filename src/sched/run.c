@@ -35,6 +35,7 @@
 
 void (*cori_run_at_end)(void);
 void (*cori_run_at_end_of_io)(void);
+void (*cori_run_at_stop)(void);
 uint64_t (*cori_run_count_open)(void);
 static uint32_t running;  /* atomic: a cor_run is active */
 static bool leave_stacks; /* calls of cor_blocking still run: what they were given may lie on a task's stack */
@@ -309,6 +310,10 @@ static int run(void)
     if (rc == 0) {
         cori_signal_uninstall(); /* no thread lets a caught one through any more: none meets its earlier action */
         cori_signal_thread_end(first);
+    }
+    void (*at_stop)(void) = cori_load_acquire(&cori_run_at_stop);
+    if (at_stop != NULL) {
+        at_stop();
     }
     cori_ticker_end();
     leave_stacks = !cori_blocking_end();
