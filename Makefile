@@ -73,6 +73,9 @@ tsan-tests:
 	@cmake --build --preset tsan
 	@ctest --preset tsan
 
+conformance: ## count the properties of Go's net that a test proves, cannot apply, or are open
+	@python3 -B tests/net/check_table.py --count
+
 valgrind: deps-check ## run the single-worker unit tests under valgrind
 	@$(call configure,release)
 	@cmake --build --preset release

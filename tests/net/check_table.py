@@ -4,7 +4,8 @@
 number in a comment of its file, so that whoever changes the test is told; and every test of this folder and of
 tests/contract/test_conn.c that claims a property is found on that property's line or among too many others there.
 
-usage: check_table.py      one line per finding, exit 1 if there is any
+usage: check_table.py            one line per finding, exit 1 if there is any
+       check_table.py --count    how many properties a test proves, cannot apply, or are open: neither, or "later"
 """
 import functools
 import os
@@ -33,20 +34,46 @@ def numbers_in_comments(path):
     return numbers
 
 
-def findings():
+def read_rows():
     rows = {}
     with open(os.path.join(HERE, "table.md"), encoding="utf-8") as file:
         for line in file:
             match = re.match(r"\| N(\d{3}) \| .* \| (.*) \|$", line)
             if match:
                 rows[int(match.group(1))] = match.group(2)
+    return rows
+
+
+def named_tests(cell):
+    return re.findall(r"`([\w/]+):(\w+)`", cell)
+
+
+def state(cell):
+    if re.search(r"\blater\b", cell):
+        return "open"
+    if cell.startswith("n/a: "):
+        return "n/a"
+    return "proven" if named_tests(cell) else "open"
+
+
+def count():
+    states = {number: state(cell) for number, cell in read_rows().items()}
+    total = list(states.values()).count
+    print(f"{total('proven')} of {PROPERTIES} proven, {total('n/a')} n/a, {total('open')} open")
+    print("open:", " ".join(f"N{number:03}" for number, what in states.items() if what == "open") or "none")
+
+
+def findings():
+    rows = read_rows()
     for number in range(1, PROPERTIES + 1):
         if not rows.get(number, "").strip(" ?"):
             yield f"N{number:03}: neither a test nor a reason"
     if list(rows) != sorted(rows):
         yield "the properties are not in order"
     for number, cell in rows.items():
-        for path, test in re.findall(r"`([\w/]+):(\w+)`", cell):
+        if cell.startswith("n/a") and (not cell.startswith("n/a: ") or named_tests(cell)):
+            yield f"N{number:03}: n/a takes a reason after a colon, and no test"
+        for path, test in named_tests(cell):
             if not os.path.exists(os.path.join(TESTS, path + ".c")):
                 yield f"N{number:03}: there is no file tests/{path}.c"
             elif test not in registered_tests(path):
@@ -73,6 +100,9 @@ def unlisted():
 
 
 def main():
+    if sys.argv[1:] == ["--count"]:
+        count()
+        return 0
     found = list(findings()) + list(unlisted())
     for line in found:
         print(line)

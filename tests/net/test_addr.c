@@ -324,7 +324,7 @@ TASK_TEST(addresses_are_ordered)
     T_EQ(cor_addr_compare((cor_addr){ip_of("1.2.3.4"), 65535, 0}, low), -1);
 }
 
-/* N032, N039: what is no address prints as Go's nil does, and failing writes nothing. N036: no zone. */
+/* N031, N032, N039: what is no address prints as Go's nil does, and failing writes nothing. N036: no zone. */
 TASK_TEST(no_address)
 {
     char text[COR_ADDR_TEXT];
@@ -335,6 +335,7 @@ TASK_TEST(no_address)
     T_STR(cor_ip_text(ip, text, sizeof(text)), "192.0.2.1");
     T_STR(cor_ip_text((cor_ip){0}, text, sizeof(text)), "<nil>");
     T_STR(cor_addr_text((cor_addr){.port = 80}, text, sizeof(text)), ":80");
+    T_STR(cor_addr_text((cor_addr){.port = 0}, text, sizeof(text)), ":0");
     T_EQ(cor_ip_traits((cor_ip){0}), 0);
 }
 

@@ -19,6 +19,7 @@ static void check_trim(const char *text, const char *cut, const char *expected)
     assert_string_equal(cor_trim(copy, cut), expected);
 }
 
+/* N353 */
 static void test_trim(void **state)
 {
     (void)state;

@@ -240,7 +240,7 @@ static int lock_outside(void *arg)
     return 0;
 }
 
-/* N337: misuse ends the program with Go's words. */
+/* N337, N312: misuse ends the program with Go's words. */
 static void misuse_is_fatal(void **state)
 {
     (void)state;
