@@ -27,6 +27,15 @@ COR_BEGIN
 COR_API COR_CHECK int cor_lookup_host(char (*out)[COR_ADDR_TEXT], int max, const char *name, int64_t deadline,
                                       cor_error *error);
 
+/*
+ * Looks up the port of a service of `network`, by its name in /etc/services and among those that Go knows without:
+ * "https". "ip" and "" stand for tcp, then udp. A number is its own port, whatever the network.
+ * Returns: the port; or a negative code, with *error filled if error is not NULL ("lookup tcp/nothing: unknown port"):
+ * COR_EUNKNOWN_PORT, COR_EINVALID_PORT, COR_EUNKNOWN_NETWORK.
+ * Parks: never. Threads: any thread. Owns: borrows all until return. Go: net.LookupPort.
+ */
+COR_API COR_CHECK int cor_lookup_port(const char *network, const char *service, cor_error *error);
+
 COR_END
 
 #endif

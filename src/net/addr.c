@@ -213,8 +213,8 @@ static uint32_t parse_zone(const char *zone)
         return index;
     }
     char *end = NULL;
-    unsigned long number = strtoul(zone, &end, 10);
-    return *end == '\0' && number < 0xFFFFFF ? (uint32_t)number : CORI_NO_SUCH_ZONE;
+    unsigned long number = *zone >= '0' && *zone <= '9' ? strtoul(zone, &end, 10) : CORI_NO_SUCH_ZONE;
+    return number < 0xFFFFFF && *end == '\0' ? (uint32_t)number : CORI_NO_SUCH_ZONE;
 }
 
 bool cori_addr_parse_ip(const char *text, cor_addr *out)

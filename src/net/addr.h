@@ -84,6 +84,7 @@ int cori_resolve_host(const cori_network *network, const char *host, int64_t dea
 
 /* resolve.c: the port of a service for "tcp" or "udp", or -ENOENT; the addresses of a host from the hosts file. */
 int cori_service_port(const char *protocol, const char *service);
+int cori_lookup_port(const char *network, const char *service, cor_error *error);
 int cori_hosts_lookup(const char *file, const char *name, cor_addr *list, int max);
 #define CORI_HOSTS_FILE "/etc/hosts"
 

@@ -20,6 +20,16 @@ static void host_text(const cor_addr *addr, char text[COR_ADDR_TEXT])
     }
 }
 
+int cor_lookup_port(const char *network, const char *service, cor_error *error)
+{
+    cor_error unseen;
+    cor_error *filled = error != NULL ? error : &unseen;
+    *filled = (cor_error){0};
+    int rc = cori_lookup_port(network, service, filled);
+    filled->code = rc < 0 ? rc : 0;
+    return rc;
+}
+
 int cor_lookup_host(char (*out)[COR_ADDR_TEXT], int max, const char *name, int64_t deadline, cor_error *error)
 {
     cor_addr list[ADDRS_MAX];

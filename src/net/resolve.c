@@ -156,14 +156,18 @@ static bool parse_number(const char *text, int64_t *number)
     return *digit == '\0';
 }
 
-static int resolve_port(const cori_network *network, const char *text, uint16_t *port, cor_error *error)
+/* The port that a text names: a number, or a service of one of the protocols. Or why it names none. */
+static int port_of(const char *text, const char *network, const char *const *protocols, cor_error *error)
 {
     int64_t number = 0;
     if (!parse_number(text, &number)) {
-        number = cori_service_port(network->datagram ? "udp" : "tcp", text);
+        number = -ENOENT;
+        while (number < 0 && *protocols != NULL) {
+            number = cori_service_port(*protocols++, text);
+        }
         if (number < 0) {
             char before[24];
-            (void)snprintf(before, sizeof(before), "lookup %s", network->name);
+            (void)snprintf(before, sizeof(before), "lookup %s", network);
             set_where(error, before, "/", text);
             return COR_EUNKNOWN_PORT;
         }
@@ -172,8 +176,32 @@ static int resolve_port(const cori_network *network, const char *text, uint16_t 
         set_where(error, "address ", "", text);
         return COR_EINVALID_PORT;
     }
-    *port = (uint16_t)number;
-    return 0;
+    return (int)number;
+}
+
+static int resolve_port(const cori_network *network, const char *text, uint16_t *port, cor_error *error)
+{
+    const char *const protocols[] = {network->datagram ? "udp" : "tcp", NULL};
+    int rc = port_of(text, network->name, protocols, error);
+    *port = rc < 0 ? *port : (uint16_t)rc;
+    return rc < 0 ? rc : 0;
+}
+
+int cori_lookup_port(const char *network, const char *service, cor_error *error)
+{
+    const char *const either[] = {"tcp", "udp", NULL};
+    const cori_network *known = cori_network_find(network);
+    if (known != NULL && (known->v4 || known->v6)) {
+        const char *const protocols[] = {either[known->datagram], NULL};
+        return port_of(service, protocols[0], protocols, error);
+    }
+    bool any = network[0] == '\0' || strcmp(network, "ip") == 0;
+    int64_t number = 0;
+    if (!any && !parse_number(service, &number)) {
+        set_where(error, network, "", "");
+        return COR_EUNKNOWN_NETWORK;
+    }
+    return port_of(service, "ip", either, error);
 }
 
 static bool allowed(const cori_network *network, const cor_addr *addr)

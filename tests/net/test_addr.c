@@ -5,6 +5,7 @@
 #include "net/netcase.h"
 
 #include <arpa/inet.h>
+#include <coracle/lookup.h>
 #include <net/if.h>
 
 /* An error's text, in a buffer that the next call overwrites. */
@@ -179,6 +180,37 @@ TASK_TEST(services_known_without_a_file)
     }
     T_CODE(cori_service_port("tcp", "no-such-service"), -ENOENT);
     T_CODE(cori_service_port("tcp", ""), -ENOENT);
+}
+
+static void expect_port_error(const char *network, const char *service, int code, const char *text)
+{
+    cor_error error;
+    T_CODE(cor_lookup_port(network, service, &error), code);
+    T_CODE(cor_lookup_port(network, service, NULL), code);
+    T_STR(text_of(&error), text);
+}
+
+/* N024, N027: a number is its own port for any network; "ip" and none look in tcp, then in udp */
+TASK_TEST(ports_are_looked_up)
+{
+    cor_error error;
+    T_EQ(cor_lookup_port("foo", "80", &error), 80);
+    T_EQ(cor_lookup_port("", "0", NULL), 0);
+    T_EQ(cor_lookup_port("unix", "+65535", NULL), 65535);
+    T_EQ(cor_lookup_port("tcp4", "https", &error), 443);
+    T_EQ(cor_lookup_port("udp6", "domain", &error), 53);
+    T_EQ(cor_lookup_port("ip", "https", &error), 443);
+    T_EQ(cor_lookup_port("", "domain", &error), 53);
+    int tftp = cori_service_port("udp", "tftp");
+    T_EQ(cor_lookup_port("ip", "tftp", &error), tftp < 0 ? COR_EUNKNOWN_PORT : tftp);
+    T_EQ(cor_lookup_port("tcp", "tftp", &error), COR_EUNKNOWN_PORT);
+    expect_port_error("udp4", "gopher", COR_EUNKNOWN_PORT, "lookup udp/gopher: unknown port");
+    expect_port_error("tcp6", "12a", COR_EUNKNOWN_PORT, "lookup tcp/12a: unknown port");
+    expect_port_error("", "12a", COR_EUNKNOWN_PORT, "lookup ip/12a: unknown port");
+    expect_port_error("tcp", "65536", COR_EINVALID_PORT, "address 65536: invalid port");
+    expect_port_error("foo", "-1", COR_EINVALID_PORT, "address -1: invalid port");
+    expect_port_error("foo", "http", COR_EUNKNOWN_NETWORK, "unknown network foo");
+    expect_port_error("unix", "http", COR_EUNKNOWN_NETWORK, "unknown network unix");
 }
 
 /* N017, N018, N033 */
@@ -415,6 +447,26 @@ TASK_TEST(zones)
     expect_dial_error("tcp", "[fe80::1%nonexistent]:9", -ENODEV, "dial tcp: zone nonexistent: no such device");
 }
 
+/* N028: a zone's or a prefix's number has digits only, and a limit; a port's is saturated and out of range */
+TASK_TEST(decimal_numbers_have_a_limit)
+{
+    static const char *const no_numbers[] = {
+        "16777215", "99999999999999999999", "+1", "-1", "-18446744073709551615", "1x", "0x1"};
+    cor_addr addr;
+    cor_prefix prefix;
+    T_ASSERT(cori_addr_parse_ip("fe80::1%16777214", &addr));
+    T_EQ(addr.zone, 16777214);
+    for (size_t i = 0; i < sizeof(no_numbers) / sizeof(no_numbers[0]); i++) {
+        char text[64];
+        (void)snprintf(text, sizeof(text), "fe80::1%%%s", no_numbers[i]);
+        T_ASSERT(cori_addr_parse_ip(text, &addr));
+        T_REQUIRE(addr.zone == CORI_NO_SUCH_ZONE, "%s has zone %u", text, (unsigned)addr.zone);
+        (void)snprintf(text, sizeof(text), "10.0.0.0/%s", no_numbers[i]);
+        T_CODE(cor_prefix_parse(&prefix, text), COR_EINVALID_CIDR);
+    }
+    expect_listen_error("tcp", ":16777215", COR_EINVALID_PORT, "listen tcp: address 16777215: invalid port");
+}
+
 /* N277, N029, N080, N280 */
 TASK_TEST(names_of_the_hosts_file)
 {
@@ -523,6 +575,7 @@ int main(void)
         cmocka_unit_test(port_numbers),
         cmocka_unit_test(other_ports_are_service_names),
         cmocka_unit_test(services_known_without_a_file),
+        cmocka_unit_test(ports_are_looked_up),
         cmocka_unit_test(families_must_fit_the_network),
         cmocka_unit_test(ip_literals),
         cmocka_unit_test(ipv6_as_libc),
@@ -532,6 +585,7 @@ int main(void)
         cmocka_unit_test(addresses_are_classified),
         cmocka_unit_test(both_ends_as_values),
         cmocka_unit_test(zones),
+        cmocka_unit_test(decimal_numbers_have_a_limit),
         cmocka_unit_test(names_of_the_hosts_file),
         cmocka_unit_test(long_lines_of_the_hosts_file),
         cmocka_unit_test(absurd_lengths_are_errors),
