@@ -278,7 +278,8 @@ COR_API cor_addr cor_local_endpoint(cor_conn *conn);
 COR_API cor_addr cor_remote_endpoint(cor_conn *conn);
 
 /*
- * Fills *error for a failed `op` ("read", "write", "close") that returned `code`, so that it prints as Go prints it:
+ * Fills *error for a failed `op` ("read", "write", "writev", "close"; "readfrom" for the target of a copy and "writeto"
+ * for its source) that returned `code`, so that it prints as Go prints it:
  * "read tcp 127.0.0.1:5000->127.0.0.1:45324: read: connection reset by peer". Code 0 prints "EOF". Call it before
  * cor_close.
  * Owns: borrows all until return.

@@ -6,6 +6,7 @@
 
 #include <coracle/time.h>
 #include <stdio.h>
+#include <string.h>
 
 ssize_t cor_read(cor_conn *conn, void *buf, size_t size_bytes)
 {
@@ -197,7 +198,8 @@ void cor_conn_error(cor_conn *conn, const char *op, int code, cor_error *error)
     *error = (cor_error){0};
     (void)cori_error_fill(error, op, "", "", code);
     if (code < 0 && code > COR_ECLOSED) { /* the kernel's word: the system call is named */
-        (void)snprintf(error->where, sizeof(error->where), "%s", op);
+        bool copies = strcmp(op, "readfrom") == 0 || strcmp(op, "writeto") == 0;
+        (void)snprintf(error->where, sizeof(error->where), "%s", copies ? "splice" : op);
     }
     if (cori_slot_enter(conn, CORI_KIND_CONN, CORI_SHARED, &slot) == 0) {
         (void)snprintf(error->network, sizeof(error->network), "%s", cori_networks[slot->network].name);

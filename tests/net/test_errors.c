@@ -27,13 +27,17 @@ static void expect_text(cor_conn *conn, const char *op, int code, const char *fo
     T_EQ(error.code, code);
 }
 
-/* N048, N049, N051, N055, N056, N061, N062, N063 */
+/* N048, N049, N051, N055, N056, N061, N062, N063, N190, N200 */
 TASK_TEST(errors_of_a_connection)
 {
     cor_conn *a, *b;
     make_pair(KIND_TCP, &a, &b);
     expect_text(a, "read", -ECONNRESET, "read tcp S->A: read: connection reset by peer");
     expect_text(a, "write", -EPIPE, "write tcp S->A: write: broken pipe");
+    expect_text(a, "writev", -EPIPE, "writev tcp S->A: writev: broken pipe");
+    expect_text(a, "readfrom", -EPIPE, "readfrom tcp S->A: splice: broken pipe");
+    expect_text(a, "readfrom", COR_ECLOSED, "readfrom tcp S->A: use of closed network connection");
+    expect_text(a, "writeto", -ECONNRESET, "writeto tcp S->A: splice: connection reset by peer");
     expect_text(a, "read", COR_ETIMEOUT, "read tcp S->A: i/o timeout");
     expect_text(a, "write", COR_ETIMEOUT, "write tcp S->A: i/o timeout");
     expect_text(b, "read", COR_ECLOSED, "read tcp S->A: use of closed network connection");

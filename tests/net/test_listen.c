@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 static int option(int fd, int level, int name)
 {
@@ -60,7 +61,7 @@ static void expect_connection_options(cor_conn *conn, int reuse_addr)
     T_ASSERT((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
 }
 
-/* N072, N073, N094, N114, N116 */
+/* N072, N073, N094, N114, N115, N116 */
 TASK_TEST(connection_options)
 {
     cor_conn *dialed, *accepted;
@@ -270,6 +271,34 @@ TASK_TEST(kernel_refusals)
                        "listen unix /no-such-folder/socket: bind: no such file or directory");
 }
 
+/*
+ * N092: what only a privileged user may do keeps the kernel's word. In a folder that this user must not enter, since a
+ * machine may let everybody bind every port; root gives its right up for a moment.
+ */
+TASK_TEST(permission_denied)
+{
+    enum { NOBODY = 65534 };
+    char folder[] = "/tmp/cor-test-denied-XXXXXX", address[64], text[256];
+    uid_t before = geteuid();
+    T_ASSERT(mkdtemp(folder) != NULL);
+    T_EQ(chmod(folder, 0), 0);
+    (void)snprintf(address, sizeof(address), "%s/socket", folder);
+    if (before == 0 && seteuid(NOBODY) != 0) {
+        T_EQ(rmdir(folder), 0);
+        T_SKIP("this root cannot become another user");
+    }
+    (void)snprintf(text, sizeof(text), "listen unix %s: bind: permission denied", address);
+    expect_listen_text("unix", address, text);
+    cor_conn *conn;
+    cor_error error;
+    T_CODE(cor_dial(&conn, "unix", address, &error), -EACCES);
+    T_EQ(before == 0 ? seteuid(before) : 0, 0);
+    (void)snprintf(text, sizeof(text), "dial unix %s: connect: permission denied", address);
+    char shown[COR_ERROR_TEXT];
+    T_STR(cor_error_text(&error, shown, sizeof(shown)), text);
+    T_EQ(rmdir(folder), 0);
+}
+
 static void accept_until_closed(void *listener)
 {
     cor_conn *conn = NULL;
@@ -379,6 +408,7 @@ int main(void)
         cmocka_unit_test(backlog_is_the_kernels_limit),
         cmocka_unit_test(addresses_that_exclude_each_other),
         cmocka_unit_test(kernel_refusals),
+        cmocka_unit_test(permission_denied),
         cmocka_unit_test(port_is_free_when_close_returns),
         cmocka_unit_test(closed_listener),
         cmocka_unit_test(wrong_handles),

@@ -23,6 +23,7 @@ static void expect_keep_alive(int fd, int on, int idle_s, int interval_s, int co
     T_EQ(option(fd, IPPROTO_TCP, TCP_KEEPCNT), count);
 }
 
+/* N178 */
 TASK_TEST(keep_alive)
 {
     cor_conn *a, *b;

@@ -269,7 +269,7 @@ TASK_TEST(write_deadlines)
     close_pair(a, b);
 }
 
-/* N212, N213, N220: families and ports */
+/* N083, N212, N213, N220: families and ports */
 TASK_TEST(families)
 {
     char want[COR_ERROR_TEXT], here[COR_ADDR_TEXT];
