@@ -57,8 +57,8 @@ COR_API COR_CHECK ssize_t cor_read_from(cor_conn *conn, void *buf, size_t size_b
 COR_API COR_CHECK ssize_t cor_write_to(cor_conn *conn, const void *buf, size_t size_bytes, cor_addr to);
 
 /*
- * Takes what datagrams are there, at least one, at most `count`, and never more than 32, with one system call. Set
- * `data` and `room_bytes` of each before.
+ * Takes datagrams that are there with one system call: at least one, at most `count`, and 4 or, while they come in
+ * such numbers, 32. Set `data` and `room_bytes` of each before.
  * Returns: how many; -EINVAL if count is not positive; the errors of cor_read_from. Parks: until the read deadline.
  * Owns: borrows all until return. Go: (*net.UDPConn).ReadMsgUDPAddrPort; ReadBatch of golang.org/x/net/ipv4.
  */

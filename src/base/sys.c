@@ -194,14 +194,23 @@ ssize_t cori_sys_sendto(int fd, const void *buf, size_t size, const struct socka
     RETRY(CORI_SYS_SEND, ssize_t, sendto(fd, buf, size, MSG_DONTWAIT | MSG_NOSIGNAL, to, len));
 }
 
+/* Not the C library's: see CORI_RECV. */
+#if CORI_ASAN || CORI_TSAN
+#define RECVMMSG(fd, messages, count, flags) recvmmsg(fd, messages, count, flags, NULL)
+#define SENDMMSG(fd, messages, count, flags) sendmmsg(fd, messages, count, flags)
+#else
+#define RECVMMSG(fd, messages, count, flags) (int)syscall(SYS_recvmmsg, fd, messages, count, flags, NULL)
+#define SENDMMSG(fd, messages, count, flags) (int)syscall(SYS_sendmmsg, fd, messages, count, flags)
+#endif
+
 int cori_sys_recvmmsg(int fd, struct mmsghdr *messages, unsigned count)
 {
-    RETRY(CORI_SYS_RECV, int, recvmmsg(fd, messages, count, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL));
+    RETRY(CORI_SYS_RECV, int, RECVMMSG(fd, messages, count, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
 }
 
 int cori_sys_sendmmsg(int fd, struct mmsghdr *messages, unsigned count)
 {
-    RETRY(CORI_SYS_SEND, int, sendmmsg(fd, messages, count, MSG_DONTWAIT | MSG_NOSIGNAL));
+    RETRY(CORI_SYS_SEND, int, SENDMMSG(fd, messages, count, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
 int cori_sys_shutdown(int fd, int how)

@@ -8,9 +8,13 @@
  * not need that, but only a reader that holds the lock may be in the wait word; and Go does the same.
  *
  * Several datagrams go with one system call, CORI_PACKETS_MAX at most, because the kernel's form of a message is big
- * (a header, a vector, an address: 200 bytes) and lies on the task's stack. When the call has found fewer than it had
+ * (a header, a vector, an address: 108 bytes) and lies on the task's stack. When the call has found fewer than it had
  * room for, the socket was empty, and the next read waits without asking once more (a single read has to ask). An
  * error that the kernel meets after the first datagram it keeps for the next call, and has made its event before.
+ *
+ * Most sockets have one datagram at a time, and to prepare room for 32 on a stack that has gone cold costs a quarter of
+ * what the kernel needs to deliver one. A read therefore asks for CORI_PACKETS_FEW until that has not been enough, and
+ * for all that the caller has room for as long as so many come.
  */
 #include "base/sys.h"
 #include "net/conn.h"
@@ -21,7 +25,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CORI_PACKETS_MAX = 32 };
+enum { CORI_PACKETS_MAX = 32, CORI_PACKETS_FEW = 4 };
 
 /* One datagram under way. */
 typedef struct transfer {
@@ -37,12 +41,19 @@ typedef struct batch {
     int count; /* 1 to CORI_PACKETS_MAX */
 } batch;
 
-/* The kernel's form of a batch. */
+/* The kernel's form of a batch, in memory of the caller's. */
 typedef struct messages {
-    struct mmsghdr headers[CORI_PACKETS_MAX];
-    struct iovec parts[CORI_PACKETS_MAX];
-    cori_sockaddr names[CORI_PACKETS_MAX];
+    struct mmsghdr *headers;
+    struct iovec *parts;
+    cori_sockaddr *names;
 } messages;
+
+/* The memory for so many, on the stack of a function that needs no more, and `kernel` around it. */
+#define CORI_MESSAGES(kernel, count)                                                                                   \
+    struct mmsghdr headers_[count];                                                                                    \
+    struct iovec parts_[count];                                                                                        \
+    cori_sockaddr names_[count];                                                                                       \
+    const messages kernel = {headers_, parts_, names_}
 
 /* Begins a call on a packet socket; ended with cori_slot_leave. */
 static int enter(cor_conn *conn, enum cori_access access, cori_slot **out)
@@ -141,7 +152,7 @@ ssize_t cor_write_to(cor_conn *conn, const void *buf, size_t size_bytes, cor_add
 }
 
 /* Prepares the message for packet `i`, with an address of `name_len` bytes. */
-static void put_message(messages *kernel, int i, const cor_packet *packet, size_t size, socklen_t name_len)
+static inline void put_message(const messages *kernel, int i, const cor_packet *packet, size_t size, socklen_t name_len)
 {
     kernel->parts[i] = (struct iovec){.iov_base = packet->data, .iov_len = size};
     kernel->headers[i].msg_hdr = (struct msghdr){
@@ -159,27 +170,47 @@ static ssize_t charged(int count)
     return count;
 }
 
-static ssize_t try_read_batch(cori_slot *slot, void *arg)
+static inline ssize_t read_batch(cori_slot *slot, const batch *asked, const messages *kernel)
 {
-    const batch *asked = arg;
-    messages kernel;
     for (int i = 0; i < asked->count; i++) {
-        put_message(&kernel, i, &asked->packets[i], asked->packets[i].room_bytes, sizeof(kernel.names[i]));
+        put_message(kernel, i, &asked->packets[i], asked->packets[i].room_bytes, sizeof(kernel->names[i]));
     }
-    int count = cori_sys_recvmmsg(slot->pollfd.fd, kernel.headers, (unsigned)asked->count);
+    int count = cori_sys_recvmmsg(slot->pollfd.fd, kernel->headers, (unsigned)asked->count);
     for (int i = 0; i < count; i++) {
         cor_packet *packet = &asked->packets[i];
-        packet->size_bytes = kernel.headers[i].msg_len;
-        packet->cut = (kernel.headers[i].msg_hdr.msg_flags & MSG_TRUNC) != 0;
-        packet->addr = cori_addr_of(&kernel.names[i]);
+        packet->size_bytes = kernel->headers[i].msg_len;
+        packet->cut = (kernel->headers[i].msg_hdr.msg_flags & MSG_TRUNC) != 0;
+        packet->addr = cori_addr_of(&kernel->names[i]);
     }
     return charged(count);
+}
+
+static ssize_t try_read_few(cori_slot *slot, void *arg)
+{
+    CORI_MESSAGES(kernel, CORI_PACKETS_FEW);
+    return read_batch(slot, arg, &kernel);
+}
+
+static ssize_t try_read_many(cori_slot *slot, void *arg)
+{
+    CORI_MESSAGES(kernel, CORI_PACKETS_MAX);
+    return read_batch(slot, arg, &kernel);
+}
+
+/* Takes what is there, with the read lock. */
+static ssize_t take_batch(cori_slot *slot, cor_packet *packets, int count)
+{
+    int most = slot->many ? CORI_PACKETS_MAX : CORI_PACKETS_FEW;
+    batch asked = {.packets = packets, .count = count < most ? count : most};
+    bool few = asked.count <= CORI_PACKETS_FEW;
+    ssize_t taken = take(slot, few ? try_read_few : try_read_many, &asked, (size_t)asked.count);
+    slot->many = taken == asked.count;
+    return taken;
 }
 
 int cor_read_packets(cor_conn *conn, cor_packet *packets, int count)
 {
     cori_slot *slot;
-    batch asked = {.packets = packets, .count = count < CORI_PACKETS_MAX ? count : CORI_PACKETS_MAX};
     if (count <= 0) {
         return -EINVAL;
     }
@@ -187,28 +218,38 @@ int cor_read_packets(cor_conn *conn, cor_packet *packets, int count)
     if (rc < 0) {
         return rc;
     }
-    rc = (int)take(slot, try_read_batch, &asked, (size_t)asked.count);
+    rc = (int)take_batch(slot, packets, count);
     cori_slot_leave(slot, CORI_LOCK_READ);
     return rc;
 }
 
-static ssize_t try_write_batch(cori_slot *slot, void *arg)
+static inline ssize_t write_batch(cori_slot *slot, const batch *given, const messages *kernel)
 {
-    const batch *given = arg;
-    messages kernel;
     int ready = 0, rc = 0;
     while (ready < given->count && rc == 0) {
         const cor_packet *packet = &given->packets[ready];
         socklen_t len;
-        rc = put_name(slot, &packet->addr, &kernel.names[ready], &len);
+        rc = put_name(slot, &packet->addr, &kernel->names[ready], &len);
         if (rc == 0) {
-            put_message(&kernel, ready++, packet, packet->size_bytes, len);
+            put_message(kernel, ready++, packet, packet->size_bytes, len);
         }
     }
     if (ready == 0) {
         return rc;
     }
-    return charged(cori_sys_sendmmsg(slot->pollfd.fd, kernel.headers, (unsigned)ready));
+    return charged(cori_sys_sendmmsg(slot->pollfd.fd, kernel->headers, (unsigned)ready));
+}
+
+static ssize_t try_write_few(cori_slot *slot, void *arg)
+{
+    CORI_MESSAGES(kernel, CORI_PACKETS_FEW);
+    return write_batch(slot, arg, &kernel);
+}
+
+static ssize_t try_write_many(cori_slot *slot, void *arg)
+{
+    CORI_MESSAGES(kernel, CORI_PACKETS_MAX);
+    return write_batch(slot, arg, &kernel);
 }
 
 int cor_write_packets(cor_conn *conn, const cor_packet *packets, int count)
@@ -223,7 +264,7 @@ int cor_write_packets(cor_conn *conn, const cor_packet *packets, int count)
         int left = count - sent;
         batch given = {.packets = (cor_packet *)(uintptr_t)(packets + sent),
                        .count = left < CORI_PACKETS_MAX ? left : CORI_PACKETS_MAX};
-        rc = (int)cori_fd_put(slot, try_write_batch, &given);
+        rc = (int)cori_fd_put(slot, given.count <= CORI_PACKETS_FEW ? try_write_few : try_write_many, &given);
         sent += rc > 0 ? rc : 0;
     }
     cori_slot_leave(slot, CORI_LOCK_WRITE);

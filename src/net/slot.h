@@ -67,6 +67,7 @@ typedef struct cori_slot {
     bool lingers;    /* close(2) may wait: cor_set_linger(> 0) */
     uint8_t ending;  /* enum cori_ending; atomic */
     uint8_t family;  /* udp: AF_INET or AF_INET6, of the socket */
+    bool many;       /* udp: the last batch read was full; guard: the read lock */
 } cori_slot;
 /* A pair of cache lines, which CPUs fetch together; what calls use comes first. */
 enum { CORI_SLOT_BYTES = 2 * CORI_CACHE_LINE };
