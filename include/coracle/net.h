@@ -29,6 +29,25 @@ typedef struct cor_conn cor_conn;
 typedef struct cor_listener cor_listener;
 
 /*
+ * Keep-alive of TCP connections: when an idle one asks whether its peer is there, in ns, rounded up to whole seconds,
+ * and after how many questions without an answer it fails. 0: the default, 15 s, 15 s and 9. < 0: the kernel's.
+ * Go: net.KeepAliveConfig.
+ */
+typedef struct cor_keep_alive {
+    bool off; /* never asks; the rest is not looked at */
+    int count;
+    int64_t idle_ns;
+    int64_t interval_ns;
+} cor_keep_alive;
+
+/*
+ * What a caller may do with a socket before it is bound and connected, or listens: to set options that the library has
+ * no call for. `network` is exact (tcp4, tcp6, udp4, udp6, unix), `address` the one that is tried. A negative code is
+ * the end of the attempt. It borrows everything, closes nothing, and does not park.
+ */
+typedef int cor_control(int fd, const char *network, const char *address, void *arg);
+
+/*
  * Listens on `address` ("host:port", ":port", "[v6]:port"; a path or "@abstract" for unix). Port 0 or "" picks one.
  * Returns: 0 and *out; or a negative code, with *error filled if error is not NULL: COR_EUNKNOWN_NETWORK, the address
  * errors of coracle/error.h, COR_ENO_SUCH_HOST, -EADDRINUSE, -EACCES, -EMFILE and other errnos; COR_ENOT_TASK.
@@ -38,6 +57,28 @@ typedef struct cor_listener cor_listener;
  * Owns: returns owned; end with cor_listener_close. Go: net.Listen.
  */
 COR_API COR_CHECK int cor_listen(cor_listener **out, const char *network, const char *address, cor_error *error);
+
+/* How to listen. Begin with COR_LISTEN_INIT, which listens as cor_listen does. Go: net.ListenConfig. */
+typedef struct cor_listen_options {
+    size_t size;     /* of this struct, as the caller's compiler knew it */
+    int backlog;     /* connections that may wait to be accepted; 0: as many as the kernel allows */
+    bool reuse_port; /* tcp: others may listen on the same address; the kernel shares connections out by their ends */
+    cor_keep_alive keep_alive; /* of accepted connections */
+    cor_control *control;      /* called before the socket is bound; NULL: none */
+    void *control_arg;
+} cor_listen_options;
+#define COR_LISTEN_INIT                                                                                                \
+    {                                                                                                                  \
+        .size = sizeof(cor_listen_options)                                                                             \
+    }
+
+/*
+ * Listens on `address` as `options` say.
+ * Returns: as cor_listen; -EINVAL (size, or a negative backlog); what `control` returned.
+ * Parks, Owns: as cor_listen. Go: (*net.ListenConfig).Listen.
+ */
+COR_API COR_CHECK int cor_listen_with(cor_listener **out, const cor_listen_options *options, const char *network,
+                                      const char *address, cor_error *error);
 
 /*
  * Waits for the next connection. -ECONNABORTED and -EINTR are retried inside.
@@ -115,6 +156,12 @@ COR_API int cor_listener_set_deadline(cor_listener *listener, int64_t deadline);
 COR_API char *cor_listener_addr(cor_listener *listener, char *text, size_t size);
 
 /*
+ * Gives the bound address of a TCP listener as a value.
+ * Returns: the endpoint; one without an address after close, and for unix. Go: Addr().(*net.TCPAddr).
+ */
+COR_API cor_addr cor_listener_endpoint(cor_listener *listener);
+
+/*
  * Connects to `address` (for tcp: names of /etc/hosts, literals, "" or wildcard hosts mean this host).
  * `deadline` is absolute, 0 for none.
  * Returns: 0 and *out; or a negative code, with *error filled if error is not NULL: -ECONNREFUSED, COR_ETIMEOUT,
@@ -129,25 +176,6 @@ COR_API COR_CHECK int cor_dial_until(cor_conn **out, const char *network, const 
  * Returns, Parks, Threads, Owns: as cor_dial_until. Go: net.Dial.
  */
 COR_API COR_CHECK int cor_dial(cor_conn **out, const char *network, const char *address, cor_error *error);
-
-/*
- * Keep-alive of TCP connections: when an idle one asks whether its peer is there, in ns, rounded up to whole seconds,
- * and after how many questions without an answer it fails. 0: the default, 15 s, 15 s and 9. < 0: the kernel's.
- * Go: net.KeepAliveConfig.
- */
-typedef struct cor_keep_alive {
-    bool off; /* never asks; the rest is not looked at */
-    int count;
-    int64_t idle_ns;
-    int64_t interval_ns;
-} cor_keep_alive;
-
-/*
- * What a caller may do with a socket before it is bound and connected, or listens: to set options that the library has
- * no call for. `network` is exact (tcp4, tcp6, udp4, udp6, unix), `address` the one that is tried. A negative code is
- * the end of the attempt. It borrows everything, closes nothing, and does not park.
- */
-typedef int cor_control(int fd, const char *network, const char *address, void *arg);
 
 /* How to dial. Begin with COR_DIALER_INIT, which dials as cor_dial does. Go: net.Dialer. */
 typedef struct cor_dialer {

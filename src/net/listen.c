@@ -67,38 +67,71 @@ static void remove_stale(const char *path, const cori_sockaddr *local, socklen_t
     }
 }
 
-/* Binds, unless that is done, and listens. *call is the system call that failed. */
-static int try_to_listen(int fd, const cori_sockaddr *local, socklen_t len, bool *bound, const char **call)
+/* A socket about to listen. */
+typedef struct opening {
+    const cori_network *network;
+    const cor_listen_options *with;
+    int fd;
+    cori_sockaddr local;
+    socklen_t len;
+    const char *path; /* of a socket file, or NULL */
+    bool bound;
+    const char *call; /* the system call that failed; NULL: none */
+} opening;
+
+/* Binds, unless that is done, and listens. */
+static int try_to_listen(opening *opened)
 {
-    *call = "bind";
-    int rc = *bound ? 0 : cori_sys_bind(fd, &local->any, len);
-    *bound = rc == 0;
+    opened->call = "bind";
+    int rc = opened->bound ? 0 : cori_sys_bind(opened->fd, &opened->local.any, opened->len);
+    opened->bound = rc == 0;
     if (rc == 0) {
-        *call = "listen";
-        rc = cori_sys_listen(fd, backlog());
+        opened->call = "listen";
+        rc = cori_sys_listen(opened->fd, opened->with->backlog > 0 ? opened->with->backlog : backlog());
     }
     return rc;
 }
 
-/* Makes `fd` listen, or closes it. `path` of a socket file, or NULL. */
-static int bind_and_listen(int fd, const cori_sockaddr *local, socklen_t len, const char *path, cor_error *error)
+static int control(const opening *opened, const char *address)
 {
-    const char *call;
-    bool bound = false;
-    (void)cori_sys_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    int rc = try_to_listen(fd, local, len, &bound, &call);
+    const char *network = opened->network->name;
+    if (!opened->network->unix_stream) {
+        network = opened->local.any.sa_family == AF_INET ? "tcp4" : "tcp6";
+    }
+    int rc = opened->with->control(opened->fd, network, address, opened->with->control_arg);
+    return rc < 0 ? rc : 0;
+}
+
+/* What is set before the socket is bound. */
+static int prepare(opening *opened, const char *address)
+{
+    opened->call = "";
+    (void)cori_sys_setsockopt(opened->fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (opened->with->reuse_port && opened->network->unix_stream) {
+        return -EOPNOTSUPP; /* some kernels take it without a meaning */
+    }
+    int rc = opened->with->reuse_port ? cori_sys_setsockopt(opened->fd, SOL_SOCKET, SO_REUSEPORT, 1) : 0;
+    opened->call = rc < 0 ? "setsockopt" : "";
+    return rc == 0 && opened->with->control != NULL ? control(opened, address) : rc;
+}
+
+/* Makes the socket listen, or closes it. */
+static int bind_and_listen(opening *opened, cor_error *error)
+{
+    int rc = prepare(opened, error->address);
+    rc = rc < 0 ? rc : try_to_listen(opened);
     for (int64_t pause_ns = CORI_LISTEN_PAUSE_MIN_NS; rc == -EADDRINUSE; pause_ns *= 2) {
-        if (path != NULL) {
-            remove_stale(path, local, len);
-            rc = try_to_listen(fd, local, len, &bound, &call);
+        if (opened->path != NULL) {
+            remove_stale(opened->path, &opened->local, opened->len);
+            rc = try_to_listen(opened);
         }
         if (rc != -EADDRINUSE || pause_ns > CORI_LISTEN_PAUSE_MAX_NS) {
             break;
         }
         rc = cor_sleep(pause_ns);
-        rc = rc < 0 ? rc : try_to_listen(fd, local, len, &bound, &call);
+        rc = rc < 0 ? rc : try_to_listen(opened);
     }
-    return rc < 0 ? fail(fd, call, rc, error) : fd;
+    return rc < 0 ? fail(opened->fd, opened->call, rc, error) : opened->fd;
 }
 
 /* The address to listen on: Go prefers the first IPv4 one; an empty host is the wildcard. */
@@ -132,10 +165,10 @@ static int bind_packet(int fd, const cori_sockaddr *local, socklen_t len, cor_er
     return rc < 0 ? fail(fd, "bind", rc, error) : fd;
 }
 
-static int listen_ip(const cori_network *network, const char *address, cor_error *error)
+static int listen_ip(const cori_network *network, const char *address, const cor_listen_options *with, cor_error *error)
 {
     cori_candidates candidates;
-    cori_sockaddr local;
+    opening opened = {.network = network, .with = with};
     int rc = cori_resolve(network, address, &candidates, error);
     if (rc < 0) {
         return rc;
@@ -157,12 +190,13 @@ static int listen_ip(const cori_network *network, const char *address, cor_error
     if (family == AF_INET6) {
         (void)cori_sys_setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, !network->v4);
     }
-    socklen_t len = cori_addr_to_sockaddr(&addr, family, &local);
+    opened.fd = fd;
+    opened.len = cori_addr_to_sockaddr(&addr, family, &opened.local);
     if (network->datagram) {
-        return bind_packet(fd, &local, len, error);
+        return bind_packet(fd, &opened.local, opened.len, error);
     }
-    cori_tcp_set_up(fd, &(cor_keep_alive){.off = false});
-    return bind_and_listen(fd, &local, len, NULL, error);
+    cori_tcp_set_up(fd, &with->keep_alive);
+    return bind_and_listen(&opened, error);
 }
 
 /* Go finds out only after it has resolved the address that the network is not one for this call. */
@@ -184,37 +218,39 @@ static int refuse_type(const cori_network *network, const char *address, cor_err
     return COR_EUNEXPECTED_TYPE;
 }
 
-static int listen_unix(const char *path, cori_file_id *file, cor_error *error)
+static int listen_unix(const cori_network *network, const char *path, const cor_listen_options *with,
+                       cori_file_id *file, cor_error *error)
 {
-    cori_sockaddr local;
-    socklen_t len;
+    bool on_file = path[0] != '@' && path[0] != '\0';
+    opening opened = {.network = network, .with = with, .path = on_file ? path : NULL};
     (void)snprintf(error->address, sizeof(error->address), "%s", path);
-    int rc = cori_unix_sockaddr(path, &local, &len);
+    int rc = cori_unix_sockaddr(path, &opened.local, &opened.len);
     if (rc < 0) {
         return fail(-1, "bind", rc, error);
     }
-    int fd = cori_sys_socket(AF_UNIX, SOCK_STREAM, 0);
-    if (fd < 0) {
-        return fail(-1, "socket", fd, error);
+    opened.fd = cori_sys_socket(AF_UNIX, SOCK_STREAM, 0);
+    if (opened.fd < 0) {
+        return fail(-1, "socket", opened.fd, error);
     }
-    bool on_file = path[0] != '@' && path[0] != '\0';
-    fd = bind_and_listen(fd, &local, len, on_file ? path : NULL, error);
+    int fd = bind_and_listen(&opened, error);
     if (fd >= 0 && on_file) {
         *file = cori_sys_socket_file(path);
     }
     return fd;
 }
 
-int cori_listen_socket(const cori_network *network, const char *address, cori_file_id *file, cor_error *error)
+int cori_listen_socket(const cori_network *network, const char *address, const cor_listen_options *with,
+                       cori_file_id *file, cor_error *error)
 {
     *file = (cori_file_id){0, 0};
     if (network->datagram) {
         return refuse_type(network, address, error);
     }
-    return network->unix_stream ? listen_unix(address, file, error) : listen_ip(network, address, error);
+    return network->unix_stream ? listen_unix(network, address, with, file, error)
+                                : listen_ip(network, address, with, error);
 }
 
 int cori_packet_socket(const cori_network *network, const char *address, cor_error *error)
 {
-    return network->datagram ? listen_ip(network, address, error) : refuse_type(network, address, error);
+    return network->datagram ? listen_ip(network, address, NULL, error) : refuse_type(network, address, error);
 }

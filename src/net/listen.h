@@ -6,11 +6,14 @@
 #include "base/sys.h"
 #include "net/addr.h"
 
+#include <coracle/net.h>
+
 /*
  * A socket that listens: its descriptor, or a negative code with error->address and error->where filled. *file is the
- * socket file that was made. Parks for a moment while the address is in use.
+ * socket file that was made. `with` is complete. Parks for a moment while the address is in use.
  */
-int cori_listen_socket(const cori_network *network, const char *address, cori_file_id *file, cor_error *error);
+int cori_listen_socket(const cori_network *network, const char *address, const cor_listen_options *with,
+                       cori_file_id *file, cor_error *error);
 
 /* A bound datagram socket: its descriptor, or a negative code as above. Never parks. */
 int cori_packet_socket(const cori_network *network, const char *address, cor_error *error);

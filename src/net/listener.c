@@ -90,33 +90,37 @@ static listener_state *state_new(const char *path, cori_file_id file)
     return listening;
 }
 
-static int open_listener(cor_listener **out, const cori_network *network, const char *address, cor_error *error)
+/* Opens a listener on `fd`, taken in every case, and on the socket file that was made for it. */
+static int open_on(cor_listener **out, const cori_network *network, int fd, enum cori_fd_kind kind, const char *path,
+                   cori_file_id file)
 {
-    cori_file_id file;
-    int fd = cori_listen_socket(network, address, &file, error);
-    if (fd < 0) {
-        return fd;
-    }
-    listener_state *listening = state_new(address, file);
+    listener_state *listening = state_new(path, file);
     cori_slot *slot = listening != NULL ? cori_slot_new(CORI_KIND_LISTENER, &listener_ops) : NULL;
     if (slot == NULL) {
         free_state(listening);
-        cori_sys_remove_socket_file(address, file);
+        cori_sys_remove_socket_file(path, file);
         cori_sys_close(fd);
         return -ENOMEM;
     }
     slot->network = (uint8_t)(network - cori_networks);
     slot->is.impl = listening;
-    cori_fd_open(slot, fd, cori_solo() && !network->unix_stream ? CORI_FD_ACCEPTS : CORI_FD_PLAIN);
+    cori_fd_open(slot, fd, kind);
     *out = cori_slot_publish(slot);
     return 0;
 }
 
-int cor_listen(cor_listener **out, const char *network, const char *address, cor_error *error)
+static int open_listener(cor_listener **out, const cori_network *network, const char *address,
+                         const cor_listen_options *with, cor_error *error)
 {
-    cor_error unused;
-    error = error != NULL ? error : &unused;
-    *error = (cor_error){0};
+    cori_file_id file;
+    int fd = cori_listen_socket(network, address, with, &file, error);
+    enum cori_fd_kind kind = cori_solo() && !network->unix_stream ? CORI_FD_ACCEPTS : CORI_FD_PLAIN;
+    return fd < 0 ? fd : open_on(out, network, fd, kind, address, file);
+}
+
+static int listen_complete(cor_listener **out, const cor_listen_options *with, const char *network, const char *address,
+                           cor_error *error)
+{
     if (cori_self() == NULL) {
         return cori_error_fill(error, "listen", network, address, COR_ENOT_TASK);
     }
@@ -125,13 +129,47 @@ int cor_listen(cor_listener **out, const char *network, const char *address, cor
         (void)snprintf(error->where, sizeof(error->where), "%s", network);
         return cori_error_fill(error, "listen", network, "", COR_EUNKNOWN_NETWORK);
     }
-    int rc = open_listener(out, known, address, error);
+    int rc = open_listener(out, known, address, with, error);
     if (rc < 0) {
         char shown[COR_ADDR_TEXT];
         memcpy(shown, error->address, sizeof(shown));
         (void)cori_error_fill(error, "listen", network, shown, rc);
     }
     return rc;
+}
+
+int cor_listen_with(cor_listener **out, const cor_listen_options *options, const char *network, const char *address,
+                    cor_error *error)
+{
+    cor_listen_options complete = {0};
+    cor_error unused;
+    error = error != NULL ? error : &unused;
+    *error = (cor_error){0};
+    if (options->size == 0 || options->size > sizeof(complete)) {
+        return cori_error_fill(error, "listen", network, address, -EINVAL);
+    }
+    memcpy(&complete, options, options->size);
+    if (complete.backlog < 0) {
+        return cori_error_fill(error, "listen", network, address, -EINVAL);
+    }
+    return listen_complete(out, &complete, network, address, error);
+}
+
+int cor_listen(cor_listener **out, const char *network, const char *address, cor_error *error)
+{
+    const cor_listen_options plain = COR_LISTEN_INIT;
+    return cor_listen_with(out, &plain, network, address, error);
+}
+
+cor_addr cor_listener_endpoint(cor_listener *listener)
+{
+    cor_addr addr = {.port = 0};
+    cori_slot *slot;
+    if (cori_slot_enter(listener, CORI_KIND_LISTENER, CORI_SHARED, &slot) == 0) {
+        addr = cori_networks[slot->network].unix_stream ? addr : cori_tcp_local(slot);
+        cori_slot_leave(slot, CORI_SHARED);
+    }
+    return addr;
 }
 
 int cori_listener_accept(cor_listener *listener, enum cori_ending ending, cor_conn **out)

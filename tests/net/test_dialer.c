@@ -125,7 +125,7 @@ static void expect_keep_alive(const cor_dialer *dialer, int on, int idle, int in
     expect_peer(client, address);
 }
 
-/* N114, N179: 0 is the default, less than that the kernel's. */
+/* N114, N178, N179: 0 is the default, less than that the kernel's. */
 TASK_TEST(keep_alive)
 {
     cor_dialer dialer = COR_DIALER_INIT;
