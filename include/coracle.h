@@ -10,6 +10,7 @@
 #include <coracle/chan.h>
 #include <coracle/errno.h>
 #include <coracle/error.h>
+#include <coracle/fd.h>
 #include <coracle/group.h>
 #include <coracle/io.h>
 #include <coracle/lines.h>

@@ -252,11 +252,20 @@ int cori_sys_accepted_from(int fd, struct sockaddr *addr, socklen_t len)
 
 int cori_sys_dup(int fd)
 {
-    int before = errno;
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    copy = copy >= 0 ? copy : -errno;
+    int before = errno, fault = cori_sys_faulted(CORI_SYS_DUP);
+    int copy = fault == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : fault;
+    copy = copy >= 0 || fault != 0 ? copy : -errno;
     errno = before;
     return copy;
+}
+
+int cori_sys_never_wait(int fd)
+{
+    int before = errno, fault = cori_sys_faulted(CORI_SYS_NEVER_WAIT);
+    int flags = fault == 0 ? fcntl(fd, F_GETFL) : fault;
+    int code = flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0 ? 0 : fault != 0 ? fault : -errno;
+    errno = before;
+    return code;
 }
 
 void cori_sys_close(int fd)

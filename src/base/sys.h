@@ -42,6 +42,8 @@ enum cori_sys_call {
     CORI_SYS_PIPE,
     CORI_SYS_SPLICE, /* in either direction */
     CORI_SYS_SENDFILE,
+    CORI_SYS_DUP,
+    CORI_SYS_NEVER_WAIT,
     CORI_SYS_CLOSE, /* happens whatever the hook says */
 };
 
@@ -162,7 +164,8 @@ int cori_sys_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
 int cori_sys_getpeername(int fd, struct sockaddr *addr, socklen_t *len);
 /* The address that accept gives: also of a peer that has reset since. `len` is that of the family's addresses. */
 int cori_sys_accepted_from(int fd, struct sockaddr *addr, socklen_t len);
-int cori_sys_dup(int fd); /* CLOEXEC */
+int cori_sys_dup(int fd);        /* CLOEXEC */
+int cori_sys_never_wait(int fd); /* sets O_NONBLOCK, for all who have this open file */
 void cori_sys_close(int fd);
 
 /* Which file a path leads to; all 0: none. */

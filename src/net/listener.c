@@ -13,6 +13,7 @@
 #include "base/sys.h"
 #include "net/conn.h"
 #include "net/listen.h"
+#include "net/raw.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -159,6 +160,87 @@ int cor_listen(cor_listener **out, const char *network, const char *address, cor
 {
     const cor_listen_options plain = COR_LISTEN_INIT;
     return cor_listen_with(out, &plain, network, address, error);
+}
+
+int cor_listener_of_fd(cor_listener **out, int fd)
+{
+    const cori_network *network;
+    if (cori_self() == NULL) {
+        return COR_ENOT_TASK;
+    }
+    int listens = 0;
+    int rc = cori_fd_network(fd, &network);
+    rc = rc < 0 ? rc : cori_sys_getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens);
+    if (rc < 0 || listens == 0) {
+        return rc < 0 ? rc : -EINVAL;
+    }
+    int own = cori_sys_dup(fd);
+    if (own < 0) {
+        return own;
+    }
+    rc = cori_sys_never_wait(own);
+    if (rc < 0) {
+        cori_sys_close(own);
+        return rc;
+    }
+    return open_on(out, network, own, CORI_FD_PLAIN, NULL, (cori_file_id){0, 0});
+}
+
+int cor_listener_fd(cor_listener *listener)
+{
+    cori_slot *slot;
+    int rc = cori_slot_enter(listener, CORI_KIND_LISTENER, CORI_SHARED, &slot);
+    if (rc == 0) {
+        rc = cori_sys_dup(slot->pollfd.fd);
+        cori_slot_leave(slot, CORI_SHARED);
+    }
+    return rc;
+}
+
+ssize_t cor_listener_raw_control(cor_listener *listener, cor_raw_call *call, void *arg)
+{
+    cori_slot *slot;
+    ssize_t result = cori_slot_enter(listener, CORI_KIND_LISTENER, CORI_SHARED, &slot);
+    if (result == 0) {
+        result = call(slot->pollfd.fd, arg);
+        cori_slot_leave(slot, CORI_SHARED);
+    }
+    return result;
+}
+
+/* The listener's socket file is `path` from now on; NULL: it has none. Taken. */
+static void change_file(cori_slot *slot, char *path, cori_file_id file)
+{
+    listener_state *listening = state_of(slot);
+    cori_spin_lock(&slot->spin);
+    char *before = listening->path;
+    listening->path = path;
+    listening->file = file;
+    cori_spin_unlock(&slot->spin);
+    free(before);
+}
+
+int cor_listener_unlink_on_close(cor_listener *listener, bool unlink)
+{
+    cori_slot *slot;
+    int rc = cori_slot_enter(listener, CORI_KIND_LISTENER, CORI_SHARED, &slot);
+    if (rc < 0) {
+        return rc;
+    }
+    char text[COR_ADDR_TEXT], *path = NULL;
+    listener_local_text(slot, text, sizeof(text));
+    cori_file_id file = {0, 0};
+    if (unlink && cori_networks[slot->network].unix_stream && text[0] != '@') {
+        file = cori_sys_socket_file(text);
+        path = file.inode != 0 ? strdup(text) : NULL;
+    }
+    if (file.inode != 0 && path == NULL) {
+        rc = -ENOMEM;
+    } else {
+        change_file(slot, path, file);
+    }
+    cori_slot_leave(slot, CORI_SHARED);
+    return rc;
 }
 
 cor_addr cor_listener_endpoint(cor_listener *listener)

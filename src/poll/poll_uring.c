@@ -50,7 +50,7 @@ static int uring_arm(cori_poller *base, cori_pollfd *pollfd, int direction)
 {
     cori_uring *poller = (cori_uring *)base;
     cori_uring_fd *state = cori_uring_state(pollfd);
-    bool receives = direction == CORI_READ && pollfd->kind == CORI_FD_STREAM;
+    bool receives = direction == CORI_READ && cori_load_relaxed(&pollfd->kind) == CORI_FD_STREAM;
     if (receives) {
         if (cori_likely(cori_load_acquire(&state->receiving))) {
             return arm_watch(poller, state);
@@ -103,11 +103,11 @@ static bool has_nothing(cori_uring *poller, cori_uring_fd *state)
  * program has asked for a reset, when bytes are unread, which means a reset as well, and when that is not certain: then
  * the owner is in its poller, where it will see to it soon. Bytes that come after the look come after the close.
  */
-static void say_goodbye(cori_uring *poller, cori_uring_fd *state)
+static void say_goodbye(cori_uring *poller, cori_uring_fd *state, enum cori_fd_kind kind)
 {
     struct linger linger = {0};
     socklen_t len = sizeof(linger);
-    bool ours = state->kind == CORI_FD_STREAM || state->kind == CORI_FD_SOCKET;
+    bool ours = kind == CORI_FD_STREAM || kind == CORI_FD_SOCKET;
     if (ours && getsockopt(state->fd, SOL_SOCKET, SO_LINGER, &linger, &len) == 0 && linger.l_onoff == 0 &&
         has_nothing(poller, state)) {
         (void)cori_sys_shutdown(state->fd, SHUT_RDWR);
@@ -121,7 +121,7 @@ static bool uring_give(cori_poller *base, cori_pollfd *pollfd)
     if (state == NULL || cori_uring_own == poller || cori_load_acquire(&poller->stopped) != 0) {
         return false;
     }
-    say_goodbye(poller, state);
+    say_goodbye(poller, state, (enum cori_fd_kind)cori_load_relaxed(&pollfd->kind)); /* it may be shared by now */
     cori_uring_post(poller, state, CORI_URING_MAIL_CLOSE);
     return true;
 }
