@@ -4,10 +4,19 @@
 #include "net/race.h"
 #include "support/faults.h"
 
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <linux/ipv6.h>
+#include <net/if.h>
+#include <net/route.h>
 #include <poll.h>
+#include <sched.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum { ENDED_DIALS = 300, LATE = 95, TRIES = 20 };
+
+static const cor_options one_worker = {.workers = 1};
 
 static void need_ipv6(void)
 {
@@ -132,11 +141,11 @@ TASK_TEST(the_first_familys_error_is_told)
     close_blackhole(&first);
 }
 
-/* Races the listed addresses; the connection's remote end in `text`. */
-static int race_to(cori_candidates *candidates, char *text, cori_race_error *error)
+/* Races the listed addresses until `deadline`; the connection's remote end in `text`. */
+static int race_until(const cori_candidates *candidates, int64_t deadline, char *text, cori_race_error *error)
 {
     static const cor_dialer plain = COR_DIALER_INIT;
-    cori_dialing dialing = {.network = cori_network_find("tcp"), .with = &plain};
+    cori_dialing dialing = {.network = cori_network_find("tcp"), .with = &plain, .deadline = deadline};
     cori_slot *slot;
     int rc = cori_race(&dialing, candidates, NULL, &slot, error);
     if (rc == 0) {
@@ -145,6 +154,11 @@ static int race_to(cori_candidates *candidates, char *text, cori_race_error *err
         T_CODE(cor_close(conn), 0);
     }
     return rc;
+}
+
+static int race_to(const cori_candidates *candidates, char *text, cori_race_error *error)
+{
+    return race_until(candidates, 0, text, error);
 }
 
 /* N034, N119: the first one's family comes first, in order; the first error is told. */
@@ -331,6 +345,96 @@ static void each_call_fails_once(void **state)
     }
 }
 
+/* Gives an interface fd00::1, and the ways to 2001:db8::/32 and 198.51.100.0/24. */
+static bool send_through(char *name, int index, int fd6, int fd4)
+{
+    struct in6_ifreq own = {.ifr6_addr.s6_addr = {0xfd, [15] = 1}, .ifr6_prefixlen = 128, .ifr6_ifindex = index};
+    struct in6_rtmsg to6 = {.rtmsg_dst_len = 32, .rtmsg_metric = 1, .rtmsg_flags = RTF_UP, .rtmsg_ifindex = index};
+    struct rtentry to4 = {.rt_flags = RTF_UP, .rt_dev = name};
+    struct sockaddr_in net = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0xC6336400)};
+    struct sockaddr_in mask = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0xFFFFFF00)};
+    memcpy(&to4.rt_dst, &net, sizeof(net));
+    memcpy(&to4.rt_genmask, &mask, sizeof(mask));
+    memcpy(to6.rtmsg_dst.s6_addr, (const uint8_t[]){0x20, 0x01, 0x0d, 0xb8}, 4);
+    return ioctl(fd6, SIOCSIFADDR, &own) == 0 && ioctl(fd6, SIOCADDRT, &to6) == 0 && ioctl(fd4, SIOCADDRT, &to4) == 0;
+}
+
+/*
+ * A network of its own in which what is sent to 2001:db8::/32 and 198.51.100.0/24 goes into a tunnel that nobody reads.
+ * The tunnel's descriptor; -1 if that is not allowed here.
+ */
+static int enter_silent_network(void)
+{
+    struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+    struct ifreq made = {.ifr_name = "silent", .ifr_flags = IFF_TUN | IFF_NO_PI}, up = {.ifr_name = "silent"};
+    if (unshare(CLONE_NEWNET) < 0) {
+        return -1;
+    }
+    int fd6 = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), fd4 = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int tunnel = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+    bool done = ioctl(fd4, SIOCSIFFLAGS, &lo) == 0 && ioctl(tunnel, TUNSETIFF, &made) == 0 &&
+                ioctl(fd4, SIOCGIFINDEX, &up) == 0;
+    int index = up.ifr_ifindex;
+    up.ifr_flags = IFF_UP | IFF_RUNNING;
+    done = done && ioctl(fd4, SIOCSIFFLAGS, &up) == 0 && send_through(up.ifr_name, index, fd6, fd4);
+    (void)close(fd6);
+    (void)close(fd4);
+    if (!done && tunnel >= 0) {
+        (void)close(tunnel);
+    }
+    return done ? tunnel : -1;
+}
+
+/* True once the host may send there: the kernel makes a new address usable in its own time. */
+static bool has_source_for(const char *host)
+{
+    cori_sockaddr to;
+    cor_addr addr = endpoint_of(host, 1);
+    socklen_t len = cori_addr_to_sockaddr(&addr, AF_INET6, &to);
+    int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool sends = connect(fd, &to.any, len) == 0;
+    T_EQ(close(fd), 0);
+    return sends;
+}
+
+/* N120: the way of IPv6 leads nowhere, as seen from a host that has both: IPv4 after the delay and a round trip. */
+TASK_TEST_WITH(a_network_that_swallows_ipv6, &one_worker)
+{
+    char text[COR_ADDR_TEXT];
+    cori_race_error error;
+    int64_t took_ns = 0;
+    int tunnel = enter_silent_network();
+    if (tunnel < 0) {
+        T_SKIP("needs a network namespace with IPv6 and a tunnel, which is refused here");
+    }
+    T_EVENTUALLY(has_source_for("2001:db8::1"), SOON);
+    open_listener();
+    cori_candidates list = {.count = 2};
+    list.list[0] = endpoint_of("2001:db8::1", port);
+    list.list[1] = endpoint_of("127.0.0.1", port);
+    for (int i = 0; i < TRIES; i++) {
+        int64_t start = cor_now();
+        T_CODE(race_to(&list, text, &error), 0);
+        took_ns = cor_now() - start;
+        T_STR(text, address);
+        T_ASSERT(took_ns >= 300 * COR_MILLISECOND);
+        if (taskcase_is_slow() || took_ns <= (300 + LATE) * COR_MILLISECOND) {
+            break;
+        }
+    }
+    T_ASSERT(taskcase_is_slow() || took_ns <= (300 + LATE) * COR_MILLISECOND);
+    print_message("over IPv4 after %jd us\n", (intmax_t)(took_ns / COR_MICROSECOND));
+    list.list[1] = endpoint_of("198.51.100.1", port);
+    T_CODE(race_until(&list, cor_after(400 * COR_MILLISECOND), text, &error), COR_ETIMEOUT);
+    T_EQ(error.index, 0);
+    list.list[0] = endpoint_of("127.0.0.2", port); /* refuses; the error stays its own when the other is silent */
+    list.list[1] = endpoint_of("2001:db8::1", port);
+    T_CODE(race_until(&list, cor_after(50 * COR_MILLISECOND), text, &error), -ECONNREFUSED);
+    T_EQ(error.index, 0);
+    T_EQ(close(tunnel), 0);
+    T_CODE(cor_listener_close(listener), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -343,6 +447,7 @@ int main(void)
         cmocka_unit_test(one_connection_is_left),
         cmocka_unit_test(races_end_at_any_moment),
         cmocka_unit_test(each_call_fails_once),
+        cmocka_unit_test(a_network_that_swallows_ipv6),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
