@@ -2,7 +2,7 @@
 /*
  * Connections under load. Streams keep their order while deadlines move, ends close and others look on; and many tasks
  * open, use and close shared handles at random, where no byte may ever come out of a connection that it was not put
- * into.
+ * into. Each lasts a second, two where all is slow, times COR_STRESS_ROUNDS.
  */
 /* test: workers=1,2,8 serial no-valgrind */
 #include "net/netcase.h"
@@ -11,7 +11,6 @@
 #include <sys/socket.h>
 
 enum { PAIRS = 10, WRITERS = 3, DISTURBERS = 2, SHARED = 24, USERS = 48, RACE_ROUNDS = 100000 };
-#define LASTING (3 * COR_SECOND)
 
 static const conn_kind kinds[] = {KIND_TCP, KIND_UNIX, KIND_PIPE};
 static int64_t end; /* of the test */
@@ -19,6 +18,11 @@ static int64_t end; /* of the test */
 static uint32_t roll(uint32_t limit)
 {
     return cori_rand_below(&cori_self()->worker->rand, limit);
+}
+
+static void begin(void)
+{
+    end = cor_after(taskcase_rounds() * (taskcase_is_slow() ? 2 * COR_SECOND : COR_SECOND));
 }
 
 static bool time_is_up(void)
@@ -154,7 +158,7 @@ static void run_streams(void *arg)
 TASK_TEST(streams_keep_their_order)
 {
     cor_group tasks = {0};
-    end = cor_after(LASTING);
+    begin();
     for (int i = 0; i < PAIRS; i++) {
         go_on(i, &tasks, run_streams, NULL);
     }
@@ -255,7 +259,7 @@ TASK_TEST(shared_handles_never_cross)
     for (int i = 0; i < SHARED; i++) {
         make_pair(kinds[i % 3], &table[i].ends[0], &table[i].ends[1]);
     }
-    end = cor_after(LASTING);
+    begin();
     for (int i = 0; i < USERS; i++) {
         go_on(i, &users, use_table, NULL);
     }
@@ -311,7 +315,7 @@ TASK_TEST(close_deadline_read_race)
     int rounds = 0;
     next_pair(ends);
     __atomic_store_n(&current, ends[0], __ATOMIC_RELEASE);
-    end = cor_after(LASTING);
+    begin();
     for (int i = 0; i < 3; i++) {
         go_on(i, &racers, race_reads, NULL);
         go_on(i + 1, &racers, race_deadlines, NULL);

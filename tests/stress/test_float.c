@@ -12,7 +12,6 @@
 
 #include <coracle/blocking.h>
 #include <coracle/io.h>
-#include <stdlib.h>
 
 enum { ACTORS = 48, CHILDREN = 3, BYTES_MAX = 6000, ERRNO_FIRST = 1000, PUT_IN = 8 };
 #define ROUND (2 * COR_SECOND)
@@ -250,8 +249,7 @@ static void expect_even_counts(void)
 
 TASK_TEST(one_in_three_floats)
 {
-    const char *text = getenv("COR_STRESS_ROUNDS");
-    int rounds = text != NULL ? atoi(text) : 1;
+    int rounds = taskcase_rounds();
     buffered = cor_chan_new(sizeof(uint64_t), PUT_IN);
     direct = cor_chan_new(sizeof(uint64_t), 0);
     never = cor_chan_new(sizeof(uint64_t), 0);

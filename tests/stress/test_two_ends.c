@@ -431,9 +431,9 @@ static int learn(void **state)
 
 int main(void)
 {
-    const char *wanted = getenv("COR_STRESS_SEED"), *often = getenv("COR_STRESS_ROUNDS");
+    const char *wanted = getenv("COR_STRESS_SEED");
     seed = wanted != NULL ? (uint32_t)strtoul(wanted, NULL, 10) : (uint32_t)time(NULL);
-    rounds = often != NULL && atoi(often) > 0 ? atoi(often) : 1;
+    rounds = taskcase_rounds();
     /* Where all is slow, some cases of each round; an odd step, because reads and writes take turns. */
     step = (uint32_t)ends_case_count() / taskcase_scale((uint32_t)ends_case_count()) | 1u;
     const struct CMUnitTest tests[] = {

@@ -67,6 +67,13 @@ uint32_t taskcase_scale(uint32_t count)
     return count > divisor ? count / divisor : 1;
 }
 
+int taskcase_rounds(void)
+{
+    const char *text = getenv("COR_STRESS_ROUNDS");
+    int rounds = text != NULL ? atoi(text) : 1;
+    return rounds > 0 ? rounds : 1;
+}
+
 size_t taskcase_private_bytes(void)
 {
     char line[128];

@@ -118,6 +118,9 @@ size_t taskcase_private_bytes(void);
 /* A number of repetitions for this build: `count`, or far fewer where everything is slow. */
 uint32_t taskcase_scale(uint32_t count);
 
+/* How often a stress test is to do its work: COR_STRESS_ROUNDS, 1 if that is not set. */
+int taskcase_rounds(void);
+
 /* For the macros. */
 void taskcase_run(const char *name, void (*body)(void), const cor_options *options, const char *file, int line);
 void taskcase_fail(const char *file, int line, const char *format, ...) COR_PRINTF(3, 4);
