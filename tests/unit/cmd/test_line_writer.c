@@ -63,8 +63,8 @@ static void test_parts_and_escapes(void **state)
     const line_part parts[] = {{"<5:", 3, false}, {"ab\0\n\x1b", 5, true}, {"> ", 2, false}};
     assert_true(record_put_line(writer, parts, 3));
     assert_true(put_text(writer, "two"));
-    assert_true(line_writer_flush(writer, SECONDS(10)));
-    line_writer_close(writer, SECONDS(10));
+    assert_true(line_writer_flush(writer, SECONDS(60)));
+    line_writer_close(writer, SECONDS(60));
     close(ends[1]);
     char *text = read_all(ends[0]);
     assert_string_equal(text, "<5:ab\\x00\\n\\x1b> \ntwo\n");
@@ -96,9 +96,9 @@ static void test_lines_never_mix(void **state)
     for (int i = 0; i < 4; i++) {
         pthread_join(threads[i], NULL);
     }
-    assert_true(line_writer_flush(writer, SECONDS(20)));
+    assert_true(line_writer_flush(writer, SECONDS(60)));
     assert_int_equal(line_writer_dropped(writer), 0);
-    line_writer_close(writer, SECONDS(10));
+    line_writer_close(writer, SECONDS(60));
     rewind(file);
     unsigned long who[4] = {0};
     int next[4] = {0};
@@ -180,8 +180,8 @@ static void check_blocked(bool in_task)
         got += (size_t)count;
     }
     free(buffer);
-    assert_true(line_writer_flush(many.writer, SECONDS(10)));
-    line_writer_close(many.writer, SECONDS(10));
+    assert_true(line_writer_flush(many.writer, SECONDS(60)));
+    line_writer_close(many.writer, SECONDS(60));
     assert_int_equal(reported, many.lost);
     assert_int_equal(reports, 1);
     close(ends[0]);
@@ -262,7 +262,7 @@ static void test_order_per_worker(void **state)
     memset(&order, 0, sizeof(order));
     order.writer = line_writer_new(fileno(file), 4096, NULL);
     assert_int_equal(cor_run(start_numbers, NULL, &options), 0);
-    line_writer_close(order.writer, SECONDS(20));
+    line_writer_close(order.writer, SECONDS(60));
     rewind(file);
     for (int i = 0; i < TASKS * ROUNDS; i++) {
         int worker, number, end = 0;
@@ -291,7 +291,7 @@ static void test_lines_come_by_themselves(void **state)
         assert_true(put_text(writer, "come"));
         assert_int_equal(read(ends[0], text, sizeof(text)), 5);
     }
-    line_writer_close(writer, SECONDS(10));
+    line_writer_close(writer, SECONDS(60));
     close(ends[0]);
     close(ends[1]);
 }
@@ -309,7 +309,7 @@ static void test_close_writes_everything(void **state)
             snprintf(line, sizeof(line), "%d", k);
             assert_true(put_text(writer, line));
         }
-        line_writer_close(writer, SECONDS(10));
+        line_writer_close(writer, SECONDS(60));
         rewind(file);
         while (fgets(line, sizeof(line), file) != NULL) {
             assert_int_equal(atoi(line), last + 1);
@@ -330,10 +330,10 @@ static void test_gone_reader(void **state)
     close(ends[0]);
     line_writer *writer = line_writer_new(ends[1], 4096, NULL);
     assert_true(put_text(writer, "lost"));
-    assert_true(line_writer_flush(writer, SECONDS(10)));
+    assert_true(line_writer_flush(writer, SECONDS(60)));
     assert_false(put_text(writer, "lost too"));
     assert_int_equal(line_writer_dropped(writer), 2);
-    line_writer_close(writer, SECONDS(10));
+    line_writer_close(writer, SECONDS(60));
     close(ends[1]);
 }
 
@@ -350,7 +350,7 @@ static void test_line_that_never_fits(void **state)
     assert_false(record_put_line(writer, &(line_part){line, MOST + 1, true}, 1));
     assert_true(record_put_line(writer, &(line_part){line, MOST, true}, 1));
     assert_int_equal(line_writer_dropped(writer), 1);
-    line_writer_close(writer, SECONDS(10));
+    line_writer_close(writer, SECONDS(60));
     close(ends[1]);
     char *text = read_all(ends[0]);
     assert_int_equal(strlen(text), 4 * MOST + 1);

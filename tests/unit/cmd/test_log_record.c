@@ -21,6 +21,7 @@
 #include "log_record.h"
 
 enum { LINE_MAX_BYTES = 2048, VALUE_MAX_BYTES = 512 };
+#define A_MINUTE_NS INT64_C(60000000000)
 
 static const char *const texts[] = {
     "echo",       "127.0.0.1:53382", "[::1]:7",      "",         " ",   "a b",         "a=b",
@@ -108,7 +109,7 @@ static void check(const struct timespec *time, log_level level, const char *even
         FILE *file = tmpfile();
         line_writer *writer = line_writer_new(fileno(file), 1 << 16, NULL);
         assert_true(record_put_event(writer, (log_format)format, time, level, event, fields, count));
-        line_writer_close(writer, INT64_C(10000000000));
+        line_writer_close(writer, A_MINUTE_NS);
         rewind(file);
         size_t size = fread(got, 1, sizeof(got), file);
         fclose(file);
@@ -144,7 +145,7 @@ static void test_times(void **state)
         size += length;
         assert_true(record_put_event(writer, FORMAT_LOGFMT, &times[i], LEVEL_WARN, "tick", &none, 0));
     }
-    line_writer_close(writer, INT64_C(10000000000));
+    line_writer_close(writer, A_MINUTE_NS);
     rewind(file);
     assert_int_equal(fread(got, 1, sizeof(got) - 1, file), size);
     assert_string_equal(got, wanted);
