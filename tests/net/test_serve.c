@@ -110,11 +110,11 @@ static int difference_of_shares(void)
     return (abs(difference) * 100 + many - 1) / many;
 }
 
-/* A worker whose thread the machine does not let run is relieved of new clients, rightly: the best of five counts. */
+/* A worker whose thread the machine does not let run is relieved of new clients, rightly: the best attempt counts. */
 TASK_TEST_WITH(shares_are_even, &two_workers)
 {
     int best = 100;
-    for (int attempt = 0; attempt < 5 && best > 5; attempt++) {
+    for (int attempt = 0; attempt < 5 * taskcase_patience() && best > 5; attempt++) {
         int difference = difference_of_shares();
         best = difference < best ? difference : best;
     }

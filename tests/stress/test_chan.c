@@ -145,12 +145,17 @@ static void pong(void *a, void *b)
     T_EQ(cor_chan_close(out), 0);
 }
 
+/* A busy machine may take very long for a hand-over, and all the rounds are more than it needs to go wrong. */
+enum { ROUNDS_LEAST = 200 };
+#define ENOUGH_NS (5 * COR_SECOND)
+
 static void play(int worker, int rounds)
 {
     cor_chan *there = cor_chan_new(sizeof(int), 0), *back = cor_chan_new(sizeof(int), 0);
     cori_spawn spawn = {.entry = pong, .arg_a = there, .arg_b = back, .name = "pong", .worker = worker};
     T_OK(cori_spawn_task(&spawn, NULL));
-    for (int i = 0; i < rounds; i += 2) {
+    int64_t until = cor_after(ENOUGH_NS);
+    for (int i = 0; i < rounds && (i < ROUNDS_LEAST || cor_now() < until); i += 2) {
         int value = i;
         T_EQ(cor_chan_send(there, &value, 0), 0);
         T_EQ(cor_chan_recv(back, &value, 0), 1);
