@@ -15,11 +15,14 @@
 
 #include <coracle/time.h>
 
+/*
+ * The number is free at once, but the call may last, and cor_run end meanwhile without waiting for the pool. So the
+ * descriptor is taken out of the slot before it is closed, and by one thread only: atomic in this file.
+ */
 void cori_fd_close(cori_slot *slot)
 {
-    int fd = slot->pollfd.fd;
+    int fd = cori_swap(&slot->pollfd.fd, -1);
     if (fd >= 0) {
-        slot->pollfd.fd = -1; /* first: the number is free at once, the call may last, and cor_run end meanwhile */
         cori_sys_close(fd);
     }
 }
@@ -79,7 +82,7 @@ static void await_owner(cori_slot *slot)
 
 void cori_fd_detach(cori_slot *slot)
 {
-    if (slot->pollfd.fd < 0) { /* begun again after the wait was abandoned */
+    if (cori_load(&slot->pollfd.fd) < 0) { /* begun again after the wait was abandoned */
         return;
     }
     if (give(slot)) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Close and half-close: who wakes, when the descriptor is gone, and what a stale handle can do (nothing). */
 #include "net/netcase.h"
+#include "support/child.h"
 
 #include <coracle/io.h>
 #include <coracle/lines.h>
@@ -341,6 +342,44 @@ TASK_TEST_WITH(lingering_close, &one_worker)
     T_CODE(cor_close(b), 0);
 }
 
+static void close_now(void *conn)
+{
+    (void)cor_close(conn);
+}
+
+static int end_while_it_lingers(void *unused)
+{
+    cor_conn *a, *b;
+    (void)unused;
+    make_pair(KIND_TCP, &a, &b);
+    (void)fill_up(a);
+    T_CODE(cor_set_linger(a, 30), 0);
+    int fd = raw_fd(a);
+    T_CODE(cor_go(close_now, a), 0);
+    T_EVENTUALLY(fcntl(fd, F_GETFD) < 0, SOON); /* close(2) has begun */
+    return 0;
+}
+
+static int end_hastily(void *unused)
+{
+    const cor_options hasty = {.blocking_grace_ns = 1};
+    return cor_run(end_while_it_lingers, unused, &hasty);
+}
+
+/* cor_run may end during a close that lingers; then both look at the descriptor, and one of them closes it. */
+static void end_during_a_lingering_close(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        static child_result result; /* in a child, because the stacks stay as well */
+        assert_true(child_run(end_hastily, NULL, &result));
+        if (result.exit_status != 0) {
+            print_message("%s", result.output);
+        }
+        assert_int_equal(result.exit_status, 0);
+    }
+}
+
 /* A cancelled task leaves; others that wait on the same connection stay. */
 static void read_is_cancelled(void *arg)
 {
@@ -441,6 +480,7 @@ int main(void)
         cmocka_unit_test(half_close_without_a_peer),
         cmocka_unit_test(close_delivers_what_was_written),
         cmocka_unit_test(lingering_close),
+        cmocka_unit_test(end_during_a_lingering_close),
         cmocka_unit_test(cancelled_readers_leave_alone),
         cmocka_unit_test(close_after_the_deadline_of_the_group),
         cmocka_unit_test(abandoned_connections),
