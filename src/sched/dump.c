@@ -21,6 +21,7 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/lock.h"
+#include "base/sys.h"
 
 #include <coracle/error.h>
 #include <errno.h>
@@ -240,11 +241,23 @@ static bool start_dump(int fd, const char *title)
     return true;
 }
 
+/* Waits for room in a pipe, but not for ever: the end of cor_run waits for whoever is in on_quit. */
+static bool takes_text(int fd)
+{
+    int64_t until = cori_clock_now() + CORI_DUMP_ANSWER_NS;
+    bool ready;
+    while (!(ready = cori_sys_ready(fd, true)) && cori_clock_now() < until) {
+        (void)sched_yield();
+    }
+    return ready;
+}
+
+/* Any thread may run this. */
 static void on_quit(int number)
 {
     int keep = errno;
     (void)number;
-    if (cori_foreign_enter() && !start_dump(STDERR_FILENO, "SIGQUIT: all tasks")) { /* any thread may run this */
+    if (cori_foreign_enter() && takes_text(STDERR_FILENO) && !start_dump(STDERR_FILENO, "SIGQUIT: all tasks")) {
         skip_silent();
     }
     cori_foreign_leave();
