@@ -3,6 +3,10 @@
 /* test: workers=1 */
 #include "contract/pollcase.h"
 
+#if COR_HAVE_URING
+#include "poll/uring_ring.h"
+#endif
+
 #include <pthread.h>
 
 static void end_of_stream_is_sticky(void **state)
@@ -263,6 +267,36 @@ static void giving_meanwhile(void **state)
     remove_one(on, &on->pollfd);
 }
 
+/*
+ * Given while the owner is in its turn, and has taken what there is from where it could be seen, perhaps: nothing is
+ * said until it is known, though nothing was unread.
+ */
+static void giving_in_a_turn(void **state)
+{
+#if COR_HAVE_URING
+    fixture *on = *state;
+    char byte;
+    if (on->by->ops != &cori_poll_uring || on->by->kind != CORI_FD_STREAM) {
+        return;
+    }
+    cori_uring *poller = (cori_uring *)on->poller;
+    add(on);
+    arm(on, &on->pollfd);
+    (void)glance(on, &on->pollfd);
+    int far = peers[on->pollfd.fd];
+    bool outermost = cori_uring_turn_begin(poller);
+    assert_true(given(on, &on->pollfd));
+    assert_int_equal(read(far, &byte, 1), -1);
+    assert_int_equal(errno, EAGAIN);
+    cori_uring_turn_end(poller, outermost);
+    (void)glance(on, &on->pollfd);
+    assert_int_equal(read(far, &byte, 1), 0);
+    open_one(on, &on->pollfd); /* for the tear-down */
+#else
+    (void)state;
+#endif
+}
+
 /* What is given to an owner that has read its mail for the last time is closed with the poller. */
 static void giving_too_late(void **state)
 {
@@ -293,6 +327,7 @@ int main(void)
         EACH(closing_with_bytes_nobody_has_looked_at),
         EACH(giving),
         EACH(giving_meanwhile),
+        EACH(giving_in_a_turn),
         EACH(giving_too_late),
     };
     skip_without_uring();
