@@ -34,7 +34,7 @@ static void count_me(void *arg)
 /* A storm takes records; its stacks are those of the few that run at once. */
 TASK_TEST_WITH(a_storm_takes_records_not_stacks, &one_worker)
 {
-    uint32_t total = taskcase_scale(STORM);
+    uint32_t total = taskcase_scale(CORI_TSAN ? STORM / 8 : STORM);
     size_t before = taskcase_is_slow() ? 0 : taskcase_private_bytes();
     for (uint32_t i = 0; i < total; i++) {
         T_CODE(cor_go(count_me, NULL), 0);
@@ -88,7 +88,8 @@ TASK_TEST_WITH(order_over_many_blocks, &one_worker)
     uintptr_t number = 0;
     cori_rand rand;
     cori_rand_init(&rand, 7, 0);
-    int rounds = CORI_TSAN ? 6 : taskcase_is_slow() ? 8 : 100; /* the first four, and some of both kinds of end */
+    /* The first four, and some of both kinds of end; fewer where a stack costs a millisecond and one worker no race. */
+    int rounds = CORI_TSAN ? 3 : taskcase_is_slow() ? 8 : 100;
     for (int round = 0; round < rounds; round++) {
         uint32_t burst = round < 4 ? CORI_FRESH_BLOCK - 1 + (uint32_t)round : cori_rand_below(&rand, BURST_MAX);
         for (uint32_t i = 0; i < burst; i++, number++) {
@@ -273,7 +274,7 @@ static int leave_them(void *arg)
 {
     static const cor_task_options large = {.stack_size_bytes = 1 << 20};
     (void)arg;
-    for (int i = 0; i < BURST_MAX; i++) {
+    for (int i = 0; i < (CORI_TSAN ? BURST_MAX / 2 : BURST_MAX); i++) { /* a block and some, at least */
         T_CODE(cor_go(count_me, NULL), 0);
     }
     T_CODE(cor_go_with(&large, count_me, NULL), 0);
