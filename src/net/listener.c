@@ -346,7 +346,9 @@ int cor_listener_on_pause(cor_listener *listener, void (*told)(int code, int64_t
     cori_slot *slot;
     int rc = cori_slot_enter(listener, CORI_KIND_LISTENER, CORI_SHARED, &slot);
     if (rc == 0) {
+        cori_spin_lock(&slot->spin);
         state_of(slot)->on_pause = (cori_pause_hook){told, arg};
+        cori_spin_unlock(&slot->spin);
         cori_slot_leave(slot, CORI_SHARED);
     }
     return rc;
@@ -357,7 +359,9 @@ cori_pause_hook cori_listener_pause_hook(cor_listener *listener)
     cori_slot *slot;
     cori_pause_hook found = {NULL, NULL};
     if (cori_slot_enter(listener, CORI_KIND_LISTENER, CORI_SHARED, &slot) == 0) {
+        cori_spin_lock(&slot->spin);
         found = state_of(slot)->on_pause;
+        cori_spin_unlock(&slot->spin);
         cori_slot_leave(slot, CORI_SHARED);
     }
     return found;

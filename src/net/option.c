@@ -3,6 +3,7 @@
  * Options of TCP sockets. What decides is the socket, not how the library came by it: they work on an adopted TCP
  * socket (cor_open_fd), and say -EOPNOTSUPP on whatever is none.
  */
+#include "base/lock.h"
 #include "base/sys.h"
 #include "net/conn.h"
 
@@ -51,8 +52,10 @@ int cor_set_linger(cor_conn *conn, int seconds)
     cori_slot *slot;
     int rc = enter_tcp(conn, CORI_KIND_CONN, &slot);
     if (rc == 0) {
+        cori_spin_lock(&slot->spin); /* of two setters' wishes one holds, in the kernel and here */
         rc = cori_sys_setlinger(slot->pollfd.fd, seconds);
         slot->lingers = seconds > 0;
+        cori_spin_unlock(&slot->spin);
         cori_slot_leave(slot, CORI_SHARED);
     }
     return rc;

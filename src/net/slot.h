@@ -64,7 +64,7 @@ typedef struct cori_slot {
     uint8_t network; /* index in cori_networks */
     uint8_t kind;    /* enum cori_kind */
     bool in_use;     /* from new to destroyed */
-    bool lingers;    /* close(2) may wait: cor_set_linger(> 0) */
+    bool lingers;    /* close(2) may wait: cor_set_linger(> 0); guard: spin */
     uint8_t ending;  /* enum cori_ending; atomic */
     uint8_t family;  /* udp: AF_INET or AF_INET6, of the socket */
     bool many;       /* udp: the last batch read was full; guard: the read lock */

@@ -2,6 +2,8 @@
 /* Options: they reach every TCP socket, however the library came by it, and say so where there is none. */
 #include "net/netcase.h"
 
+#include "net/listener.h"
+
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/eventfd.h>
@@ -107,6 +109,49 @@ TASK_TEST(on_adopted_sockets)
     T_CODE(cor_close(conn), 0);
 }
 
+enum { WISHES = 10000 };
+
+static void told(int code, int64_t pause_ns, void *arg)
+{
+    (void)code;
+    (void)pause_ns;
+    (void)arg;
+}
+
+typedef struct shared {
+    cor_conn *conn;
+    cor_listener *listener;
+} shared;
+
+static void wish(void *arg)
+{
+    const shared *of = arg;
+    for (int i = 0; i < WISHES; i++) {
+        T_CODE(cor_set_linger(of->conn, i % 2 == 0 ? 1 : -1), 0);
+        T_CODE(cor_listener_on_pause(of->listener, i % 2 == 0 ? told : NULL, i % 2 == 0 ? arg : NULL), 0);
+        cori_pause_hook found = cori_listener_pause_hook(of->listener);
+        T_ASSERT((found.told == NULL) == (found.arg == NULL));
+    }
+}
+
+/* Tasks of several workers may set options of one connection, or listener, at the same time. */
+TASK_TEST(set_by_many)
+{
+    const char *network;
+    char address[COR_ADDR_TEXT];
+    cor_conn *other;
+    cor_group setters = {0};
+    shared of;
+    make_pair(KIND_TCP, &of.conn, &other);
+    of.listener = listen_kind(KIND_TCP, &network, address);
+    for (int i = 0; i < 3; i++) {
+        go_on(i, &setters, wish, &of);
+    }
+    wait_for(&setters);
+    T_CODE(cor_listener_close(of.listener), 0);
+    close_pair(of.conn, other);
+}
+
 static void expect_no_options(cor_conn *conn)
 {
     T_CODE(cor_set_no_delay(conn, true), -EOPNOTSUPP);
@@ -151,6 +196,7 @@ int main(void)
         cmocka_unit_test(accepted_connections_inherit),
         cmocka_unit_test(user_timeout_ends_a_connection),
         cmocka_unit_test(on_adopted_sockets),
+        cmocka_unit_test(set_by_many),
         cmocka_unit_test(where_there_are_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
