@@ -45,7 +45,8 @@ COR_BEGIN
     X(COR_ESERVER_MISBEHAVING, -2027, "server misbehaving")                                                            \
     X(COR_EBAD_ANSWER, -2028, "invalid DNS response")                                                                  \
     X(COR_EWRITE_TO_CONNECTED, -2029, "use of WriteTo with pre-connected connection")                                  \
-    X(COR_ENOT_IPV4, -2030, "non-IPv4 address")
+    X(COR_ENOT_IPV4, -2030, "non-IPv4 address")                                                                        \
+    X(COR_EUNRECOGNIZED_ADDRESS, -2031, "unrecognized address")
 
 enum {
 #define COR_ERROR_ENUM(name, value, text) name = (value),

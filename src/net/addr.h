@@ -78,11 +78,14 @@ int cori_resolve(const cori_network *network, const char *address, cori_candidat
 
 /*
  * resolve.c: the addresses of a host of `network`, by files and name servers, in the order to try; their number, `max`
- * at most, or an error of cor_lookup_host. Parks.
+ * at most, or an error of cor_lookup_host. *server is the name server that answered, if one did. Parks.
  */
-int cori_resolve_host(const cori_network *network, const char *host, int64_t deadline, cor_addr *list, int max);
+int cori_resolve_host(const cori_network *network, const char *host, int64_t deadline, cor_addr *list, int max,
+                      cor_addr *server);
+/* "lookup NAME on SERVER", as what stands before the cause; the server only if there is one. */
+void cori_set_lookup_where(cor_error *error, const char *name, const cor_addr *server);
 
-/* resolve.c: the port of a service for "tcp" or "udp", or -ENOENT; the addresses of a host from the hosts file. */
+/* hosts.c: the port of a service for "tcp" or "udp", or -ENOENT; the addresses of a host from the hosts file. */
 int cori_service_port(const char *protocol, const char *service);
 int cori_lookup_port(const char *network, const char *service, cor_error *error);
 int cori_hosts_lookup(const char *file, const char *name, cor_addr *list, int max);

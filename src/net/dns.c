@@ -18,7 +18,7 @@
  *   sockets              are members of one epoll instance, level-triggered, which is registered with the worker's
  *                        poller. The sign is consumed before c-ares looks; what is left to read then marks it anew
  *   time-outs            the driver is told of a new query that is due before all earlier ones
- *   merged               lookups of the same name and family share one query; each waiter has its own deadline
+ *   merged               lookups of the same name and type share one query; each waiter has its own deadline
  *   bounds               CORI_DNS_WANTED_MAX lookups that somebody waits for are with c-ares at a time: more answers
  *                        than that could overflow a socket's buffer. Those that were left count until c-ares is done
  *                        with them, CORI_DNS_ASKED_MAX in all, since a query needs a number of 16 bits. The others
@@ -28,6 +28,9 @@
  *   the end of cor_run   the resolver is a slot, which is destroyed then. Abandoned waiters are on stacks that are
  *                        gone: `ending` keeps the callbacks from looking at them
  *
+ * Questions for addresses get a list of them, all others the message as it came (see message.c). Which server that came
+ * from c-ares does not tell, but it is called by the function that receives: dns_socket.c has that noted.
+ *
  * What c-ares does in a callback is bounded by the size of an answer (64 KiB over TCP), and ADDRS_MAX of its addresses
  * are kept.
  */
@@ -36,6 +39,7 @@
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/sys.h"
+#include "net/dns_socket.h"
 #include "net/fd.h"
 #include "net/resolv_conf.h"
 
@@ -63,10 +67,11 @@ typedef struct lookup {
     struct lookup *same, *before; /* in its bucket, until it is done */
     struct lookup *after;         /* in the queue, until it is asked */
     waiter *waiters;
-    enum cori_dns_family family;
+    enum cori_dns_type type;
     unsigned bucket;
-    bool asked, done;
-    int result; /* the number of addresses, or an error */
+    bool whole, asked, done;
+    int result;             /* the number of addresses, 1 with a message, or an error */
+    cori_dns_answer answer; /* with a message of its own */
     cor_addr list[ADDRS_MAX];
     char name[NAME_MAX_BYTES];
 } lookup;
@@ -79,6 +84,7 @@ typedef struct resolver {
     lookup *queue, *queue_tail; /* those that are not asked yet */
     int number;                 /* its worker's */
     int asked, wanted;          /* how many c-ares has; and of these, how many somebody waits for */
+    cori_sockaddr source;       /* of what c-ares is processing */
     cori_task *driver;
     bool ending; /* waiters are gone, if there are any */
 } resolver;
@@ -128,6 +134,7 @@ static int keep_addresses(lookup *of, const struct ares_addrinfo *found)
 static void forget(lookup *of)
 {
     cori_list_remove(of->waiters != NULL ? &of->at->waited : &of->at->unwaited, of, next, prev);
+    free(of->answer.message);
     free(of);
 }
 
@@ -147,17 +154,13 @@ static void rouse(resolver *at, cori_task *task)
     }
 }
 
-/* c-ares has the answer. Called while a task asks, drives or cancels, or at the end of cor_run. */
-static void answered(void *arg, int status, int timeouts, struct ares_addrinfo *found)
+/* c-ares is done with a lookup. Called while a task asks, drives or cancels, or at the end of cor_run. */
+static void finish(lookup *of, int result)
 {
-    lookup *of = arg;
-    (void)timeouts;
     of->at->asked--;
     of->at->wanted -= of->waiters != NULL;
-    set_done(of, status == ARES_SUCCESS ? keep_addresses(of, found) : code_of(status));
-    if (found != NULL) {
-        ares_freeaddrinfo(found);
-    }
+    of->answer.server = cori_addr_of(&of->at->source);
+    set_done(of, result);
     if (of->at->ending) {
         return;
     }
@@ -166,6 +169,34 @@ static void answered(void *arg, int status, int timeouts, struct ares_addrinfo *
     } else {
         forget(of);
     }
+}
+
+static void answered(void *arg, int status, int timeouts, struct ares_addrinfo *found)
+{
+    lookup *of = arg;
+    (void)timeouts;
+    int result = status == ARES_SUCCESS ? keep_addresses(of, found) : code_of(status);
+    if (found != NULL) {
+        ares_freeaddrinfo(found);
+    }
+    finish(of, result);
+}
+
+static int keep_message(lookup *of, const unsigned char *message, size_t size)
+{
+    of->answer.message = malloc(size);
+    if (of->answer.message == NULL) {
+        return -ENOMEM;
+    }
+    memcpy(of->answer.message, message, size);
+    of->answer.size_bytes = size;
+    return 1;
+}
+
+static void answered_whole(void *arg, int status, int timeouts, unsigned char *message, int size)
+{
+    (void)timeouts;
+    finish(arg, status == ARES_SUCCESS && size > 0 ? keep_message(arg, message, (size_t)size) : code_of(status));
 }
 
 /* c-ares wants to hear of a socket, or no longer. */
@@ -180,6 +211,7 @@ static void forget_all(lookup *first)
 {
     while (first != NULL) {
         lookup *next = first->next;
+        free(first->answer.message);
         free(first);
         first = next;
     }
@@ -236,6 +268,7 @@ static int open_channel(resolver *at, const char *path)
         at->channel = NULL;
         return code_of(status);
     }
+    ares_set_socket_functions(at->channel, &cori_dns_sockets, &at->source);
     status = ares_set_servers_ports_csv(at->channel, conf.servers);
     return status == ARES_SUCCESS ? 0 : code_of(status);
 }
@@ -278,21 +311,23 @@ static unsigned bucket_of(const char *name)
 }
 
 /* The lookup of this question that is under way; NULL: none. */
-static lookup *find(resolver *at, const char *name, enum cori_dns_family family)
+static lookup *find(resolver *at, const cori_dns_question *question)
 {
-    lookup *of = at->buckets[bucket_of(name)];
-    while (of != NULL && (of->family != family || strcasecmp(of->name, name) != 0)) {
+    lookup *of = at->buckets[bucket_of(question->name)];
+    while (of != NULL &&
+           (of->type != question->type || of->whole != question->whole || strcasecmp(of->name, question->name) != 0)) {
         of = of->same;
     }
     return of;
 }
 
 /* A new lookup, with its first waiter, which is not asked yet. NULL: no memory. */
-static lookup *add(resolver *at, const char *name, enum cori_dns_family family)
+static lookup *add(resolver *at, const cori_dns_question *question)
 {
+    const char *name = question->name;
     lookup *of = calloc(1, sizeof(*of));
     if (of != NULL) {
-        *of = (lookup){.at = at, .family = family, .bucket = bucket_of(name)};
+        *of = (lookup){.at = at, .type = question->type, .whole = question->whole, .bucket = bucket_of(name)};
         memcpy(of->name, name, strlen(name) + 1);
         cori_list_add(&at->buckets[of->bucket], of, same, before);
         cori_list_add(&at->unwaited, of, next, prev);
@@ -307,10 +342,26 @@ static bool can_ask(const resolver *at)
     return at->queue != NULL && at->wanted < CORI_DNS_WANTED_MAX && at->asked < CORI_DNS_ASKED_MAX;
 }
 
+static void ask(resolver *at, lookup *of)
+{
+    const struct ares_addrinfo_hints hints = {
+        .ai_family = of->type == CORI_DNS_A      ? AF_INET
+                     : of->type == CORI_DNS_AAAA ? AF_INET6
+                                                 : AF_UNSPEC,
+        .ai_socktype = SOCK_STREAM,
+    };
+    enum { CLASS_INTERNET = 1 };
+    at->source = (cori_sockaddr){0};
+    if (of->whole) {
+        ares_search(at->channel, of->name, CLASS_INTERNET, (int)of->type, answered_whole, of);
+    } else {
+        ares_getaddrinfo(at->channel, of->name, NULL, &hints, answered, of);
+    }
+}
+
 /* Hands c-ares what waits for it, as far as there is room. Lookups may be done at once. */
 static void ask_queued(resolver *at)
 {
-    static const int families[] = {AF_UNSPEC, AF_INET, AF_INET6};
     for (int i = 0; i < CORI_DNS_WANTED_MAX && can_ask(at); i++) {
         lookup *of = at->queue;
         at->queue = of->after;
@@ -319,11 +370,10 @@ static void ask_queued(resolver *at)
             forget(of);
             continue;
         }
-        const struct ares_addrinfo_hints hints = {.ai_family = families[of->family], .ai_socktype = SOCK_STREAM};
         of->asked = true;
         at->asked++;
         at->wanted++;
-        ares_getaddrinfo(at->channel, of->name, NULL, &hints, answered, of);
+        ask(at, of);
     }
 }
 
@@ -350,11 +400,13 @@ static void process(resolver *at)
         bool ended = found < 0 || (found & (POLLERR | POLLHUP | POLLNVAL)) != 0;
         if (found != 0) {
             any = true;
+            at->source = (cori_sockaddr){0};
             ares_process_fd(at->channel, reads && (ended || (found & POLLIN) != 0) ? sockets[i] : ARES_SOCKET_BAD,
                             writes && (ended || (found & POLLOUT) != 0) ? sockets[i] : ARES_SOCKET_BAD);
         }
     }
     if (!any) {
+        at->source = (cori_sockaddr){0};
         ares_process_fd(at->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
     }
 }
@@ -433,15 +485,35 @@ static void leave(lookup *of, waiter *own)
     }
 }
 
-static int look_up(const char *path, const cori_dns_question *question, cor_addr *list, int max)
+/* Gives a waiter what it asked for. */
+static int copy_out(const lookup *of, cori_dns_answer *answer, cor_addr *list, int max)
+{
+    answer->server = of->answer.server;
+    if (of->whole && of->result > 0) {
+        answer->message = malloc(of->answer.size_bytes);
+        if (answer->message == NULL) {
+            return -ENOMEM;
+        }
+        memcpy(answer->message, of->answer.message, of->answer.size_bytes);
+        answer->size_bytes = of->answer.size_bytes;
+        return 1;
+    }
+    for (int i = 0; i < of->result && i < max; i++) {
+        list[i] = of->list[i];
+    }
+    return of->result > max ? max : of->result;
+}
+
+static int look_up(const char *path, const cori_dns_question *question, cori_dns_answer *answer, cor_addr *list,
+                   int max)
 {
     resolver *at = NULL;
     int rc = resolver_here(&at, path);
     if (rc < 0) {
         return rc;
     }
-    lookup *of = find(at, question->name, question->family);
-    of = of != NULL ? of : add(at, question->name, question->family);
+    lookup *of = find(at, question);
+    of = of != NULL ? of : add(at, question);
     if (of == NULL) {
         if (at->waited == NULL) {
             end(at);
@@ -455,15 +527,16 @@ static int look_up(const char *path, const cori_dns_question *question, cor_addr
         rouse(at, at->driver);
     }
     rc = await(at, of, cori_slot_deadline(question->deadline));
-    for (int i = 0; i < rc && i < max; i++) {
-        list[i] = of->list[i];
+    if (of->done) {
+        rc = copy_out(of, answer, list, max);
     }
     leave(of, &own);
-    return rc > max ? max : rc;
+    return rc;
 }
 
-int cori_dns_lookup(const cori_dns_question *question, cor_addr *list, int max)
+int cori_dns_lookup(const cori_dns_question *question, cori_dns_answer *answer, cor_addr *list, int max)
 {
+    *answer = (cori_dns_answer){0};
     const char *path = getenv("COR_RESOLV_CONF");
     path = path != NULL ? path : RESOLV_CONF;
     if (*path == '\0' || strlen(question->name) >= NAME_MAX_BYTES) {
@@ -471,7 +544,7 @@ int cori_dns_lookup(const cori_dns_question *question, cor_addr *list, int max)
     }
     bool floats = cori_here_stay();
     int before = cori_errno_keep();
-    int rc = look_up(path, question, list, max);
+    int rc = look_up(path, question, answer, list, max);
     cori_errno_restore(before);
     cori_here_float(floats);
     return rc;

@@ -1,142 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From "host:port" to endpoints, with Go's rules and words, from literals, /etc/hosts, /etc/services and name
- * servers (dns.c). Lines are read with stdio: its buffer is on the heap, so a task stack is enough. errno is put back
- * where stdio may have changed it: it is the task's.
+ * From "host:port" to endpoints, with Go's rules and words, from literals, files (hosts.c) and name servers (dns.c).
  */
-#include "base/sys.h"
-#include "net/dns.h"
+#include "net/hosts.h"
+#include "net/message.h"
 #include "sched/park.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 enum { PORT_LIMIT = 1 << 30, HOSTS_MAX = 15, NAME_MAX_BYTES = 254, LABEL_MAX_BYTES = 63 };
-
-/* Services of TCP that Go knows even without /etc/services; of UDP it knows the first only. */
-static const struct {
-    const char *name;
-    int port;
-} known_services[] = {{"domain", 53}, {"ftp", 21},    {"ftps", 990},        {"gopher", 70}, {"http", 80},
-                      {"https", 443}, {"imap2", 143}, {"imap3", 220},       {"imaps", 993}, {"pop3", 110},
-                      {"pop3s", 995}, {"smtp", 25},   {"submissions", 465}, {"ssh", 22},    {"telnet", 23}};
-
-/* Gives the next word and moves *rest after it. */
-static char *next_word(char **rest)
-{
-    char *word = *rest + strspn(*rest, " \t\r\n");
-    size_t length = strcspn(word, " \t\r\n");
-    if (length == 0) {
-        return NULL;
-    }
-    *rest = word + length + (word[length] != '\0');
-    word[length] = '\0';
-    return word;
-}
-
-/* A file read line by line, each of any length. */
-typedef struct line_file {
-    FILE *file;
-    char *line;
-    size_t room;
-    int errno_before;
-} line_file;
-
-static line_file open_lines(const char *path)
-{
-    int before = cori_errno_keep();
-    return (line_file){.errno_before = before, .file = fopen(path, "re")};
-}
-
-/* The next line without its comment; NULL: there is none. */
-static char *next_line(line_file *reading)
-{
-    if (reading->file == NULL || getline(&reading->line, &reading->room, reading->file) < 0) {
-        return NULL;
-    }
-    reading->line[strcspn(reading->line, "#")] = '\0';
-    return reading->line;
-}
-
-static void close_lines(line_file *reading)
-{
-    free(reading->line);
-    if (reading->file != NULL) {
-        (void)fclose(reading->file);
-    }
-    cori_errno_restore(reading->errno_before);
-}
-
-/* The port of a "name 80/tcp alias..." line if it names `service` of `protocol`, else -ENOENT. */
-static int service_line(char *line, const char *protocol, const char *service)
-{
-    char *rest = line;
-    char *name = next_word(&rest);
-    char *port = name != NULL ? next_word(&rest) : NULL;
-    char *slash = port != NULL ? strchr(port, '/') : NULL;
-    if (slash == NULL || strcmp(slash + 1, protocol) != 0) {
-        return -ENOENT;
-    }
-    for (char *alias = name; alias != NULL; alias = next_word(&rest)) {
-        if (strcasecmp(alias, service) == 0) {
-            return (int)strtol(port, NULL, 10);
-        }
-    }
-    return -ENOENT;
-}
-
-int cori_service_port(const char *protocol, const char *service)
-{
-    size_t known = strcmp(protocol, "udp") == 0 ? 1 : sizeof(known_services) / sizeof(known_services[0]);
-    for (size_t i = 0; i < known; i++) {
-        if (strcasecmp(known_services[i].name, service) == 0) {
-            return known_services[i].port;
-        }
-    }
-    line_file services = open_lines("/etc/services");
-    int port = -ENOENT;
-    for (char *line = next_line(&services); line != NULL && port < 0; line = next_line(&services)) {
-        port = service_line(line, protocol, service);
-    }
-    close_lines(&services);
-    return port;
-}
-
-static bool same_host(const char *word, const char *name)
-{
-    size_t length = strlen(name);
-    if (length > 1 && name[length - 1] == '.') {
-        length--;
-    }
-    return strncasecmp(word, name, length) == 0 && (word[length] == '\0' || strcmp(word + length, ".") == 0);
-}
-
-/* The address of a "1.2.3.4 name alias..." line in *out if it names `name`. */
-static bool hosts_line(char *line, const char *name, cor_addr *out)
-{
-    char *rest = line;
-    char *ip = next_word(&rest);
-    for (char *word = ip != NULL ? next_word(&rest) : NULL; word != NULL; word = next_word(&rest)) {
-        if (same_host(word, name)) {
-            return cori_addr_parse_ip(ip, out) && out->zone != CORI_NO_SUCH_ZONE;
-        }
-    }
-    return false;
-}
-
-int cori_hosts_lookup(const char *file, const char *name, cor_addr *list, int max)
-{
-    line_file hosts = open_lines(file);
-    int count = 0;
-    for (char *line = next_line(&hosts); line != NULL && count < max; line = next_line(&hosts)) {
-        count += hosts_line(line, name, &list[count]);
-    }
-    close_lines(&hosts);
-    return count;
-}
 
 static void set_where(cor_error *error, const char *before, const char *middle, const char *text)
 {
@@ -240,10 +114,12 @@ static bool is_label(const char *label, size_t length)
     return good;
 }
 
-/* Go's rule for names that are worth asking for: not one of digits and dots alone. */
-static bool is_domain_name(const char *name)
+bool cori_is_domain_name(const char *name)
 {
     size_t size = strlen(name);
+    if (strcmp(name, ".") == 0) {
+        return true;
+    }
     if (size == 0 || size > NAME_MAX_BYTES || (size == NAME_MAX_BYTES && name[size - 1] != '.')) {
         return false;
     }
@@ -260,37 +136,37 @@ static bool is_domain_name(const char *name)
     return true;
 }
 
-#if COR_HAVE_CARES
-static int ask_servers(const cori_network *network, const char *host, int64_t deadline, cor_addr *list, int max)
-{
-    const cori_dns_question question = {
-        .name = host,
-        .family = network->v4 && network->v6 ? CORI_DNS_ANY
-                  : network->v4              ? CORI_DNS_V4
-                                             : CORI_DNS_V6,
-        .deadline = deadline,
-    };
-    return cori_dns_lookup(&question, list, max);
-}
-#else
-static int ask_servers(const cori_network *network, const char *host, int64_t deadline, cor_addr *list, int max)
-{
-    (void)network, (void)host, (void)deadline, (void)list, (void)max;
-    return COR_ENO_SUCH_HOST;
-}
-#endif
-
-int cori_resolve_host(const cori_network *network, const char *host, int64_t deadline, cor_addr *list, int max)
+int cori_resolve_host(const cori_network *network, const char *host, int64_t deadline, cor_addr *list, int max,
+                      cor_addr *server)
 {
     int count = cori_hosts_lookup(CORI_HOSTS_FILE, host, list, max);
-    if (count == 0 && max > 1 && same_host("localhost", host)) { /* RFC 6761: also where no hosts file says so */
+    *server = (cor_addr){0};
+    if (count == 0 && max > 1 && cori_same_host("localhost", host)) { /* RFC 6761: also where no file says it */
         list[count++] = (cor_addr){.ip.family = AF_INET, .ip.bytes = {127, 0, 0, 1}};
         list[count++] = (cor_addr){.ip.family = AF_INET6, .ip.bytes = {[15] = 1}};
     }
-    if (count == 0 && is_domain_name(host) && cori_self() != NULL) {
-        return ask_servers(network, host, deadline, list, max);
+    if (count == 0 && cori_is_domain_name(host) && host[0] != '.' && cori_self() != NULL) {
+        cori_dns_answer answer;
+        const cori_dns_question question = {
+            .name = host,
+            .type = network->v4 && network->v6 ? CORI_DNS_ANY
+                    : network->v4              ? CORI_DNS_A
+                                               : CORI_DNS_AAAA,
+            .deadline = deadline,
+        };
+        count = cori_dns_lookup(&question, &answer, list, max);
+        *server = answer.server;
+        return count;
     }
     return count > 0 ? count : COR_ENO_SUCH_HOST;
+}
+
+void cori_set_lookup_where(cor_error *error, const char *name, const cor_addr *server)
+{
+    char text[COR_ADDR_TEXT];
+    bool known = server->ip.family != 0;
+    (void)snprintf(error->where, sizeof(error->where), "lookup %s%s%s", name, known ? " on " : "",
+                   known ? cor_addr_text(*server, text, sizeof(text)) : "");
 }
 
 int cori_resolve(const cori_network *network, const char *address, cori_candidates *out, cor_error *error)
@@ -320,9 +196,12 @@ int cori_resolve_until(const cori_network *network, const char *address, int64_t
         out->any = true;
         return 0;
     }
-    rc = cori_addr_parse_ip(host, &out->list[0]) ? 1 : cori_resolve_host(network, host, deadline, out->list, HOSTS_MAX);
+    cor_addr server;
+    rc = cori_addr_parse_ip(host, &out->list[0])
+             ? 1
+             : cori_resolve_host(network, host, deadline, out->list, HOSTS_MAX, &server);
     if (rc < 0) {
-        set_where(error, "lookup ", "", host);
+        cori_set_lookup_where(error, host, &server);
         return rc;
     }
     out->count = rc;

@@ -212,7 +212,7 @@ static void expect_dial_error(const char *network, const char *address, int64_t 
     cor_error error = {0};
     cor_conn *conn;
     T_CODE(cor_dial_until(&conn, network, address, deadline, &error), code);
-    T_STR(cor_error_text(&error, shown, sizeof(shown)), text);
+    T_STR(without_server(cor_error_text(&error, shown, sizeof(shown))), text);
 }
 
 /* A dial by name asks for the families of its network (N283), within its deadline (N067, N111) and its group (N297). A

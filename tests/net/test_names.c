@@ -5,6 +5,8 @@
 
 #include "net/addr.h"
 
+#include <coracle/lookup.h>
+
 #include <linux/ipv6.h>
 #include <net/if.h>
 #include <sched.h>
@@ -76,6 +78,25 @@ TASK_TEST(hosts_of_the_file)
     if (if_indextoname(1, loopback) != NULL && strcmp(loopback, "lo") == 0) {
         expect_host("zoned", zoned, 1);
     }
+}
+
+/* N278, N277: all names of an address in the file's order, those with dots as whole ones; N281: a line's first name. */
+TASK_TEST(names_of_the_file)
+{
+    char name[COR_NAME_TEXT];
+    cor_records *found = NULL;
+    T_CODE(cor_lookup_addr(&found, "192.0.2.1", 0, NULL), 0);
+    T_EQ(found->count, 2);
+    T_STR(found->list[0].text, "many");
+    T_STR(found->list[1].text, "first");
+    T_STR(found->server, "/etc/hosts");
+    cor_records_free(found);
+    T_CODE(cor_lookup_addr(&found, "::ffff:192.0.2.4", 0, NULL), 0);
+    T_EQ(found->count, 3);
+    T_STR(found->list[2].text, "dotted.");
+    cor_records_free(found);
+    T_EQ(cor_lookup_cname(name, sizeof(name), "Second", 0, NULL), 5);
+    T_STR(name, "many.");
 }
 
 /* N274: a literal asks no file, a name does. */
@@ -172,6 +193,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(services_of_the_file),
         cmocka_unit_test(hosts_of_the_file),
+        cmocka_unit_test(names_of_the_file),
         cmocka_unit_test(literals_ask_no_file),
         cmocka_unit_test(link_local_ends_keep_their_zone),
     };

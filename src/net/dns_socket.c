@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What c-ares does with sockets. It would do the same by itself, but then it would not tell which server has answered,
+ * and it needs two more system calls for each socket. Given these functions it sets no option: they are set here. They
+ * answer as the system calls do, with errno, which the entry of dns.c puts back.
+ */
+#include "net/dns_socket.h"
+
+#include "base/sys.h"
+
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/uio.h>
+
+/* As a system call says it. */
+static ssize_t as_errno(ssize_t result)
+{
+    if (result < 0) {
+        cori_errno_restore((int)-result);
+        return -1;
+    }
+    return result;
+}
+
+static ares_socket_t open_socket(int family, int type, int protocol, void *arg)
+{
+    (void)arg;
+    int fd = cori_sys_socket(family, type, protocol);
+    if (fd >= 0 && type == SOCK_STREAM) {
+        (void)cori_sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    }
+    return (int)as_errno(fd);
+}
+
+static int close_socket(ares_socket_t fd, void *arg)
+{
+    (void)arg;
+    cori_sys_close(fd);
+    return 0;
+}
+
+static int connect_socket(ares_socket_t fd, const struct sockaddr *to, ares_socklen_t len, void *arg)
+{
+    (void)arg;
+    return (int)as_errno(cori_sys_connect(fd, to, len));
+}
+
+/* c-ares asks for the sender of datagrams, and takes those of the server only that it has sent to. */
+static ares_ssize_t receive(ares_socket_t fd, void *buf, size_t size, int flags, struct sockaddr *from,
+                            ares_socklen_t *len, void *arg)
+{
+    cori_sockaddr peer = {0}, *last = arg;
+    socklen_t peer_len = sizeof(peer);
+    (void)flags;
+    if (from == NULL) {
+        ssize_t count = cori_sys_recv(fd, buf, size);
+        if (count > 0 && cori_sys_getpeername(fd, &peer.any, &peer_len) == 0) {
+            *last = peer;
+        }
+        return as_errno(count);
+    }
+    ssize_t count = cori_sys_recvfrom(fd, buf, size, from, len);
+    if (count > 0 && *len <= sizeof(peer)) {
+        memcpy(&peer, from, *len);
+        *last = peer;
+    }
+    return as_errno(count);
+}
+
+static ares_ssize_t send_parts(ares_socket_t fd, const struct iovec *parts, int count, void *arg)
+{
+    (void)arg;
+    return as_errno(cori_sys_send_parts(fd, parts, (size_t)count));
+}
+
+const struct ares_socket_functions cori_dns_sockets = {
+    .asocket = open_socket,
+    .aclose = close_socket,
+    .aconnect = connect_socket,
+    .arecvfrom = receive,
+    .asendv = send_parts,
+};
