@@ -14,4 +14,7 @@ void dial_help(FILE *to);
 int bench_command(int argc, char **argv);
 void bench_help(FILE *to);
 
+int resolve_command(int argc, char **argv);
+void resolve_help(FILE *to);
+
 #endif

@@ -44,6 +44,7 @@ int exit_code_of(int code)
     case COR_EUNKNOWN_PORT:
     case COR_ENO_SUITABLE_ADDRESS:
     case COR_EUNEXPECTED_TYPE:
+    case COR_EUNRECOGNIZED_ADDRESS:
     case -EADDRNOTAVAIL:
     case -EAFNOSUPPORT:
     case -ENAMETOOLONG:

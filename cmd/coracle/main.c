@@ -22,6 +22,7 @@ static const struct {
     {"serve", serve_command, serve_help, "run ready-made services"},
     {"dial", dial_command, dial_help, "connect to a service"},
     {"bench", bench_command, bench_help, "load a server and measure it"},
+    {"resolve", resolve_command, resolve_help, "look up names"},
     {"help", help_command, help_help, "explain a command"},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -51,6 +52,7 @@ static void print_version(void)
     printf("coracle %s\n", cor_version());
     printf("poller: %s\n", cor_poller_info());
     printf("json: %s\n", COR_HAVE_JSON ? "on" : "off (built without json-c: no broadcast service)");
+    printf("dns: %s\n", COR_HAVE_CARES ? "on" : "off (built without c-ares: names of files only)");
 }
 
 /* Finds a command by name; on failure says so and suggests. Returns its index or COMMAND_COUNT. */
