@@ -8,8 +8,9 @@
  * or c-ares' next time-out is due, has c-ares process what came, and so finishes lookups, its own and others'; the
  * others are parked. A driver that leaves (its answer came, its deadline passed, it was cancelled) wakes another
  * waiter, which drives from then on. The last one to leave cancels what c-ares still asks, and ends the resolver: a
- * lookup nobody waits for holds no descriptor. resolv.conf is read when a resolver begins, so a change is seen by the
- * next burst of lookups.
+ * lookup nobody waits for holds no descriptor. resolv.conf is read when a resolver begins. While lookups keep it busy
+ * the file is looked at every 5 s, as in Go; where it has changed, the next lookup begins a new resolver, and the old
+ * one ends with the last of its own.
  *
  *   no wake-up is lost   a waiter looks at `done` and at `driver` before it parks. All that changes them runs on this
  *                        worker, and wakes it afterwards. An answer wakes the first of its waiters, and each that
@@ -41,6 +42,7 @@
 #include "base/sys.h"
 #include "net/dns_socket.h"
 #include "net/fd.h"
+#include "net/hosts.h"
 #include "net/resolv_conf.h"
 
 #include <ares.h>
@@ -83,6 +85,8 @@ typedef struct resolver {
     lookup *buckets[BUCKETS];   /* those that are not done, by name */
     lookup *queue, *queue_tail; /* those that are not asked yet */
     int number;                 /* its worker's */
+    cori_file_stamp conf;       /* resolv.conf, when it was read */
+    int64_t looked;             /* when it was looked at last */
     int asked, wanted;          /* how many c-ares has; and of these, how many somebody waits for */
     cori_sockaddr source;       /* of what c-ares is processing */
     cori_task *driver;
@@ -236,10 +240,12 @@ static void destroy(cori_slot *slot)
 
 static const cori_conn_ops resolver_ops = {.detach = cori_fd_detach, .destroy = destroy};
 
-/* Ends this worker's resolver. First nobody may find it: the end of a registration may park. */
+/* Ends a resolver of this worker. First nobody may find it: the end of a registration may park. */
 static void end(resolver *at)
 {
-    resolvers[at->number] = NULL;
+    if (resolvers[at->number] == at) {
+        resolvers[at->number] = NULL;
+    }
     cori_slot_discard(at->slot);
 }
 
@@ -273,11 +279,23 @@ static int open_channel(resolver *at, const char *path)
     return status == ARES_SUCCESS ? 0 : code_of(status);
 }
 
+/* Whether resolv.conf is no longer the one that the resolver has read. */
+static bool outdated(resolver *at, const char *path)
+{
+    int64_t now = cori_here_now();
+    if (now - at->looked < cori_files_check_ns) {
+        return false;
+    }
+    at->looked = now;
+    cori_file_stamp stamp = cori_file_stamp_of(path);
+    return !cori_file_stamp_same(&stamp, &at->conf);
+}
+
 /* This worker's resolver; made if there is none. */
 static int resolver_here(resolver **out, const char *path)
 {
     resolver **here = &resolvers[cori_here_id()];
-    if (*here != NULL) {
+    if (*here != NULL && !outdated(*here, path)) {
         *out = *here;
         return 0;
     }
@@ -290,6 +308,8 @@ static int resolver_here(resolver **out, const char *path)
     at->slot = slot;
     at->number = cori_here_id();
     slot->is.impl = at;
+    at->looked = cori_here_now();
+    at->conf = cori_file_stamp_of(path);
     int set = cori_sys_set_new();
     cori_fd_open(slot, set, CORI_FD_PLAIN);
     int rc = set < 0 ? set : open_channel(at, path);

@@ -5,6 +5,18 @@
 
 #include "net/addr.h"
 
+/* What tells that a file has changed. */
+typedef struct cori_file_stamp {
+    uint64_t inode; /* all 0: no such file */
+    int64_t size, changed_ns;
+} cori_file_stamp;
+
+cori_file_stamp cori_file_stamp_of(const char *path);
+bool cori_file_stamp_same(const cori_file_stamp *a, const cori_file_stamp *b);
+
+/* How long after a look at hosts or resolv.conf the next one comes; tests shorten it. */
+extern int64_t cori_files_check_ns;
+
 /* Whether a word of the file and a name, which may have a last dot, are one. */
 bool cori_same_host(const char *word, const char *name);
 

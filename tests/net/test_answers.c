@@ -2,6 +2,12 @@
 /* Name servers that misbehave, and answers that are none. */
 #include "net/nameserver.h"
 
+#include "net/hosts.h"
+
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+
 /* What is no answer to the question is passed over (N286): another number, another question, no message. */
 TASK_TEST(forged_answers)
 {
@@ -94,11 +100,89 @@ TASK_TEST(next_server)
     end(&own, &tasks);
 }
 
+static void look_up_mute(void *arg)
+{
+    char out[MOST][COR_ADDR_TEXT];
+    *(int *)arg = cor_lookup_host(out, MOST, "mute.test", 0, NULL);
+}
+
+/* N279: while lookups keep a worker busy, resolv.conf is looked at every 5 s (here: at once). What has begun goes
+ * on. */
+TASK_TEST(servers_change)
+{
+    char out[MOST][COR_ADDR_TEXT];
+    server first = {0}, second = {0};
+    cor_group tasks = {0}, mute = {0};
+    int silence = 0;
+    begin(&first, &tasks, "options timeout:30 attempts:1");
+    go_on(cor_worker_id(), &mute, look_up_mute, &silence);
+    T_EVENTUALLY(get(&first.questions) == 2, SOON);
+    begin(&second, &tasks, "");
+    T_EQ(rename(second.file, first.file), 0);
+    T_EQ(setenv("COR_RESOLV_CONF", first.file, 1), 0);
+    T_EQ(cor_lookup_host(out, MOST, "both.test", cor_after(SOON), NULL), 2);
+    T_EQ(get(&first.questions), 4); /* the 5 s are not over */
+    cori_files_check_ns = 0;
+    T_EQ(cor_lookup_host(out, MOST, "four.test", cor_after(SOON), NULL), 1);
+    T_EQ(get(&first.questions), 4);
+    T_EQ(get(&second.questions), 2);
+    cor_group_cancel(&mute);
+    (void)cor_group_wait(&mute, cor_after(SOON));
+    T_CODE(silence, COR_ECANCELED);
+    end(&first, &tasks); /* both servers are in the group */
+    T_EQ(close(second.fd), 0);
+}
+
+/* Two of each family; here only those of the loopback can be reached. */
+static size_t near_and_far(unsigned char *packet, size_t end, int type)
+{
+    static const unsigned char v4[2][4] = {{192, 0, 2, 1}, {127, 0, 0, 1}};
+    static const unsigned char v6[2][16] = {{0x20, 0x01, 0x0d, 0xb8, [15] = 6}, {[15] = 1}};
+    packet[7] = 2;
+    for (int i = 0; i < 2; i++) {
+        end += type == TYPE_A ? put_record(packet + end, type, v4[i], 4) : put_record(packet + end, type, v6[i], 16);
+    }
+    return end;
+}
+
+/* A network of its own, with a loopback and nothing else; false if that is not allowed here. */
+static bool own_network(void)
+{
+    struct ifreq up = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+    int fd = unshare(CLONE_NEWNET) == 0 ? socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1;
+    bool done = fd >= 0 && ioctl(fd, SIOCSIFFLAGS, &up) == 0;
+    (void)close(fd);
+    return done;
+}
+
+static const cor_options one_worker = {.workers = 1};
+
+/* N284: what cannot be reached comes last (rule 1), and IPv6 first among the others (rule 6). */
+TASK_TEST_WITH(addresses_are_in_order, &one_worker)
+{
+    char out[MOST][COR_ADDR_TEXT];
+    server own = {.records = near_and_far};
+    cor_group tasks = {0};
+    if (!own_network() || !has_ipv6()) {
+        T_SKIP("needs a network namespace with IPv6, which there is not here");
+    }
+    begin(&own, &tasks, "");
+    T_EQ(cor_lookup_host(out, MOST, "near.test", cor_after(SOON), NULL), 4);
+    T_STR(out[0], "::1");
+    T_STR(out[1], "127.0.0.1");
+    end(&own, &tasks);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(forged_answers), cmocka_unit_test(useless_answers), cmocka_unit_test(one_family),
-        cmocka_unit_test(cut_answers),    cmocka_unit_test(next_server),
+        cmocka_unit_test(forged_answers),
+        cmocka_unit_test(useless_answers),
+        cmocka_unit_test(one_family),
+        cmocka_unit_test(cut_answers),
+        cmocka_unit_test(next_server),
+        cmocka_unit_test(servers_change),
+        cmocka_unit_test(addresses_are_in_order),
     };
     return COR_HAVE_CARES ? cmocka_run_group_tests(tests, NULL, NULL) : 77;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Names in addresses, as far as files and the kernel answer: services and hosts of files, zones of link-local ends. */
-/* link: -Wl,--wrap=fopen */
+/* link: -Wl,--wrap=fopen,--wrap=stat */
 #include "net/netcase.h"
 
 #include "net/addr.h"
+#include "net/hosts.h"
 
 #include <coracle/lookup.h>
 
@@ -12,6 +13,7 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 static const cor_options one_worker = {.workers = 1};
 
@@ -47,6 +49,22 @@ FILE *__wrap_fopen(const char *path, const char *mode)
     }
     (void)add(&opened, 1);
     return is_services ? fmemopen(services, sizeof(services) - 1, "r") : fmemopen(hosts, sizeof(hosts) - 1, "r");
+}
+
+static int64_t hosts_changed; /* its time in seconds, as the library sees it */
+
+int __real_stat(const char *path, struct stat *out);
+int __wrap_stat(const char *path, struct stat *out);
+
+int __wrap_stat(const char *path, struct stat *out)
+{
+    int rc = __real_stat(path, out);
+    if (strcmp(path, "/etc/hosts") == 0) {
+        *out = (struct stat){
+            .st_ino = 1, .st_size = 1, .st_mtim.tv_sec = __atomic_load_n(&hosts_changed, __ATOMIC_RELAXED)};
+        return 0;
+    }
+    return rc;
 }
 
 static void expect_host(const char *name, const char *const *wants, int count)
@@ -97,6 +115,52 @@ TASK_TEST(names_of_the_file)
     cor_records_free(found);
     T_EQ(cor_lookup_cname(name, sizeof(name), "Second", 0, NULL), 5);
     T_STR(name, "many.");
+}
+
+/* N277: the file is read once, looked at every 5 s (here: at once), and read anew when it has changed. */
+TASK_TEST(the_file_is_kept)
+{
+    static const char *const first[] = {"192.0.2.1:7"}, *const later[] = {"192.0.2.3:7"};
+    expect_host("first", first, 1);
+    expect_host("first", first, 1);
+    T_EQ(get(&opened), 1);
+    memcpy(strstr(hosts, "192.0.2.1\t"), "192.0.2.3", 9);
+    hosts_changed++;
+    expect_host("first", first, 1); /* the 5 s are not over */
+    cori_files_check_ns = 0;
+    expect_host("first", later, 1);
+    T_EQ(get(&opened), 2);
+    expect_host("first", later, 1);
+    T_EQ(get(&opened), 2);
+}
+
+static void look_often(void *arg)
+{
+    cor_addr list[8];
+    for (int i = 0; i < 200; i++) {
+        *(int *)arg += cori_hosts_lookup(CORI_HOSTS_FILE, "many", list, 8) == 3;
+        cor_yield();
+    }
+}
+
+/* Any number of tasks may look while the file is read anew. */
+TASK_TEST(the_file_changes_under_lookups)
+{
+    enum { LOOKING = 8 };
+    cor_group group = {0};
+    int found[LOOKING] = {0};
+    cori_files_check_ns = 0;
+    for (int i = 0; i < LOOKING; i++) {
+        go_on(i, &group, look_often, &found[i]);
+    }
+    for (int i = 0; i < 200; i++) {
+        __atomic_fetch_add(&hosts_changed, 1, __ATOMIC_RELAXED);
+        cor_yield();
+    }
+    wait_for(&group);
+    for (int i = 0; i < LOOKING; i++) {
+        T_EQ(found[i], 200);
+    }
 }
 
 /* N274: a literal asks no file, a name does. */
@@ -194,6 +258,8 @@ int main(void)
         cmocka_unit_test(services_of_the_file),
         cmocka_unit_test(hosts_of_the_file),
         cmocka_unit_test(names_of_the_file),
+        cmocka_unit_test(the_file_is_kept),
+        cmocka_unit_test(the_file_changes_under_lookups),
         cmocka_unit_test(literals_ask_no_file),
         cmocka_unit_test(link_local_ends_keep_their_zone),
     };
