@@ -369,7 +369,11 @@ int cori_hosts_names(const char *file, const cor_addr *addr, char *text, size_t 
 bool cori_hosts_canonical(const char *file, const char *name, char *text, size_t size)
 {
     hosts *of = take_hosts(file);
-    const host *found = of != NULL && name[0] != '\0' ? named(of, find_name(of, name), name) : NULL;
+    if (of == NULL || name[0] == '\0') {
+        release(of);
+        return false;
+    }
+    const host *found = named(of, find_name(of, name), name);
     if (found != NULL) {
         const char *first = of->list[found->first].name;
         (void)snprintf(text, size, "%.*s.", (int)bare_length(first), first);
