@@ -127,7 +127,8 @@ static bool fresh_pop(cori_worker *worker, cori_worker *victim, int64_t before, 
  */
 static cori_rare void starve(cori_worker *worker)
 {
-    bool again = cori_load_relaxed(&worker->starved) != 0 && worker->now - worker->starved_until < CORI_STARVED_NS;
+    bool again = cori_load_relaxed(&worker->starved) != 0 &&
+                 worker->now - worker->starved_until < CORI_REFUSED_NS / 2; /* a nap may end late */
     if (!again) {
         worker->starved_since = worker->now;
         cori_store(&worker->starved, 1);
