@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connects to one address after the other and says with what: by IPv4, by IPv6 and by name.
+ * Connects to one address after the other and says with what: by TCP, by UDP, by IPv6 and by name.
  *     ./example_dial [NETWORK ADDRESS]...     in another terminal, first:  ./example_ack_server
  */
 #include <coracle.h>
@@ -33,6 +33,7 @@ static int connect_all(void *targets)
 
 int main(int argc, char **argv)
 {
-    char *usual[] = {"tcp", "127.0.0.1:5000", "tcp", "[::1]:5000", "tcp", "localhost:5000", NULL};
+    char *usual[] = {"tcp", "127.0.0.1:5000", "udp", "127.0.0.1:5000", "tcp", "[::1]:5000",
+                     "tcp", "localhost:5000", NULL};
     return cor_run(connect_all, argc > 2 ? argv + 1 : usual, NULL);
 }

@@ -6,9 +6,10 @@ import json
 import os
 import re
 import signal
+import socket
 
-from harness import (GREETING, REPLY, SOURCE, WORKERS, Case, Listener, closed_port, example, example_server, finish,
-                     main, need_json, text_address, wait_until)
+from harness import (GREETING, PATIENCE, REPLY, SOURCE, WORKERS, Case, Listener, closed_port, example, example_server,
+                     finish, main, need_json, text_address, wait_until)
 
 
 def each_example(name, *argv):
@@ -153,7 +154,51 @@ class Dial(Case):
         self.assertNotEqual(done.code, 0)
 
 
+    def test_udp_line(self):
+        """As in the tutorial: a dial over UDP makes a connection whether anybody is there or not, and sends nothing."""
+        with socket.socket(type=socket.SOCK_DGRAM) as nobody:
+            nobody.bind(("127.0.0.1", 0))
+            address = "127.0.0.1:%d" % nobody.getsockname()[1]
+            done = run_example("dial", "udp", address, "udp", "127.0.0.1:9")
+            nobody.setblocking(False)
+            self.assertRaises(BlockingIOError, nobody.recv, 1)
+        self.assertEqual(done.code, 0, done.describe())
+        self.assertRegex(done.out, r"\AConnection is made with 127\.0\.0\.1:\d+->%s\n"
+                                   r"Connection is made with 127\.0\.0\.1:\d+->127\.0\.0\.1:9\n\Z" % re.escape(address))
+
+
+class UdpEcho(Case):
+    @each_example("udp_echo", "127.0.0.1:0")
+    def test_datagrams(self, server):
+        with socket.socket(type=socket.SOCK_DGRAM) as peer:
+            peer.settimeout(PATIENCE)
+            peer.connect(server.address())
+            for data in (b"one", b"", b"two\n", os.urandom(65507)):
+                peer.send(data)
+                self.assertTrue(peer.recv(65536) == data, len(data))
+            server.signal(signal.SIGSTOP)
+            for number in range(50):
+                peer.send(b"%d" % number)
+            server.signal(signal.SIGCONT)
+            self.assertEqual([peer.recv(65536) for _ in range(50)], [b"%d" % number for number in range(50)])
+
+    def test_words(self):
+        with socket.socket(type=socket.SOCK_DGRAM) as taken:
+            taken.bind(("127.0.0.1", 0))
+            address = "127.0.0.1:%d" % taken.getsockname()[1]
+            failed = run_example("udp_echo", address)
+        self.assertEqual((failed.err, failed.code), ("listen udp %s: bind: address already in use\n" % address, 1))
+
+
 class Get(Case):
+    def test_by_name(self):
+        with Listener() as listener, example("get", "localhost:%d" % listener.address[1]) as client:
+            peer = listener.accept()
+            self.assertEqual(peer.read(7), b"GET / \n")
+            peer.send("by name\n")
+            peer.close()
+            self.assertEqual((client.wait(), client.out), (0, "by name\n"), client.describe())
+
     def test_page(self):
         page = "<html>100% d%s %n é 世</html>\r\n" * 2000
         with Listener() as listener, example("get", listener.text) as client:
