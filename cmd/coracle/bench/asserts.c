@@ -9,7 +9,8 @@
 #include <string.h>
 
 const char *const metric_names[METRIC_COUNT + 1] = {
-    "p50", "p90", "p99", "p99.9", "p99.99", "max", "mean", "rate", "errors", "starved", "wrong", NULL,
+    "p50",    "p90",     "p99",   "p99.9", "p99.99",    "max",        "mean", "rate",
+    "errors", "starved", "wrong", "lost",  "reordered", "duplicates", NULL,
 };
 
 static const struct {

@@ -22,6 +22,9 @@ typedef enum metric {
     METRIC_ERRORS,
     METRIC_STARVED,
     METRIC_WRONG,
+    METRIC_LOST,
+    METRIC_REORDERED,
+    METRIC_DUPLICATES,
     METRIC_COUNT
 } metric;
 
@@ -50,7 +53,7 @@ struct conditions {
 /* Where and why a text is no list of conditions. */
 typedef struct conditions_error {
     size_t at; /* index of the byte where it begins to make no sense */
-    char reason[160];
+    char reason[192];
 } conditions_error;
 
 /* Reads `text`. Returns false, with *error, if it cannot be understood. */

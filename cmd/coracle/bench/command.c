@@ -27,8 +27,8 @@ static const option_def defs[] = {
      65536},
     {"rate", 'r', OPTION_TEXT, FIELD(rate), "R", "open loop: messages per second over all connections", NULL, 0, 0},
     {"workers", 'w', OPTION_COUNT, FIELD(workers), "N", "worker threads (default 1)", NULL, 1, 256},
-    {"timeout", 't', OPTION_DURATION, FIELD(timeout), "D", "time limit for connecting and for an answer (default 5s)",
-     NULL, 0, 0},
+    {"timeout", 't', OPTION_DURATION, FIELD(timeout), "D",
+     "time limit for connecting and for an answer (default 5s; packet: 1s)", NULL, 0, 0},
     {"line", 0, OPTION_TEXT, FIELD(line), "TEXT", "line: the text to send (default: --size bytes with the LF)", NULL, 0,
      0},
     {"expect", 0, OPTION_TEXT, FIELD(expect), "TEXT", "line: the text that each answer must be (default: any line)",
@@ -57,15 +57,16 @@ void bench_help(FILE *to)
             "  line       each connection sends lines; the server answers each with one line\n"
             "  connect    connect, one echo, close, over and over\n"
             "  fanout     one sender, and receivers that check everything they hear, for 'coracle serve broadcast'\n"
-            "  idle       connections that stay silent the whole time, then one echo on each\n\n"
+            "  idle       connections that stay silent the whole time, then one echo on each\n"
+            "  packet     sockets that send datagrams (udp://...), and count what is lost, reordered and doubled\n\n"
             "In a closed loop (the default) a connection sends its next message once the last one is answered. With\n"
             "--rate messages are sent when they are due, and latency counts from that moment, which leaves out no\n"
             "stall of the server. ADDRESS is as for dial; connections are spread over all of them.\n\n"
             "Options:\n");
     options_print(&table, to);
-    fprintf(to, "\nMetrics of --assert: p50 p90 p99 p99.9 p99.99 max mean (durations), rate errors starved wrong "
-                "(numbers);\n"
-                "operators < <= > >= =. 'errors=0,starved=0,wrong=0' is asserted unless the list says otherwise.\n"
+    fprintf(to, "\nMetrics of --assert: p50 p90 p99 p99.9 p99.99 max mean (durations), rate errors starved wrong\n"
+                "lost reordered duplicates (numbers); operators < <= > >= =.\n"
+                "'errors=0,starved=0,wrong=0' is asserted unless the list says otherwise.\n"
                 "\nExits with 0 if all was well, 1 if not, 69 if nobody answers at ADDRESS.\n");
 }
 
@@ -125,7 +126,7 @@ int bench_command(int argc, char **argv)
                                     .workers = 1,
                                     .duration = 5 * COR_SECOND,
                                     .warmup = 500 * COR_MILLISECOND,
-                                    .timeout = 5 * COR_SECOND,
+                                    .timeout = -1,
                                     .size = 64}};
     int first = options_read(&table, argc, argv, &plan.options);
     if (first == OPTIONS_HELP) {

@@ -153,7 +153,8 @@ static int bench_main(void *arg)
 {
     struct job *job = arg;
     struct run *run = &job->run;
-    const bench_kind *kind = run->plan->options.mode == MODE_FANOUT ? &fanout_kind : &client_kind;
+    int mode = run->plan->options.mode;
+    const bench_kind *kind = mode == MODE_FANOUT ? &fanout_kind : mode == MODE_PACKET ? &packet_kind : &client_kind;
     int code = signals_catch();
     code = code < 0 ? code : cor_go(watch_signals, run);
     if (code < 0) {

@@ -19,7 +19,7 @@ enum { ECHO_PERIOD = 251 };
 enum { OTHER_DESCRIPTORS = 32 };
 #define FANOUT_LOG_MAX ((uint64_t)64 * 1024 * 1024)
 
-const char *const bench_mode_names[] = {"echo", "line", "connect", "fanout", "idle", NULL};
+const char *const bench_mode_names[] = {"echo", "line", "connect", "fanout", "idle", "packet", NULL};
 
 __attribute__((format(printf, 1, 2))) static int refuse(const char *format, ...)
 {
@@ -71,6 +71,9 @@ static int check_sizes(const bench_options *options)
     }
     if (fanout && options->depth * options->size > FANOUT_LOG_MAX) {
         return refuse("--depth times --size must not exceed %" PRIu64, FANOUT_LOG_MAX);
+    }
+    if (options->mode == MODE_PACKET && (options->size < PACKET_HEAD || options->size > PACKET_BYTES_MAX)) {
+        return refuse("--size: a datagram of --mode packet has %d to %d bytes", PACKET_HEAD, PACKET_BYTES_MAX);
     }
     if (options->pid != 0 && !usage_knows(options->pid)) {
         return refuse("--pid: there is no process %" PRIu64, options->pid);
@@ -150,10 +153,34 @@ static int check_descriptors(const bench_options *options)
     return EXIT_TRY_AGAIN;
 }
 
+/* Takes the addresses, which must be of datagrams in mode packet and of streams in the others. */
+static int take_addresses(struct plan *plan, char **addresses, size_t count)
+{
+    bool packets = plan->options.mode == MODE_PACKET;
+    plan->address_count = count;
+    plan->addresses = calloc(count, sizeof(*plan->addresses));
+    if (plan->addresses == NULL) {
+        refuse("%s", cor_strerror(-ENOMEM));
+        return EXIT_TRY_AGAIN;
+    }
+    for (size_t i = 0; i < count; i++) {
+        plan->addresses[i] = address_split(addresses[i]);
+        if (address_is_packets(&plan->addresses[i]) != packets) {
+            return refuse(packets ? "%s: --mode packet needs datagrams, as in udp://127.0.0.1:9999"
+                                  : "%s: datagrams need --mode packet",
+                          addresses[i]);
+        }
+    }
+    return EXIT_OK;
+}
+
 int plan_make(struct plan *plan, char **addresses, size_t address_count)
 {
     bench_options *options = &plan->options;
     bool fanout = options->mode == MODE_FANOUT;
+    options->timeout = options->timeout >= 0          ? options->timeout
+                       : options->mode == MODE_PACKET ? COR_SECOND
+                                                      : 5 * COR_SECOND;
     options->depth = options->depth > 0 ? options->depth : fanout ? FANOUT_WINDOW : 1;
     options->warmup = options->mode == MODE_IDLE ? 0 : options->warmup;
     if (options->mode == MODE_CONNECT || options->mode == MODE_IDLE) {
@@ -162,6 +189,7 @@ int plan_make(struct plan *plan, char **addresses, size_t address_count)
     int code = check_mode_options(options);
     code = code == EXIT_OK ? check_sizes(options) : code;
     code = code == EXIT_OK ? parse_texts(plan) : code;
+    code = code == EXIT_OK ? take_addresses(plan, addresses, address_count) : code;
     code = code == EXIT_OK ? check_descriptors(options) : code;
     if (code != EXIT_OK) {
         return code;
@@ -169,14 +197,9 @@ int plan_make(struct plan *plan, char **addresses, size_t address_count)
     /* The one message of each idle connection: all within a second. */
     plan->rate = options->mode == MODE_IDLE && plan->rate == 0 ? (double)options->connections : plan->rate;
     plan->limit = options->mode == MODE_CONNECT || options->mode == MODE_IDLE ? 1 : UINT64_MAX;
-    plan->address_count = address_count;
-    plan->addresses = calloc(address_count, sizeof(*plan->addresses));
-    if (plan->addresses == NULL || !fill_bytes(plan)) {
+    if (!fill_bytes(plan)) {
         refuse("%s", cor_strerror(-ENOMEM));
         return EXIT_TRY_AGAIN;
-    }
-    for (size_t i = 0; i < address_count; i++) {
-        plan->addresses[i] = address_split(addresses[i]);
     }
     return EXIT_OK;
 }

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum bench_mode { MODE_ECHO, MODE_LINE, MODE_CONNECT, MODE_FANOUT, MODE_IDLE } bench_mode;
+typedef enum bench_mode { MODE_ECHO, MODE_LINE, MODE_CONNECT, MODE_FANOUT, MODE_IDLE, MODE_PACKET } bench_mode;
 typedef enum bench_format { REPORT_TEXT, REPORT_JSON, REPORT_CSV, REPORT_HDR } bench_format;
 
 extern const char *const bench_mode_names[]; /* ends with NULL */
@@ -20,6 +20,9 @@ enum { BENCH_WINDOW_BYTES = 64 * 1024 };
 
 /* Mode fanout: the least size of a message (its number), and how many are under way unless told otherwise. */
 enum { FANOUT_DIGITS = 12, FANOUT_WINDOW = 64 };
+
+/* Mode packet: the head of a datagram, which is its least size, and the most that one can have. */
+enum { PACKET_HEAD = 12, PACKET_BYTES_MAX = 65507 };
 
 /* The command line. */
 typedef struct bench_options {

@@ -29,7 +29,7 @@ static size_t list_figures(const struct result *of, figure *list)
 {
     const bench_options *options = &of->plan->options;
     const tally *sum = of->sum;
-    bool known = of->server_known;
+    bool known = of->server_known, packets = options->mode == MODE_PACKET;
     const figure all[] = {
         {"connections", (double)options->connections, 0, true},
         {"depth", (double)options->depth, 0, true},
@@ -45,6 +45,9 @@ static size_t list_figures(const struct result *of, figure *list)
         {"timeouts", (double)sum->timeouts, 0, true},
         {"wrong", (double)sum->wrong, 0, true},
         {"starved", (double)sum->starved, 0, true},
+        {"lost", (double)sum->lost_packets, 0, packets},
+        {"reordered", (double)sum->reordered, 0, packets},
+        {"duplicates", (double)sum->duplicates, 0, packets},
         {"latency_mean_us", micros(result_metric(of, METRIC_MEAN)), 3, true},
         {"latency_p50_us", micros(result_metric(of, METRIC_P50)), 3, true},
         {"latency_p90_us", micros(result_metric(of, METRIC_P90)), 3, true},
@@ -212,6 +215,12 @@ static void write_text(const struct result *of, FILE *to)
             "errors     %" PRIu64 " (%" PRIu64 " failed to connect, %" PRIu64 " lost, %" PRIu64
             " timed out), wrong %" PRIu64 ", starved %" PRIu64 "\n",
             result_errors(of), sum->failed, sum->lost, sum->timeouts, sum->wrong, sum->starved);
+    if (of->plan->options.mode == MODE_PACKET) {
+        uint64_t sent = (uint64_t)sum->messages + sum->lost_packets;
+        fprintf(to, "datagrams  %" PRIu64 " lost (%.3f %%), %" PRIu64 " reordered, %" PRIu64 " duplicates\n",
+                sum->lost_packets, sent > 0 ? 100 * (double)sum->lost_packets / (double)sent : 0, sum->reordered,
+                sum->duplicates);
+    }
     if (of->server_known) {
         fprintf(to, "server     %.3f us of CPU time per message, %.0f %% of %d core%s, peak RSS %.1f MiB\n",
                 result_cpu_us(of, of->server_cpu_seconds), 100 * result_server_share(of), of->server_cores,

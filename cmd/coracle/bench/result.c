@@ -17,6 +17,9 @@ static void add_tally(tally *to, const tally *from)
     to->failed += from->failed;
     to->lost += from->lost;
     to->timeouts += from->timeouts;
+    to->lost_packets += from->lost_packets;
+    to->reordered += from->reordered;
+    to->duplicates += from->duplicates;
     to->starved += from->starved;
     to->alarms += from->alarms;
     to->late += from->late;
@@ -66,6 +69,12 @@ double result_metric(const struct result *of, metric which)
         return (double)of->sum->starved;
     case METRIC_WRONG:
         return (double)of->sum->wrong;
+    case METRIC_LOST:
+        return (double)of->sum->lost_packets;
+    case METRIC_REORDERED:
+        return (double)of->sum->reordered;
+    case METRIC_DUPLICATES:
+        return (double)of->sum->duplicates;
     default:
         return (double)hist_quantile(&of->sum->latency, parts[which]);
     }

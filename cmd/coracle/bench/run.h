@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A run: what happens when a plan is carried out. Each connection has a task (client.c, fanout.c). Tasks count in one
- * tally per worker, which only tasks of that worker write to, and tell the run through the functions below what they
- * met. The main task leads the run through its stages (lead.h); what is left of it is the result (result.h).
+ * A run: what happens when a plan is carried out. Each connection has a task (client.c, fanout.c, packet.c). Tasks
+ * count in one tally per worker, which only tasks of that worker write to, and tell the run through the functions below
+ * what they met. The main task leads the run through its stages (lead.h); what is left of it is the result (result.h).
  */
 #ifndef CORACLE_CMD_BENCH_RUN_H
 #define CORACLE_CMD_BENCH_RUN_H
@@ -21,6 +21,8 @@ typedef struct tally {
     uint64_t failed;                            /* connections that could not be made */
     uint64_t lost;                              /* connections that ended or broke */
     uint64_t timeouts;                          /* answers that did not come in time */
+    uint64_t lost_packets;                      /* datagrams without an answer in time, while measuring */
+    uint64_t reordered, duplicates;             /* answers after that to a later datagram, and beyond the first */
     uint64_t starved;                           /* connections without a single answer while measuring */
     uint64_t alarms, late;                      /* waits for a message to be due, and those that took far too long */
     hist latency;                               /* of answers from the start of measuring on */
@@ -52,7 +54,7 @@ typedef struct bench_kind {
     void (*finish)(struct run *run); /* after the last task, and after a start that failed */
 } bench_kind;
 
-extern const bench_kind client_kind, fanout_kind;
+extern const bench_kind client_kind, fanout_kind, packet_kind;
 
 /* The tally of the calling task's worker. */
 static inline tally *run_tally(struct run *run)
