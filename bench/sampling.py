@@ -152,6 +152,18 @@ def load(sampler, entry):
         return values, foreign.part()
 
 
+def packets(sockets):
+    """A measure for datagrams there and back, with a server of so many sockets: raw_load_udp."""
+    def measure(sampler, entry):
+        with sampler.start(entry, listeners=sockets) as server:
+            foreign = Foreign(server)
+            values = sampler.generators("raw_load_udp", server, entry.load, sampler.seconds * entry.longer)[0]
+            if values["lost"] > 0:
+                raise Failed("%d datagrams were lost" % values["lost"])
+            return values, foreign.part()
+    return measure
+
+
 def fanout(sampler, entry):
     """One publisher and many receivers: raw_fanout."""
     with sampler.start(entry) as server:

@@ -87,6 +87,20 @@ def spin():
                    [Aim(one.key, "p50_us", 0.4, "raw") for one in spinning])
 
 
+def packets(sockets):
+    """Datagrams to a server with so many sockets. One socket has a batch before it whatever the server's speed: see
+    load_udp.c. With 100 there is one datagram on each at a time, and then it does not matter."""
+    load = ("--connections", 100) + (("--depth", 2, "--stop") if sockets == 1 else ())
+    more = ("--sockets", str(sockets))
+    again = ("echo=udp4://127.0.0.1:0",) * (sockets - 1)
+    entries = [Entry("raw_udp", "raw_udp", load, more), Entry("udp", "udp", load, again),
+               Entry("udp_uring", "udp_uring", load, again), Entry("go_udp", "go_udp", load, more)]
+    return Scenario("packets_%d" % sockets, "UDP echo, 64 B, server with %d socket%s" % (
+        sockets, "s" if sockets > 1 else ""), sampling.packets(sockets), entries, bases=("raw_udp", "go_udp"), aims=[
+            Aim(name, "server_us", limit, to) for name in ("udp", "udp_uring")
+            for to, limit in (("raw_udp", 1.05), ("go_udp", 0.6))])
+
+
 def churn(how, uring, go):
     load = ("--connections", 32, "--close", how, "--step")
     return Scenario("churn_" + how, "Connect, one echo, close with a %s" % how.upper(), sampling.load,
@@ -270,6 +284,8 @@ def all_scenarios(quick):
         echo(100, 16384, 1, "Echo, 16 KB, 100 connections", (
             Aim("coracle", "server_us", 1.02, "raw"), Aim("coracle", "server_us", 0.88, "go"))),
         echo(100, 64, 16, "Echo, 64 B, 100 connections, 16 messages under way on each", few),
+        packets(1),
+        packets(100),
         churn("fin", 0.92, 0.90),
         churn("rst", 0.87, 0.72),
         churn_logged(),

@@ -22,7 +22,8 @@ LABELS = {
     "raw": "raw epoll", "raw_uring": "raw io_uring", "raw_c2c": "plain C", "coracle": "coracle epoll",
     "coracle_uring": "coracle io_uring", "coracle_logged": "coracle epoll", "coracle_logged_uring": "coracle io_uring",
     "room": "coracle epoll", "room_uring": "coracle io_uring", "go": "Go", "go_logged": "Go", "go_cores": "Go",
-    "go_spawn": "Go", "go_room": "Go tutorial", "nats": "nats-server",
+    "go_spawn": "Go", "go_room": "Go tutorial", "nats": "nats-server", "raw_udp": "raw recvmmsg, sendmmsg",
+    "udp": "coracle epoll", "udp_uring": "coracle io_uring", "go_udp": "Go",
 }
 
 
@@ -45,9 +46,9 @@ def pinned(cpus, argv):
     return ["taskset", "-c", cpus] + argv
 
 
-def coracle(build, poller, service, level="error"):
+def coracle(build, poller, service, level="error", network=""):
     return [os.path.join(build, "coracle"), "serve", "--quiet", "--log-level", level, "--poller", poller,
-            service + "=127.0.0.1:0"]
+            service + "=" + network + "127.0.0.1:0"]
 
 
 def known(build):
@@ -62,6 +63,10 @@ def known(build):
         "coracle_logged_uring": coracle(build, "io_uring", "echo", "info"),
         "go": ["go/echo.go"],
         "go_logged": ["go/echo.go", "-log"],
+        "raw_udp": [tool("raw_echo_udp")],
+        "udp": coracle(build, "epoll", "echo", network="udp4://"),
+        "udp_uring": coracle(build, "io_uring", "echo", network="udp4://"),
+        "go_udp": ["go/echo_udp.go"],
         "go_cores": ["go/cores.go"],
         "go_spawn": ["go/spawn.go"],
         "raw_c2c": [tool("raw_c2c")],
@@ -119,8 +124,9 @@ def free_port():
 class Server:
     """A running server. Use it in a `with`: it is stopped at the end."""
 
-    def __init__(self, argv, cpus=SERVER_CPU, wrapper=()):
-        """`wrapper` is a command that runs the server as its child, such as strace."""
+    def __init__(self, argv, cpus=SERVER_CPU, wrapper=(), listeners=1):
+        """`wrapper` is a command that runs the server as its child, such as strace. With several listeners `address`
+        has all of their addresses, with commas between them."""
         # A file, not a pipe: nobody reads what a server says while it is measured.
         self.output = tempfile.TemporaryFile("w+")
         port = free_port() if PORT in argv else None
@@ -129,7 +135,7 @@ class Server:
             list(wrapper) + pinned(cpus, argv), stdout=subprocess.PIPE if port is None else self.output,
             stderr=self.output, env=ENVIRONMENT, text=True)
         try:
-            self.address = self.announced() if port is None else self.answering(port)
+            self.address = self.announced(listeners) if port is None else self.answering(port)
             self.pid = self.child() if wrapper else self.process.pid
         except BaseException:
             self.stop()
@@ -139,11 +145,14 @@ class Server:
             self.stop()
             raise Missing("it did not start: %s" % text)
 
-    def announced(self):
-        """The address in the line `listening SERVICE NETWORK ADDRESS`; None if the server ends without it."""
+    def announced(self, listeners):
+        """The addresses in the lines `listening SERVICE NETWORK ADDRESS`; None if the server ends without them."""
+        found = []
         for line in self.process.stdout:
             if line.startswith("listening "):
-                return line.split()[3]
+                found.append(line.split()[3])
+            if len(found) == listeners:
+                return ",".join(found)
         return None
 
     def answering(self, port):
