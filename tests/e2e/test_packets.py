@@ -279,6 +279,13 @@ class Refusals(Case):
                                        "service\n" % network)
             self.assertEqual(done.code, 78)
 
+    def test_no_answers_to_names(self):
+        for service in ("echo", "random"):
+            done = run_coracle("serve", service + "=unixgram:///nowhere/x.sock")
+            self.assertEqual(done.err, "coracle serve: %s does not serve unixgram: its senders have names, and answers "
+                                       "go to IP addresses only\n" % service)
+            self.assertEqual((done.code, done.out), (78, ""))
+
     def test_kinds_of_dial_that_read_streams(self):
         for kind in ("echo", "name", "broadcast", "get"):
             done = run_coracle("dial", "--as", kind, "udp://127.0.0.1:9")

@@ -96,9 +96,14 @@ static const service_def *find_service(const char *name, size_t size)
 static int add_service(struct serve *serve, const service_def *def, const char *text)
 {
     address where = address_split(text);
-    const char *why = address_is_raw_ip(&where) ? "IP without ports has no place for a service"
-                      : def->answer == NULL       ? def->streams_only
-                                                  : NULL;
+    const char *why = NULL;
+    if (address_is_raw_ip(&where)) {
+        why = "IP without ports has no place for a service";
+    } else if (def->answer == NULL) {
+        why = def->streams_only;
+    } else if (strcmp(where.network, "unixgram") == 0) {
+        why = "its senders have names, and answers go to IP addresses only";
+    }
     if (address_is_packets(&where) && why != NULL) {
         fprintf(stderr, "coracle serve: %s does not serve %s: %s\n", def->name, where.network, why);
         return EXIT_BAD_CONFIG;
