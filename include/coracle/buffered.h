@@ -48,7 +48,8 @@ COR_API COR_CHECK int cor_reader_until(cor_reader *reader, char delimiter, char 
 
 /*
  * Looks at what comes next without consuming it: waits until `count` bytes are buffered, and gives all that are.
- * With a count of 0 it does not wait.
+ * With a count of 0 it does not wait. A message whose length is told by its own bytes needs no copy: peek, parse what
+ * is there, ask for one byte more if it is not complete, and cor_reader_skip it when done with it.
  * Returns: how many bytes there are at *bytes, valid until the next call; fewer than `count` only at end of stream.
  * -EINVAL if `count` is more than `max_bytes`, -ENOMEM, or an error of cor_read. Parks: until the read deadline.
  * Owns: returns borrowed. Go: (*bufio.Reader).Peek.

@@ -39,6 +39,7 @@ COR_API COR_CHECK int cor_chan_send(cor_chan *chan, const void *elem, int64_t de
 
 /*
  * Receives one value into *elem (NULL: drops it). After close the values left are delivered, then 0 for ever.
+ * `deadline` is absolute, 0 for none. With a deadline that has passed, it still receives if that is possible at once.
  * Returns: 1 with a value, 0 when closed and empty (*elem is zeroed), COR_ETIMEOUT, COR_ECANCELED, COR_ENOT_TASK.
  * Parks: until deadline. Threads: tasks only, any number at once. Owns: borrows `elem` until return.
  * Go: v, ok := <-c.

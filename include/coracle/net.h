@@ -162,7 +162,7 @@ COR_API char *cor_listener_addr(cor_listener *listener, char *text, size_t size)
 COR_API cor_addr cor_listener_endpoint(cor_listener *listener);
 
 /*
- * Connects to `address` (for tcp: names of /etc/hosts, literals, "" or wildcard hosts mean this host).
+ * Connects to `address` (for tcp and udp: names as in lookup.h, literals; "" or a wildcard host means this host).
  * `deadline` is absolute, 0 for none.
  * Returns: 0 and *out; or a negative code, with *error filled if error is not NULL: -ECONNREFUSED, COR_ETIMEOUT,
  * COR_ECANCELED, COR_EMISSING_ADDRESS, the address errors, those of cor_lookup_host, other errnos; COR_ENOT_TASK.

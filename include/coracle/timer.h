@@ -42,7 +42,7 @@ COR_API cor_timer *cor_ticker_new(int64_t period_ns);
 COR_API cor_chan *cor_timer_chan(cor_timer *timer);
 
 /*
- * Stops a timer or ticker: it does not fire until it is reset. The channel stays open: who waits goes on waiting.
+ * Stops a timer or ticker: it does not fire until it is reset. The channel stays open: whoever waits goes on waiting.
  * Returns: true if that kept it from firing; false if it was stopped already or, fires it only once, its value has been
  * received. For one of cor_after_func: false if its function has been called or is about to be; to wait for the end of
  * that call is the caller's affair. Go: (*time.Timer).Stop, (*time.Ticker).Stop.
