@@ -20,7 +20,7 @@ NAMED_MAX = 5  # tests that one line names
 
 def registered_tests(path):
     with open(os.path.join(TESTS, path + ".c"), encoding="utf-8") as file:
-        return set(re.findall(r"(?:cmocka_unit_test(?:_\w+)?|ALL_KINDS)\((\w+)[,)]", file.read()))
+        return set(re.findall(r"(?:cmocka_unit_test(?:_\w+)?|(?:ALL|STREAM)_KINDS)\((\w+)[,)]", file.read()))
 
 
 @functools.lru_cache(maxsize=None)

@@ -25,7 +25,7 @@
 /* A deadline that has passed. */
 #define LONG_AGO ((int64_t)1)
 
-typedef enum conn_kind { KIND_TCP, KIND_TCP6, KIND_UNIX, KIND_PIPE } conn_kind;
+typedef enum conn_kind { KIND_TCP, KIND_TCP6, KIND_UNIX, KIND_PIPE, KIND_UDP } conn_kind;
 
 /* The descriptor of an open handle. */
 static inline int raw_fd_of(const void *handle, enum cori_kind kind)
@@ -76,6 +76,24 @@ static inline cor_listener *listen_kind(conn_kind kind, const char **network, ch
     return listener;
 }
 
+/* Two UDP sockets, each of which has the other for its peer. */
+static inline void make_datagram_pair(cor_conn **a, cor_conn **b)
+{
+    char address[COR_ADDR_TEXT];
+    cor_conn *reserved;
+    int rc;
+    do { /* between the close and the dial from its port somebody else may get that */
+        cor_dialer dialer = COR_DIALER_INIT;
+        T_CODE(cor_listen_packet(&reserved, "udp4", "127.0.0.1:0", NULL), 0);
+        dialer.local = cor_local_endpoint(reserved);
+        T_CODE(cor_dial(a, "udp4", cor_local_addr(reserved, address, sizeof(address)), NULL), 0);
+        T_CODE(cor_close(reserved), 0);
+        rc = cor_dial_with(b, &dialer, "udp4", cor_local_addr(*a, address, sizeof(address)), NULL);
+        T_CODE(rc == 0 ? 0 : cor_close(*a), 0);
+    } while (rc == -EADDRINUSE);
+    T_CODE(rc, 0);
+}
+
 /* Two connected connections; *a is the one that dialed. */
 static inline void make_pair(conn_kind kind, cor_conn **a, cor_conn **b)
 {
@@ -83,6 +101,10 @@ static inline void make_pair(conn_kind kind, cor_conn **a, cor_conn **b)
     char address[COR_ADDR_TEXT];
     if (kind == KIND_PIPE) {
         T_CODE(cor_pipe(a, b), 0);
+        return;
+    }
+    if (kind == KIND_UDP) {
+        make_datagram_pair(a, b);
         return;
     }
     if (kind == KIND_TCP6 && !has_ipv6()) {

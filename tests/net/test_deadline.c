@@ -209,6 +209,40 @@ TASK_TEST(timed_out_write_tells_its_count)
     free(bytes);
 }
 
+typedef struct cut_write {
+    cor_conn *conn;
+    int rc;
+    size_t written;
+} cut_write;
+
+static void write_much(void *arg)
+{
+    static char bytes[32 << 20];
+    cut_write *writing = arg;
+    writing->rc = cor_write_counted(writing->conn, bytes, sizeof(bytes), &writing->written);
+    T_ASSERT(writing->written > 0 && writing->written < sizeof(bytes));
+}
+
+/* N131: the count is told as well of a write that a close or a reset has ended. */
+TASK_TEST(ended_write_tells_its_count)
+{
+    for (int i = 0; i < 4; i++) {
+        bool resets = i % 2 != 0;
+        cut_write writing = {.rc = 0};
+        cor_conn *peer;
+        cor_group writer = {0};
+        make_pair(i < 2 ? KIND_TCP : KIND_UNIX, &writing.conn, &peer);
+        go_in(&writer, write_much, &writing);
+        T_PARKED(writing.conn, CORI_WRITE);
+        T_CODE(i == 1 ? cor_set_linger(peer, 0) : 0, 0);
+        T_CODE(cor_close(resets ? peer : writing.conn), 0);
+        wait_for(&writer);
+        T_REQUIRE(resets ? writing.rc == -ECONNRESET || writing.rc == -EPIPE : writing.rc == COR_ECLOSED, "%d: %d", i,
+                  writing.rc);
+        T_CODE(cor_close(resets ? writing.conn : peer), 0);
+    }
+}
+
 /* N157: one attempt of several is at most 10 % late, not counting waits for a CPU; none is early. */
 TASK_TEST(deadlines_are_punctual)
 {
@@ -451,6 +485,7 @@ int main(void)
         cmocka_unit_test(past_deadline_by_the_real_clock),
         cmocka_unit_test(past_deadline_wins_over_ready_data),
         cmocka_unit_test(timed_out_write_tells_its_count),
+        cmocka_unit_test(ended_write_tells_its_count),
         cmocka_unit_test(deadlines_are_punctual),
         cmocka_unit_test(deadlines_of_every_length),
         cmocka_unit_test(many_deadlines),
