@@ -12,6 +12,7 @@
 #include <coracle/error.h>
 #include <coracle/fd.h>
 #include <coracle/group.h>
+#include <coracle/interface.h>
 #include <coracle/io.h>
 #include <coracle/lines.h>
 #include <coracle/lookup.h>

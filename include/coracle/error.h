@@ -46,7 +46,10 @@ COR_BEGIN
     X(COR_EBAD_ANSWER, -2028, "invalid DNS response")                                                                  \
     X(COR_EWRITE_TO_CONNECTED, -2029, "use of WriteTo with pre-connected connection")                                  \
     X(COR_ENOT_IPV4, -2030, "non-IPv4 address")                                                                        \
-    X(COR_EUNRECOGNIZED_ADDRESS, -2031, "unrecognized address")
+    X(COR_EUNRECOGNIZED_ADDRESS, -2031, "unrecognized address")                                                        \
+    X(COR_ENO_SUCH_INTERFACE, -2032, "no such network interface")                                                      \
+    X(COR_EINVALID_INTERFACE_NAME, -2033, "invalid network interface name")                                            \
+    X(COR_EINVALID_INTERFACE_INDEX, -2034, "invalid network interface index")
 
 enum {
 #define COR_ERROR_ENUM(name, value, text) name = (value),
