@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Checks table.md: every property has its line; every test that a line names exists, is run, and has the property's
-number in a comment of its file, so that whoever changes the test is told; and every test of this folder and of
-tests/contract/test_conn.c that claims a property is found on that property's line or among too many others there.
+number in a comment of its file, so that whoever changes the test is told; every test of this folder and of
+tests/contract/test_conn.c that claims a property is found on that property's line or among too many others there; and
+the traps (W) and the hardest (X) name tests of their properties.
 
 usage: check_table.py            one line per finding, exit 1 if there is any
        check_table.py --count    how many properties a test proves, cannot apply, or are open: neither, or "later"
@@ -16,6 +17,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TESTS = os.path.dirname(HERE)
 PROPERTIES = 354
 NAMED_MAX = 5  # tests that one line names
+MARKED = [f"W{number}" for number in range(1, 13)] + [f"X{number}" for number in range(1, 21)]
 
 
 def registered_tests(path):
@@ -82,6 +84,26 @@ def findings():
                 yield f"N{number:03}: no comment of {path} names it"
 
 
+def marked():
+    """The lines of the traps and of the hardest: their properties and tests are those of the lines above."""
+    rows, seen = read_rows(), []
+    with open(os.path.join(HERE, "table.md"), encoding="utf-8") as file:
+        for line in file:
+            match = re.match(r"\| ([WX]\d+) \| .* \| (N\d.*) \| (.*) \|$", line)
+            if not match:
+                continue
+            mark, numbers, tests = match.group(1), re.findall(r"N(\d{3})", match.group(2)), named_tests(match.group(3))
+            seen.append(mark)
+            known = [test for number in numbers for test in named_tests(rows.get(int(number), ""))]
+            if not tests and not re.match(r"see N\d{3}$", match.group(3)):
+                yield f"{mark}: no test"
+            for test in tests:
+                if test not in known:
+                    yield f"{mark}: {test[0]}:{test[1]} is on the line of none of its properties"
+    if seen != MARKED:
+        yield f"the traps and the hardest are {' '.join(seen)}"
+
+
 def claims():
     """The properties that comments of this folder's tests name."""
     folder = [os.path.join("net", name) for name in sorted(os.listdir(HERE)) if name.endswith(".c")]
@@ -103,7 +125,7 @@ def main():
     if sys.argv[1:] == ["--count"]:
         count()
         return 0
-    found = list(findings()) + list(unlisted())
+    found = list(findings()) + list(marked()) + list(unlisted())
     for line in found:
         print(line)
     print(f"{len(found)} findings")

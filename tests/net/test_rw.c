@@ -278,7 +278,7 @@ TASK_TEST(concurrent_reads_share_the_bytes)
     }
 }
 
-/* N135, N131 */
+/* N135, N131; N268: both directions of one registration at once, from several workers */
 static void write_much(void *arg)
 {
     static const char zeros[1 << 20];
