@@ -6,6 +6,7 @@
 #include "base/sys.h"
 
 #include "base/platform.h"
+#include "base/sys_other.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,6 +32,7 @@
 enum { URING_ENABLE = 12 }; /* IORING_REGISTER_ENABLE_RINGS; the shared library of liburing 2.3 lacks its call for it */
 
 int (*cori_sys_fault)(enum cori_sys_call call);
+const cori_sys_other_ops *cori_sys_other;
 
 /* Runs `call` until it is not interrupted; gives its result or -errno, or what the fault hook wants. errno stays. */
 #define RETRY(name, type, call)                                                                                        \
@@ -53,28 +55,61 @@ int (*cori_sys_fault)(enum cori_sys_call call);
         }                                                                                                              \
     } while (0)
 
+ssize_t cori_sys_recv_hooked(int fd, void *buf, size_t size)
+{
+    if (cori_sys_is_other(fd)) {
+        struct iovec part = {.iov_base = buf, .iov_len = size};
+        return cori_sys_recv_parts(fd, &part, 1);
+    }
+    RETRY(CORI_SYS_RECV, ssize_t, recv(fd, buf, size, MSG_DONTWAIT));
+}
+
+ssize_t cori_sys_send_hooked(int fd, const void *buf, size_t size)
+{
+    if (cori_sys_is_other(fd)) {
+        struct iovec part = {.iov_base = (void *)(uintptr_t)buf, .iov_len = size};
+        return cori_sys_send_parts(fd, &part, 1);
+    }
+    RETRY(CORI_SYS_SEND, ssize_t, send(fd, buf, size, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
 int cori_sys_socket(int family, int type, int protocol)
 {
+    if (cori_unlikely(cori_sys_other != NULL)) {
+        return cori_sys_other->socket(family, type, protocol);
+    }
     RETRY(CORI_SYS_SOCKET, int, socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
 }
 
 int cori_sys_bind(int fd, const struct sockaddr *addr, socklen_t len)
 {
+    if (cori_sys_is_other(fd)) {
+        return cori_sys_other->bind(fd, addr, len);
+    }
     RETRY(CORI_SYS_BIND, int, bind(fd, addr, len));
 }
 
 int cori_sys_listen(int fd, int backlog)
 {
+    if (cori_sys_is_other(fd)) {
+        return cori_sys_other->listen(fd, backlog);
+    }
     RETRY(CORI_SYS_LISTEN, int, listen(fd, backlog));
 }
 
 int cori_sys_accept(int fd, struct sockaddr *addr, socklen_t *len)
 {
+    if (cori_sys_is_other(fd)) {
+        return cori_sys_other->accept(fd, addr, len);
+    }
     RETRY(CORI_SYS_ACCEPT, int, accept4(fd, addr, len, SOCK_CLOEXEC | SOCK_NONBLOCK));
 }
 
 int cori_sys_connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
+    if (cori_sys_is_other(fd)) {
+        return cori_sys_other->connect(fd, addr, len);
+    }
     int fault = cori_sys_faulted(CORI_SYS_CONNECT);
     if (fault != 0) {
         return fault;
@@ -98,12 +133,18 @@ ssize_t cori_sys_write(int fd, const void *buf, size_t size)
 ssize_t cori_sys_send_parts(int fd, const struct iovec *parts, size_t count)
 {
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = count};
+    if (cori_sys_is_other(fd)) {
+        return cori_sys_other->send(fd, &message);
+    }
     RETRY(CORI_SYS_SEND, ssize_t, sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
 ssize_t cori_sys_recv_parts(int fd, struct iovec *parts, size_t count)
 {
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
+    if (cori_sys_is_other(fd)) {
+        return cori_sys_other->receive(fd, &message);
+    }
     RETRY(CORI_SYS_RECV, ssize_t, recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
 }
 
@@ -120,6 +161,9 @@ int cori_sys_pipe(int fds[2], int size)
 
 ssize_t cori_sys_splice_in(int fd, int pipe, size_t size)
 {
+    if (cori_sys_is_other(fd)) {
+        return -EINVAL; /* not fit for it */
+    }
     RETRY(CORI_SYS_SPLICE, ssize_t, splice(fd, NULL, pipe, NULL, size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK));
 }
 
@@ -158,6 +202,9 @@ static void unhush(const hushed *state, ssize_t result)
 
 static ssize_t splice_out(int pipe, int fd, size_t size)
 {
+    if (cori_sys_is_other(fd)) {
+        return -EINVAL; /* not fit for it */
+    }
     RETRY(CORI_SYS_SPLICE, ssize_t, splice(pipe, NULL, fd, NULL, size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK));
 }
 
@@ -172,6 +219,9 @@ ssize_t cori_sys_splice_out(int pipe, int fd, size_t size)
 
 static ssize_t send_file(int fd, int from, size_t size)
 {
+    if (cori_sys_is_other(fd)) {
+        return -EINVAL; /* not fit for it */
+    }
     RETRY(CORI_SYS_SENDFILE, ssize_t, sendfile(fd, from, NULL, size));
 }
 
@@ -215,43 +265,67 @@ int cori_sys_sendmmsg(int fd, struct mmsghdr *messages, unsigned count)
 
 int cori_sys_shutdown(int fd, int how)
 {
+    if (cori_sys_is_other(fd)) {
+        return cori_sys_other->shutdown(fd, how);
+    }
     RETRY(CORI_SYS_SHUTDOWN, int, shutdown(fd, how));
 }
 
 int cori_sys_setsockopt(int fd, int level, int option, int value)
 {
+    if (cori_sys_is_other(fd)) {
+        return cori_sys_other->set_option(fd, level, option, &value, sizeof(value));
+    }
     RETRY(CORI_SYS_SETSOCKOPT, int, setsockopt(fd, level, option, &value, sizeof(value)));
 }
 
 int cori_sys_setlinger(int fd, int seconds)
 {
     struct linger linger = {.l_onoff = seconds >= 0, .l_linger = seconds >= 0 ? seconds : 0};
+    if (cori_sys_is_other(fd)) {
+        return cori_sys_other->set_option(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    }
     RETRY(CORI_SYS_SETSOCKOPT, int, setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)));
 }
 
 int cori_sys_getsockopt(int fd, int level, int option, int *value)
 {
     socklen_t len = sizeof(*value);
+    if (cori_sys_is_other(fd)) {
+        return cori_sys_other->get_option(fd, level, option, value, &len);
+    }
     RETRY(CORI_SYS_GETSOCKOPT, int, getsockopt(fd, level, option, value, &len));
 }
 
 int cori_sys_getsockname(int fd, struct sockaddr *addr, socklen_t *len)
 {
+    if (cori_sys_is_other(fd)) {
+        return cori_sys_other->name(fd, false, addr, len);
+    }
     RETRY(CORI_SYS_GETSOCKNAME, int, getsockname(fd, addr, len));
 }
 
 int cori_sys_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
 {
+    if (cori_sys_is_other(fd)) {
+        return cori_sys_other->name(fd, true, addr, len);
+    }
     RETRY(CORI_SYS_GETSOCKNAME, int, getpeername(fd, addr, len));
 }
 
 int cori_sys_accepted_from(int fd, struct sockaddr *addr, socklen_t len)
 {
+    if (cori_sys_is_other(fd)) {
+        return cori_sys_other->name(fd, true, addr, &len);
+    }
     RETRY(CORI_SYS_GETSOCKNAME, int, getsockopt(fd, SOL_SOCKET, SO_PEERNAME, addr, &len));
 }
 
 int cori_sys_dup(int fd)
 {
+    if (cori_sys_is_other(fd)) {
+        return cori_sys_other->dup(fd);
+    }
     int before = errno, fault = cori_sys_faulted(CORI_SYS_DUP);
     int copy = fault == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : fault;
     copy = copy >= 0 || fault != 0 ? copy : -errno;
@@ -271,6 +345,10 @@ int cori_sys_never_wait(int fd)
 void cori_sys_close(int fd)
 {
     (void)cori_sys_faulted(CORI_SYS_CLOSE);
+    if (cori_sys_is_other(fd)) {
+        cori_sys_other->close(fd);
+        return;
+    }
     (void)close(fd);
 }
 
@@ -338,6 +416,9 @@ bool cori_sys_is_blocking(int fd)
 
 int cori_sys_poll(int fd, short events)
 {
+    if (cori_sys_is_other(fd)) {
+        return cori_sys_other->poll(fd, events);
+    }
     struct pollfd query = {.fd = fd, .events = events};
     int before = errno, code;
     do {

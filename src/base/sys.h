@@ -90,13 +90,16 @@ static inline void cori_errno_restore(int before)
     *cori_errno_location() = before;
 }
 
+/* The same two while a test's hook is set, or another kernel: sys_other.h. */
+ssize_t cori_sys_recv_hooked(int fd, void *buf, size_t size);
+ssize_t cori_sys_send_hooked(int fd, const void *buf, size_t size);
+
 static inline ssize_t cori_sys_recv(int fd, void *buf, size_t size)
 {
     int *code_at = cori_errno_location(), before = *code_at;
     for (;;) {
-        int fault = cori_sys_faulted(CORI_SYS_RECV);
-        if (cori_unlikely(fault != 0) && fault != -EINTR) {
-            return fault;
+        if (cori_unlikely(cori_sys_fault != NULL)) {
+            return cori_sys_recv_hooked(fd, buf, size);
         }
         ssize_t count = CORI_RECV(fd, buf, size);
         if (cori_likely(count >= 0)) {
@@ -115,9 +118,8 @@ static inline ssize_t cori_sys_send(int fd, const void *buf, size_t size)
 {
     int *code_at = cori_errno_location(), before = *code_at;
     for (;;) {
-        int fault = cori_sys_faulted(CORI_SYS_SEND);
-        if (cori_unlikely(fault != 0) && fault != -EINTR) {
-            return fault;
+        if (cori_unlikely(cori_sys_fault != NULL)) {
+            return cori_sys_send_hooked(fd, buf, size);
         }
         ssize_t count = CORI_SEND(fd, buf, size);
         if (cori_likely(count >= 0)) {
