@@ -46,6 +46,19 @@ static inline int64_t cori_here_round_now(void)
     return cori_self_worker->now;
 }
 
+/* The simulated host that the running task is on; 0 outside a task, and where nothing is simulated. */
+static inline uint16_t cori_here_host(void)
+{
+    const cori_task *self = cori_self();
+    return self != NULL ? self->host : 0;
+}
+
+/* Moves the running task to another. */
+static inline void cori_here_move(uint16_t host)
+{
+    cori_here_task()->host = host;
+}
+
 /* This worker's poller. */
 static inline cori_poller *cori_here_poller(void)
 {

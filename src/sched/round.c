@@ -33,7 +33,7 @@ void cori_round_ended(cori_worker *worker)
 
 bool cori_round_is_over(cori_worker *worker)
 {
-    bool over = worker->switches >= CORI_ROUND_SWITCHES;
+    bool over = worker->switches >= worker->round_most;
     if (!over && worker->clocked) {
         worker->now = cori_clock_now();
         over = worker->now - worker->round_start >= CORI_ROUND_NS;

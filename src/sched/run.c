@@ -18,6 +18,7 @@
 #include "sched/spawn.h"
 #include "sched/text.h"
 #include "sched/ticker.h"
+#include "sched/virtual.h"
 #include "sched/wake.h"
 #include "sched/worker.h"
 
@@ -99,9 +100,10 @@ static int read_options(const cor_options *options)
         return -EINVAL;
     }
     cori_rt.worker_count = workers;
-    cori_rt.solo = workers == 1;
-    cori_look_init(workers > 1 ? usable_cores() : 1);
-    cori_rt.spin_ns = spin_ns;
+    bool virtual = cori_virtual_driver != NULL; /* then spawns are those of several workers: a task knows its host */
+    cori_rt.solo = workers == 1 && !virtual;
+    cori_look_init(workers > 1 && !virtual ? usable_cores() : 1);
+    cori_rt.spin_ns = virtual ? 0 : spin_ns;
     cori_rt.stack_size_bytes = stack_class(stack);
     cori_rt.blocking_grace_ns = options->blocking_grace_ns != 0 ? options->blocking_grace_ns : CORI_BLOCKING_GRACE_NS;
     cori_rt.blocking_threads = options->blocking_threads != 0 ? options->blocking_threads : CORI_BLOCKING_DEFAULT;
@@ -140,6 +142,7 @@ static int make_workers(uint64_t seed)
     for (int i = 0; i < cori_rt.worker_count; i++) {
         workers[i].id = i;
         workers[i].solo = cori_rt.solo;
+        workers[i].round_most = CORI_ROUND_SWITCHES;
         workers[i].fresh_first = UINT64_MAX;
         workers[i].ticket = 1; /* higher than that of a task that has none */
         cori_rand_init(&workers[i].rand, seed, (uint64_t)i);
@@ -224,7 +227,7 @@ static int start_threads(int *rc)
 #if CORI_TSAN
     cori_ctx_hold_signals();
 #endif
-    while (*rc == 0 && started < cori_rt.worker_count) {
+    while (*rc == 0 && started < cori_rt.worker_count && cori_virtual_driver == NULL) {
         cori_worker *worker = &cori_rt.workers[started];
         *rc = -pthread_create(&worker->thread, NULL, worker_thread, worker);
         started += *rc == 0;
@@ -293,7 +296,11 @@ static int run(void)
         cori_store(&cori_foreign_open, 1);
         cori_fault_install();
         cori_dump_install();
-        cori_worker_run(first);
+        if (cori_virtual_driver != NULL) {
+            rc = cori_virtual_run(cori_worker_run);
+        } else {
+            cori_worker_run(first);
+        }
         shut_foreign_out();
         cori_signal_thread_stop(first);
         cori_dump_uninstall();

@@ -16,6 +16,7 @@
 #include "sched/here.h"
 #include "sched/placement.h"
 #include "sched/task_stack.h"
+#include "sched/virtual.h"
 #include "sched/wake.h"
 
 #include <coracle/error.h>
@@ -59,6 +60,7 @@ static cori_task *make(cori_worker *worker, const cori_spawn *spawn, int *rc)
         cori_fresh fresh;
         fresh.order = write_record(&fresh, spawn, worker != NULL ? worker->now : cori_clock_now());
         cori_task_make(task, &fresh, worker != NULL ? cori_task_number(worker) : cori_task_numbers(NULL));
+        task->host = worker != NULL ? worker->current->host : 0;
     }
     return task;
 }
@@ -114,7 +116,7 @@ int cori_spawn_task(const cori_spawn *spawn, cori_task **out)
     if (worker == NULL || worker->current == NULL) {
         return COR_ENOT_TASK;
     }
-    if (spawn->worker >= 0 || spawn->stack_now ||
+    if (spawn->worker >= 0 || spawn->stack_now || cori_virtual_driver != NULL ||
         (spawn->stack_size_bytes != 0 && spawn->stack_size_bytes != cori_rt.stack_size_bytes)) {
         return spawn_made(worker, spawn, out);
     }

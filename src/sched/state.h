@@ -60,6 +60,7 @@ typedef struct cori_worker {
     uint64_t ticket;    /* of the next arrival in fresh, or in ready while there are any; others read it */
     int switches;       /* in this round so far; round.h's, like what follows */
     int switches_most;  /* that need no second look; atomic, the ticker writes it, too */
+    int round_most;     /* CORI_ROUND_SWITCHES, less where workers are virtual */
     bool solo;          /* cori_rt.solo, where a switch looks anyway */
     bool clocked;       /* the clock is read before each switch of this round */
     bool round_over;    /* with work left */

@@ -52,6 +52,7 @@ typedef struct cori_task {
         struct {
             uint8_t permit; /* atomic: besides the links the only field that other threads write */
             bool floats;    /* set before it first runs, never with one worker: float.h; see cori_here_stay */
+            uint16_t host;  /* which simulated one it runs on: that of the task that spawned it */
         };
         uint32_t new_permit; /* both at once */
     };

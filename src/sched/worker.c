@@ -20,6 +20,7 @@
 #include "sched/spin.h"
 #include "sched/switch.h"
 #include "sched/task_stack.h"
+#include "sched/virtual.h"
 #include "sched/wake.h"
 
 static void fire_timers(cori_worker *worker)
@@ -121,7 +122,9 @@ static inline __attribute__((always_inline)) void run_round(cori_worker *worker)
 void cori_worker_run(cori_worker *worker)
 {
     cori_self_worker = worker;
-    cori_ctx_init_thread(&worker->scheduler);
+    if (cori_virtual_driver == NULL) { /* else it is a flow already */
+        cori_ctx_init_thread(&worker->scheduler);
+    }
     cori_signal_thread_begin(worker);
     cori_carry_init(worker);
     if (worker->poller->ops->start != NULL) {
@@ -134,6 +137,9 @@ void cori_worker_run(cori_worker *worker)
         run_round(worker);
         cori_task_release_ended(worker);
         look_around(worker);
+        if (cori_unlikely(cori_virtual_driver != NULL)) {
+            cori_virtual_pause();
+        }
     }
     if (worker->poller->ops->stop != NULL) {
         worker->poller->ops->stop(worker->poller);
