@@ -6,6 +6,7 @@
 # Lines at the top of a test file change that, each a comment of its own:
 #   /* test: workers=1,2 timeout=240 serial no-valgrind */   counts, seconds, not beside other tests, not under valgrind
 #   ... no-uring: not over io_uring
+#   ... simulated: also on the simulated kernel, with three seeds: <name>.sim1 .sim2 .sim3
 #   /* sources: cmd/coracle/escape.c */                        more sources, relative to the repository's root
 #   /* link: -Wl,--wrap=malloc */                            more linker arguments
 # A Python test may carry  # test: timeout=240 serial
@@ -115,6 +116,14 @@ function(cor_add_c_test target name source)
         cor_test_properties(${name}.u.w${count} ${arg_LABEL} ${seconds} ${serial}
           "${COR_TEST_ENVIRONMENT};COR_WORKERS=${count};COR_POLLER=io_uring")
       endif()
+    endforeach()
+  endif()
+  cor_test_word(simulated ${source} simulated OFF)
+  if(simulated AND NOT COR_SANITIZE STREQUAL "thread") # one thread runs it all
+    foreach(seed 1 2 3)
+      add_test(NAME ${name}.sim${seed} COMMAND ${target})
+      cor_test_properties(${name}.sim${seed} ${arg_LABEL} ${seconds} ${serial}
+        "${COR_TEST_ENVIRONMENT};COR_TEST_SIM=${seed}")
     endforeach()
   endif()
   if(arg_LABEL STREQUAL "unit" AND NOT no_valgrind AND "1" IN_LIST workers)

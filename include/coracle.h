@@ -18,6 +18,7 @@
 #include <coracle/lookup.h>
 #include <coracle/net.h>
 #include <coracle/packet.h>
+#include <coracle/sim.h>
 #include <coracle/sync.h>
 #include <coracle/task.h>
 #include <coracle/time.h>

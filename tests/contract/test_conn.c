@@ -6,6 +6,7 @@
  * Datagrams have no end of stream, and may be lost where nobody reads them: so basic_io is not for them, a round trip
  * sends its message again, and who waits for an end closes its own side.
  */
+/* test: simulated */
 #include "net/netcase.h"
 
 #include "base/rand.h"

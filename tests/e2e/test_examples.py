@@ -138,6 +138,14 @@ class PortForward(Case):
         self.assertEqual(failed.code, 1)
 
 
+class Replay(Case):
+    def test_seeds(self):
+        for arguments in (["30"], ["1", "617"]):
+            done = run_example("replay", *arguments)
+            self.assertEqual(done.out, "%s seeds: all bytes came back in order\n" % arguments[0])
+            self.assertEqual((done.code, done.err), (0, ""))
+
+
 class Dial(Case):
     def test_each_kind_of_address(self):
         with Listener() as listener:

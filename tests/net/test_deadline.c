@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Deadlines of connections: never early, movable while a call waits, sticky, and weaker than close. */
+/* test: simulated */
 #include "net/netcase.h"
 
 #include "sched/state.h"

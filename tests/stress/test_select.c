@@ -2,6 +2,7 @@
 /*
  * Selects under load: with many peers racing for them each still does exactly one case, and never misses a ready one.
  */
+/* test: simulated */
 #include "sched/park.h"
 #include "support/taskcase.h"
 

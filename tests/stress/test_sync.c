@@ -2,6 +2,7 @@
 /*
  * Locks and their kin under load, across workers: exclusion, generations, objects that end right after their last use.
  */
+/* test: simulated */
 #include "sched/park.h"
 #include "sched/spawn.h"
 #include "support/taskcase.h"

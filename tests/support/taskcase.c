@@ -209,13 +209,21 @@ static void on_alarm(int signal_number)
 }
 
 /* In the test's own process. */
+static int run_simulated(const test_case *test, const cor_options *options, uint64_t seed)
+{
+    cor_sim_options inside = {.workers = options != NULL ? options->workers : 0};
+    return cor_sim_run(seed, &inside, main_task, (void *)(uintptr_t)test, NULL);
+}
+
 static void run_in_child(const test_case *test, const cor_options *options)
 {
     (void)signal(SIGALRM, on_alarm);
     (void)alarm(taskcase_is_slow() ? ALARM_S * SLOW_FACTOR : ALARM_S);
     int fds = count_fds();
     size_t stacks = cori_stack_count();
-    int rc = cor_run(main_task, (void *)(uintptr_t)test, options);
+    const char *seed = getenv("COR_TEST_SIM"); /* the same test on the simulated kernel */
+    int rc = seed != NULL ? run_simulated(test, options, strtoull(seed, NULL, 10))
+                          : cor_run(main_task, (void *)(uintptr_t)test, options);
     if (__atomic_load_n(&shared->claimed, __ATOMIC_ACQUIRE) == 0) {
         if (rc != 0) {
             taskcase_fail(test->file, test->line, "cor_run gave %d (%s)", rc, cor_strerror(rc));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Channels: the properties of Go's, one operation at a time. */
+/* test: simulated */
 #include "base/limits.h"
 #include "unit/sync/waiting.h"
 

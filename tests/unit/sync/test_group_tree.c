@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Groups above and below each other: who becomes whose parent, in which order they may end, what is misuse. */
+/* test: simulated */
 /* link: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc */
 #include "support/child.h"
 #include "support/faults.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Select: which case is done, that it is exactly one, and that nothing is left in the queues. */
+/* test: simulated */
 #include "base/limits.h"
 #include "unit/sync/waiting.h"
 

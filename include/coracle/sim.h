@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Replay: a whole program, its servers and its clients, in one process, on one thread, on a virtual clock and a virtual
+ * network. Every choice (which task runs next, how long a packet travels, what fails) comes from a seed: the same seed
+ * and program give the same run, event by event, so a bug that showed once shows again. Sleeping costs no time.
+ *
+ * The program is unchanged: it calls cor_listen, cor_dial, cor_sleep, cor_now as ever. What it must not do is wait or
+ * ask the time past the library (sleep(3), time(2), threads of its own), use addresses of memory as data, or leave
+ * anything in static variables that a second run would find.
+ */
+#ifndef CORACLE_SIM_H
+#define CORACLE_SIM_H
+
+#include <coracle/base.h>
+
+COR_BEGIN
+
+/* How a simulated run goes; all-zero means all defaults. */
+typedef struct cor_sim_options {
+    int workers;  /* virtual ones, 1..256; 0: 1 to 4, by the seed */
+    bool hostile; /* connections break, dials find nobody, accepting fails now and then; else what a network does
+                     anyway: what is sent comes late and in parts, writes take a part, events come for nothing. Which
+                     of these, and how often, is the seed's choice */
+} cor_sim_options;
+
+/* What is known of a run when it has ended. */
+typedef struct cor_sim_result {
+    uint64_t hash;      /* of all that happened: equal for equal runs */
+    uint64_t events;    /* turns of workers, and things that happened on the network */
+    int64_t virtual_ns; /* how long the run took on its own clock */
+} cor_sim_result;
+
+/*
+ * Runs `main_task(arg)` as cor_run does, in a simulation. `options` and `result` may be NULL.
+ * Returns: as cor_run; COR_EDEADLOCK also if all tasks wait for a network on which nothing is under way.
+ * Parks: no, it stops the calling thread. Threads: an ordinary thread, not a task.
+ * Owns: borrows all arguments until return. Go: testing/synctest.Test, with a network.
+ */
+COR_API int cor_sim_run(uint64_t seed, const cor_sim_options *options, int (*main_task)(void *arg), void *arg,
+                        cor_sim_result *result);
+
+/*
+ * Adds a host with an IPv4 or IPv6 address; host 0, on which main_task runs, has the loopback addresses only.
+ * Returns: its number, from 1; -EINVAL: not an address; -EEXIST: another has it; -ENOSPC: there are 255 already;
+ * COR_ENOT_TASK outside a simulated run. Parks: never. Threads: tasks only.
+ */
+COR_API COR_CHECK int cor_sim_host(const char *name, const char *address);
+
+/*
+ * Starts a task on a host; what it starts runs there, too.
+ * Returns: as cor_go; -EINVAL: no such host. Parks: never. Threads: tasks only. Go: the go statement.
+ */
+COR_API COR_CHECK int cor_sim_go(int host, void (*task)(void *arg), void *arg);
+
+/*
+ * Cuts the way between two hosts, in both directions, or heals it. What is under way on a stream waits for the healing;
+ * datagrams are lost, and dials are answered by nobody.
+ * Returns: 0, -EINVAL: no such host. Parks: never. Threads: tasks only.
+ */
+COR_API int cor_sim_cut(int host_a, int host_b, bool cut);
+
+COR_END
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* Addresses of simulated sockets, and the hosts that have them, with the links between them. */
+#ifndef CORI_SIM_ADDRESS_H
+#define CORI_SIM_ADDRESS_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+enum { CORI_SIM_HOSTS_MAX = 256 };
+
+/* IPv4 addresses are kept in IPv6's mapped form. */
+typedef struct cori_sim_address {
+    int family; /* AF_INET, AF_INET6, AF_UNIX; 0: none */
+    uint16_t port;
+    struct in6_addr ip;
+    socklen_t path_len;
+    char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+} cori_sim_address;
+
+/* From what a system call is given; false: not an address. */
+bool cori_sim_address_from(cori_sim_address *out, const struct sockaddr *addr, socklen_t len);
+/* To what a system call gives; `family`: of the socket. */
+void cori_sim_address_to(const cori_sim_address *from, int family, struct sockaddr *addr, socklen_t *len);
+bool cori_sim_address_is_any(const cori_sim_address *address);
+bool cori_sim_address_is_loopback(const cori_sim_address *address);
+/* The same address; ports aside. */
+bool cori_sim_address_same_ip(const cori_sim_address *a, const cori_sim_address *b);
+
+/* How what is sent from one host reaches another. */
+typedef struct cori_sim_link {
+    int64_t latency_ns, jitter_ns; /* one way */
+    uint64_t bytes_per_s;          /* 0: no limit */
+    uint32_t lost_per_million;     /* datagrams */
+    bool cut;
+    int64_t free_at; /* when the last byte sent has left */
+} cori_sim_link;
+
+/* Begins with one host, number 0, which has the loopback addresses only. */
+void cori_sim_hosts_begin(void);
+/* Adds one: its number, or -ENOSPC, -EEXIST. */
+int cori_sim_host_add(const char *name, const cori_sim_address *address);
+int cori_sim_host_count(void);
+/* Which host has the address, seen from `from`; < 0: none. */
+int cori_sim_host_of(uint16_t from, const cori_sim_address *address);
+/* What a socket on `host` is bound to that dials `to`. */
+cori_sim_address cori_sim_host_address(uint16_t host, const cori_sim_address *to);
+cori_sim_link *cori_sim_link_of(uint16_t from, uint16_t to);
+/* When `size` bytes sent now arrive. */
+int64_t cori_sim_link_arrival(uint16_t from, uint16_t to, size_t size);
+
+#endif

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/* Pollers and driver of poller.h. */
+#include "sim/poller.h"
+
+#include "base/limits.h"
+#include "base/list.h"
+#include "sim/event.h"
+#include "sim/socket.h"
+
+#include <errno.h>
+
+enum { TURN_NS = 1000, LONG_ONCE_IN = 4 };
+
+typedef struct cori_sim_poller {
+    cori_poller base; /* first */
+    bool kicked, waits;
+    int64_t until;      /* while it waits */
+    cori_sim_fd *ready; /* descriptors with edges not reported yet */
+} cori_sim_poller;
+
+static cori_sim_poller pollers[CORI_WORKERS_MAX];
+static int poller_count;
+
+void cori_sim_pollers_begin(void)
+{
+    poller_count = 0;
+}
+
+static int sim_open(cori_poller **out)
+{
+    cori_sim_poller *poller = &pollers[poller_count];
+    *poller = (cori_sim_poller){.base.ops = &cori_sim_poll_ops};
+    poller_count++;
+    *out = &poller->base;
+    return 0;
+}
+
+static void sim_close(cori_poller *poller)
+{
+    (void)poller;
+}
+
+static int sim_add(cori_poller *poller, cori_pollfd *pollfd)
+{
+    cori_sim_fd *fd = cori_sim_fd_find(pollfd->fd);
+    if (fd == NULL) {
+        return -EPERM; /* a real file: it is never waited for */
+    }
+    fd->pollfd = pollfd;
+    fd->generation = cori_load_acquire(&pollfd->generation);
+    fd->ready_list = &((cori_sim_poller *)poller)->ready;
+    cori_sim_fd_edge(fd, cori_sim_readiness(fd->to));
+    return 0;
+}
+
+static bool sim_remove(cori_poller *poller, cori_pollfd *pollfd, bool closing)
+{
+    (void)poller;
+    (void)closing;
+    cori_sim_fd *fd = cori_sim_fd_find(pollfd->fd);
+    if (fd != NULL && fd->pollfd == pollfd) {
+        cori_sim_fd_forget(fd);
+    }
+    return true;
+}
+
+/* Reports edges, in an order of chance when there are several. */
+static int take_events(cori_sim_poller *poller, cori_event *events, int max)
+{
+    int count = 0;
+    while (poller->ready != NULL && count < max) {
+        cori_sim_fd *fd = poller->ready;
+        if (fd->ready_next != NULL && cori_sim_once_in(2)) {
+            fd = fd->ready_next;
+        }
+        cori_list_remove(&poller->ready, fd, ready_next, ready_prev);
+        events[count++] = (cori_event){.pollfd = fd->pollfd, .mask = fd->pending};
+        cori_sim_note((uint64_t)fd->number << 2 | fd->pending);
+        fd->pending = 0;
+    }
+    return count;
+}
+
+static int sim_wait(cori_poller *any, int64_t timeout_ns, cori_event *events, int max)
+{
+    cori_sim_poller *poller = (cori_sim_poller *)any;
+    if (timeout_ns != 0 && !poller->kicked && poller->ready == NULL) {
+        poller->until = timeout_ns < 0 ? INT64_MAX : cori_sim_now() + timeout_ns;
+        poller->waits = true;
+        cori_virtual_pause();
+        poller->waits = false;
+    }
+    poller->kicked = false;
+    return take_events(poller, events, max);
+}
+
+static void sim_kick(cori_poller *poller)
+{
+    ((cori_sim_poller *)poller)->kicked = true;
+}
+
+const cori_poll_ops cori_sim_poll_ops = {
+    .name = "simulated",
+    .open = sim_open,
+    .close = sim_close,
+    .add = sim_add,
+    .remove = sim_remove,
+    .wait = sim_wait,
+    .kick = sim_kick,
+};
+
+static bool can_go_on(const cori_sim_poller *poller)
+{
+    return !poller->waits || poller->kicked || poller->ready != NULL || poller->until <= cori_sim_now();
+}
+
+/* Of the workers that can go on, one by chance; < 0: none can. */
+static int choose(void)
+{
+    int able[CORI_WORKERS_MAX], count = 0;
+    for (int i = 0; i < poller_count; i++) {
+        if (can_go_on(&pollers[i])) {
+            able[count++] = i;
+        }
+    }
+    return count > 0 ? able[cori_sim_below((uint64_t)count)] : -1;
+}
+
+static int next_worker(void)
+{
+    for (;;) {
+        cori_sim_events_due();
+        int chosen = choose();
+        if (chosen >= 0) {
+            cori_sim_note((uint64_t)chosen);
+            cori_sim_pass(TURN_NS);
+            return chosen;
+        }
+        int64_t next = cori_sim_event_next();
+        for (int i = 0; i < poller_count; i++) {
+            next = pollers[i].until < next ? pollers[i].until : next;
+        }
+        if (next == INT64_MAX) {
+            return -1;
+        }
+        cori_sim_pass(next - cori_sim_now());
+    }
+}
+
+/* Mostly one task's turn or two, to let the workers mix; sometimes many. */
+static int round_switches(void)
+{
+    return 1 + (int)(cori_sim_once_in(LONG_ONCE_IN) ? cori_sim_below(64) : cori_sim_below(3));
+}
+
+const cori_virtual cori_sim_driver = {.next = next_worker, .switches = round_switches};

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/* The tables of descriptors and sockets: who is found by number, by address; queues; edges. */
+#include "sim/socket.h"
+
+#include "base/fatal.h"
+#include "base/list.h"
+#include "base/sys_other.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FDS_MAX = 1 << 16, PORT_FIRST = 32768, PORT_COUNT = 28232 };
+
+static cori_sim_fd *fds[FDS_MAX];
+static int fd_least; /* none below it is free */
+static cori_sim_socket *all;
+static size_t count;
+static uint16_t next_port[CORI_SIM_HOSTS_MAX];
+
+static void *zeroed(size_t size)
+{
+    void *memory = calloc(1, size);
+    if (memory == NULL) {
+        cori_fatal("simulation: no memory");
+    }
+    return memory;
+}
+
+void cori_sim_sockets_begin(void)
+{
+    memset(next_port, 0, sizeof(next_port));
+    fd_least = 0;
+    all = NULL;
+    count = 0;
+}
+
+void cori_sim_queue_put(cori_sim_queue *queue, cori_sim_segment *segment)
+{
+    segment->next = NULL;
+    if (queue->head == NULL) {
+        queue->head = segment;
+    } else {
+        queue->tail->next = segment;
+    }
+    queue->tail = segment;
+    queue->bytes += segment->size - segment->taken;
+}
+
+cori_sim_segment *cori_sim_queue_take(cori_sim_queue *queue)
+{
+    cori_sim_segment *first = queue->head;
+    if (first != NULL) {
+        queue->head = first->next;
+        queue->bytes -= first->size - first->taken;
+    }
+    return first;
+}
+
+void cori_sim_queue_drop(cori_sim_queue *queue)
+{
+    cori_sim_segment *segment;
+    while ((segment = cori_sim_queue_take(queue)) != NULL) {
+        free(segment);
+    }
+}
+
+static void free_socket(cori_sim_socket *socket)
+{
+    cori_sim_queue_drop(&socket->wire);
+    cori_sim_queue_drop(&socket->inbox);
+    cori_list_remove(&all, socket, all_next, all_prev);
+    count--;
+    free(socket);
+}
+
+void cori_sim_sockets_end(void)
+{
+    for (int i = 0; i < FDS_MAX; i++) {
+        free(fds[i]);
+        fds[i] = NULL;
+    }
+    while (all != NULL) {
+        free_socket(all);
+    }
+}
+
+size_t cori_sim_sockets_count(void)
+{
+    return count;
+}
+
+cori_sim_fd *cori_sim_fd_find(int number)
+{
+    int index = number - CORI_SYS_OTHER_FD;
+    return index >= 0 && index < FDS_MAX ? fds[index] : NULL;
+}
+
+int cori_sim_fd_new(cori_sim_socket *to)
+{
+    int index = fd_least;
+    while (index < FDS_MAX && fds[index] != NULL) {
+        index++;
+    }
+    if (index == FDS_MAX) {
+        return -EMFILE;
+    }
+    fd_least = index + 1;
+    cori_sim_fd *made = zeroed(sizeof(*made));
+    *made = (cori_sim_fd){.number = CORI_SYS_OTHER_FD + index, .to = to, .fd_next = to->fds};
+    to->fds = made;
+    fds[index] = made;
+    return made->number;
+}
+
+void cori_sim_fd_edge(cori_sim_fd *fd, unsigned mask)
+{
+    if (fd->pollfd == NULL) {
+        return;
+    }
+    if (mask != 0 && cori_sim_happens(CORI_SIM_SPURIOUS)) {
+        mask = 1u << CORI_READ | 1u << CORI_WRITE;
+    }
+    if (cori_sim_is_sticky(fd->to)) {
+        cori_store_release(&fd->pollfd->sticky, 1);
+    }
+    if (fd->pending == 0 && mask != 0) {
+        cori_list_add(fd->ready_list, fd, ready_next, ready_prev);
+    }
+    fd->pending |= mask;
+}
+
+void cori_sim_fd_forget(cori_sim_fd *fd)
+{
+    if (fd->pending != 0) {
+        cori_list_remove(fd->ready_list, fd, ready_next, ready_prev);
+        fd->pending = 0;
+    }
+    fd->pollfd = NULL;
+}
+
+void cori_sim_fd_close(cori_sim_fd *fd)
+{
+    cori_sim_socket *socket = fd->to;
+    cori_sim_fd **link = &socket->fds;
+    while (*link != fd) {
+        link = &(*link)->fd_next;
+    }
+    *link = fd->fd_next;
+    cori_sim_fd_forget(fd);
+    int index = fd->number - CORI_SYS_OTHER_FD;
+    fds[index] = NULL;
+    fd_least = index < fd_least ? index : fd_least;
+    free(fd);
+    if (socket->fds == NULL) {
+        cori_sim_socket_closed(socket);
+    }
+}
+
+cori_sim_socket *cori_sim_socket_new(int family, int type, uint16_t host)
+{
+    cori_sim_socket *made = zeroed(sizeof(*made));
+    made->family = family;
+    made->type = type;
+    made->host = host;
+    cori_list_add(&all, made, all_next, all_prev);
+    count++;
+    return made;
+}
+
+void cori_sim_socket_release(cori_sim_socket *socket)
+{
+    bool needed = socket->fds != NULL || socket->other != NULL || socket->wire.head != NULL ||
+                  socket->listener != NULL || socket->answer.timer.slot != 0 || !socket->closed;
+    if (!needed) {
+        free_socket(socket);
+    }
+}
+
+/* IPv4 reaches a socket bound to IPv6's wildcard unless that is IPv6 only. */
+static bool hears(const cori_sim_socket *socket, const cori_sim_address *address)
+{
+    if (address->family == AF_UNIX || socket->family == AF_UNIX) {
+        return socket->family == address->family && cori_sim_address_same_ip(&socket->local, address);
+    }
+    if (socket->local.port != address->port) {
+        return false;
+    }
+    bool ipv4 = IN6_IS_ADDR_V4MAPPED(&address->ip);
+    if (!cori_sim_address_is_any(&socket->local)) {
+        return cori_sim_address_same_ip(&socket->local, address);
+    }
+    return ipv4 ? socket->family == AF_INET || !socket->v6_only : socket->family == AF_INET6;
+}
+
+cori_sim_socket *cori_sim_socket_at(uint16_t host, const cori_sim_address *address, int type, bool listening)
+{
+    for (cori_sim_socket *socket = all; socket != NULL; socket = socket->all_next) {
+        bool right = listening ? socket->state == CORI_SIM_LISTENING : socket->state == CORI_SIM_NEW;
+        if (socket->bound && right && !socket->closed && socket->host == host && socket->type == type &&
+            hears(socket, address)) {
+            return socket;
+        }
+    }
+    return NULL;
+}
+
+cori_sim_socket *cori_sim_socket_child_of(const cori_sim_socket *listener)
+{
+    cori_sim_socket *child = all;
+    while (child != NULL && child->listener != listener) {
+        child = child->all_next;
+    }
+    return child;
+}
+
+static bool port_is_used(uint16_t host, int type, uint16_t port)
+{
+    for (const cori_sim_socket *socket = all; socket != NULL; socket = socket->all_next) {
+        if (socket->bound && socket->host == host && socket->type == type && socket->family != AF_UNIX &&
+            socket->local.port == port) {
+            return true;
+        }
+    }
+    return false;
+}
+
+uint16_t cori_sim_port(uint16_t host, int type)
+{
+    for (unsigned tries = 0; tries < PORT_COUNT; tries++) {
+        uint16_t port = (uint16_t)(PORT_FIRST + next_port[host]);
+        next_port[host] = (uint16_t)((next_port[host] + 1) % PORT_COUNT);
+        if (tries > 64 || !port_is_used(host, type, port)) {
+            return port;
+        }
+    }
+    return 0;
+}
+
+unsigned cori_sim_readiness(const cori_sim_socket *socket)
+{
+    bool stream = socket->type == SOCK_STREAM;
+    bool failed = socket->error != 0 || socket->state == CORI_SIM_DEAD;
+    bool read =
+        socket->inbox.head != NULL || socket->accept_head != NULL || failed || socket->got_fin || socket->shut_read;
+    bool connected = socket->state == CORI_SIM_CONNECTED;
+    bool write = failed || socket->sent_fin || (connected && socket->outstanding < CORI_SIM_WINDOW_BYTES) ||
+                 (!stream && socket->state == CORI_SIM_NEW);
+    return (read ? 1u << CORI_READ : 0) | (write ? 1u << CORI_WRITE : 0);
+}
+
+bool cori_sim_is_sticky(const cori_sim_socket *socket)
+{
+    return socket->error != 0 || socket->state == CORI_SIM_DEAD || socket->got_fin;
+}
+
+void cori_sim_edge(cori_sim_socket *socket, unsigned mask)
+{
+    for (cori_sim_fd *fd = socket->fds; fd != NULL; fd = fd->fd_next) {
+        cori_sim_fd_edge(fd, mask);
+    }
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Simulated sockets. One object per end of a connection, listener or datagram socket; descriptors (several, after a
+ * dup) lead to it.
+ *
+ * What an end sends lies on its `wire`, a queue in order of sending, until it arrives: the head has its event armed,
+ * the others wait behind it. So nothing overtakes within a connection, whatever the link does, and a link that is cut
+ * keeps the head, and with it all, until it is healed. Over unix sockets the wire is empty: what is sent has arrived.
+ *
+ *      SYN       from a dialing end, to an address; makes the server's end, if there is a listener with room
+ *      SYN_ACK   back: the dialing end is connected
+ *      ACK       the server's end may be accepted
+ *      DATA      bytes; FIN, RST: the end of them
+ *      WINDOW    the reader has taken enough for a blocked writer to go on
+ *
+ * Two connected ends point to each other until both are closed and both wires are empty; then both are freed. An end
+ * that no descriptor leads to any more is `closed`: what still arrives there is answered with RST, as the kernel does.
+ */
+#ifndef CORI_SIM_SOCKET_H
+#define CORI_SIM_SOCKET_H
+
+#include "poll/poll.h"
+#include "sim/address.h"
+#include "sim/event.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+enum { CORI_SIM_WINDOW_BYTES = 128 * 1024, CORI_SIM_DATAGRAM_QUEUE_BYTES = 208 * 1024 };
+
+enum cori_sim_kind {
+    CORI_SIM_SYN,
+    CORI_SIM_SYN_ACK,
+    CORI_SIM_ACK,
+    CORI_SIM_DATA,
+    CORI_SIM_FIN,
+    CORI_SIM_RST,
+    CORI_SIM_WINDOW
+};
+
+enum cori_sim_state { CORI_SIM_NEW, CORI_SIM_LISTENING, CORI_SIM_CONNECTING, CORI_SIM_CONNECTED, CORI_SIM_DEAD };
+
+typedef struct cori_sim_segment {
+    struct cori_sim_segment *next;
+    enum cori_sim_kind kind;
+    int64_t when;          /* it arrives, if nothing holds it up */
+    size_t size, taken;    /* bytes, and how many of them have been read */
+    cori_sim_address from; /* of a datagram */
+    char bytes[];
+} cori_sim_segment;
+
+typedef struct cori_sim_queue {
+    cori_sim_segment *head, *tail;
+    size_t bytes;
+} cori_sim_queue;
+
+/* What a descriptor number leads to. */
+typedef struct cori_sim_fd {
+    int number; /* -1: free */
+    struct cori_sim_socket *to;
+    struct cori_sim_fd *fd_next;                 /* of the same socket */
+    cori_pollfd *pollfd;                         /* registered; NULL: not */
+    uint16_t generation;                         /* of pollfd */
+    struct cori_sim_fd **ready_list;             /* its poller's */
+    unsigned pending;                            /* edges not reported yet */
+    struct cori_sim_fd *ready_next, *ready_prev; /* in its poller's list, while pending != 0 */
+} cori_sim_fd;
+
+typedef struct cori_sim_socket {
+    cori_sim_event arrival; /* first: of the wire's head */
+    cori_sim_event answer;  /* to a SYN that nobody took, or the time to send it again */
+    struct cori_sim_socket *all_next, *all_prev;
+    cori_sim_fd *fds;
+    int family, type;
+    uint16_t host;
+    enum cori_sim_state state;
+    int error; /* errno's value, told once */
+    cori_sim_address local, peer;
+    bool bound, closed, sent_fin, got_fin, shut_read, lingers_not, v6_only, blocked, queued_for_accept;
+    unsigned tries; /* SYNs sent again */
+    struct cori_sim_socket *other;
+    cori_sim_queue wire, inbox;
+    int64_t last_when;                /* of the wire's tail */
+    size_t outstanding;               /* bytes sent and not read yet */
+    struct cori_sim_socket *listener; /* of a server's end that has not been accepted */
+    struct cori_sim_socket *accept_head, *accept_tail, *accept_next;
+    int backlog, queued; /* limit; ends that wait to be accepted, or for their ACK */
+} cori_sim_socket;
+
+/* Begins with no sockets; frees all. */
+void cori_sim_sockets_begin(void);
+void cori_sim_sockets_end(void);
+/* Sockets that exist: of descriptors, and those that are about to go. */
+size_t cori_sim_sockets_count(void);
+
+/* The descriptor's entry; NULL: none. */
+cori_sim_fd *cori_sim_fd_find(int number);
+/* Makes a descriptor that leads to `to`: its number. */
+int cori_sim_fd_new(cori_sim_socket *to);
+/* Closes it. */
+void cori_sim_fd_close(cori_sim_fd *fd);
+
+cori_sim_socket *cori_sim_socket_new(int family, int type, uint16_t host);
+/* The socket bound to the address, of `type`, in this state or any that is not LISTENING; NULL: none. */
+cori_sim_socket *cori_sim_socket_at(uint16_t host, const cori_sim_address *address, int type, bool listening);
+/* One that `listener` has made and nobody has accepted; NULL: none. */
+cori_sim_socket *cori_sim_socket_child_of(const cori_sim_socket *listener);
+/* Takes a port that is free; 0: there is none. */
+uint16_t cori_sim_port(uint16_t host, int type);
+
+/* Reports an edge on a registered descriptor to its poller; ends its registration. */
+void cori_sim_fd_edge(cori_sim_fd *fd, unsigned mask);
+void cori_sim_fd_forget(cori_sim_fd *fd);
+
+/* Tells whoever waits on the socket's descriptors: a mask of bits CORI_READ and CORI_WRITE. */
+void cori_sim_edge(cori_sim_socket *socket, unsigned mask);
+/* What a socket is ready for now; as above. */
+unsigned cori_sim_readiness(const cori_sim_socket *socket);
+/* True if reads are to be tried whatever the edges say: an end or an error is there. */
+bool cori_sim_is_sticky(const cori_sim_socket *socket);
+
+void cori_sim_queue_put(cori_sim_queue *queue, cori_sim_segment *segment);
+cori_sim_segment *cori_sim_queue_take(cori_sim_queue *queue);
+void cori_sim_queue_drop(cori_sim_queue *queue);
+
+/* Streams: stream.c. */
+void cori_sim_send_segment(cori_sim_socket *from, enum cori_sim_kind kind);
+void cori_sim_send_bytes(cori_sim_socket *from, const struct msghdr *message, size_t size);
+/* Breaks a connection, as a reset from both sides does. */
+void cori_sim_break(cori_sim_socket *socket);
+int cori_sim_connect(cori_sim_socket *from, const cori_sim_address *to);
+/* No descriptor leads to it any more. */
+void cori_sim_socket_closed(cori_sim_socket *socket);
+/* Frees it, if nothing needs it any more. */
+void cori_sim_socket_release(cori_sim_socket *socket);
+
+/* Datagrams: datagram.c. */
+ssize_t cori_sim_datagram_send(cori_sim_socket *from, const cori_sim_address *to, const struct msghdr *message);
+ssize_t cori_sim_datagram_take(cori_sim_socket *at, struct msghdr *message);
+
+#endif
