@@ -169,7 +169,8 @@ ssize_t cori_sys_splice_in(int fd, int pipe, size_t size)
 
 /*
  * There is no flag that keeps splice and sendfile from raising SIGPIPE. It comes to the calling thread, which therefore
- * blocks it meanwhile and takes one that has come; one that was pending before stays.
+ * blocks it meanwhile and takes one that has come; one that was pending before stays. They go on after a part of the
+ * bytes, and then give the count of those and the signal too.
  */
 typedef struct hushed {
     sigset_t before;
@@ -186,9 +187,10 @@ static void hush(hushed *state)
         sigismember(&state->before, SIGPIPE) == 1 && sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
 }
 
-static void unhush(const hushed *state, ssize_t result)
+static void unhush(const hushed *state, ssize_t result, size_t size)
 {
-    if (result == -EPIPE && !state->pending) {
+    bool in_part = result > 0 && (size_t)result < size;
+    if ((result == -EPIPE || in_part) && !state->pending) {
         struct timespec at_once = {0};
         sigset_t broken;
         int before = errno;
@@ -213,7 +215,7 @@ ssize_t cori_sys_splice_out(int pipe, int fd, size_t size)
     hushed state;
     hush(&state);
     ssize_t result = splice_out(pipe, fd, size);
-    unhush(&state, result);
+    unhush(&state, result, size);
     return result;
 }
 
@@ -230,7 +232,7 @@ ssize_t cori_sys_sendfile(int fd, int from, size_t size)
     hushed state;
     hush(&state);
     ssize_t result = send_file(fd, from, size);
-    unhush(&state, result);
+    unhush(&state, result, size);
     return result;
 }
 

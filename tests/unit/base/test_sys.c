@@ -14,6 +14,7 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static void make_pair(int ends[2])
@@ -206,13 +207,63 @@ static void injected_interruptions(void **state)
     cori_sys_close(ends[1]);
 }
 
+static int broken_pipes;
+
+static void count_broken_pipe(int number)
+{
+    (void)number;
+    broken_pipes++;
+}
+
+/* A TCP connection whose other end is closed, which the kernel learns from the reset that its next bytes get. */
+static int deserted_connection(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(at);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&at, len), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &len), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, len), 0);
+    int far = accept(listener, NULL, NULL);
+    assert_true(far >= 0 && close(far) == 0 && close(listener) == 0);
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    return fd;
+}
+
+/* N139: a splice that has moved a part before it met the reset returns that part, and raises no signal either. */
+static void splice_in_part_raises_no_signal(void **state)
+{
+    (void)state;
+    enum { BYTES = 256 * 1024 };
+    struct sigaction counted = {.sa_handler = count_broken_pipe}, before;
+    char *bytes = calloc(1, BYTES);
+    int ends[2], fd = deserted_connection();
+    assert_int_equal(sigaction(SIGPIPE, &counted, &before), 0);
+    assert_int_equal(cori_sys_pipe(ends, BYTES), 0);
+    ssize_t filled = write(ends[1], bytes, BYTES), moved = 1, total = 0;
+    assert_true(filled > 0);
+    while (moved > 0 && total < filled) {
+        moved = cori_sys_splice_out(ends[0], fd, (size_t)(filled - total));
+        total += moved > 0 ? moved : 0;
+    }
+    assert_int_equal(moved, -EPIPE);
+    assert_int_equal(broken_pipes, 0);
+    assert_int_equal(sigaction(SIGPIPE, &before, NULL), 0);
+    cori_sys_close(ends[0]);
+    cori_sys_close(ends[1]);
+    cori_sys_close(fd);
+    free(bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(failures_are_negative_errno), cmocka_unit_test(descriptors_are_nonblocking_and_closed_on_exec),
         cmocka_unit_test(accept_and_connect),          cmocka_unit_test(receive_never_waits_and_send_never_kills),
         cmocka_unit_test(interrupted_read_is_retried), cmocka_unit_test(faults_count_down),
-        cmocka_unit_test(injected_interruptions),
+        cmocka_unit_test(injected_interruptions),      cmocka_unit_test(splice_in_part_raises_no_signal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
