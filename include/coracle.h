@@ -16,6 +16,7 @@
 #include <coracle/io.h>
 #include <coracle/lines.h>
 #include <coracle/lookup.h>
+#include <coracle/message.h>
 #include <coracle/net.h>
 #include <coracle/packet.h>
 #include <coracle/sim.h>

@@ -19,8 +19,9 @@ struct iovec; /* <sys/uio.h> */
 
 /*
  * Writes all the parts, in order and in one piece as seen by other writers of this connection; on sockets in one system
- * call for each 1,024 of them. What has been written is taken off the parts: after success all are empty, after an
- * error they hold the rest, with which the call may be repeated.
+ * call for each 1,024 of them; as one packet where there are packets, which more than 1,024 parts cannot be. What has
+ * been written is taken off the parts: after success all are empty, after an error they hold the rest, with which the
+ * call may be repeated.
  * Returns: the bytes written, or an error of cor_write. Parks: until the write deadline.
  * Threads: tasks only; concurrent writes take turns. Owns: borrows all until return, and changes `parts`.
  * Go: (*net.Buffers).WriteTo.

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Networking with the semantics of Go's net package: listen, accept, dial, read, write, half-close, deadlines, for the
- * networks tcp tcp4 tcp6 and unix. Calls look blocking and park only the task.
+ * networks tcp tcp4 tcp6, unix and unixpacket (a unix stream whose writes keep their edges: each is read by one read,
+ * and what does not fit that is lost; one of nothing reads as the end). Datagrams are in packet.h. Calls look blocking
+ * and park only the task.
  *
  * Handles. A cor_conn or cor_listener is a checked handle, not memory: after cor_close every call on it, from any task,
  * returns COR_ECLOSED, also when the close came from another task at the same moment. Closing wakes every task parked

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Datagrams over UDP, for the networks udp udp4 udp6. A packet socket is a cor_conn: cor_close, deadlines, addresses
- * and cancelling are those of net.h. It comes from cor_listen_packet, bound and without a peer, or from cor_dial with
- * a peer; then cor_read and cor_write are for it too, a datagram each.
+ * Datagrams, for the networks udp udp4 udp6 and unixgram. A packet socket is a cor_conn: cor_close, deadlines,
+ * addresses and cancelling are those of net.h. It comes from cor_listen_packet, bound and without a peer, or from
+ * cor_dial with a peer; then cor_read and cor_write are for it too, a datagram each. What else comes with a datagram,
+ * and the names of unixgram's senders, are in message.h.
  *
  * Datagrams have edges. A read takes one whole; what does not fit is lost (cor_packet.cut tells). 0 bytes are an empty
- * datagram and not an end: these sockets have none, and no half-close. What cor_dial has connected is told by the
+ * datagram and not an end: these sockets have none, and no half-close. cor_writev sends its parts as one datagram.
+ * Readers and cor_copy take the datagrams' bytes as a stream without an end; they leave empty ones out, and one that is
+ * too long for their buffer (16 KiB for a copy) is lost and gives -EMSGSIZE. What cor_dial has connected is told by the
  * kernel that nobody listens there: the next read or write gives -ECONNREFUSED, once.
  *
  * Addresses are values (addr.h); no call but the first handles texts. SO_BROADCAST is on, as in Go.
@@ -30,11 +33,13 @@ typedef struct cor_packet {
 
 /*
  * Makes a socket for datagrams to and from anybody, bound to `address` ("host:port", ":port"; port 0 picks one, which
- * cor_local_endpoint tells). "udp" with a wildcard takes both families.
+ * cor_local_endpoint tells; unixgram: a path or "@abstract", "" for one that the kernel chooses). "udp" with a wildcard
+ * takes both families. The file of a unixgram socket stays after cor_close, and the next one to bind there replaces it.
  * Returns: 0 and *out; or a negative code, with *error filled if error is not NULL: COR_EUNKNOWN_NETWORK,
  * COR_EUNEXPECTED_TYPE (a network of streams), the address errors of coracle/error.h, COR_ENO_SUCH_HOST, -EADDRINUSE,
  * -EACCES, -EMFILE and other errnos; COR_ENOT_TASK.
- * Parks: for a name, as cor_listen. Owns: returns owned; end with cor_close. Go: net.ListenPacket, net.ListenUDP.
+ * Parks: for a name or a path, as cor_listen. Owns: returns owned; end with cor_close. Go: net.ListenPacket,
+ * net.ListenUDP.
  */
 COR_API COR_CHECK int cor_listen_packet(cor_conn **out, const char *network, const char *address, cor_error *error);
 

@@ -178,6 +178,9 @@
  */
 #define CORI_LISTEN_PAUSE_MIN_NS 1000000
 #define CORI_LISTEN_PAUSE_MAX_NS 64000000
+/* The pauses after which a unixgram socket without a peer tries a full receiver again, ns: first and last. */
+#define CORI_UNIXGRAM_PAUSE_MIN_NS 1000000
+#define CORI_UNIXGRAM_PAUSE_MAX_NS 16000000
 /* Keep-alive of TCP connections: idle time and interval, s, and questions without an answer (Go's defaults). */
 #define CORI_KEEPALIVE_S 15
 #define CORI_KEEPALIVE_COUNT 9

@@ -148,6 +148,16 @@ ssize_t cori_sys_recv_parts(int fd, struct iovec *parts, size_t count)
     RETRY(CORI_SYS_RECV, ssize_t, recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
 }
 
+ssize_t cori_sys_recvmsg(int fd, struct msghdr *message)
+{
+    RETRY(CORI_SYS_RECV, ssize_t, recvmsg(fd, message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
+}
+
+ssize_t cori_sys_sendmsg(int fd, const struct msghdr *message)
+{
+    RETRY(CORI_SYS_SEND, ssize_t, sendmsg(fd, message, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
 int cori_sys_pipe(int fds[2], int size)
 {
     int before = errno, rc = cori_sys_faulted(CORI_SYS_PIPE);
@@ -321,6 +331,12 @@ int cori_sys_accepted_from(int fd, struct sockaddr *addr, socklen_t len)
         return cori_sys_other->name(fd, true, addr, &len);
     }
     RETRY(CORI_SYS_GETSOCKNAME, int, getsockopt(fd, SOL_SOCKET, SO_PEERNAME, addr, &len));
+}
+
+int cori_sys_peer(int fd, cori_peer *out)
+{
+    socklen_t len = sizeof(*out); /* laid out as the kernel's struct ucred */
+    RETRY(CORI_SYS_GETSOCKOPT, int, getsockopt(fd, SOL_SOCKET, SO_PEERCRED, out, &len));
 }
 
 int cori_sys_dup(int fd)

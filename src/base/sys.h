@@ -143,6 +143,8 @@ ssize_t cori_sys_write(int fd, const void *buf, size_t size);
 /* As cori_sys_send and cori_sys_recv, of several parts (at most IOV_MAX). */
 ssize_t cori_sys_send_parts(int fd, const struct iovec *parts, size_t count);
 ssize_t cori_sys_recv_parts(int fd, struct iovec *parts, size_t count);
+ssize_t cori_sys_recvmsg(int fd, struct msghdr *message); /* passed descriptors are CLOEXEC */
+ssize_t cori_sys_sendmsg(int fd, const struct msghdr *message);
 /* A kernel pipe whose ends are CLOEXEC and do not wait; it holds `size` bytes if the kernel allows. */
 int cori_sys_pipe(int fds[2], int size);
 /*
@@ -166,6 +168,13 @@ int cori_sys_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
 int cori_sys_getpeername(int fd, struct sockaddr *addr, socklen_t *len);
 /* The address that accept gives: also of a peer that has reset since. `len` is that of the family's addresses. */
 int cori_sys_accepted_from(int fd, struct sockaddr *addr, socklen_t len);
+/* The process at the other end of a unix stream, as the kernel remembers it. */
+typedef struct cori_peer {
+    pid_t pid;
+    uid_t uid;
+    gid_t gid;
+} cori_peer;
+int cori_sys_peer(int fd, cori_peer *out);
 int cori_sys_dup(int fd);        /* CLOEXEC */
 int cori_sys_never_wait(int fd); /* sets O_NONBLOCK, for all who have this open file */
 void cori_sys_close(int fd);

@@ -36,7 +36,7 @@ static ssize_t read_lent(cori_slot *slot, size_t size, unsigned char **data)
     if (buffer == NULL) {
         return -ENOMEM;
     }
-    ssize_t count = slot->ops->read_now(slot, buffer, size);
+    ssize_t count = cori_fd_read_stream(slot, buffer, size);
     if (count > 0) {
         *data = buffer;
     } else {

@@ -4,7 +4,7 @@
 #define CORI_IO_BUFFER_H
 
 #include "base/limits.h"
-#include "net/slot.h"
+#include "net/fd.h"
 
 #include <coracle/io.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* More than one read: a given number of bytes, what is left before closing. Copies are in transfer.c. */
 #include "base/limits.h"
-#include "net/slot.h"
+#include "net/fd.h"
 
 #include <coracle/io.h>
 #include <coracle/time.h>
@@ -12,7 +12,7 @@ static ssize_t read_full(cori_slot *slot, char *buf, size_t size)
     size_t have = 0;
     while (have < size) {
         int rc = have == 0 ? slot->ops->wait_readable(slot) : cori_slot_wait_for_rest(slot);
-        ssize_t count = rc < 0 ? rc : slot->ops->read_now(slot, buf + have, size - have);
+        ssize_t count = rc < 0 ? rc : cori_fd_read_stream(slot, buf + have, size - have);
         if (count == -EAGAIN) {
             continue;
         }

@@ -14,7 +14,7 @@
 #include "io/reader.h"
 
 #include "base/limits.h"
-#include "net/slot.h"
+#include "net/fd.h"
 
 #include <coracle/time.h>
 #include <stdlib.h>
@@ -97,7 +97,7 @@ static ssize_t fill_from(cor_reader *reader, cori_slot *slot, int64_t pause_ns)
         if (rc < 0) {
             return rc;
         }
-        count = slot->ops->read_now(slot, reader->buf + reader->end, reader->capacity - reader->end - SPARE);
+        count = cori_fd_read_stream(slot, reader->buf + reader->end, reader->capacity - reader->end - SPARE);
     } while (count == -EAGAIN);
     return count;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads and writes of several parts. Stream sockets have a system call for it. Every other kind of connection is
- * written to part by part within one call, which is one piece to other writers as well; it is read through a lent
- * buffer, because a second read for the next part could meet the only sign of an error.
+ * Reads and writes of several parts. Sockets have a system call for it; packets need it to stay one packet. Every other
+ * kind of connection is written to part by part within one call, which is one piece to other writers as well; it is
+ * read through a lent buffer, because a second read for the next part could meet the only sign of an error.
  *
  * So are TCP connections over io_uring, whose bytes are not the kernel's any more.
  */
@@ -40,13 +40,16 @@ static void advance(rest *left, size_t bytes)
 static ssize_t try_parts(cori_slot *slot, void *arg)
 {
     const rest *left = arg;
+    if (left->count > IOV_MAX && slot->ops->fd->packets) {
+        return -EMSGSIZE;
+    }
     return cori_sys_send_parts(slot->pollfd.fd, left->parts, left->count < IOV_MAX ? left->count : IOV_MAX);
 }
 
 /* Writes some of the rest: the count or an error; *count also with an error. */
 static int write_some(cori_slot *slot, rest *left, size_t *count)
 {
-    if (slot->ops->fd == NULL || !slot->ops->fd->streams) {
+    if (slot->ops->fd == NULL || !(slot->ops->fd->streams || slot->ops->fd->packets)) {
         return slot->ops->write(slot, left->parts->iov_base, left->parts->iov_len, count);
     }
     ssize_t rc = cori_fd_put(slot, try_parts, left);
@@ -140,7 +143,8 @@ static ssize_t read_through_buffer(cori_slot *slot, const room *to)
 
 static ssize_t read_parts(cori_slot *slot, room *to)
 {
-    bool direct = slot->ops->fd != NULL && slot->ops->fd->streams && !cori_fd_is_ahead(slot);
+    const cori_fd_ops *kind = slot->ops->fd;
+    bool direct = kind != NULL && (kind->packets || (kind->streams && !cori_fd_is_ahead(slot)));
     ssize_t count;
     do {
         int rc = slot->ops->wait_readable(slot);
@@ -149,7 +153,8 @@ static ssize_t read_parts(cori_slot *slot, room *to)
         } else if (to->parts->iov_len >= to->size) { /* one part */
             count = slot->ops->read_now(slot, to->parts->iov_base, to->parts->iov_len);
         } else {
-            count = direct ? cori_fd_take(slot, try_receive, to, to->size) : read_through_buffer(slot, to);
+            count = direct ? cori_fd_take(slot, try_receive, to, kind->packets ? 0 : to->size)
+                           : read_through_buffer(slot, to);
         }
     } while (count == -EAGAIN);
     return count;

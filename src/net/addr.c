@@ -14,21 +14,28 @@ const cori_network cori_networks[] = {
     [CORI_NETWORK_TCP] = {.name = "tcp", .v4 = true, .v6 = true},
     {.name = "tcp4", .v4 = true},
     {.name = "tcp6", .v6 = true},
-    [CORI_NETWORK_UNIX] = {.name = "unix", .unix_stream = true},
+    [CORI_NETWORK_UNIX] = {.name = "unix", .local = true},
     [CORI_NETWORK_UDP] = {.name = "udp", .v4 = true, .v6 = true, .datagram = true},
     {.name = "udp4", .v4 = true, .datagram = true},
-    [CORI_NETWORK_UDP6] = {.name = "udp6", .v6 = true, .datagram = true},
+    {.name = "udp6", .v6 = true, .datagram = true},
+    [CORI_NETWORK_UNIXGRAM] = {.name = "unixgram", .local = true, .datagram = true},
+    [CORI_NETWORK_UNIXPACKET] = {.name = "unixpacket", .local = true, .records = true},
     [CORI_NETWORK_PIPE] = {.name = "pipe"},
 };
 
 const cori_network *cori_network_find(const char *name)
 {
-    for (int i = CORI_NETWORK_TCP; i <= CORI_NETWORK_UDP6; i++) {
+    for (int i = CORI_NETWORK_TCP; i <= CORI_NETWORK_UNIXPACKET; i++) {
         if (strcmp(cori_networks[i].name, name) == 0) {
             return &cori_networks[i];
         }
     }
     return NULL;
+}
+
+int cori_network_type(const cori_network *network)
+{
+    return network->datagram ? SOCK_DGRAM : network->records ? SOCK_SEQPACKET : SOCK_STREAM;
 }
 
 static int copy_part(char *out, size_t out_size, const char *from, size_t length)

@@ -20,7 +20,10 @@
 /* The networks there are, as bits of what they allow. */
 typedef struct cori_network {
     const char *name; /* as in Go, static */
-    bool v4, v6, unix_stream, datagram;
+    bool v4, v6;      /* IP */
+    bool local;       /* unix */
+    bool datagram;
+    bool records; /* a stream whose writes keep their edges */
 } cori_network;
 
 /* Those that can be dialed and listened on come between; a slot keeps the index only. */
@@ -29,7 +32,8 @@ enum cori_network_index {
     CORI_NETWORK_TCP,
     CORI_NETWORK_UNIX = 4,
     CORI_NETWORK_UDP,
-    CORI_NETWORK_UDP6 = 7,
+    CORI_NETWORK_UNIXGRAM = 8,
+    CORI_NETWORK_UNIXPACKET,
     CORI_NETWORK_PIPE
 };
 extern const cori_network cori_networks[];
@@ -44,6 +48,8 @@ typedef union cori_sockaddr {
 
 /* Finds a network by its exact name; NULL if there is none. */
 const cori_network *cori_network_find(const char *name);
+/* The type of its sockets, for socket(2). */
+int cori_network_type(const cori_network *network);
 
 /* Kernel form to compact form and back. to_sockaddr: `family` says which of the two the socket speaks. */
 cor_addr cori_addr_of(const cori_sockaddr *kernel);

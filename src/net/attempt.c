@@ -31,7 +31,7 @@ static int control(const cori_dialing *dialing, int fd, const cori_sockaddr *tar
 {
     char address[COR_ADDR_TEXT];
     const char *network = dialing->network->name;
-    if (dialing->network->unix_stream) {
+    if (dialing->network->local) {
         cori_unix_text(target, len, address, sizeof(address));
     } else {
         cor_addr_text(cori_addr_of(target), address, sizeof(address));
@@ -70,7 +70,7 @@ static int set_up(cori_attempt *attempt, const cori_dialing *dialing, const cori
 {
     int fd = attempt->slot->pollfd.fd;
     int family = target->any.sa_family;
-    if (dialing->network->datagram) {
+    if (dialing->network->datagram && family != AF_UNIX) {
         cori_udp_defaults(fd);
     } else if (family != AF_UNIX) {
         cori_tcp_set_up(fd, &dialing->with->keep_alive);
@@ -85,7 +85,7 @@ static int set_up(cori_attempt *attempt, const cori_dialing *dialing, const cori
 /* The kernel has chosen a TCP connection's local port, and may choose a better one. */
 static bool port_is_free(const cori_dialing *dialing)
 {
-    return !dialing->network->unix_stream && !dialing->network->datagram && dialing->with->local.port == 0;
+    return !dialing->network->local && !dialing->network->datagram && dialing->with->local.port == 0;
 }
 
 /* Two ends that are one socket: the kernel's simultaneous open with itself, on a port that nobody listens on. */
@@ -147,7 +147,7 @@ static int connect_datagram(cori_attempt *attempt, const cori_dialing *dialing, 
     if (rc < 0) {
         return failed(attempt, dialing, rc);
     }
-    if (cori_sys_getpeername(slot->pollfd.fd, &peer.any, &peer_len) == 0) {
+    if (!dialing->network->local && cori_sys_getpeername(slot->pollfd.fd, &peer.any, &peer_len) == 0) {
         slot->is.peer = cori_addr_of(&peer);
     }
     return CORI_CONNECTED;
@@ -156,8 +156,7 @@ static int connect_datagram(cori_attempt *attempt, const cori_dialing *dialing, 
 /* Begins with `attempt` empty. */
 static int begin(cori_attempt *attempt, const cori_dialing *dialing, const cori_sockaddr *target, socklen_t len)
 {
-    bool datagram = dialing->network->datagram;
-    int fd = cori_sys_socket(target->any.sa_family, datagram ? SOCK_DGRAM : SOCK_STREAM, 0);
+    int fd = cori_sys_socket(target->any.sa_family, cori_network_type(dialing->network), 0);
     if (fd < 0) {
         attempt->call = "socket";
         return fd;
@@ -171,7 +170,7 @@ static int begin(cori_attempt *attempt, const cori_dialing *dialing, const cori_
         cori_attempt_drop(attempt);
         return rc;
     }
-    if (datagram) {
+    if (dialing->network->datagram) {
         return connect_datagram(attempt, dialing, target, len);
     }
     rc = cori_sys_connect(fd, &target->any, len);

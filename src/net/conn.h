@@ -5,9 +5,9 @@
 
 #include "net/fd.h"
 
-extern const cori_conn_ops cori_tcp_ops;  /* conn_tcp.c; `peer` is kept: the kernel forgets it when the peer resets */
-extern const cori_conn_ops cori_unix_ops; /* conn_unix.c */
-extern const cori_conn_ops cori_udp_ops;  /* conn_udp.c */
+extern const cori_conn_ops cori_tcp_ops; /* conn_tcp.c; `peer` is kept: the kernel forgets it when the peer resets */
+extern const cori_conn_ops cori_unix_ops, cori_unixpacket_ops, cori_unixgram_ops; /* conn_unix.c */
+extern const cori_conn_ops cori_udp_ops;                                          /* conn_udp.c */
 
 /* Makes a connection slot around a connected `fd` (taken in every case); NULL: no memory. Unpublished. */
 cori_slot *cori_conn_slot(const cori_network *network, int fd, const cori_sockaddr *peer, socklen_t peer_len);
@@ -20,6 +20,13 @@ void cori_tcp_set_up(int fd, const cor_keep_alive *keep_alive);
 
 /* Sets Go's default on a UDP socket: sending to broadcast addresses is allowed. */
 void cori_udp_defaults(int fd);
+
+/* Datagram sockets of every family: read_now and shutdown of their cori_conn_ops; true if there is a peer. */
+ssize_t cori_datagram_read_now(cori_slot *slot, void *buf, size_t size);
+int cori_datagram_shutdown(cori_slot *slot, int how);
+bool cori_datagram_connected(const cori_slot *slot);
+/* The kernel's form of where a datagram goes; its length in *len, 0 if it goes to the connected peer. 0 or an error. */
+int cori_datagram_name(const cori_slot *slot, const cor_addr *to, cori_sockaddr *name, socklen_t *len);
 
 /* The socket's local end, and its text. */
 cor_addr cori_tcp_local(cori_slot *slot);

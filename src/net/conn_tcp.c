@@ -40,18 +40,25 @@ static const cori_fd_ops tcp = {
 };
 const cori_conn_ops cori_tcp_ops = CORI_CONN_ON_FD(&tcp);
 
+static const cori_conn_ops *ops_of(const cori_network *network)
+{
+    if (network->local) {
+        return network->datagram ? &cori_unixgram_ops : network->records ? &cori_unixpacket_ops : &cori_unix_ops;
+    }
+    return network->datagram ? &cori_udp_ops : &cori_tcp_ops;
+}
+
 cori_slot *cori_conn_slot(const cori_network *network, int fd, const cori_sockaddr *peer, socklen_t peer_len)
 {
-    const cori_conn_ops *ops = network->datagram ? &cori_udp_ops : &cori_tcp_ops;
-    cori_slot *slot = cori_slot_new(CORI_KIND_CONN, network->unix_stream ? &cori_unix_ops : ops);
+    cori_slot *slot = cori_slot_new(CORI_KIND_CONN, ops_of(network));
     if (slot == NULL) {
         cori_sys_close(fd);
         return NULL;
     }
     slot->network = (uint8_t)(network - cori_networks);
     enum cori_fd_kind kind = network->datagram ? CORI_FD_PLAIN : CORI_FD_STREAM;
-    cori_fd_open(slot, fd, network->unix_stream ? CORI_FD_SOCKET : kind);
-    if (!network->unix_stream) {
+    cori_fd_open(slot, fd, network->local && !network->datagram ? CORI_FD_SOCKET : kind);
+    if (!network->local) {
         slot->is.peer = cori_addr_of(peer);
         slot->family = (uint8_t)peer->any.sa_family;
     } else {

@@ -32,24 +32,51 @@ static ssize_t try_read(cori_slot *slot, void *arg)
     return cori_sys_recv(slot->pollfd.fd, into->buf, into->size);
 }
 
-static ssize_t udp_read_now(cori_slot *slot, void *buf, size_t size)
+ssize_t cori_datagram_read_now(cori_slot *slot, void *buf, size_t size)
 {
     room into = {.buf = buf, .size = size};
     return cori_fd_take(slot, try_read, &into, 0);
 }
 
-static int udp_shutdown(cori_slot *slot, int how)
+int cori_datagram_shutdown(cori_slot *slot, int how)
 {
     (void)slot;
     (void)how;
     return -EOPNOTSUPP;
 }
 
+bool cori_datagram_connected(const cori_slot *slot)
+{
+    return slot->ops == &cori_unixgram_ops ? slot->is.path != NULL : slot->is.peer.ip.family != AF_UNSPEC;
+}
+
+int cori_datagram_name(const cori_slot *slot, const cor_addr *to, cori_sockaddr *name, socklen_t *len)
+{
+    bool none = to->ip.family == AF_UNSPEC && to->port == 0;
+    *len = 0;
+    if (cori_datagram_connected(slot)) {
+        return none ? 0 : COR_EWRITE_TO_CONNECTED;
+    }
+    if (none) {
+        return COR_EMISSING_ADDRESS;
+    }
+    if (slot->ops == &cori_unixgram_ops) {
+        return -EAFNOSUPPORT;
+    }
+    if (slot->family == AF_INET && to->ip.family == AF_INET6) {
+        return COR_ENOT_IPV4;
+    }
+    *len = cori_addr_to_sockaddr(to, slot->family, name);
+    return 0;
+}
+
 static const cori_fd_ops udp = {
-    .try_read = cori_fd_receive, /* not used: see udp_read_now */
+    .try_read = cori_fd_receive, /* not used: see cori_datagram_read_now */
     .try_write = cori_fd_send,
     .local = cori_tcp_local_text,
     .remote = cori_tcp_remote_text,
+    .endless = true,
     .short_read_drains = true, /* counted in datagrams: fewer than asked for are all */
+    .packets = true,
 };
-const cori_conn_ops cori_udp_ops = CORI_CONN_LIKE_FD(&udp, udp_read_now, udp_shutdown);
+const cori_conn_ops cori_udp_ops = CORI_CONN_LIKE_FD(&udp, cori_datagram_read_now, cori_datagram_shutdown);

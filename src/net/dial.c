@@ -102,7 +102,7 @@ static int64_t deadline_of(const cor_dialer *dialer)
 
 static int dial(const cori_dialing *dialing, const char *address, cori_slot **out, cor_error *error)
 {
-    bool local = dialing->network->unix_stream;
+    bool local = dialing->network->local;
     if (address[0] == '\0') {
         return COR_EMISSING_ADDRESS;
     }

@@ -300,6 +300,31 @@ ssize_t cori_fd_take(cori_slot *slot, cori_fd_try *try_it, void *arg, size_t siz
     return after_read(slot, try_it(slot, arg), size, sticky);
 }
 
+/* Where a whole packet goes. */
+typedef struct packet_room {
+    void *buf;
+    size_t size;
+} packet_room;
+
+static ssize_t try_read_whole(cori_slot *slot, void *arg)
+{
+    const packet_room *room = arg;
+    struct iovec part = {.iov_base = room->buf, .iov_len = room->size};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    ssize_t count = cori_sys_recvmsg(slot->pollfd.fd, &message);
+    return count >= 0 && (message.msg_flags & MSG_TRUNC) != 0 ? -EMSGSIZE : count;
+}
+
+ssize_t cori_fd_read_stream(cori_slot *slot, void *buf, size_t size)
+{
+    if (cori_likely(slot->ops->fd == NULL || !slot->ops->fd->packets)) {
+        return slot->ops->read_now(slot, buf, size);
+    }
+    packet_room room = {.buf = buf, .size = size};
+    ssize_t count = cori_fd_take(slot, try_read_whole, &room, 0);
+    return count == 0 && slot->ops->fd->endless ? -EAGAIN : count;
+}
+
 bool cori_fd_confirm_readable(cori_slot *slot)
 {
     if (cori_fd_never_waits(slot)) {

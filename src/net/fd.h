@@ -18,7 +18,9 @@ typedef struct cori_fd_ops {
     void (*local)(cori_slot *slot, char *text, size_t size); /* address texts */
     void (*remote)(cori_slot *slot, char *text, size_t size);
     void (*forget)(cori_slot *slot); /* frees what is kept in slot->is; NULL: nothing */
+    bool endless;                    /* reading 0 bytes is an empty packet, and no end */
     bool short_read_drains;          /* fewer bytes than asked for means: nothing is left */
+    bool packets;                    /* one write is one packet, and one read takes one */
     bool streams;                    /* a stream socket: sendmsg and recvmsg move what try_write and try_read would */
 } cori_fd_ops;
 
@@ -74,6 +76,12 @@ typedef ssize_t cori_fd_try(cori_slot *slot, void *arg);
 ssize_t cori_fd_put(cori_slot *slot, cori_fd_try *try_it, void *arg);
 /* Tries to read after wait_readable, as read_now does; `size`: what it asks for, 0: any count may leave some. */
 ssize_t cori_fd_take(cori_slot *slot, cori_fd_try *try_it, void *arg, size_t size);
+
+/*
+ * As read_now, for readers that see a stream whatever the kind: an empty packet that is no end is -EAGAIN, and one that
+ * `size` would cut is -EMSGSIZE, because the reader could not tell.
+ */
+ssize_t cori_fd_read_stream(cori_slot *slot, void *buf, size_t size);
 
 /* True for a stream socket of ours alone, which has O_NONBLOCK: splice(2) and sendfile(2) do not wait on it. */
 static inline bool cori_fd_splices(const cori_slot *slot)

@@ -79,13 +79,13 @@ typedef struct opening {
     const char *call; /* the system call that failed; NULL: none */
 } opening;
 
-/* Binds, unless that is done, and listens. */
+/* Binds, unless that is done, and listens, but not for packets. */
 static int try_to_listen(opening *opened)
 {
     opened->call = "bind";
     int rc = opened->bound ? 0 : cori_sys_bind(opened->fd, &opened->local.any, opened->len);
     opened->bound = rc == 0;
-    if (rc == 0) {
+    if (rc == 0 && !opened->network->datagram) {
         opened->call = "listen";
         rc = cori_sys_listen(opened->fd, opened->with->backlog > 0 ? opened->with->backlog : backlog());
     }
@@ -95,7 +95,7 @@ static int try_to_listen(opening *opened)
 static int control(const opening *opened, const char *address)
 {
     const char *network = opened->network->name;
-    if (!opened->network->unix_stream) {
+    if (!opened->network->local) {
         network = opened->local.any.sa_family == AF_INET ? "tcp4" : "tcp6";
     }
     int rc = opened->with->control(opened->fd, network, address, opened->with->control_arg);
@@ -107,7 +107,7 @@ static int prepare(opening *opened, const char *address)
 {
     opened->call = "";
     (void)cori_sys_setsockopt(opened->fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    if (opened->with->reuse_port && opened->network->unix_stream) {
+    if (opened->with->reuse_port && opened->network->local) {
         return -EOPNOTSUPP; /* some kernels take it without a meaning */
     }
     int rc = opened->with->reuse_port ? cori_sys_setsockopt(opened->fd, SOL_SOCKET, SO_REUSEPORT, 1) : 0;
@@ -115,7 +115,7 @@ static int prepare(opening *opened, const char *address)
     return rc == 0 && opened->with->control != NULL ? control(opened, address) : rc;
 }
 
-/* Makes the socket listen, or closes it. */
+/* Makes the socket listen (or binds it, for packets), or closes it. */
 static int bind_and_listen(opening *opened, cor_error *error)
 {
     int rc = prepare(opened, error->address);
@@ -177,7 +177,7 @@ static int listen_ip(const cori_network *network, const char *address, const cor
     bool dual = network->v4 && network->v6 && cori_addr_is_wildcard(&addr);
     show_address(addr, &candidates, error);
     int family = dual ? AF_INET6 : addr.ip.family;
-    int type = network->datagram ? SOCK_DGRAM : SOCK_STREAM;
+    int type = cori_network_type(network);
     int fd = cori_sys_socket(family, type, 0);
     if (fd == -EAFNOSUPPORT && dual) { /* a host without IPv6 */
         family = AF_INET;
@@ -203,11 +203,11 @@ static int listen_ip(const cori_network *network, const char *address, const cor
 static int refuse_type(const cori_network *network, const char *address, cor_error *error)
 {
     cori_candidates candidates = {0};
-    int rc = network->unix_stream ? 0 : cori_resolve(network, address, &candidates, error);
+    int rc = network->local ? 0 : cori_resolve(network, address, &candidates, error);
     if (rc < 0) {
         return rc;
     }
-    if (network->unix_stream) {
+    if (network->local) {
         (void)snprintf(error->address, sizeof(error->address), "%s", address);
     } else if (address[0] != '\0') {
         show_address(choose(network, &candidates), &candidates, error);
@@ -228,7 +228,7 @@ static int listen_unix(const cori_network *network, const char *path, const cor_
     if (rc < 0) {
         return fail(-1, "bind", rc, error);
     }
-    opened.fd = cori_sys_socket(AF_UNIX, SOCK_STREAM, 0);
+    opened.fd = cori_sys_socket(AF_UNIX, cori_network_type(network), 0);
     if (opened.fd < 0) {
         return fail(-1, "socket", opened.fd, error);
     }
@@ -246,11 +246,16 @@ int cori_listen_socket(const cori_network *network, const char *address, const c
     if (network->datagram) {
         return refuse_type(network, address, error);
     }
-    return network->unix_stream ? listen_unix(network, address, with, file, error)
-                                : listen_ip(network, address, with, error);
+    return network->local ? listen_unix(network, address, with, file, error) : listen_ip(network, address, with, error);
 }
 
 int cori_packet_socket(const cori_network *network, const char *address, cor_error *error)
 {
-    return network->datagram ? listen_ip(network, address, NULL, error) : refuse_type(network, address, error);
+    static const cor_listen_options plain = COR_LISTEN_INIT;
+    cori_file_id left_behind; /* as Go does: the file stays when the socket is closed */
+    if (!network->datagram) {
+        return refuse_type(network, address, error);
+    }
+    return network->local ? listen_unix(network, address, &plain, &left_behind, error)
+                          : listen_ip(network, address, NULL, error);
 }

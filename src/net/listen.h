@@ -15,7 +15,7 @@
 int cori_listen_socket(const cori_network *network, const char *address, const cor_listen_options *with,
                        cori_file_id *file, cor_error *error);
 
-/* A bound datagram socket: its descriptor, or a negative code as above. Never parks. */
+/* A bound datagram socket: its descriptor, or a negative code as above. */
 int cori_packet_socket(const cori_network *network, const char *address, cor_error *error);
 
 #endif

@@ -37,7 +37,7 @@ typedef struct listener_state {
 
 static void listener_local_text(cori_slot *slot, char *text, size_t size)
 {
-    if (cori_networks[slot->network].unix_stream) {
+    if (cori_networks[slot->network].local) {
         cori_unix_local_text(slot, text, size);
     } else {
         cori_tcp_local_text(slot, text, size);
@@ -115,7 +115,7 @@ static int open_listener(cor_listener **out, const cori_network *network, const 
 {
     cori_file_id file;
     int fd = cori_listen_socket(network, address, with, &file, error);
-    enum cori_fd_kind kind = cori_solo() && !network->unix_stream ? CORI_FD_ACCEPTS : CORI_FD_PLAIN;
+    enum cori_fd_kind kind = cori_solo() && !network->local ? CORI_FD_ACCEPTS : CORI_FD_PLAIN;
     return fd < 0 ? fd : open_on(out, network, fd, kind, address, file);
 }
 
@@ -230,7 +230,7 @@ int cor_listener_unlink_on_close(cor_listener *listener, bool unlink)
     char text[COR_ADDR_TEXT], *path = NULL;
     listener_local_text(slot, text, sizeof(text));
     cori_file_id file = {0, 0};
-    if (unlink && cori_networks[slot->network].unix_stream && text[0] != '@') {
+    if (unlink && cori_networks[slot->network].local && text[0] != '@') {
         file = cori_sys_socket_file(text);
         path = file.inode != 0 ? strdup(text) : NULL;
     }
@@ -248,7 +248,7 @@ cor_addr cor_listener_endpoint(cor_listener *listener)
     cor_addr addr = {.port = 0};
     cori_slot *slot;
     if (cori_slot_enter(listener, CORI_KIND_LISTENER, CORI_SHARED, &slot) == 0) {
-        addr = cori_networks[slot->network].unix_stream ? addr : cori_tcp_local(slot);
+        addr = cori_networks[slot->network].local ? addr : cori_tcp_local(slot);
         cori_slot_leave(slot, CORI_SHARED);
     }
     return addr;

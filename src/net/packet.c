@@ -59,34 +59,11 @@ typedef struct messages {
 static int enter(cor_conn *conn, enum cori_access access, cori_slot **out)
 {
     int rc = cori_slot_enter(conn, CORI_KIND_CONN, access, out);
-    if (rc == 0 && (*out)->ops != &cori_udp_ops) {
+    if (rc == 0 && (*out)->ops != &cori_udp_ops && (*out)->ops != &cori_unixgram_ops) {
         cori_slot_leave(*out, access);
         rc = -EOPNOTSUPP;
     }
     return rc;
-}
-
-static bool is_connected(const cori_slot *slot)
-{
-    return slot->is.peer.ip.family != AF_UNSPEC;
-}
-
-/* The kernel's form of where a datagram goes; its length in *len, 0 if it goes to the connected peer. */
-static int put_name(const cori_slot *slot, const cor_addr *to, cori_sockaddr *name, socklen_t *len)
-{
-    bool none = to->ip.family == AF_UNSPEC && to->port == 0;
-    *len = 0;
-    if (is_connected(slot)) {
-        return none ? 0 : COR_EWRITE_TO_CONNECTED;
-    }
-    if (none) {
-        return COR_EMISSING_ADDRESS;
-    }
-    if (slot->family == AF_INET && to->ip.family == AF_INET6) {
-        return COR_ENOT_IPV4;
-    }
-    *len = cori_addr_to_sockaddr(to, slot->family, name);
-    return 0;
 }
 
 /* Waits for something to read and takes it; with the read lock. */
@@ -105,6 +82,7 @@ static ssize_t try_read_from(cori_slot *slot, void *arg)
     transfer *one = arg;
     cori_sockaddr name;
     socklen_t len = sizeof(name);
+    name.any.sa_family = AF_UNSPEC; /* of a unix socket without a name none comes */
     ssize_t count = cori_sys_recvfrom(slot->pollfd.fd, one->into, one->size, &name.any, &len);
     if (count >= 0) {
         one->addr = cori_addr_of(&name);
@@ -133,7 +111,7 @@ static ssize_t try_write_to(cori_slot *slot, void *arg)
     const transfer *one = arg;
     cori_sockaddr name;
     socklen_t len;
-    int rc = put_name(slot, &one->addr, &name, &len);
+    int rc = cori_datagram_name(slot, &one->addr, &name, &len);
     return rc < 0 ? rc : cori_sys_sendto(slot->pollfd.fd, one->from, one->size, len > 0 ? &name.any : NULL, len);
 }
 
@@ -145,7 +123,7 @@ ssize_t cor_write_to(cor_conn *conn, const void *buf, size_t size_bytes, cor_add
     if (rc < 0) {
         return rc;
     }
-    bool refused = is_connected(slot);
+    bool refused = cori_datagram_connected(slot);
     ssize_t count = refused ? COR_EWRITE_TO_CONNECTED : cori_fd_put(slot, try_write_to, &one);
     cori_slot_leave(slot, CORI_LOCK_WRITE);
     return count;
@@ -173,6 +151,7 @@ static ssize_t charged(int count)
 static inline ssize_t read_batch(cori_slot *slot, const batch *asked, const messages *kernel)
 {
     for (int i = 0; i < asked->count; i++) {
+        kernel->names[i].any.sa_family = AF_UNSPEC;
         put_message(kernel, i, &asked->packets[i], asked->packets[i].room_bytes, sizeof(kernel->names[i]));
     }
     int count = cori_sys_recvmmsg(slot->pollfd.fd, kernel->headers, (unsigned)asked->count);
@@ -229,7 +208,7 @@ static inline ssize_t write_batch(cori_slot *slot, const batch *given, const mes
     while (ready < given->count && rc == 0) {
         const cor_packet *packet = &given->packets[ready];
         socklen_t len;
-        rc = put_name(slot, &packet->addr, &kernel->names[ready], &len);
+        rc = cori_datagram_name(slot, &packet->addr, &kernel->names[ready], &len);
         if (rc == 0) {
             put_message(kernel, ready++, packet, packet->size_bytes, len);
         }
@@ -287,12 +266,14 @@ int cor_listen_packet(cor_conn **out, const char *network, const char *address, 
     int rc = cori_packet_socket(found, address, error);
     if (rc >= 0) {
         cori_sockaddr local = {0};
-        socklen_t len = sizeof(local);
-        (void)cori_sys_getsockname(rc, &local.any, &len);
+        socklen_t len = found->local ? 0 : sizeof(local);
+        if (!found->local) { /* for its family */
+            (void)cori_sys_getsockname(rc, &local.any, &len);
+        }
         cori_slot *slot = cori_conn_slot(found, rc, &local, len);
         rc = slot != NULL ? 0 : -ENOMEM;
         if (slot != NULL) {
-            slot->is.peer = (cor_addr){0};
+            slot->is.peer = found->local ? slot->is.peer : (cor_addr){0};
             *out = cori_slot_publish(slot);
         }
     }
