@@ -17,6 +17,7 @@
 #include <coracle/lines.h>
 #include <coracle/lookup.h>
 #include <coracle/message.h>
+#include <coracle/multicast.h>
 #include <coracle/net.h>
 #include <coracle/packet.h>
 #include <coracle/sim.h>

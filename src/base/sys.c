@@ -291,6 +291,11 @@ int cori_sys_setsockopt(int fd, int level, int option, int value)
     RETRY(CORI_SYS_SETSOCKOPT, int, setsockopt(fd, level, option, &value, sizeof(value)));
 }
 
+int cori_sys_setsockopt_bytes(int fd, int level, int option, const void *value, socklen_t size)
+{
+    RETRY(CORI_SYS_SETSOCKOPT, int, setsockopt(fd, level, option, value, size));
+}
+
 int cori_sys_setlinger(int fd, int seconds)
 {
     struct linger linger = {.l_onoff = seconds >= 0, .l_linger = seconds >= 0 ? seconds : 0};

@@ -162,6 +162,7 @@ int cori_sys_recvmmsg(int fd, struct mmsghdr *messages, unsigned count);
 int cori_sys_sendmmsg(int fd, struct mmsghdr *messages, unsigned count);
 int cori_sys_shutdown(int fd, int how);
 int cori_sys_setsockopt(int fd, int level, int option, int value);
+int cori_sys_setsockopt_bytes(int fd, int level, int option, const void *value, socklen_t size);
 int cori_sys_setlinger(int fd, int seconds); /* < 0: off */
 int cori_sys_getsockopt(int fd, int level, int option, int *value);
 int cori_sys_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
