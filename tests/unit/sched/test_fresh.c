@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Tasks that never ran: what one takes, their order over many blocks of records, and where memory ends. */
 /* test: workers=1,2 */
+#include "poll/poll_pick.h"
 #include "support/child.h"
 #include "support/fake.h"
 #include "support/faults.h"
@@ -270,6 +271,51 @@ static void nobody_leaves_a_stack(void **state)
     }
 }
 
+static cori_poll_ops late;
+
+static int open_late(cori_poller **out)
+{
+    int rc = fake_poll_ops.open(out);
+    (*out)->ops = &late;
+    return rc;
+}
+
+/* A busy machine: each nap ends later than the next one would. */
+static int wait_too_long(cori_poller *poller, int64_t timeout_ns, cori_event *events, int max)
+{
+    int count = fake_poll_ops.wait(poller, timeout_ns, events, max);
+    if (timeout_ns > 0) {
+        fake_advance(2 * CORI_STARVED_NS);
+    }
+    return count;
+}
+
+static int starve_with_late_naps(void *arg)
+{
+    cor_options options = fake_options(1);
+    late = fake_poll_ops;
+    late.open = open_late;
+    late.wait = wait_too_long;
+    options.stack_size_bytes = 1 << 20;
+    fake_install();
+    cori_poll_override(&late);
+    faults_set_run(CORI_SYS_MMAP, 3, 1000000, -ENOMEM);
+    int rc = cor_run(wait_for_the_last, arg, &options);
+    faults_clear();
+    int64_t took_ns = fake_now() - FAKE_START_NS;
+    fake_uninstall();
+    return rc == COR_EDEADLOCK && took_ns < 2 * CORI_REFUSED_NS ? 0 : 5;
+}
+
+/* What the naps of a starving worker are late by does not keep it from giving up after a second. */
+static void late_naps_end_it_all_the_same(void **state)
+{
+    (void)state;
+    static child_result child;
+    assert_true(child_run(starve_with_late_naps, NULL, &child));
+    assert_int_equal(child.exit_status, 0);
+}
+
 static int leave_them(void *arg)
 {
     static const cor_task_options large = {.stack_size_bytes = 1 << 20};
@@ -295,15 +341,11 @@ static void never_run_at_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_storm_takes_records_not_stacks),
-        cmocka_unit_test(a_storm_on_all_workers),
-        cmocka_unit_test(order_over_many_blocks),
-        cmocka_unit_test(order_with_stacks_of_their_own),
-        cmocka_unit_test(no_record_gives_enomem),
-        cmocka_unit_test(no_stack_at_the_first_run_waits),
-        cmocka_unit_test(an_end_feeds_who_waits),
-        cmocka_unit_test(nobody_leaves_a_stack),
-        cmocka_unit_test(never_run_at_all),
+        cmocka_unit_test(a_storm_takes_records_not_stacks), cmocka_unit_test(a_storm_on_all_workers),
+        cmocka_unit_test(order_over_many_blocks),           cmocka_unit_test(order_with_stacks_of_their_own),
+        cmocka_unit_test(no_record_gives_enomem),           cmocka_unit_test(no_stack_at_the_first_run_waits),
+        cmocka_unit_test(an_end_feeds_who_waits),           cmocka_unit_test(nobody_leaves_a_stack),
+        cmocka_unit_test(late_naps_end_it_all_the_same),    cmocka_unit_test(never_run_at_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
