@@ -150,11 +150,17 @@ ssize_t cori_sys_recv_parts(int fd, struct iovec *parts, size_t count)
 
 ssize_t cori_sys_recvmsg(int fd, struct msghdr *message)
 {
+    if (cori_sys_is_other(fd)) {
+        return cori_sys_other->receive(fd, message);
+    }
     RETRY(CORI_SYS_RECV, ssize_t, recvmsg(fd, message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
 }
 
 ssize_t cori_sys_sendmsg(int fd, const struct msghdr *message)
 {
+    if (cori_sys_is_other(fd)) {
+        return cori_sys_other->send(fd, message);
+    }
     RETRY(CORI_SYS_SEND, ssize_t, sendmsg(fd, message, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
@@ -248,11 +254,24 @@ ssize_t cori_sys_sendfile(int fd, int from, size_t size)
 
 ssize_t cori_sys_recvfrom(int fd, void *buf, size_t size, struct sockaddr *from, socklen_t *len)
 {
+    if (cori_sys_is_other(fd)) {
+        struct iovec part = {.iov_base = buf, .iov_len = size};
+        struct msghdr message = {.msg_name = from, .msg_namelen = *len, .msg_iov = &part, .msg_iovlen = 1};
+        ssize_t count = cori_sys_other->receive(fd, &message);
+        *len = message.msg_namelen;
+        return count;
+    }
     RETRY(CORI_SYS_RECV, ssize_t, recvfrom(fd, buf, size, MSG_DONTWAIT, from, len));
 }
 
 ssize_t cori_sys_sendto(int fd, const void *buf, size_t size, const struct sockaddr *to, socklen_t len)
 {
+    if (cori_sys_is_other(fd)) {
+        struct iovec part = {.iov_base = (void *)(uintptr_t)buf, .iov_len = size};
+        struct msghdr message = {
+            .msg_name = (void *)(uintptr_t)to, .msg_namelen = len, .msg_iov = &part, .msg_iovlen = 1};
+        return cori_sys_other->send(fd, &message);
+    }
     RETRY(CORI_SYS_SEND, ssize_t, sendto(fd, buf, size, MSG_DONTWAIT | MSG_NOSIGNAL, to, len));
 }
 
@@ -265,13 +284,33 @@ ssize_t cori_sys_sendto(int fd, const void *buf, size_t size, const struct socka
 #define SENDMMSG(fd, messages, count, flags) (int)syscall(SYS_sendmmsg, fd, messages, count, flags)
 #endif
 
+/* Several at once for another kernel's descriptor: as many as went well, or the first one's error. */
+static int each_of_others(int fd, struct mmsghdr *messages, unsigned count, bool sends)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct msghdr *one = &messages[i].msg_hdr;
+        ssize_t size = sends ? cori_sys_other->send(fd, one) : cori_sys_other->receive(fd, one);
+        if (size < 0) {
+            return i > 0 ? (int)i : (int)size;
+        }
+        messages[i].msg_len = (unsigned)size;
+    }
+    return (int)count;
+}
+
 int cori_sys_recvmmsg(int fd, struct mmsghdr *messages, unsigned count)
 {
+    if (cori_sys_is_other(fd)) {
+        return each_of_others(fd, messages, count, false);
+    }
     RETRY(CORI_SYS_RECV, int, RECVMMSG(fd, messages, count, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
 }
 
 int cori_sys_sendmmsg(int fd, struct mmsghdr *messages, unsigned count)
 {
+    if (cori_sys_is_other(fd)) {
+        return each_of_others(fd, messages, count, true);
+    }
     RETRY(CORI_SYS_SEND, int, SENDMMSG(fd, messages, count, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 

@@ -176,7 +176,7 @@ int64_t cori_sim_link_arrival(uint16_t from, uint16_t to, size_t size)
         link->free_at += (int64_t)((unsigned __int128)size * COR_SECOND / link->bytes_per_s);
     }
     int64_t jitter_ns = link->jitter_ns > 0 ? (int64_t)cori_sim_below((uint64_t)link->jitter_ns) : 0;
-    if (cori_sim_happens(CORI_SIM_DELAY)) {
+    if (from != to && cori_sim_happens(CORI_SIM_DELAY)) { /* nothing overtakes within a host */
         jitter_ns += (int64_t)cori_sim_below(DELAY_MOST_NS);
     }
     return link->free_at + link->latency_ns + jitter_ns;

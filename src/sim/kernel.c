@@ -121,6 +121,9 @@ static int sim_connect(int number, const struct sockaddr *addr, socklen_t len)
     if (socket->type == SOCK_STREAM) {
         return cori_sim_connect(socket, &address);
     }
+    if (cori_sim_address_is_any(&address)) { /* this host */
+        address.ip = cori_sim_host_address(socket->host, &address).ip;
+    }
     socket->peer = address;
     if (!socket->bound) {
         socket->local = cori_sim_host_address(socket->host, &address);
@@ -154,6 +157,9 @@ static ssize_t sim_send(int number, const struct msghdr *message)
     }
     if (socket->error != 0) {
         return -take_error(socket);
+    }
+    if (socket->type == SOCK_DGRAM) {
+        return cori_sim_datagram_send(socket, message, size_of(message));
     }
     if (socket->sent_fin || socket->state == CORI_SIM_DEAD) {
         return -EPIPE;
@@ -220,6 +226,9 @@ static ssize_t sim_receive(int number, struct msghdr *message)
     cori_sim_socket *socket = find(number);
     if (socket == NULL) {
         return -EBADF;
+    }
+    if (socket->type == SOCK_DGRAM) { /* here an error comes before what has arrived */
+        return socket->error != 0 ? -take_error(socket) : cori_sim_datagram_take(socket, message);
     }
     size_t size = size_of(message), done = 0;
     while (done < size && socket->inbox.head != NULL) {
@@ -289,6 +298,8 @@ static int sim_get_option(int number, int level, int option, void *value, sockle
         found = socket->type;
     } else if (level == SOL_SOCKET && option == SO_DOMAIN) {
         found = socket->family;
+    } else if (level == SOL_SOCKET && option == SO_PROTOCOL && socket->family != AF_UNIX) {
+        found = socket->type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;
     } else if (level == SOL_SOCKET && option == SO_ACCEPTCONN) {
         found = socket->state == CORI_SIM_LISTENING;
     }

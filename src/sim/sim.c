@@ -34,11 +34,6 @@ static int no_fault(enum cori_sys_call call)
     return 0;
 }
 
-static void drop(cori_sim_event *event)
-{
-    (void)event; /* it lies in a socket */
-}
-
 int cor_sim_run(uint64_t seed, const cor_sim_options *options, int (*main_task)(void *arg), void *arg,
                 cor_sim_result *result)
 {
@@ -66,7 +61,7 @@ int cor_sim_run(uint64_t seed, const cor_sim_options *options, int (*main_task)(
     if (result != NULL) {
         *result = (cor_sim_result){cori_sim_hash(), cori_sim_count(), cori_sim_now() - begun};
     }
-    cori_sim_events_end(drop);
+    cori_sim_events_end(cori_sim_datagram_drop);
     cori_sim_sockets_end();
     return rc;
 }

@@ -136,8 +136,13 @@ void cori_sim_socket_closed(cori_sim_socket *socket);
 /* Frees it, if nothing needs it any more. */
 void cori_sim_socket_release(cori_sim_socket *socket);
 
-/* Datagrams: datagram.c. */
-ssize_t cori_sim_datagram_send(cori_sim_socket *from, const cori_sim_address *to, const struct msghdr *message);
+/* A segment of DATA that has the first `size` bytes of a message. */
+cori_sim_segment *cori_sim_segment_of(const struct msghdr *message, size_t size);
+
+/* Datagrams: datagram.c. As sendmsg and recvmsg. */
+ssize_t cori_sim_datagram_send(cori_sim_socket *from, const struct msghdr *message, size_t size);
 ssize_t cori_sim_datagram_take(cori_sim_socket *at, struct msghdr *message);
+/* Frees what the event is about, if that is a datagram under way. */
+void cori_sim_datagram_drop(cori_sim_event *event);
 
 #endif

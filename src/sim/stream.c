@@ -75,6 +75,13 @@ static cori_sim_segment *new_segment(enum cori_sim_kind kind, size_t room)
     return segment;
 }
 
+cori_sim_segment *cori_sim_segment_of(const struct msghdr *message, size_t size)
+{
+    cori_sim_segment *segment = new_segment(CORI_SIM_DATA, size);
+    copy_in(segment, message, 0, size);
+    return segment;
+}
+
 void cori_sim_send_segment(cori_sim_socket *from, enum cori_sim_kind kind)
 {
     send_off(from, new_segment(kind, 0));
