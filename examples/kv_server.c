@@ -22,7 +22,7 @@ typedef struct slice {
 
 /* A key with its value. It never changes and its last user frees it, so that no lock is held to send it. */
 typedef struct record {
-    slice key, value; /* CR LF follows the value */
+    slice key, value; /* CR LF NUL follow the value */
     _Atomic int users;
     char bytes[];
 } record;
@@ -42,12 +42,12 @@ static int compare(const void *a, const void *b)
 
 static record *new_record(slice key, slice value)
 {
-    record *made = memory < MEMORY ? malloc(sizeof *made + key.size + value.size + 2) : NULL;
+    record *made = memory < MEMORY ? malloc(sizeof *made + key.size + value.size + 3) : NULL;
     if (made != NULL) {
         *made = (record){{made->bytes, key.size}, {made->bytes + key.size, value.size}, 1};
         memcpy(made->bytes, key.at, key.size);
         memcpy(made->bytes + key.size, value.at, value.size);
-        memcpy(made->bytes + key.size + value.size, "\r\n", 2);
+        memcpy(made->bytes + key.size + value.size, "\r\n", 3);
         memory += (int64_t)malloc_usable_size(made);
     }
     return made;
@@ -109,7 +109,10 @@ static ssize_t execute(cor_writer *out, const slice *args, int count)
         what++;
     }
     if (what > ECHO) {
-        int shown = (int)strspn(args->at, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
+        int shown = 0;
+        while (shown < (int)args->size && (isalnum((unsigned char)args->at[shown]) || args->at[shown] == '_')) {
+            shown++;
+        }
         return cor_writer_printf(out, "-ERR unknown command '%.*s' with %d arguments\r\n", shown, args->at, count - 1);
     }
     record *found = what < PING ? operate(what, args[1], args[count - 1]) : NULL;
@@ -145,6 +148,15 @@ static long long number(const char **at, const char *end, char kind, long long m
     return *line == kind && digit > line + 1 && digit == feed - 1 && *digit == '\r' && value <= most ? value : -EPROTO;
 }
 
+/* The end of a run of blanks, or of what is none; `end` at the latest. */
+static const char *skip(const char *at, const char *end, bool blanks)
+{
+    while (at < end && (*at == ' ' || *at == '\r') == blanks) {
+        at++;
+    }
+    return at;
+}
+
 /* Finds the parts of a command: how long it is; -EAGAIN: it has not come as a whole, -EPROTO. */
 static ssize_t parse(const char *bytes, size_t size, slice *args, int *count)
 {
@@ -166,13 +178,15 @@ static ssize_t parse(const char *bytes, size_t size, slice *args, int *count)
         return parts < 0 ? parts : at - bytes;
     }
     const char *feed = memchr(bytes, '\n', size);
-    while (feed != NULL && *count < ARGS && (at += strspn(at, " \r")) < feed) {
-        args[*count] = (slice){at, strcspn(at, " \r\n")};
-        at += args[(*count)++].size;
+    while (feed != NULL && *count < ARGS && (at = skip(at, feed, true)) < feed) {
+        end = skip(at, feed, false);
+        args[(*count)++] = (slice){at, (size_t)(end - at)};
+        at = end;
     }
-    return feed == NULL                    ? (size < LINE_BYTES ? -EAGAIN : -EPROTO)
-           : at + strspn(at, " \r") < feed ? -EPROTO
-                                           : feed + 1 - bytes;
+    if (feed == NULL) {
+        return size < LINE_BYTES ? -EAGAIN : -EPROTO;
+    }
+    return skip(at, feed, true) < feed ? -EPROTO : feed + 1 - bytes;
 }
 
 static void session(cor_conn *conn, void *unused)
