@@ -27,7 +27,7 @@
 enum { CONTROL_BYTES = CMSG_SPACE(COR_FDS_MAX * sizeof(int)) + 512 };
 
 typedef union control_data {
-    struct cmsghdr header; /* for its alignment */
+    size_t aligned; /* as struct cmsghdr is, which may not lie within another */
     unsigned char bytes[CONTROL_BYTES];
 } control_data;
 
