@@ -3,7 +3,6 @@
  * What a cancel and a deadline of the group end: each call of net.h, io.h and lines.h that may park, made where it
  * could go on at once, over sockets and pipes. The other headers: tests/unit/sync/test_group_reach.c.
  */
-/* test: simulated */
 #include "net/netcase.h"
 
 #include <coracle/io.h>
