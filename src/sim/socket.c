@@ -15,7 +15,6 @@ enum { FDS_MAX = 1 << 16, PORT_FIRST = 32768, PORT_COUNT = 28232 };
 static cori_sim_fd *fds[FDS_MAX];
 static int fd_least; /* none below it is free */
 static cori_sim_socket *all;
-static size_t count;
 static uint16_t next_port[CORI_SIM_HOSTS_MAX];
 
 static void *zeroed(size_t size)
@@ -32,7 +31,6 @@ void cori_sim_sockets_begin(void)
     memset(next_port, 0, sizeof(next_port));
     fd_least = 0;
     all = NULL;
-    count = 0;
 }
 
 void cori_sim_queue_put(cori_sim_queue *queue, cori_sim_segment *segment)
@@ -70,7 +68,6 @@ static void free_socket(cori_sim_socket *socket)
     cori_sim_queue_drop(&socket->wire);
     cori_sim_queue_drop(&socket->inbox);
     cori_list_remove(&all, socket, all_next, all_prev);
-    count--;
     free(socket);
 }
 
@@ -83,11 +80,6 @@ void cori_sim_sockets_end(void)
     while (all != NULL) {
         free_socket(all);
     }
-}
-
-size_t cori_sim_sockets_count(void)
-{
-    return count;
 }
 
 cori_sim_fd *cori_sim_fd_find(int number)
@@ -164,7 +156,6 @@ cori_sim_socket *cori_sim_socket_new(int family, int type, uint16_t host)
     made->type = type;
     made->host = host;
     cori_list_add(&all, made, all_next, all_prev);
-    count++;
     return made;
 }
 

@@ -92,8 +92,6 @@ typedef struct cori_sim_socket {
 /* Begins with no sockets; frees all. */
 void cori_sim_sockets_begin(void);
 void cori_sim_sockets_end(void);
-/* Sockets that exist: of descriptors, and those that are about to go. */
-size_t cori_sim_sockets_count(void);
 
 /* The descriptor's entry; NULL: none. */
 cori_sim_fd *cori_sim_fd_find(int number);

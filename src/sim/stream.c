@@ -239,7 +239,7 @@ static void queue_for_accept(cori_sim_socket *child)
     cori_sim_edge(listener, READABLE);
 }
 
-static void data_arrives(cori_sim_socket *from, cori_sim_socket *to, cori_sim_segment *segment)
+static void data_arrives(cori_sim_socket *to, cori_sim_segment *segment)
 {
     if (to->closed) { /* nobody will read it */
         free(segment);
@@ -248,7 +248,6 @@ static void data_arrives(cori_sim_socket *from, cori_sim_socket *to, cori_sim_se
         }
         return;
     }
-    (void)from;
     cori_sim_queue_put(&to->inbox, segment);
     cori_sim_edge(to, READABLE);
 }
@@ -259,7 +258,7 @@ static void arrives(cori_sim_socket *from, cori_sim_segment *segment)
     cori_sim_socket *to = from->other;
     enum cori_sim_kind kind = segment->kind;
     if (kind == CORI_SIM_DATA && to != NULL && to->state == CORI_SIM_CONNECTED) {
-        data_arrives(from, to, segment);
+        data_arrives(to, segment);
         part_if_done(from);
         return;
     }
