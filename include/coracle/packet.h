@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Datagrams, for the networks udp udp4 udp6 and unixgram. A packet socket is a cor_conn: cor_close, deadlines,
- * addresses and cancelling are those of net.h. It comes from cor_listen_packet, bound and without a peer, or from
- * cor_dial with a peer; then cor_read and cor_write are for it too, a datagram each. What else comes with a datagram,
- * and the names of unixgram's senders, are in message.h.
+ * Datagrams, for the networks udp udp4 udp6, unixgram, and bare IP: ip ip4 ip6 with a protocol after a colon,
+ * "ip4:icmp" or "ip6:58", which needs CAP_NET_RAW and has no ports. (There cor_read and cor_read_message leave the
+ * header of IPv4 on; the calls below take it off.) A packet socket is a cor_conn: cor_close, deadlines, addresses and
+ * cancelling are those of net.h. It comes from cor_listen_packet, bound and without a peer, or from cor_dial with a
+ * peer; then cor_read and cor_write are for it too, a datagram each. What else comes with a datagram, and the names of
+ * unixgram's senders, are in message.h.
  *
  * Datagrams have edges. A read takes one whole; what does not fit is lost (cor_packet.cut tells). 0 bytes are an empty
  * datagram and not an end: these sockets have none, and no half-close. cor_writev sends its parts as one datagram.
@@ -33,11 +35,12 @@ typedef struct cor_packet {
 
 /*
  * Makes a socket for datagrams to and from anybody, bound to `address` ("host:port", ":port"; port 0 picks one, which
- * cor_local_endpoint tells; unixgram: a path or "@abstract", "" for one that the kernel chooses). "udp" with a wildcard
- * takes both families. The file of a unixgram socket stays after cor_close, and the next one to bind there replaces it.
+ * cor_local_endpoint tells; bare IP: "host"; unixgram: a path or "@abstract", "" for one that the kernel chooses).
+ * "udp" with a wildcard takes both families. The file of a unixgram socket stays after cor_close, and the next one to
+ * bind there replaces it.
  * Returns: 0 and *out; or a negative code, with *error filled if error is not NULL: COR_EUNKNOWN_NETWORK,
- * COR_EUNEXPECTED_TYPE (a network of streams), the address errors of coracle/error.h, COR_ENO_SUCH_HOST, -EADDRINUSE,
- * -EACCES, -EMFILE and other errnos; COR_ENOT_TASK.
+ * COR_EUNKNOWN_PROTOCOL, COR_EUNEXPECTED_TYPE (a network of streams), the address errors of coracle/error.h,
+ * COR_ENO_SUCH_HOST, -EADDRINUSE, -EACCES, -EPERM, -EMFILE and other errnos; COR_ENOT_TASK.
  * Parks: for a name or a path, as cor_listen. Owns: returns owned; end with cor_close. Go: net.ListenPacket,
  * net.ListenUDP.
  */

@@ -20,6 +20,9 @@ const cori_network cori_networks[] = {
     {.name = "udp6", .v6 = true, .datagram = true},
     [CORI_NETWORK_UNIXGRAM] = {.name = "unixgram", .local = true, .datagram = true},
     [CORI_NETWORK_UNIXPACKET] = {.name = "unixpacket", .local = true, .records = true},
+    [CORI_NETWORK_IP] = {.name = "ip", .v4 = true, .v6 = true, .datagram = true, .raw = true},
+    {.name = "ip4", .v4 = true, .datagram = true, .raw = true},
+    [CORI_NETWORK_IP6] = {.name = "ip6", .v6 = true, .datagram = true, .raw = true},
     [CORI_NETWORK_PIPE] = {.name = "pipe"},
 };
 
@@ -35,6 +38,9 @@ const cori_network *cori_network_find(const char *name)
 
 int cori_network_type(const cori_network *network)
 {
+    if (network->raw) {
+        return SOCK_RAW;
+    }
     return network->datagram ? SOCK_DGRAM : network->records ? SOCK_SEQPACKET : SOCK_STREAM;
 }
 
@@ -170,6 +176,17 @@ char *cor_addr_text(cor_addr addr, char *text, size_t size)
     }
     *to++ = ':';
     to = cori_put_number(to, addr.port, 10);
+    return cori_put_text(text, size, form, (size_t)(to - form));
+}
+
+char *cori_network_text(const cori_network *network, cor_addr addr, char *text, size_t size)
+{
+    char form[INET6_ADDRSTRLEN + IF_NAMESIZE + sizeof("%")];
+    if (!network->raw) {
+        return cor_addr_text(addr, text, size);
+    }
+    char *to = cori_put_ip(form, &addr.ip);
+    to = addr.zone != 0 ? put_zone(to, addr.zone) : to;
     return cori_put_text(text, size, form, (size_t)(to - form));
 }
 

@@ -23,6 +23,7 @@ typedef struct cori_network {
     bool v4, v6;      /* IP */
     bool local;       /* unix */
     bool datagram;
+    bool raw;     /* bare IP, a datagram too: no ports */
     bool records; /* a stream whose writes keep their edges */
 } cori_network;
 
@@ -34,6 +35,8 @@ enum cori_network_index {
     CORI_NETWORK_UDP,
     CORI_NETWORK_UNIXGRAM = 8,
     CORI_NETWORK_UNIXPACKET,
+    CORI_NETWORK_IP,
+    CORI_NETWORK_IP6 = 12,
     CORI_NETWORK_PIPE
 };
 extern const cori_network cori_networks[];
@@ -46,8 +49,15 @@ typedef union cori_sockaddr {
     struct sockaddr_un local;
 } cori_sockaddr;
 
-/* Finds a network by its exact name; NULL if there is none. */
+/* Finds a network by its exact name, but none of bare IP; NULL if there is none. */
 const cori_network *cori_network_find(const char *name);
+/*
+ * protocol.c: what a user's network name says, with the protocol for socket(2). 0, or COR_EUNKNOWN_NETWORK or
+ * COR_EUNKNOWN_PROTOCOL with error->where filled.
+ */
+int cori_network_parse(const char *name, const cori_network **network, int *protocol, cor_error *error);
+/* The text of an endpoint of this network: without a port on bare IP. */
+char *cori_network_text(const cori_network *network, cor_addr addr, char *text, size_t size);
 /* The type of its sockets, for socket(2). */
 int cori_network_type(const cori_network *network);
 

@@ -34,9 +34,12 @@ static int control(const cori_dialing *dialing, int fd, const cori_sockaddr *tar
     if (dialing->network->local) {
         cori_unix_text(target, len, address, sizeof(address));
     } else {
-        cor_addr_text(cori_addr_of(target), address, sizeof(address));
+        (void)cori_network_text(dialing->network, cori_addr_of(target), address, sizeof(address));
         bool v4 = target->any.sa_family == AF_INET;
-        network = dialing->network->datagram ? (v4 ? "udp4" : "udp6") : v4 ? "tcp4" : "tcp6";
+        network = dialing->network->raw        ? (v4 ? "ip4" : "ip6")
+                  : dialing->network->datagram ? (v4 ? "udp4" : "udp6")
+                  : v4                         ? "tcp4"
+                                               : "tcp6";
     }
     int rc = dialing->with->control(fd, network, address, dialing->with->control_arg);
     return rc < 0 ? rc : 0;
@@ -156,7 +159,7 @@ static int connect_datagram(cori_attempt *attempt, const cori_dialing *dialing, 
 /* Begins with `attempt` empty. */
 static int begin(cori_attempt *attempt, const cori_dialing *dialing, const cori_sockaddr *target, socklen_t len)
 {
-    int fd = cori_sys_socket(target->any.sa_family, cori_network_type(dialing->network), 0);
+    int fd = cori_sys_socket(target->any.sa_family, cori_network_type(dialing->network), dialing->protocol);
     if (fd < 0) {
         attempt->call = "socket";
         return fd;

@@ -12,6 +12,7 @@
 /* What all attempts of a dial share. */
 typedef struct cori_dialing {
     const cori_network *network;
+    int protocol;           /* bare IP: which; else 0 */
     const cor_dialer *with; /* complete */
     int64_t deadline;       /* absolute; 0: none */
 } cori_dialing;

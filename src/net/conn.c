@@ -148,9 +148,10 @@ static cor_addr endpoint(cor_conn *conn, bool remote)
     cor_addr addr = {.port = 0};
     cori_slot *slot;
     if (cori_slot_enter(conn, CORI_KIND_CONN, CORI_SHARED, &slot) == 0) {
-        if (slot->ops == &cori_tcp_ops || slot->ops == &cori_udp_ops) {
+        if (slot->ops == &cori_tcp_ops || slot->ops == &cori_udp_ops || slot->ops == &cori_raw_ops) {
             addr = remote ? slot->is.peer : cori_tcp_local(slot);
         }
+        addr.port = slot->ops != &cori_raw_ops ? addr.port : 0; /* the kernel puts the protocol there */
         cori_slot_leave(slot, CORI_SHARED);
     }
     return addr;
@@ -179,6 +180,15 @@ static void begin_end(cori_slot *slot)
 void cori_conn_begin_end(void)
 {
     cori_slot_each_conn(begin_end);
+}
+
+void cori_error_to(cor_error *error, cor_addr to)
+{
+    const cori_network *network = &cori_networks[CORI_NETWORK_UDP];
+    for (int i = CORI_NETWORK_IP; i <= CORI_NETWORK_IP6; i++) {
+        network = strcmp(error->network, cori_networks[i].name) == 0 ? &cori_networks[i] : network;
+    }
+    (void)cori_network_text(network, to, error->address, sizeof(error->address));
 }
 
 int cori_error_fill(cor_error *error, const char *op, const char *network, const char *address, int code)

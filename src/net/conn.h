@@ -7,7 +7,7 @@
 
 extern const cori_conn_ops cori_tcp_ops; /* conn_tcp.c; `peer` is kept: the kernel forgets it when the peer resets */
 extern const cori_conn_ops cori_unix_ops, cori_unixpacket_ops, cori_unixgram_ops; /* conn_unix.c */
-extern const cori_conn_ops cori_udp_ops;                                          /* conn_udp.c */
+extern const cori_conn_ops cori_udp_ops, cori_raw_ops;                            /* conn_udp.c */
 
 /* Makes a connection slot around a connected `fd` (taken in every case); NULL: no memory. Unpublished. */
 cori_slot *cori_conn_slot(const cori_network *network, int fd, const cori_sockaddr *peer, socklen_t peer_len);
@@ -20,6 +20,11 @@ void cori_tcp_set_up(int fd, const cor_keep_alive *keep_alive);
 
 /* Sets Go's default on a UDP socket: sending to broadcast addresses is allowed. */
 void cori_udp_defaults(int fd);
+
+static inline bool cori_is_datagram(const cori_slot *slot)
+{
+    return slot->ops == &cori_udp_ops || slot->ops == &cori_unixgram_ops || slot->ops == &cori_raw_ops;
+}
 
 /* Datagram sockets of every family: read_now and shutdown of their cori_conn_ops; true if there is a peer. */
 ssize_t cori_datagram_read_now(cori_slot *slot, void *buf, size_t size);
@@ -37,6 +42,8 @@ void cori_unix_local_text(cori_slot *slot, char *text, size_t size);
 /* Tells the readers of all connections with CORI_HEARS_OF_END. */
 void cori_conn_begin_end(void);
 
+/* Makes `to` the address of an error that has its network. */
+void cori_error_to(cor_error *error, cor_addr to);
 /* Fills *error but for its `where`; error may be NULL. Gives `code` back. */
 int cori_error_fill(cor_error *error, const char *op, const char *network, const char *address, int code);
 

@@ -45,6 +45,9 @@ static const cori_conn_ops *ops_of(const cori_network *network)
     if (network->local) {
         return network->datagram ? &cori_unixgram_ops : network->records ? &cori_unixpacket_ops : &cori_unix_ops;
     }
+    if (network->raw) {
+        return &cori_raw_ops;
+    }
     return network->datagram ? &cori_udp_ops : &cori_tcp_ops;
 }
 

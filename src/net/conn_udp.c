@@ -8,6 +8,8 @@
  *   no half-close                 the kernel has one for connected sockets, after which reads give 0 for ever and are
  *                                 not to be told from empty datagrams. Go has none either
  *
+ * Sockets of bare IP are such sockets too, but for their addresses, which have no port.
+ *
  * An error that an ICMP message brings comes once, to whichever call asks first. The event wakes the readers and the
  * writers; those that find nothing wait again.
  */
@@ -66,7 +68,9 @@ int cori_datagram_name(const cori_slot *slot, const cor_addr *to, cori_sockaddr 
     if (slot->family == AF_INET && to->ip.family == AF_INET6) {
         return COR_ENOT_IPV4;
     }
-    *len = cori_addr_to_sockaddr(to, slot->family, name);
+    cor_addr at = *to;
+    at.port = slot->ops == &cori_raw_ops ? 0 : at.port; /* which the kernel would take for the protocol */
+    *len = cori_addr_to_sockaddr(&at, slot->family, name);
     return 0;
 }
 
@@ -80,3 +84,32 @@ static const cori_fd_ops udp = {
     .packets = true,
 };
 const cori_conn_ops cori_udp_ops = CORI_CONN_LIKE_FD(&udp, cori_datagram_read_now, cori_datagram_shutdown);
+
+static void raw_text(const cori_slot *slot, cor_addr addr, char *text, size_t size)
+{
+    text[0] = '\0';
+    if (addr.ip.family != AF_UNSPEC) {
+        (void)cori_network_text(&cori_networks[slot->network], addr, text, size);
+    }
+}
+
+static void raw_local_text(cori_slot *slot, char *text, size_t size)
+{
+    raw_text(slot, cori_tcp_local(slot), text, size);
+}
+
+static void raw_remote_text(cori_slot *slot, char *text, size_t size)
+{
+    raw_text(slot, slot->is.peer, text, size);
+}
+
+static const cori_fd_ops raw = {
+    .try_read = cori_fd_receive, /* not used, as above */
+    .try_write = cori_fd_send,
+    .local = raw_local_text,
+    .remote = raw_remote_text,
+    .endless = true,
+    .short_read_drains = true, /* as above */
+    .packets = true,
+};
+const cori_conn_ops cori_raw_ops = CORI_CONN_LIKE_FD(&raw, cori_datagram_read_now, cori_datagram_shutdown);

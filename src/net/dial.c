@@ -46,13 +46,13 @@ static int find_candidates(const cori_dialing *dialing, const char *address, cor
 }
 
 /* The address that was tried, as it was given. */
-static void tell_address(const cori_candidates *candidates, int index, cor_error *error)
+static void tell_address(const cori_network *network, const cori_candidates *candidates, int index, cor_error *error)
 {
     const cor_addr *addr = &candidates->list[index];
-    if (candidates->any) {
+    if (candidates->any && !network->raw) {
         (void)snprintf(error->address, sizeof(error->address), ":%u", addr->port);
     } else {
-        cor_addr_text(*addr, error->address, sizeof(error->address));
+        (void)cori_network_text(network, *addr, error->address, sizeof(error->address));
     }
 }
 
@@ -61,7 +61,7 @@ static int dial_ip(const cori_dialing *dialing, const char *address, cori_slot *
     cori_candidates candidates;
     cori_race_error told;
     if (cori_has_local(dialing->with)) {
-        cor_addr_text(dialing->with->local, error->source, sizeof(error->source));
+        (void)cori_network_text(dialing->network, dialing->with->local, error->source, sizeof(error->source));
     }
     int rc = find_candidates(dialing, address, &candidates, error);
     if (rc < 0) {
@@ -70,7 +70,7 @@ static int dial_ip(const cori_dialing *dialing, const char *address, cori_slot *
     }
     rc = cori_race(dialing, &candidates, NULL, out, &told);
     if (rc < 0) {
-        tell_address(&candidates, told.index, error);
+        tell_address(dialing->network, &candidates, told.index, error);
         (void)snprintf(error->where, sizeof(error->where), "%s", told.call != NULL ? told.call : "");
     }
     return rc;
@@ -121,13 +121,13 @@ static int dial_complete(cor_conn **out, const cor_dialer *with, const char *net
     if (cori_self() == NULL) {
         return cori_error_fill(error, "dial", network, address, COR_ENOT_TASK);
     }
-    cori_dialing dialing = {.network = cori_network_find(network), .with = with, .deadline = deadline_of(with)};
-    if (dialing.network == NULL) {
-        (void)snprintf(error->where, sizeof(error->where), "%s", network);
-        return cori_error_fill(error, "dial", network, "", COR_EUNKNOWN_NETWORK);
+    cori_dialing dialing = {.with = with, .deadline = deadline_of(with)};
+    int rc = cori_network_parse(network, &dialing.network, &dialing.protocol, error);
+    if (rc < 0) {
+        return cori_error_fill(error, "dial", network, "", rc);
     }
     cori_slot *slot = NULL;
-    int rc = dial(&dialing, address, &slot, error);
+    rc = dial(&dialing, address, &slot, error);
     if (rc < 0) {
         char shown[COR_ADDR_TEXT];
         memcpy(shown, error->address, sizeof(shown));

@@ -149,10 +149,11 @@ static cor_addr choose(const cori_network *network, const cori_candidates *candi
 }
 
 /* The address as errors show it. */
-static void show_address(cor_addr addr, const cori_candidates *candidates, cor_error *error)
+static void show_address(const cori_network *network, cor_addr addr, const cori_candidates *candidates,
+                         cor_error *error)
 {
-    cor_addr_text(addr, error->address, sizeof(error->address));
-    if (candidates->any) {
+    (void)cori_network_text(network, addr, error->address, sizeof(error->address));
+    if (candidates->any && !network->raw) {
         (void)snprintf(error->address, sizeof(error->address), ":%u", candidates->port);
     }
 }
@@ -165,7 +166,8 @@ static int bind_packet(int fd, const cori_sockaddr *local, socklen_t len, cor_er
     return rc < 0 ? fail(fd, "bind", rc, error) : fd;
 }
 
-static int listen_ip(const cori_network *network, const char *address, const cor_listen_options *with, cor_error *error)
+static int listen_ip(const cori_network *network, int protocol, const char *address, const cor_listen_options *with,
+                     cor_error *error)
 {
     cori_candidates candidates;
     opening opened = {.network = network, .with = with};
@@ -174,15 +176,15 @@ static int listen_ip(const cori_network *network, const char *address, const cor
         return rc;
     }
     cor_addr addr = choose(network, &candidates);
-    bool dual = network->v4 && network->v6 && cori_addr_is_wildcard(&addr);
-    show_address(addr, &candidates, error);
+    bool dual = !network->raw && network->v4 && network->v6 && cori_addr_is_wildcard(&addr);
+    show_address(network, addr, &candidates, error);
     int family = dual ? AF_INET6 : addr.ip.family;
     int type = cori_network_type(network);
-    int fd = cori_sys_socket(family, type, 0);
+    int fd = cori_sys_socket(family, type, protocol);
     if (fd == -EAFNOSUPPORT && dual) { /* a host without IPv6 */
         family = AF_INET;
         addr = (cor_addr){.ip.family = AF_INET, .port = addr.port};
-        fd = cori_sys_socket(family, type, 0);
+        fd = cori_sys_socket(family, type, protocol);
     }
     if (fd < 0) {
         return fail(-1, "socket", fd, error);
@@ -210,7 +212,7 @@ static int refuse_type(const cori_network *network, const char *address, cor_err
     if (network->local) {
         (void)snprintf(error->address, sizeof(error->address), "%s", address);
     } else if (address[0] != '\0') {
-        show_address(choose(network, &candidates), &candidates, error);
+        show_address(network, choose(network, &candidates), &candidates, error);
     }
     if (address[0] != '\0') {
         (void)snprintf(error->where, sizeof(error->where), "address %s", error->address);
@@ -246,10 +248,11 @@ int cori_listen_socket(const cori_network *network, const char *address, const c
     if (network->datagram) {
         return refuse_type(network, address, error);
     }
-    return network->local ? listen_unix(network, address, with, file, error) : listen_ip(network, address, with, error);
+    return network->local ? listen_unix(network, address, with, file, error)
+                          : listen_ip(network, 0, address, with, error);
 }
 
-int cori_packet_socket(const cori_network *network, const char *address, cor_error *error)
+int cori_packet_socket(const cori_network *network, int protocol, const char *address, cor_error *error)
 {
     static const cor_listen_options plain = COR_LISTEN_INIT;
     cori_file_id left_behind; /* as Go does: the file stays when the socket is closed */
@@ -257,5 +260,5 @@ int cori_packet_socket(const cori_network *network, const char *address, cor_err
         return refuse_type(network, address, error);
     }
     return network->local ? listen_unix(network, address, &plain, &left_behind, error)
-                          : listen_ip(network, address, NULL, error);
+                          : listen_ip(network, protocol, address, NULL, error);
 }

@@ -125,12 +125,12 @@ static int listen_complete(cor_listener **out, const cor_listen_options *with, c
     if (cori_self() == NULL) {
         return cori_error_fill(error, "listen", network, address, COR_ENOT_TASK);
     }
-    const cori_network *known = cori_network_find(network);
-    if (known == NULL) {
-        (void)snprintf(error->where, sizeof(error->where), "%s", network);
-        return cori_error_fill(error, "listen", network, "", COR_EUNKNOWN_NETWORK);
+    const cori_network *known;
+    int protocol, rc = cori_network_parse(network, &known, &protocol, error);
+    if (rc < 0) {
+        return cori_error_fill(error, "listen", network, "", rc);
     }
-    int rc = open_listener(out, known, address, with, error);
+    rc = open_listener(out, known, address, with, error);
     if (rc < 0) {
         char shown[COR_ADDR_TEXT];
         memcpy(shown, error->address, sizeof(shown));

@@ -172,7 +172,7 @@ int cor_listen_multicast(cor_conn **out, const char *network, unsigned interface
     if (cori_self() == NULL) {
         return cori_error_fill(error, "listen", network, group, COR_ENOT_TASK);
     }
-    if (found == NULL || !found->datagram || found->local) {
+    if (found == NULL || !found->datagram || found->local) { /* and none of bare IP: see cori_network_find */
         (void)snprintf(error->where, sizeof(error->where), "%s", network);
         return cori_error_fill(error, "listen", network, group, COR_EUNKNOWN_NETWORK);
     }

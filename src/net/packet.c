@@ -59,7 +59,7 @@ typedef struct messages {
 static int enter(cor_conn *conn, enum cori_access access, cori_slot **out)
 {
     int rc = cori_slot_enter(conn, CORI_KIND_CONN, access, out);
-    if (rc == 0 && (*out)->ops != &cori_udp_ops && (*out)->ops != &cori_unixgram_ops) {
+    if (rc == 0 && !cori_is_datagram(*out)) {
         cori_slot_leave(*out, access);
         rc = -EOPNOTSUPP;
     }
@@ -77,6 +77,25 @@ static ssize_t take(cori_slot *slot, cori_fd_try *try_it, void *arg, size_t aske
     return count;
 }
 
+/*
+ * Takes off the header that the kernel leaves on packets of bare IPv4, as far as it is one: the bytes that remain.
+ * Go's rule; cor_read and cor_read_message leave it on.
+ */
+static inline size_t without_header(const cori_slot *slot, void *data, size_t size)
+{
+    enum { LEAST = 20, LENGTH_BITS = 0x0f, VERSION_SHIFT = 4 };
+    unsigned char *bytes = data;
+    if (cori_likely(slot->ops != &cori_raw_ops) || slot->family != AF_INET || size < LEAST) {
+        return size;
+    }
+    size_t header = 4 * (size_t)(bytes[0] & LENGTH_BITS);
+    if (bytes[0] >> VERSION_SHIFT != 4 || header < LEAST || header > size) {
+        return size;
+    }
+    memmove(bytes, bytes + header, size - header);
+    return size - header;
+}
+
 static ssize_t try_read_from(cori_slot *slot, void *arg)
 {
     transfer *one = arg;
@@ -86,6 +105,7 @@ static ssize_t try_read_from(cori_slot *slot, void *arg)
     ssize_t count = cori_sys_recvfrom(slot->pollfd.fd, one->into, one->size, &name.any, &len);
     if (count >= 0) {
         one->addr = cori_addr_of(&name);
+        count = (ssize_t)without_header(slot, one->into, (size_t)count < one->size ? (size_t)count : one->size);
     }
     return count;
 }
@@ -157,7 +177,7 @@ static inline ssize_t read_batch(cori_slot *slot, const batch *asked, const mess
     int count = cori_sys_recvmmsg(slot->pollfd.fd, kernel->headers, (unsigned)asked->count);
     for (int i = 0; i < count; i++) {
         cor_packet *packet = &asked->packets[i];
-        packet->size_bytes = kernel->headers[i].msg_len;
+        packet->size_bytes = without_header(slot, packet->data, kernel->headers[i].msg_len);
         packet->cut = (kernel->headers[i].msg_hdr.msg_flags & MSG_TRUNC) != 0;
         packet->addr = cori_addr_of(&kernel->names[i]);
     }
@@ -255,15 +275,15 @@ int cor_listen_packet(cor_conn **out, const char *network, const char *address, 
     cor_error unused;
     error = error != NULL ? error : &unused;
     *error = (cor_error){0};
-    const cori_network *found = cori_network_find(network);
+    const cori_network *found;
     if (cori_self() == NULL) {
         return cori_error_fill(error, "listen", network, address, COR_ENOT_TASK);
     }
-    if (found == NULL) {
-        (void)snprintf(error->where, sizeof(error->where), "%s", network);
-        return cori_error_fill(error, "listen", network, "", COR_EUNKNOWN_NETWORK);
+    int protocol, rc = cori_network_parse(network, &found, &protocol, error);
+    if (rc < 0) {
+        return cori_error_fill(error, "listen", network, "", rc);
     }
-    int rc = cori_packet_socket(found, address, error);
+    rc = cori_packet_socket(found, protocol, address, error);
     if (rc >= 0) {
         cori_sockaddr local = {0};
         socklen_t len = found->local ? 0 : sizeof(local);
@@ -289,7 +309,7 @@ void cor_packet_error(cor_conn *conn, const char *op, cor_addr addr, int code, c
 {
     cor_conn_error(conn, op, code, error);
     if (addr.ip.family != AF_UNSPEC || addr.port != 0) {
-        cor_addr_text(addr, error->address, sizeof(error->address));
+        cori_error_to(error, addr);
     }
     if (error->where[0] != '\0') {
         (void)snprintf(error->where, sizeof(error->where), "%s", strcmp(op, "read") == 0 ? "recvfrom" : "sendto");

@@ -40,7 +40,7 @@ static bool is_local(const cori_slot *slot)
 static int enter(cor_conn *conn, enum cori_access access, cori_slot **out)
 {
     int rc = cori_slot_enter(conn, CORI_KIND_CONN, access, out);
-    if (rc == 0 && (*out)->ops != &cori_udp_ops && !is_local(*out)) {
+    if (rc == 0 && !cori_is_datagram(*out) && !is_local(*out)) {
         cori_slot_leave(*out, access);
         rc = -EOPNOTSUPP;
     }
@@ -324,7 +324,7 @@ void cor_message_error(cor_conn *conn, const char *op, const cor_message *messag
     if (!reads && message->path[0] != '\0') {
         (void)snprintf(error->address, sizeof(error->address), "%s", message->path);
     } else if (!reads && (message->addr.ip.family != AF_UNSPEC || message->addr.port != 0)) {
-        cor_addr_text(message->addr, error->address, sizeof(error->address));
+        cori_error_to(error, message->addr);
     }
     if (error->where[0] != '\0') {
         (void)snprintf(error->where, sizeof(error->where), "%s", reads ? "recvmsg" : "sendmsg");

@@ -169,6 +169,23 @@ void cori_set_lookup_where(cor_error *error, const char *name, const cor_addr *s
                    known ? cor_addr_text(*server, text, sizeof(text)) : "");
 }
 
+/* Takes host and port from an address; bare IP has no port. */
+static int split_address(const cori_network *network, const char *address, char *host, size_t host_size, uint16_t *port,
+                         cor_error *error)
+{
+    char service[COR_ADDR_TEXT];
+    if (network->raw) {
+        (void)snprintf(host, host_size, "%s", address);
+        return 0;
+    }
+    int rc = cor_split_host_port(address, host, host_size, service, sizeof(service));
+    if (rc < 0) {
+        set_where(error, "address ", "", address);
+        return rc;
+    }
+    return resolve_port(network, service, port, error);
+}
+
 int cori_resolve(const cori_network *network, const char *address, cori_candidates *out, cor_error *error)
 {
     return cori_resolve_until(network, address, 0, out, error);
@@ -177,18 +194,13 @@ int cori_resolve(const cori_network *network, const char *address, cori_candidat
 int cori_resolve_until(const cori_network *network, const char *address, int64_t deadline, cori_candidates *out,
                        cor_error *error)
 {
-    char host[COR_ADDR_TEXT], port[COR_ADDR_TEXT];
+    char host[COR_ADDR_TEXT];
     *out = (cori_candidates){0};
     if (address[0] == '\0') {
         out->any = true;
         return 0;
     }
-    int rc = cor_split_host_port(address, host, sizeof(host), port, sizeof(port));
-    if (rc < 0) {
-        set_where(error, "address ", "", address);
-        return rc;
-    }
-    rc = resolve_port(network, port, &out->port, error);
+    int rc = split_address(network, address, host, sizeof(host), &out->port, error);
     if (rc < 0) {
         return rc;
     }

@@ -346,6 +346,25 @@ class Dial(Case):
             self.assertRegex(client.err, r"\A(read|write) udp 127\.0\.0\.1:\d+->%s: (read|write): connection refused\n"
                                          r"\Z" % re.escape(nobody.text))
 
+    def test_bare_ip(self):
+        """Packets of protocol 253, shown without their headers."""
+        host = "127.%d.%d.1" % (1 + os.getpid() // 256 % 250, os.getpid() % 256)
+        try:
+            peer = socket.socket(socket.AF_INET, socket.SOCK_RAW, 253)
+        except PermissionError:
+            self.skipTest("no right to open raw sockets")
+        with peer, coracle("dial", "ip4:253://" + host) as client:
+            peer.settimeout(PATIENCE)
+            peer.bind((host, 0))
+            client.send("question\n")
+            packet, sender = peer.recvfrom(65536)
+            self.assertEqual(packet[20:], b"question\n")
+            peer.sendto(b"answer\n", sender)
+            client.wait_text("answer\n")
+            client.close_stdin()
+            self.assertEqual(client.wait(), 0, client.describe())
+            self.assertEqual(client.raw(), b"answer\n")
+
     def test_options(self):
         with Packets() as peer:
             with coracle("dial", "--send-only", "--crlf", "udp://" + peer.text) as client:

@@ -39,7 +39,8 @@ void dial_help(FILE *to)
             "  broadcast  sends lines to the room, shows its messages; /q quits (default 127.0.0.1:1253)\n"
             "  get        sends 'GET / ' and shows everything that comes back\n\n"
             "ADDRESS is host:port, :port or [::1]:port, or NETWORK://... for a network of tcp, tcp4, tcp6 and unix.\n"
-            "raw also takes udp, udp4 and udp6: each read of standard input, or line of a terminal, is a datagram.\n\n"
+            "raw also takes udp, udp4, udp6 and ip4:PROTOCOL, ip6:PROTOCOL: each read of standard input, or line of a\n"
+            "terminal, is a datagram.\n\n"
             "Options:\n");
     options_print(&table, to);
     fprintf(to, "\nExits with 0 if all went well, 69 if nobody answers at ADDRESS, 1 if the connection was lost.\n");

@@ -3,9 +3,11 @@
  * dial with a network of datagrams, as nc -u does it: each read of standard input, which on a terminal is a line, goes
  * as one datagram; each datagram that comes is written out as it is. Datagrams have no end: when input has ended, the
  * answers under way are waited for until none has come for a while. An empty datagram is nothing to write, and no end.
+ * Of bare IP the packets are shown without their headers.
  */
 #include "dial/dialog.h"
 
+#include <coracle/packet.h>
 #include <stdlib.h>
 
 /* A read of nc's; and the largest datagram. */
@@ -58,8 +60,9 @@ static void send_input(void *arg)
 /* Writes out what comes until reading ends. Returns what ended it, 0 if nobody takes it. */
 static int show_packets(struct dialog *dialog, char *data)
 {
+    cor_addr from;
     for (;;) {
-        ssize_t count = cor_read(dialog->conn, data, PACKET_BYTES);
+        ssize_t count = cor_read_from(dialog->conn, data, PACKET_BYTES, &from);
         if (count < 0) {
             return (int)count;
         }
