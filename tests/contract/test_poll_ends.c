@@ -240,7 +240,7 @@ static void giving_meanwhile(void **state)
     if (on->by->ops->ahead == NULL || on->by == &backends[FAKE] || on->by->kind != CORI_FD_STREAM) {
         return;
     }
-    int64_t end = cor_after(10 * COR_SECOND); /* of the minute of this file, where threads are slow to come */
+    int64_t end = cor_after(3 * COR_SECOND); /* some 3,000 times: a thread each */
     for (uint32_t i = 0; i < taskcase_scale(TIMES) && cor_now() < end; i++) {
         gift of = {on, &used, false};
         pthread_t thread;

@@ -144,7 +144,7 @@ static inline size_t fill_up(cor_conn *conn)
     size_t total = 0, written = 0;
     int rc;
     do {
-        T_CODE(cor_set_write_deadline(conn, cor_after(20 * COR_MILLISECOND)), 0);
+        T_CODE(cor_set_write_deadline(conn, cor_after(5 * COR_MILLISECOND)), 0);
         rc = cor_write_counted(conn, zeros, sizeof(zeros), &written);
         total += written;
     } while (rc == 0 || written > 0);

@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-enum { WRITERS = 8, RUN_BYTES = 400000, READERS = 20, SHARED_BYTES = 200000, GLUED_ROUNDS = 300, HOPS = 60 };
+enum { WRITERS = 8, RUN_BYTES = 400000, READERS = 20, SHARED_BYTES = 200000, GLUED_ROUNDS = 210, HOPS = 60 };
 
 static const conn_kind sockets[] = {KIND_TCP, KIND_UNIX};
 

@@ -253,7 +253,7 @@ static void start_one(void *path)
 TASK_TEST(one_takes_a_stale_path_over)
 {
     folder of = make_folder();
-    for (int round = 0; round < 20; round++) {
+    for (int round = 0; round < 8; round++) {
         cor_group starters = {0};
         T_EQ(close(bound_socket(of.socket, SOCK_STREAM)), 0);
         start_count = 0;

@@ -248,7 +248,8 @@ static int wait_for_the_last(void *arg)
 
 static int starve_in_child(void *arg)
 {
-    const cor_options options = {.workers = *(int *)arg, .stack_size_bytes = 1 << 20};
+    static const cor_options options = {.stack_size_bytes = 1 << 20};
+    (void)arg;
     faults_set_run(CORI_SYS_MMAP, 3, 1000000, -ENOMEM); /* main's stack, and a block of records */
     return cor_run(wait_for_the_last, NULL, &options) == COR_EDEADLOCK ? 0 : 5;
 }
@@ -256,19 +257,16 @@ static int starve_in_child(void *arg)
 /* Nobody could leave a stack: the program ends, and says why. */
 static void nobody_leaves_a_stack(void **state)
 {
+    static child_result child;
     (void)state;
-    for (int workers = 1; workers <= 2; workers++) {
-        static child_result child;
-        assert_true(child_run(starve_in_child, &workers, &child));
-        if (child.exit_status != 0) {
-            print_error("%d workers: signal %d, status %d\n%.2000s", workers, child.signal_number, child.exit_status,
-                        child.output);
-        }
-        assert_int_equal(child.exit_status, 0);
-        assert_non_null(strstr(child.output, "fatal error: all tasks are asleep - deadlock!\nno memory for the stacks "
-                                             "of tasks that never ran"));
-        assert_non_null(strstr(child.output, "task - [runnable, never ran, "));
+    assert_true(child_run(starve_in_child, NULL, &child));
+    if (child.exit_status != 0) {
+        print_error("signal %d, status %d\n%.2000s", child.signal_number, child.exit_status, child.output);
     }
+    assert_int_equal(child.exit_status, 0);
+    assert_non_null(strstr(child.output, "fatal error: all tasks are asleep - deadlock!\nno memory for the stacks "
+                                         "of tasks that never ran"));
+    assert_non_null(strstr(child.output, "task - [runnable, never ran, "));
 }
 
 static cori_poll_ops late;
