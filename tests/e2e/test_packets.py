@@ -10,6 +10,7 @@ import signal
 import socket
 import struct
 import sys
+import tempfile
 
 from harness import (BIN, PATIENCE, Case, Program, coracle, each_server, go_path, main, need_tool, run_coracle, serve,
                      text_address, wait_until)
@@ -143,6 +144,103 @@ class Random(Case):
                 self.assertTrue(peer.has_none())
             told = ended(server)
         self.assertEqual((told["received"], told["answered"]), ("7", "1"))
+
+
+class Names(Case):
+    """The services over unixgram, whose senders have names."""
+
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.server_path = self.path("server")
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def serve(self, service="echo", options=()):
+        return serve("%s=unixgram://%s" % (service, self.server_path), options=options, workers=1)
+
+    def peer(self, name):
+        """A socket with that name, or with none."""
+        peer = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        peer.settimeout(PATIENCE)
+        if name:
+            peer.bind(name)
+        return peer
+
+    def ask(self, peer, data):
+        peer.sendto(data, self.server_path)
+        return peer.recv(1 << 20)
+
+    def test_a_datagram_for_a_datagram(self):
+        with self.serve(options=("--quiet",)) as server:
+            self.assertIn("listening echo unixgram %s\n" % self.server_path, server.out)
+            for name in (self.path("peer"), "\0coracle-test-%d" % os.getpid()):
+                with self.peer(name) as peer:
+                    for size in (1, 0, 64, 70000, 150000):
+                        data = os.urandom(size)
+                        self.assertTrue(self.ask(peer, data) == data, size)
+            told = ended(server)
+        self.assertEqual((told["received"], told["answered"], told["refused"]), ("10", "10", "0"))
+
+    def test_numbers_and_names_made_safe(self):
+        with self.serve("random") as server, self.peer(self.path("a\x1bb")) as peer:
+            self.assertRegex(self.ask(peer, b"line\n"), rb"\A\d{1,3}\n\Z")
+            server.wait_text("Serving %s\n" % self.path("a\\x1bb"))
+
+    def test_whom_no_answer_reaches(self):
+        """Without a name, with the service's own, gone, and one who does not read: all cost others nothing."""
+        with self.serve() as server, self.peer(self.path("peer")) as peer, self.peer(self.path("deaf")) as deaf:
+            with self.peer(None) as nameless, self.peer(self.path("gone")) as gone:
+                nameless.sendto(b"no name", self.server_path)
+                gone.sendto(b"gone", self.server_path)
+                server.wait_text("gone\n")
+            os.rename(self.server_path, self.path("moved"))
+            with self.peer(self.server_path) as same:
+                same.sendto(b"from a server like this one", self.path("moved"))
+            os.rename(self.path("moved"), self.server_path)
+            with open("/proc/sys/net/unix/max_dgram_qlen", encoding="ascii") as limit:
+                count = int(limit.read()) + 20
+            for _ in range(count):  # more than fit in its queue
+                deaf.sendto(b"x", self.server_path)
+            self.assertEqual(self.ask(peer, b"y"), b"y")
+            told = ended(server)
+        self.assertEqual((told["received"], told["refused"]), (str(count + 4), "2"))
+        self.assertGreater(int(told["dropped"]), 0)
+
+    def test_the_next_server_takes_the_path(self):
+        for _ in range(2):
+            with self.serve() as server, self.peer(None) as peer:
+                peer.bind("")
+                self.assertEqual(self.ask(peer, b"there"), b"there")
+                ended(server)
+
+    def test_clients(self):
+        for service, pattern in (("echo", "^to and back$"), ("random", r"^\d+$")):
+            with self.serve(service):
+                for argv in (["socat", "-", "UNIX-SENDTO:%s,bind=%s" % (self.server_path, self.path(service))],
+                             ["socat", "-", "UNIX-CLIENT:%s,type=2,bind=%s2" % (self.server_path, self.path(service))],
+                             [sys.executable, "-c", PYTHON_UNIX_CLIENT, self.server_path],
+                             ["nc", "-uU", self.server_path],
+                             [BIN, "dial", "unixgram://" + self.server_path]):
+                    with self.subTest(service=service, argv=argv), Program([need_tool(argv[0]), *argv[1:]]) as client:
+                        client.send("to and back\n")
+                        client.wait_text(re.compile(pattern, re.M))
+
+    def test_dial_meets_others_servers(self):
+        with self.peer(self.server_path) as server, coracle("dial", "unixgram://" + self.server_path) as client:
+            client.send("question\n")
+            data, sender = server.recvfrom(100)
+            self.assertEqual((data, sender[:1]), (b"question\n", b"\0"))
+            server.sendto(b"answer\n", sender)
+            client.wait_text("answer\n")
+            server.close()
+            client.send("anybody?")
+            self.assertEqual(client.wait(), 69, client.describe())
+        done = run_coracle("dial", "unixgram://" + self.path("nowhere"))
+        self.assertEqual(done.code, 69, done.describe())
 
 
 class Hostile(Case):
@@ -279,13 +377,6 @@ class Refusals(Case):
                                        "service\n" % network)
             self.assertEqual(done.code, 78)
 
-    def test_no_answers_to_names(self):
-        for service in ("echo", "random"):
-            done = run_coracle("serve", service + "=unixgram:///nowhere/x.sock")
-            self.assertEqual(done.err, "coracle serve: %s does not serve unixgram: its senders have names, and answers "
-                                       "go to IP addresses only\n" % service)
-            self.assertEqual((done.code, done.out), (78, ""))
-
     def test_kinds_of_dial_that_read_streams(self):
         for kind in ("echo", "name", "broadcast", "get"):
             done = run_coracle("dial", "--as", kind, "udp://127.0.0.1:9")
@@ -387,6 +478,14 @@ PYTHON_CLIENT = """
 import socket, sys
 with socket.socket(type=socket.SOCK_DGRAM) as s:
     s.connect((sys.argv[1], int(sys.argv[2])))
+    s.send(sys.stdin.buffer.raw.read(4096))
+    print(s.recv(65536).decode(), end="", flush=True)
+"""
+PYTHON_UNIX_CLIENT = """
+import socket, sys
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+    s.bind("")
+    s.connect(sys.argv[1])
     s.send(sys.stdin.buffer.raw.read(4096))
     print(s.recv(65536).decode(), end="", flush=True)
 """

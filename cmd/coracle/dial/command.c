@@ -7,6 +7,7 @@
 #include "options.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static const dialog_kind *const kinds[] = {&raw_kind, &echo_kind, &name_kind, &broadcast_kind, &get_kind};
@@ -39,8 +40,9 @@ void dial_help(FILE *to)
             "  broadcast  sends lines to the room, shows its messages; /q quits (default 127.0.0.1:1253)\n"
             "  get        sends 'GET / ' and shows everything that comes back\n\n"
             "ADDRESS is host:port, :port or [::1]:port, or NETWORK://... for a network of tcp, tcp4, tcp6 and unix.\n"
-            "raw also takes udp, udp4, udp6 and ip4:PROTOCOL, ip6:PROTOCOL: each read of standard input, or line of a\n"
-            "terminal, is a datagram.\n\n"
+            "raw also takes udp, udp4, udp6, unixgram and ip4:PROTOCOL, ip6:PROTOCOL: each read of standard input, or "
+            "line\n"
+            "of a terminal, is a datagram.\n\n"
             "Options:\n");
     options_print(&table, to);
     fprintf(to, "\nExits with 0 if all went well, 69 if nobody answers at ADDRESS, 1 if the connection was lost.\n");
@@ -58,6 +60,15 @@ static cor_conn *open_stream(int fd)
     return stream;
 }
 
+/* A socket of unixgram has no name unless it is given one, and without a name there is no answer. */
+static int connect_to(cor_conn **out, const address *to, int64_t deadline, cor_error *error)
+{
+    cor_dialer with = COR_DIALER_INIT;
+    with.deadline = deadline;
+    with.local_path = strcmp(to->network, "unixgram") == 0 ? "" : NULL; /* one that the kernel chooses */
+    return cor_dial_with(out, &with, to->network, to->text, error);
+}
+
 static int dial_main(void *arg)
 {
     struct dialog *dialog = arg;
@@ -65,7 +76,7 @@ static int dial_main(void *arg)
     cor_error error;
     int64_t deadline = dialog->options.timeout > 0 ? cor_after(dialog->options.timeout) : 0;
     const address *to = &dialog->address;
-    int code = cor_dial_until(&dialog->conn, to->network, to->text, deadline, &error);
+    int code = connect_to(&dialog->conn, to, deadline, &error);
     if (code < 0) {
         char text[COR_ERROR_TEXT];
         fprintf(stderr, "%s%s\n", kind->failure, cor_error_text(&error, text, sizeof(text)));

@@ -67,7 +67,7 @@ void serve_help(FILE *to)
     fprintf(to,
             "\nADDRESS is host:port, :port or [::1]:port, or NETWORK://... for a network of tcp, tcp4, tcp6 and unix,\n"
             "as in tcp4://:8001, unix:///run/x.sock, unix://@name. Port 0 picks a free port.\n"
-            "echo and random also serve datagrams: udp, udp4, udp6, as in echo=udp://:9999.\n\n"
+            "echo and random also serve datagrams: udp, udp4, udp6, as in echo=udp://:9999, and unixgram.\n\n"
             "Options:\n");
     options_print(&table, to);
     fprintf(to, "\nDurations are written as 500ms, 2s, 1m30s, sizes as 4096, 64k, 1MiB.\n");
@@ -101,8 +101,6 @@ static int add_service(struct serve *serve, const service_def *def, const char *
         why = "IP without ports has no place for a service";
     } else if (def->answer == NULL) {
         why = def->streams_only;
-    } else if (strcmp(where.network, "unixgram") == 0) {
-        why = "its senders have names, and answers go to IP addresses only";
     }
     if (address_is_packets(&where) && why != NULL) {
         fprintf(stderr, "coracle serve: %s does not serve %s: %s\n", def->name, where.network, why);

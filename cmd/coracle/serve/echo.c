@@ -52,8 +52,9 @@ __attribute__((noinline)) static void echo_show_packet(const cor_packet *packet)
 }
 
 /* A datagram is its own answer. */
-static bool echo_answer(cor_packet *packet)
+static bool echo_answer(cor_packet *packet, const char *name)
 {
+    (void)name;
     if (log_shows()) {
         echo_show_packet(packet);
     }

@@ -6,15 +6,25 @@
  * The task never waits long for an answer to leave. The kernel has no room for one while those to addresses at which
  * nobody is wait to be given up, and the others must not pay for that: the write deadline ends the wait and the answers
  * of that batch are dropped. It is armed when it has run out, not for each batch: that costs a look at the clock.
+ *
+ * Over unixgram it is one message at a time, because those alone have names. There a sender that does not read what it
+ * is sent stops its own answers: its queue is full, of 10 datagrams as a rule, and stays so. They are dropped after a
+ * wait that is short enough not to hold up the others, and is begun twice, because a deadline may pass before the
+ * kernel has been asked at all.
  */
 #include "serve/packets.h"
 
+#include <coracle/message.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { PACKETS_AT_ONCE = 32, PACKET_BYTES = 64 * 1024, LOWEST_PORT = 1024 };
 /* How long a full socket may hold up the task. */
 #define ROOM_NS (10 * COR_MILLISECOND)
+/* The same for a sender over unixgram that does not read, and how often it is begun. */
+#define NAME_ROOM_NS COR_MILLISECOND
+enum { NAME_TRIES = 2 };
 /* How often lost answers are told. */
 #define TELL_NS (10 * COR_SECOND)
 /* How long a service that ends still answers: what was sent before the signal may be under way. */
@@ -33,7 +43,7 @@ typedef struct packets {
     int64_t told;      /* when lost answers were told last; 0: never */
     uint64_t received; /* datagrams */
     uint64_t answered; /* datagrams */
-    uint64_t refused;  /* by their sender's port */
+    uint64_t refused;  /* by their sender's port or name */
     uint64_t dropped;  /* answers that could not be sent */
     uint64_t bytes_in, bytes_out;
 } packets;
@@ -53,7 +63,7 @@ static int make_answers(packets *of, int count)
         of->bytes_in += packet->size_bytes;
         if (!may_answer(of, packet)) {
             of->refused++;
-        } else if (of->service->def->answer(packet)) {
+        } else if (of->service->def->answer(packet, NULL)) {
             if (made != i) {
                 cor_packet other = of->batch[made];
                 of->batch[made] = *packet;
@@ -122,17 +132,65 @@ static int read_failed(packets *of, int code, int64_t *pause)
     return code;
 }
 
+/* Takes datagrams and answers them. Returns 0, or the code with which reading failed or the socket was at its end. */
+static int answer_batch(packets *of, bool *read)
+{
+    int count = cor_read_packets(of->conn, of->batch, PACKETS_AT_ONCE);
+    *read = count > 0;
+    return count > 0 ? send_answers(of, make_answers(of, count)) : count;
+}
+
+/* Sends an answer to a name. Returns as send_answers. */
+static int send_to_name(packets *of, const cor_message *message)
+{
+    ssize_t count = cor_write_message(of->conn, message);
+    for (int i = 0; i < NAME_TRIES && count == COR_ETIMEOUT; i++) { /* the deadline may be an old one */
+        cor_set_write_deadline(of->conn, cor_after(NAME_ROOM_NS));
+        count = cor_write_message(of->conn, message);
+    }
+    if (count == COR_ECLOSED || count == COR_ECANCELED) {
+        return (int)count;
+    }
+    if (count < 0) {
+        drop_answers(of, 1, (int)count);
+    } else {
+        of->bytes_out += message->size_bytes;
+        of->answered++;
+    }
+    return 0;
+}
+
+/* As answer_batch, over unixgram. */
+static int answer_name(packets *of, bool *read)
+{
+    cor_message message = {.data = of->batch[0].data, .room_bytes = (size_t)PACKETS_AT_ONCE * PACKET_BYTES};
+    ssize_t count = cor_read_message(of->conn, &message);
+    *read = count >= 0;
+    if (count < 0) {
+        return (int)count;
+    }
+    cor_packet packet = {.data = message.data, .room_bytes = message.room_bytes, .size_bytes = message.size_bytes};
+    of->received++;
+    of->bytes_in += message.size_bytes;
+    if (message.path[0] == '\0' || strcmp(message.path, of->service->bound) == 0 || message.cut) {
+        of->refused++;
+    } else if (of->service->def->answer(&packet, message.path)) {
+        message.size_bytes = packet.size_bytes;
+        return send_to_name(of, &message);
+    }
+    return 0;
+}
+
 /* Reads and answers until the socket is at its end. Returns the code that told. */
 static int answer_all(packets *of)
 {
+    bool named = strcmp(of->service->address.network, "unixgram") == 0;
     int64_t pause = PAUSE_NS;
     for (;;) {
-        int count = cor_read_packets(of->conn, of->batch, PACKETS_AT_ONCE);
-        int code = count < 0 ? read_failed(of, count, &pause) : 0;
-        if (count > 0) {
-            pause = PAUSE_NS;
-            code = send_answers(of, make_answers(of, count));
-        }
+        bool read;
+        int code = named ? answer_name(of, &read) : answer_batch(of, &read);
+        pause = read ? PAUSE_NS : pause;
+        code = read ? code : read_failed(of, code, &pause);
         if (code != 0) {
             return code;
         }
@@ -163,6 +221,7 @@ int packets_serve(struct service *service)
             .room_bytes = PACKET_BYTES,
         };
     }
+    cor_set_write_deadline(of.conn, cor_after(ROOM_NS)); /* without one the first answer might wait for ever */
     int code = answer_all(&of);
     log_end(&of);
     free(room);

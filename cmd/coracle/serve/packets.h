@@ -9,6 +9,10 @@
  * in the name of the other: what comes from the service's own port, where other hosts have the same service, or from a
  * port below 1024, where the system's old services are, is not answered.
  *
+ * Over unixgram the sender's address is the name that its socket is bound to, a path or an abstract name. The kernel
+ * tells the truth there, but a path can be made to lead elsewhere before the answer goes to it. What comes without a
+ * name, or from the service's own, is not answered.
+ *
  * Each service has one task, which takes up to PACKETS_AT_ONCE datagrams with a system call and sends the answers with
  * another. What comes faster than it can answer is dropped by the kernel when the socket's buffer is full.
  */

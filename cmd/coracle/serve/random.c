@@ -157,17 +157,18 @@ static void random_handle(struct session *session)
     }
 }
 
-__attribute__((noinline)) static void random_show_packet(const cor_packet *packet)
+__attribute__((noinline)) static void random_show_packet(const cor_packet *packet, const char *name)
 {
     char peer[COR_ADDR_TEXT];
-    log_say("Serving %s", cor_addr_text(packet->addr, peer, sizeof(peer)));
+    name = name != NULL ? name : cor_addr_text(packet->addr, peer, sizeof(peer));
+    log_show("Serving ", name, strlen(name), "");
 }
 
-static bool random_answer(cor_packet *packet)
+static bool random_answer(cor_packet *packet, const char *name)
 {
     char text[16];
     if (log_shows()) {
-        random_show_packet(packet);
+        random_show_packet(packet, name);
     }
     if (packet->size_bytes < LONGEST_ANSWER || is_stop(packet->data, packet->size_bytes)) {
         return false;

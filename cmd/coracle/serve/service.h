@@ -63,8 +63,11 @@ typedef struct service_def {
     const char *dial;    /* arguments of `coracle dial` that suit it */
     /* Talks to one client; returns when the session is over. The caller closes the connection. */
     void (*handle)(struct session *session);
-    /* Makes the answer to a datagram in its place. Returns false if there is none. Never parks. NULL: streams only. */
-    bool (*answer)(cor_packet *packet);
+    /*
+     * Makes the answer to a datagram in its place. `name` is a unixgram sender's, NULL where packet->addr is it.
+     * Returns false if there is none. Never parks. NULL: streams only.
+     */
+    bool (*answer)(cor_packet *packet, const char *name);
     const char *streams_only; /* then: why, as the end of a sentence */
     /* Prepares what the sessions share (service.state) and says what the tutorial says at start. NULL: nothing. */
     int (*start)(struct service *service);
