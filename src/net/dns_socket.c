@@ -8,6 +8,7 @@
 
 #include "base/sys.h"
 
+#include <errno.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -70,7 +71,11 @@ static ares_ssize_t receive(ares_socket_t fd, void *buf, size_t size, int flags,
 static ares_ssize_t send_parts(ares_socket_t fd, const struct iovec *parts, int count, void *arg)
 {
     (void)arg;
-    return as_errno(cori_sys_send_parts(fd, parts, (size_t)count));
+    ssize_t sent = cori_sys_send_parts(fd, parts, (size_t)count);
+    if (sent == -ECONNREFUSED) { /* of an earlier question, which the next receive must see: c-ares goes on for both */
+        sent = cori_sys_send_parts(fd, parts, (size_t)count);
+    }
+    return as_errno(sent);
 }
 
 const struct ares_socket_functions cori_dns_sockets = {
