@@ -49,8 +49,9 @@ COR_BEGIN
     X(COR_EUNRECOGNIZED_ADDRESS, -2031, "unrecognized address")                                                        \
     X(COR_ENO_SUCH_INTERFACE, -2032, "no such network interface")                                                      \
     X(COR_EINVALID_INTERFACE_NAME, -2033, "invalid network interface name")                                            \
-    X(COR_EINVALID_INTERFACE_INDEX, -2034, "invalid network interface index")                       \
-    X(COR_EUNKNOWN_PROTOCOL, -2035, "unknown IP protocol specified")
+    X(COR_EINVALID_INTERFACE_INDEX, -2034, "invalid network interface index")                                          \
+    X(COR_EUNKNOWN_PROTOCOL, -2035, "unknown IP protocol specified")                                                   \
+    X(COR_ELEAK, -2036, "tasks or connections are left")
 
 enum {
 #define COR_ERROR_ENUM(name, value, text) name = (value),

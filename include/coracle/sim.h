@@ -17,10 +17,13 @@ COR_BEGIN
 
 /* How a simulated run goes; all-zero means all defaults. */
 typedef struct cor_sim_options {
-    int workers;  /* virtual ones, 1..256; 0: 1 to 4, by the seed */
-    bool hostile; /* connections break, dials find nobody, accepting fails now and then; else what a network does
-                     anyway: what is sent comes late and in parts, writes take a part, events come for nothing. Which
-                     of these, and how often, is the seed's choice */
+    int workers;   /* virtual ones, 1..256; 0: 1 to 4, by the seed */
+    bool hostile;  /* connections break, dials find nobody, accepting fails now and then; else what a network does
+                      anyway: what is sent comes late and in parts, writes take a part, events come for nothing. Which
+                      of these, and how often, is the seed's choice */
+    bool must_end; /* tasks, connections and listeners that are left a minute after main_task has returned 0 are a
+                      failure; else they are abandoned, as in cor_run */
+    int report_fd; /* where reports of failures go; 0: standard error; < 0: nowhere */
 } cor_sim_options;
 
 /* What is known of a run when it has ended. */
@@ -32,7 +35,8 @@ typedef struct cor_sim_result {
 
 /*
  * Runs `main_task(arg)` as cor_run does, in a simulation. `options` and `result` may be NULL.
- * Returns: as cor_run; COR_EDEADLOCK also if all tasks wait for a network on which nothing is under way.
+ * Returns: as cor_run; COR_EDEADLOCK also if all tasks wait for a network on which nothing is under way; COR_ELEAK if
+ * something is left that must end; what a check of cor_sim_check returned that was not 0.
  * Parks: no, it stops the calling thread. Threads: an ordinary thread, not a task.
  * Owns: borrows all arguments until return. Go: testing/synctest.Test, with a network.
  */
@@ -58,6 +62,15 @@ COR_API COR_CHECK int cor_sim_go(int host, void (*task)(void *arg), void *arg);
  * Returns: 0, -EINVAL: no such host. Parks: never. Threads: tasks only.
  */
 COR_API int cor_sim_cut(int host_a, int host_b, bool cut);
+
+/*
+ * Adds an invariant of the program: `check(arg)` is called whenever no task can go on, before the clock jumps, and at
+ * the end of a run that went well. It runs on no task: it may look at memory, and call nothing that is for tasks only.
+ * The run ends at once with what it returns, unless that is 0, and with a dump of all tasks.
+ * Returns: 0, -ENOSPC: there are 64 already; COR_ENOT_TASK outside a simulated run. Parks: never. Threads: tasks only.
+ * Owns: keeps `arg` until cor_sim_run returns: it must not lie on a task's stack.
+ */
+COR_API COR_CHECK int cor_sim_check(int (*check)(void *arg), void *arg);
 
 COR_END
 

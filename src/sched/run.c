@@ -260,9 +260,9 @@ static int spawn_main(void)
     return rc;
 }
 
-static void report_deadlock(void)
+static void report_deadlock(int fd)
 {
-    cori_text text = {.fd = STDERR_FILENO};
+    cori_text text = {.fd = fd};
     cori_text_add(&text, "fatal error: all tasks are asleep - deadlock!");
     cori_text_end(&text);
     if (cori_load(&cori_rt.starved) != 0) {
@@ -270,7 +270,7 @@ static void report_deadlock(void)
                              "memory (ulimit -v, vm.max_map_count), or fewer tasks at once (cor_group_set_limit)");
         cori_text_end(&text);
     }
-    cori_dump_all_stopped(STDERR_FILENO);
+    cori_dump_all_stopped(fd);
 }
 
 /*
@@ -324,8 +324,11 @@ static int run(void)
     }
     cori_ticker_end();
     leave_stacks = !cori_blocking_end();
+    int report_fd = cori_virtual_driver != NULL ? cori_virtual_driver->stopped() : STDERR_FILENO;
     if (cori_load(&cori_rt.deadlock) != 0) {
-        report_deadlock();
+        if (report_fd >= 0) {
+            report_deadlock(report_fd);
+        }
         cori_rt.main_result = COR_EDEADLOCK;
     }
     if (cori_run_at_end != NULL) {

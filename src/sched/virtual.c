@@ -2,6 +2,7 @@
 /* The flows of virtual.h. */
 #include "sched/virtual.h"
 
+#include "sched/lifecycle.h"
 #include "sched/wake.h"
 
 #include <stddef.h>
@@ -58,6 +59,11 @@ static void go_on(cori_worker *worker, const cori_stack *stack)
     }
 }
 
+void cori_virtual_dump(int fd)
+{
+    cori_dump_all_stopped(fd);
+}
+
 int cori_virtual_run(void (*run)(cori_worker *worker))
 {
     static cori_stack stacks[CORI_WORKERS_MAX];
@@ -71,7 +77,7 @@ int cori_virtual_run(void (*run)(cori_worker *worker))
     while (cori_load(&cori_rt.stop) == 0) {
         int chosen = cori_virtual_driver->next();
         if (chosen < 0) {
-            cori_store(&cori_rt.deadlock, 1);
+            cori_store(&cori_rt.deadlock, chosen == CORI_VIRTUAL_STUCK);
             cori_worker_stop_all();
         } else {
             go_on(&cori_rt.workers[chosen], &stacks[chosen]);

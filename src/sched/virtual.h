@@ -19,11 +19,18 @@
 struct cori_worker;
 
 typedef struct cori_virtual {
-    /* Which worker goes on, of those that have not ended; < 0: nothing can happen any more. On the driver's stack. */
+    /*
+     * Which worker goes on, of those that have not ended; CORI_VIRTUAL_STUCK: nothing can happen any more;
+     * CORI_VIRTUAL_OVER: the run is to end. On the driver's stack.
+     */
     int (*next)(void);
     /* How many switches the next round of the worker that goes on may take, from 1. On that worker's stack. */
     int (*switches)(void);
+    /* All workers have stopped and nothing is closed yet: where reports go, < 0: nowhere. */
+    int (*stopped)(void);
 } cori_virtual;
+
+enum { CORI_VIRTUAL_STUCK = -1, CORI_VIRTUAL_OVER = -2 };
 
 /* NULL: workers are threads. Set only while no cor_run is active. */
 extern const cori_virtual *cori_virtual_driver;
@@ -32,5 +39,7 @@ extern const cori_virtual *cori_virtual_driver;
 void cori_virtual_pause(void);
 /* Calls `run` for each worker on a flow of its own, until all have returned. 0, or -ENOMEM before any has begun. */
 int cori_virtual_run(void (*run)(struct cori_worker *worker));
+/* Prints all tasks, when the workers have stopped. */
+void cori_virtual_dump(int fd);
 
 #endif

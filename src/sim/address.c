@@ -4,6 +4,7 @@
 
 #include "sim/event.h"
 
+#include <arpa/inet.h>
 #include <coracle/time.h>
 #include <errno.h>
 #include <stdio.h>
@@ -82,6 +83,24 @@ void cori_sim_address_to(const cori_sim_address *from, int family, struct sockad
     *len = size;
 }
 
+void cori_sim_address_text(const cori_sim_address *address, char *text, size_t size)
+{
+    char ip[INET6_ADDRSTRLEN];
+    if (address->family == 0) {
+        (void)snprintf(text, size, "-");
+    } else if (address->family == AF_UNIX) {
+        bool abstract = address->path_len > 0 && address->path[0] == '\0';
+        (void)snprintf(text, size, "%s%.*s", abstract ? "@" : "", (int)address->path_len - abstract,
+                       address->path + abstract);
+    } else if (IN6_IS_ADDR_V4MAPPED(&address->ip)) {
+        (void)inet_ntop(AF_INET, &address->ip.s6_addr[12], ip, sizeof(ip));
+        (void)snprintf(text, size, "%s:%u", ip, address->port);
+    } else {
+        (void)inet_ntop(AF_INET6, &address->ip, ip, sizeof(ip));
+        (void)snprintf(text, size, "[%s]:%u", ip, address->port);
+    }
+}
+
 bool cori_sim_address_is_any(const cori_sim_address *address)
 {
     static const struct in6_addr any4 = {.s6_addr = {[10] = 0xff, [11] = 0xff}};
@@ -107,6 +126,7 @@ void cori_sim_hosts_begin(void)
 {
     memset(hosts, 0, sizeof(hosts));
     memset(links, 0, sizeof(links));
+    (void)snprintf(hosts[0].name, sizeof(hosts->name), "main");
     host_count = 1;
     links[0][0].latency_ns = LOOPBACK_NS;
 }
@@ -133,6 +153,11 @@ int cori_sim_host_add(const char *name, const cori_sim_address *address)
 int cori_sim_host_count(void)
 {
     return host_count;
+}
+
+const char *cori_sim_host_name(uint16_t host)
+{
+    return hosts[host].name;
 }
 
 int cori_sim_host_of(uint16_t from, const cori_sim_address *address)

@@ -25,6 +25,8 @@ typedef struct cori_sim_address {
 bool cori_sim_address_from(cori_sim_address *out, const struct sockaddr *addr, socklen_t len);
 /* To what a system call gives; `family`: of the socket. */
 void cori_sim_address_to(const cori_sim_address *from, int family, struct sockaddr *addr, socklen_t *len);
+/* As Go writes it: "10.0.0.1:80", "[::1]:80", a path. */
+void cori_sim_address_text(const cori_sim_address *address, char *text, size_t size);
 bool cori_sim_address_is_any(const cori_sim_address *address);
 bool cori_sim_address_is_loopback(const cori_sim_address *address);
 /* The same address; ports aside. */
@@ -44,6 +46,7 @@ void cori_sim_hosts_begin(void);
 /* Adds one: its number, or -ENOSPC, -EEXIST. */
 int cori_sim_host_add(const char *name, const cori_sim_address *address);
 int cori_sim_host_count(void);
+const char *cori_sim_host_name(uint16_t host);
 /* Which host has the address, seen from `from`; < 0: none. */
 int cori_sim_host_of(uint16_t from, const cori_sim_address *address);
 /* What a socket on `host` is bound to that dials `to`. */

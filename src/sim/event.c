@@ -5,7 +5,6 @@
 #include "base/fatal.h"
 #include "base/rand.h"
 
-#include <coracle/time.h>
 #include <stddef.h>
 
 static cori_heap heap;
@@ -16,7 +15,7 @@ static uint32_t faults[CORI_SIM_FAULTS]; /* once in how many times; 0: never */
 
 void cori_sim_events_begin(uint64_t seed)
 {
-    now_ns = 1000 * COR_SECOND;
+    now_ns = CORI_SIM_BEGIN_NS;
     hash = UINT64_C(0xcbf29ce484222325);
     count = 0;
     heap = (cori_heap){0};

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define CORI_SIM_BEGIN_NS INT64_C(1000000000000) /* what the clock of a run begins with */
+
 /* Something to come. It belongs to whoever made it until `happens` is called, which then owns it. */
 typedef struct cori_sim_event {
     cori_timer timer; /* first */

@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "sim/event.h"
 #include "sim/socket.h"
+#include "sim/verdict.h"
 
 #include <errno.h>
 
@@ -140,8 +141,11 @@ static int next_worker(void)
         for (int i = 0; i < poller_count; i++) {
             next = pollers[i].until < next ? pollers[i].until : next;
         }
+        if (!cori_sim_verdict_holds()) {
+            return CORI_VIRTUAL_OVER;
+        }
         if (next == INT64_MAX) {
-            return -1;
+            return CORI_VIRTUAL_STUCK;
         }
         cori_sim_pass(next - cori_sim_now());
     }
@@ -153,4 +157,8 @@ static int round_switches(void)
     return 1 + (int)(cori_sim_once_in(LONG_ONCE_IN) ? cori_sim_below(64) : cori_sim_below(3));
 }
 
-const cori_virtual cori_sim_driver = {.next = next_worker, .switches = round_switches};
+const cori_virtual cori_sim_driver = {
+    .next = next_worker,
+    .switches = round_switches,
+    .stopped = cori_sim_verdict_report,
+};

@@ -4,19 +4,25 @@
 #include "base/sys.h"
 #include "poll/poll_pick.h"
 #include "sched/here.h"
+#include "sched/spawn.h"
 #include "sim/address.h"
 #include "sim/event.h"
 #include "sim/kernel.h"
 #include "sim/poller.h"
+#include "sim/report.h"
 #include "sim/socket.h"
+#include "sim/verdict.h"
 
 #include <arpa/inet.h>
 #include <coracle/error.h>
 #include <coracle/sim.h>
 #include <coracle/task.h>
+#include <coracle/time.h>
 #include <errno.h>
+#include <unistd.h>
 
 enum { WORKERS_MOST = 4, READING_NS = 20 };
+#define LEAVE_NS COR_MINUTE
 
 static bool running;
 
@@ -34,36 +40,80 @@ static int no_fault(enum cori_sys_call call)
     return 0;
 }
 
+static struct {
+    int (*main_task)(void *arg);
+    void *arg;
+    bool must_end;
+} program;
+
+/* The last handlers learn of the end a moment later: waits until nothing is left, or long enough. */
+static void await_end_of_all(void)
+{
+    int64_t until = cor_after(LEAVE_NS), pause = COR_MILLISECOND;
+    cor_runtime_stats stats = {0};
+    while (cor_stats(&stats) == 0 && (stats.tasks > 1 || stats.connections > 0)) {
+        if (cor_now() >= until) {
+            cori_sim_verdict_set(COR_ELEAK);
+            return;
+        }
+        (void)cor_sleep(pause);
+        pause = pause < COR_SECOND ? 2 * pause : pause;
+    }
+}
+
+static int run_program(void *unused)
+{
+    (void)unused;
+    int rc = program.main_task(program.arg);
+    if (rc == 0 && program.must_end) {
+        await_end_of_all();
+    }
+    return rc;
+}
+
+static void put_in_place(bool on)
+{
+    cori_clock_set(on ? read_clock : NULL, NULL);
+    cori_poll_override(on ? &cori_sim_poll_ops : NULL);
+    cori_virtual_driver = on ? &cori_sim_driver : NULL;
+    cori_sys_other = on ? &cori_sim_kernel : NULL;
+    cori_sys_fault = on ? no_fault : NULL;
+    running = on;
+}
+
 int cor_sim_run(uint64_t seed, const cor_sim_options *options, int (*main_task)(void *arg), void *arg,
                 cor_sim_result *result)
 {
+    static const cor_sim_options defaults;
+    options = options != NULL ? options : &defaults;
     cori_sim_events_begin(seed);
     cori_sim_hosts_begin();
     cori_sim_sockets_begin();
     cori_sim_pollers_begin();
-    cori_sim_faults_choose(options != NULL && options->hostile);
-    int workers = options != NULL && options->workers > 0 ? options->workers : 1 + (int)cori_sim_below(WORKERS_MOST);
+    cori_sim_faults_choose(options->hostile);
+    cori_sim_report_begin(options->report_fd != 0 ? options->report_fd : STDERR_FILENO);
+    cori_sim_verdict_begin(seed);
+    int workers = options->workers > 0 ? options->workers : 1 + (int)cori_sim_below(WORKERS_MOST);
     cor_options inside = {.workers = workers, .seed = seed != 0 ? seed : 1};
+    program.main_task = main_task;
+    program.arg = arg;
+    program.must_end = options->must_end;
     int64_t begun = cori_sim_now();
-    cori_clock_set(read_clock, NULL);
-    cori_poll_override(&cori_sim_poll_ops);
-    cori_virtual_driver = &cori_sim_driver;
-    cori_sys_other = &cori_sim_kernel;
-    cori_sys_fault = no_fault;
-    running = true;
-    int rc = cor_run(main_task, arg, &inside);
-    running = false;
-    cori_sys_fault = NULL;
-    cori_sys_other = NULL;
-    cori_virtual_driver = NULL;
-    cori_poll_override(NULL);
-    cori_clock_set(NULL, NULL);
+    put_in_place(true);
+    int rc = cor_run(run_program, NULL, &inside);
+    put_in_place(false);
+    rc = cori_sim_verdict_end(rc, options->must_end);
     if (result != NULL) {
         *result = (cor_sim_result){cori_sim_hash(), cori_sim_count(), cori_sim_now() - begun};
     }
     cori_sim_events_end(cori_sim_datagram_drop);
     cori_sim_sockets_end();
     return rc;
+}
+
+int cor_sim_check(int (*check)(void *arg), void *arg)
+{
+    return running && cori_self() != NULL ? cori_sim_verdict_add(check, arg) : COR_ENOT_TASK;
 }
 
 int cor_sim_host(const char *name, const char *address)
@@ -94,7 +144,8 @@ int cor_sim_go(int host, void (*task)(void *arg), void *arg)
     }
     uint16_t own = cori_here_host();
     cori_here_move((uint16_t)host);
-    int rc = cor_go(task, arg);
+    cori_spawn spawn = {.function = task, .arg_a = arg, .site = __builtin_return_address(0), .worker = -1};
+    int rc = cori_spawn_task(&spawn, NULL);
     cori_here_move(own);
     return rc;
 }

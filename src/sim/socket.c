@@ -5,6 +5,7 @@
 #include "base/fatal.h"
 #include "base/list.h"
 #include "base/sys_other.h"
+#include "sim/report.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -147,6 +148,40 @@ void cori_sim_fd_close(cori_sim_fd *fd)
     if (socket->fds == NULL) {
         cori_sim_socket_closed(socket);
     }
+}
+
+static const char *kind_of(const cori_sim_socket *socket)
+{
+    const char *stream = socket->state == CORI_SIM_LISTENING ? "listener" : "connection";
+    return socket->type == SOCK_STREAM ? stream : "packet socket";
+}
+
+static void print_socket(const cori_sim_socket *socket)
+{
+    char local[128], peer[128];
+    cori_sim_address_text(&socket->local, local, sizeof(local));
+    cori_sim_address_text(&socket->peer, peer, sizeof(peer));
+    bool has_peer = socket->peer.family != 0;
+    cori_sim_print("%s of host %s: %s%s%s\n", kind_of(socket), cori_sim_host_name(socket->host), local,
+                   has_peer ? " -> " : "", has_peer ? peer : "");
+}
+
+void cori_sim_fds_print(void)
+{
+    for (int i = 0; i < FDS_MAX; i++) {
+        if (fds[i] != NULL) {
+            print_socket(fds[i]->to);
+        }
+    }
+}
+
+int cori_sim_fds_open(void)
+{
+    int count = 0;
+    for (int i = 0; i < FDS_MAX; i++) {
+        count += fds[i] != NULL;
+    }
+    return count;
 }
 
 cori_sim_socket *cori_sim_socket_new(int family, int type, uint16_t host)

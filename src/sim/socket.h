@@ -100,6 +100,10 @@ int cori_sim_fd_new(cori_sim_socket *to);
 /* Closes it. */
 void cori_sim_fd_close(cori_sim_fd *fd);
 
+/* How many descriptors there are; a line of the report for each. */
+int cori_sim_fds_open(void);
+void cori_sim_fds_print(void);
+
 cori_sim_socket *cori_sim_socket_new(int family, int type, uint16_t host);
 /* The socket bound to the address, of `type`, in this state or any that is not LISTENING; NULL: none. */
 cori_sim_socket *cori_sim_socket_at(uint16_t host, const cori_sim_address *address, int type, bool listening);
