@@ -43,6 +43,7 @@ enum cori_fd_kind {
     CORI_FD_PLAIN,   /* it is waited for, and the call made when it is ready */
     CORI_FD_SOCKET,  /* the same; a connected socket of ours alone: no other process has it */
     CORI_FD_STREAM,  /* a connected TCP socket of ours alone: may be received from before a read asks */
+    CORI_FD_DIRECT,  /* a stream whose user wants to read it itself: nothing more is received ahead */
     CORI_FD_CLONE,   /* a listener that other workers serve too: a connection needs to wake only one of them */
     CORI_FD_ACCEPTS, /* a TCP listener with one worker to serve it: may accept before a call asks */
     CORI_FD_FILE,    /* the kernel cannot poll it: never wait */
@@ -83,6 +84,14 @@ typedef struct cori_poll_ahead {
     int (*accept)(cori_poller *poller, cori_pollfd *pollfd, struct sockaddr *addr, socklen_t *len);
     /* Tells whether the poller itself holds something for `receive`. */
     bool (*holds)(cori_pollfd *pollfd);
+    /*
+     * Has the poller stop receiving from a stream, which is DIRECT then; for its reader. 0: it holds nothing, and the
+     * next bytes are to be had from the descriptor itself, until the reader's next `arm` of a stream that was resumed
+     * meanwhile. -EAGAIN: `receive` what has come and, when there is nothing, wait as ever; then ask again.
+     */
+    int (*pause)(cori_poller *poller, cori_pollfd *pollfd);
+    /* Lets the next `arm` receive ahead again; any thread. */
+    void (*resume)(cori_pollfd *pollfd);
     /*
      * Gives the descriptor, to be closed, to the poller's owner if that is another thread, which does it at its next
      * turn without anybody waiting; a peer is told the end at once. The pollfd may be used again at once. If it is not,

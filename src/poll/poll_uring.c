@@ -6,6 +6,7 @@
  *             per worker that the kernel fills (uring_recv.c). What was received waits in the connection's queue until
  *             a read copies it out. An idle connection holds no buffer, and a task's own memory is never a target of
  *             the kernel's: a cancelled task may leave at once, and the bytes are there for the next read.
+ *             A user that wants the socket itself has that stopped, and a poll then tells of bytes (uring_pause.c).
  *   accept    with one worker, a multishot accept per listener (uring_accept.c).
  *   others    unix streams (the kernel's receive may miss an end of stream glued to data there), listeners that several
  *             workers serve, pipes, connects and writes that found no room: multishot polls, edge-triggered as epoll's,
@@ -27,6 +28,7 @@
 #include "poll/uring_accept.h"
 #include "poll/uring_arm.h"
 #include "poll/uring_mail.h"
+#include "poll/uring_pause.h"
 #include "poll/uring_recv.h"
 #include "poll/uring_wait.h"
 
@@ -56,6 +58,8 @@ static int uring_arm(cori_poller *base, cori_pollfd *pollfd, int direction)
             return arm_watch(poller, state);
         }
         cori_store_release(&state->receiving, true);
+    } else if (direction == CORI_READ && cori_uring_is_polled(state)) {
+        return 0;
     }
     if (cori_uring_own != poller) {
         cori_uring_post(poller, state, direction == CORI_WRITE ? CORI_URING_MAIL_ARM_WRITE : CORI_URING_MAIL_ARM_READ);
@@ -65,7 +69,7 @@ static int uring_arm(cori_poller *base, cori_pollfd *pollfd, int direction)
     if (rc < 0 && receives) {
         cori_store_release(&state->receiving, false);
     }
-    return rc;
+    return rc < 0 ? rc : 0;
 }
 
 static bool uring_remove(cori_poller *base, cori_pollfd *pollfd, bool closing)
@@ -107,7 +111,7 @@ static void say_goodbye(cori_uring *poller, cori_uring_fd *state, enum cori_fd_k
 {
     struct linger linger = {0};
     socklen_t len = sizeof(linger);
-    bool ours = kind == CORI_FD_STREAM || kind == CORI_FD_SOCKET;
+    bool ours = kind == CORI_FD_STREAM || kind == CORI_FD_DIRECT || kind == CORI_FD_SOCKET;
     if (ours && getsockopt(state->fd, SOL_SOCKET, SO_LINGER, &linger, &len) == 0 && linger.l_onoff == 0 &&
         has_nothing(poller, state)) {
         (void)cori_sys_shutdown(state->fd, SHUT_RDWR);
@@ -134,14 +138,14 @@ static int uring_add(cori_poller *base, cori_pollfd *pollfd)
     if (state == NULL) {
         return fault != 0 ? fault : -ENOMEM;
     }
-    if (pollfd->kind == CORI_FD_ACCEPTS && cori_uring_accepts_new(state) < 0) {
+    state->kind = cori_load_relaxed(&pollfd->kind);
+    if (state->kind == CORI_FD_ACCEPTS && cori_uring_accepts_new(state) < 0) {
         cori_uring_fd_free(poller, state);
         return -ENOMEM;
     }
     state->head = state->tail = CORI_URING_NO_BUFFER;
     state->pollfd = pollfd;
     state->fd = pollfd->fd;
-    state->kind = pollfd->kind;
     state->tag = (uint64_t)(uintptr_t)pollfd | (uint64_t)pollfd->generation << CORI_URING_POINTER_BITS;
     cori_store_release(&pollfd->backend, state);
     return 0;
@@ -197,6 +201,8 @@ static const cori_poll_ahead uring_ahead = {
     .receive = cori_uring_receive,
     .accept = cori_uring_accept,
     .holds = cori_uring_holds,
+    .pause = cori_uring_pause,
+    .resume = cori_uring_resume,
     .give = uring_give,
 };
 

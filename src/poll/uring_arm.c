@@ -17,6 +17,7 @@
 #include "poll/uring_arm.h"
 
 #include "base/atomic.h"
+#include "base/lock.h"
 #include "base/sys.h"
 #include "poll/uring_accept.h"
 #include "poll/uring_recv.h"
@@ -29,8 +30,6 @@ static void prepare(struct io_uring_sqe *sqe, const cori_uring_fd *state, int di
     if (direction == CORI_WRITE) {
         io_uring_prep_poll_multishot(sqe, state->fd, POLLOUT);
         io_uring_sqe_set_data64(sqe, cori_uring_tag(state, CORI_URING_POLL_OUT));
-    } else if (state->kind == CORI_FD_STREAM) {
-        cori_uring_prepare_recv(sqe, state);
     } else if (state->accepts_ahead) {
         cori_uring_prepare_accept(sqe, state);
     } else {
@@ -39,8 +38,59 @@ static void prepare(struct io_uring_sqe *sqe, const cori_uring_fd *state, int di
     }
 }
 
+/* A stream's poll for bytes. */
+static int arm_poll(cori_uring *poller, cori_uring_fd *state)
+{
+    if (!state->armed_poll) {
+        struct io_uring_sqe *sqe = cori_uring_sqe(poller);
+        if (sqe == NULL) {
+            return -EBUSY;
+        }
+        prepare(sqe, state, CORI_READ);
+        cori_store_release(&state->armed_poll, true);
+    }
+    return 0;
+}
+
+/* For a stream that is not to be received from: ends the receive, or waits for its bytes. */
+static int arm_direct(cori_uring *poller, cori_uring_fd *state)
+{
+    if (state->armed_read) {
+        return cori_uring_enough(poller, state, CORI_URING_RECV) ? 0 : -EBUSY;
+    }
+    int rc = arm_poll(poller, state);
+    if (rc < 0 || !cori_load_relaxed(&state->receiving)) {
+        return rc;
+    }
+    cori_spin_lock(&state->spin);
+    cori_store_release(&state->receiving, false);
+    cori_spin_unlock(&state->spin);
+    return CORI_URING_GIVEN_BACK;
+}
+
+/* What is armed for the reader of a stream; see uring_pause.c. */
+static int arm_stream(cori_uring *poller, cori_uring_fd *state)
+{
+    if (cori_unlikely(!cori_load_relaxed(&state->receiving) ||
+                      cori_load_acquire(&state->pollfd->kind) == CORI_FD_DIRECT)) {
+        return arm_direct(poller, state);
+    }
+    if (cori_likely(!state->armed_read)) {
+        struct io_uring_sqe *sqe = cori_uring_sqe(poller);
+        if (sqe == NULL) {
+            return -EBUSY;
+        }
+        cori_uring_prepare_recv(sqe, state);
+        state->armed_read = true;
+    }
+    return 0;
+}
+
 int cori_uring_arm_own(cori_uring *poller, cori_uring_fd *state, int direction)
 {
+    if (direction == CORI_READ && cori_uring_is_stream(state)) {
+        return arm_stream(poller, state);
+    }
     bool *armed = direction == CORI_WRITE ? &state->armed_write : &state->armed_read;
     if (!*armed) {
         struct io_uring_sqe *sqe = cori_uring_sqe(poller);
@@ -78,8 +128,9 @@ int cori_uring_watch_own(cori_uring *poller, cori_uring_fd *state)
 static void let_go(cori_uring *poller, cori_uring_fd *state)
 {
     bool own = cori_uring_own == poller;
-    bool receives = own && state->armed_read && state->kind == CORI_FD_STREAM;
-    if (own && (state->armed_read || state->armed_write || state->watch == CORI_URING_WATCH_ARMED)) {
+    bool receives = own && state->armed_read && cori_uring_is_stream(state);
+    bool polls = state->armed_write || state->armed_poll || state->watch == CORI_URING_WATCH_ARMED;
+    if (own && (state->armed_read || polls)) {
         cori_uring_cancel(poller, state->fd);
     }
     bool unread = state->unread || (receives && cori_uring_brings(poller, cori_uring_tag(state, CORI_URING_RECV)));

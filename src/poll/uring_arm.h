@@ -5,7 +5,12 @@
 
 #include "poll/uring_fd.h"
 
-/* Arms what a waiter in `direction` needs, unless it is armed. 0 or -EBUSY. */
+enum { CORI_URING_GIVEN_BACK = 1 };
+
+/*
+ * Arms what a waiter in `direction` needs, unless it is armed. 0 or -EBUSY; or CORI_URING_GIVEN_BACK: the reader may
+ * receive again, which one on another thread has to be told.
+ */
 int cori_uring_arm_own(cori_uring *poller, cori_uring_fd *state, int direction);
 
 /* Arms the watch beside a receive, or does what it has told. 0 or -EBUSY. */

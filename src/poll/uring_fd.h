@@ -17,9 +17,10 @@ enum cori_uring_watch {
 typedef struct cori_uring_fd {
     uint32_t spin;       /* guards the queue and its end; all else belongs to the owner */
     uint16_t head, tail; /* queue of filled buffers; CORI_URING_NO_BUFFER: empty */
-    uint16_t queued;
-    bool receiving; /* a receive is armed, or about to be; atomic */
-    bool ended;     /* after the queue: the peer has closed */
+    uint8_t queued;      /* buffers in the queue */
+    bool receiving;      /* the poller may receive, its reader may not; atomic: see uring_pause.c */
+    bool ended;          /* after the queue: the peer has closed */
+    bool armed_poll;     /* a stream's poll for bytes is in the ring; atomic, set by the owner */
     int fd;
     union {
         struct cori_uring_accepts *accepts; /* if it `accepts_ahead`: connections accepted ahead */
@@ -40,7 +41,14 @@ typedef struct cori_uring_fd {
     struct cori_uring_fd *next;   /* in the mail, or among the spare ones */
 } cori_uring_fd;
 
+_Static_assert(CORI_URING_BUFFERS <= UINT8_MAX, "`queued` counts to that");
 _Static_assert(sizeof(cori_uring_fd) <= 56 || sizeof(void *) != 8, "an idle connection's memory grows with this");
+
+/* True for what is received ahead, or could be. */
+static inline bool cori_uring_is_stream(const cori_uring_fd *state)
+{
+    return state->kind == CORI_FD_STREAM || state->kind == CORI_FD_DIRECT;
+}
 
 static inline cori_uring_fd *cori_uring_state(const cori_pollfd *pollfd)
 {

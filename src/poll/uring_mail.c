@@ -43,13 +43,14 @@ static cori_event *answer(cori_uring *poller, cori_uring_fd *state, cori_event *
     cori_pollfd *pollfd = state->pollfd;
     unsigned what = cori_swap(&state->mail, 0);
     unsigned later = 0;
+    bool told = false;
     if (pollfd == NULL) {
         cori_uring_fd_free(poller, state);
         return event;
     }
     unsigned ends = what & (CORI_URING_MAIL_REMOVE | CORI_URING_MAIL_CLOSE);
-    if (ends != 0 && event == end) {
-        cori_uring_post(poller, state, ends);
+    if (event == end) {
+        cori_uring_post(poller, state, what);
         return event;
     }
     if ((ends & CORI_URING_MAIL_CLOSE) != 0) {
@@ -61,9 +62,9 @@ static cori_event *answer(cori_uring *poller, cori_uring_fd *state, cori_event *
     }
     for (int direction = CORI_READ; direction <= CORI_WRITE; direction++) {
         unsigned bit = direction == CORI_READ ? CORI_URING_MAIL_ARM_READ : CORI_URING_MAIL_ARM_WRITE;
-        if ((what & bit) != 0 && cori_uring_arm_own(poller, state, direction) < 0) {
-            later |= bit;
-        }
+        int rc = (what & bit) != 0 ? cori_uring_arm_own(poller, state, direction) : 0;
+        later |= rc < 0 ? bit : 0;
+        told = told || rc == CORI_URING_GIVEN_BACK;
     }
     if ((what & CORI_URING_MAIL_WATCH) != 0 && cori_uring_watch_own(poller, state) < 0) {
         later |= CORI_URING_MAIL_WATCH;
@@ -71,7 +72,7 @@ static cori_event *answer(cori_uring *poller, cori_uring_fd *state, cori_event *
     if (later != 0) {
         cori_uring_post(poller, state, later);
     }
-    return event;
+    return told ? cori_uring_event(event, pollfd, CORI_READ) : event;
 }
 
 cori_event *cori_uring_read_mail(cori_uring *poller, cori_event *event, const cori_event *end)

@@ -6,6 +6,7 @@
  * `receiving` is set by the reader that arms (there is one at a time: calls hold the read lock) and cleared, under the
  * lock, by the completion that ends the receive, whose event comes after. While it is set, only the queue is read;
  * while it is not, nobody but that reader touches the queue, so when it is empty a plain recv(2) gets what comes next.
+ * How a receive is ended because a user wants the socket itself is told in uring_pause.c.
  *
  * A multishot receive that has got bytes waits for the next wake-up, unless the socket holds more bytes or an end of
  * stream. It does not look for a reset (nor for our own shutdown of reads). So when bytes and a reset are there before

@@ -10,6 +10,7 @@
 #include "base/sys.h"
 #include "poll/uring_accept.h"
 #include "poll/uring_mail.h"
+#include "poll/uring_pause.h"
 #include "poll/uring_recv.h"
 
 #include <errno.h>
@@ -53,7 +54,7 @@ static void drop(cori_uring *poller, const struct io_uring_cqe *cqe)
 }
 
 /* One completion of a poll; the direction to report, -1: none. */
-static int polled(cori_uring_fd *state, bool out, const struct io_uring_cqe *cqe)
+static int polled(cori_uring *poller, cori_uring_fd *state, bool out, const struct io_uring_cqe *cqe)
 {
     bool more = (cqe->flags & IORING_CQE_F_MORE) != 0;
     if (out) {
@@ -62,8 +63,12 @@ static int polled(cori_uring_fd *state, bool out, const struct io_uring_cqe *cqe
         bool worth = !more || cqe->res < 0 || (cqe->res & (POLLOUT | POLLERR | POLLHUP)) != 0;
         return worth ? CORI_WRITE : -1;
     }
-    state->armed_read = more;
-    if (cqe->res < 0 || (cqe->res & (POLLRDHUP | POLLHUP | POLLERR | POLLPRI)) != 0) {
+    if (cori_uring_is_stream(state)) {
+        cori_uring_polled(poller, state, more);
+    } else {
+        state->armed_read = more;
+    }
+    if ((cqe->res < 0 && cqe->res != -ECANCELED) || (cqe->res & (POLLRDHUP | POLLHUP | POLLERR | POLLPRI)) != 0) {
         cori_store(&state->pollfd->sticky, 1);
     }
     return CORI_READ;
@@ -86,7 +91,7 @@ static cori_event *complete(cori_uring *poller, const struct io_uring_cqe *cqe, 
     } else if (op == CORI_URING_WATCH) {
         cori_store_release(&state->watch, cqe->res < 0 ? CORI_URING_WATCH_DUE : CORI_URING_WATCH_FIRED);
     } else {
-        direction = polled(state, op == CORI_URING_POLL_OUT, cqe);
+        direction = polled(poller, state, op == CORI_URING_POLL_OUT, cqe);
     }
     return direction >= 0 ? cori_uring_event(event, state->pollfd, direction) : event;
 }
