@@ -10,7 +10,9 @@
  * What has been spliced into the duct is not the source's any more. If the target then fails it is lost, as what a copy
  * has in its buffer is. If the target turns out to be unfit for splice, it is written from a buffer.
  *
- * Over io_uring a TCP connection's bytes are received ahead, into the poller's buffers: it is no source for splice.
+ * Over io_uring a TCP connection's bytes are received ahead, into the poller's buffers, where splice does not see them.
+ * The first step has that stopped, and until it is, the caller copies by buffers what had come. It is looked at again
+ * after each wait: another copy from the same source may have ended meanwhile and had the poller go on.
  */
 #include "io/splice.h"
 
@@ -44,18 +46,22 @@ static bool is_unfit(ssize_t code)
     return code == -EINVAL || code == -EOPNOTSUPP || code == -ENOSYS;
 }
 
-/* Fills a duct, inside a call that holds the read lock: the count, 0 at the end, or an error. *duct if > 0. */
+/*
+ * Fills a duct, inside a call that holds the read lock: the count, 0 at the end, -EAGAIN if it is not to be had now, or
+ * an error. *duct if > 0.
+ */
 static ssize_t fill(cori_slot *slot, size_t size, cori_duct **duct)
 {
     ssize_t count;
     do { /* a sign without data: wait again, without a duct */
         int rc = slot->ops->wait_readable(slot);
+        rc = rc == 0 ? cori_fd_pause_ahead(slot) : rc;
         if (rc < 0) {
             return rc;
         }
         *duct = cori_duct_take();
         if (*duct == NULL) {
-            return -EMFILE;
+            return -EAGAIN;
         }
         count = cori_fd_take(slot, try_in, &(portion){.duct = *duct, .size = size}, 0);
         if (count <= 0) {
@@ -123,14 +129,23 @@ int cori_splice_step(cori_step *step)
         return rc;
     }
     size_t size = step->max < CORI_DUCT_BYTES ? step->max : CORI_DUCT_BYTES;
-    ssize_t count = cori_fd_splices(slot) && !cori_fd_is_ahead(slot) ? fill(slot, size, &duct) : -EINVAL;
+    ssize_t count = cori_fd_splices(slot) ? fill(slot, size, &duct) : -EINVAL;
     cori_slot_leave(slot, CORI_LOCK_READ);
     if (count <= 0) {
-        return count == -EMFILE ? CORI_STEP_LATER : is_unfit(count) ? CORI_STEP_UNFIT : (int)count;
+        return count == -EAGAIN ? CORI_STEP_LATER : is_unfit(count) ? CORI_STEP_UNFIT : (int)count;
     }
     rc = empty_into(step->target, duct, (size_t)count, &step->moved);
     step->by_target = rc < 0;
     return rc < 0 ? rc : CORI_STEP_DONE;
+}
+
+void cori_splice_end(cor_conn *source)
+{
+    cori_slot *slot;
+    if (cori_slot_enter(source, CORI_KIND_CONN, CORI_SHARED, &slot) == 0) {
+        cori_fd_resume_ahead(slot);
+        cori_slot_leave(slot, CORI_SHARED);
+    }
 }
 
 /* A try of sendfile. */

@@ -16,7 +16,7 @@ typedef struct cori_step {
 /* What a step may return besides 0 and errors. */
 enum {
     CORI_STEP_DONE = 1,  /* bytes were moved */
-    CORI_STEP_LATER = 2, /* there is no duct now; nothing was taken */
+    CORI_STEP_LATER = 2, /* there is no duct now, or bytes are received ahead still; nothing was taken */
     CORI_STEP_UNFIT = 3, /* these two cannot be copied in this way; nothing was taken */
 };
 
@@ -24,5 +24,7 @@ enum {
 int cori_splice_step(cori_step *step);
 /* The same from a file. The target is looked at first: nothing is taken for one that is closed or past its deadline. */
 int cori_sendfile_step(cori_step *step);
+/* After splice steps: the source's bytes may be received ahead again, where that is done. */
+void cori_splice_end(cor_conn *source);
 
 #endif

@@ -24,6 +24,7 @@ enum way { WAY_FILE, WAY_SMALL, WAY_SPLICE, WAY_BUFFERS };
 typedef struct copying {
     cori_step step;
     enum way way;
+    bool spliced;     /* or tried to */
     int64_t left;     /* of the limit */
     int64_t copied;   /* bytes */
     int64_t moved_at; /* when a step ended, by the coarse clock; atomic; 0: none yet */
@@ -53,6 +54,7 @@ static int buffer_step(copying *of)
 
 static int splice_step(copying *of)
 {
+    of->spliced = true;
     int rc = cori_splice_step(&of->step);
     if (rc == CORI_STEP_UNFIT) {
         of->way = WAY_BUFFERS;
@@ -96,6 +98,10 @@ static int copy(copying *of)
         of->copied += (int64_t)of->step.moved;
         of->left -= (int64_t)of->step.moved;
         cori_store_relaxed(&of->moved_at, cori_here_round_now());
+    }
+    if (of->spliced) {
+        cori_splice_end(of->step.source);
+        of->spliced = false;
     }
     return rc < 0 ? rc : 0;
 }

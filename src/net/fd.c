@@ -235,6 +235,20 @@ static inline ssize_t receive(cori_slot *slot, void *buf, size_t size)
                : ahead->receive(cori_load_acquire(&slot->pollfd.poller), &slot->pollfd, buf, size);
 }
 
+int cori_fd_pause_ahead(cori_slot *slot)
+{
+    return cori_fd_is_ahead(slot)
+               ? cori_poll_ops_used()->ahead->pause(cori_load_acquire(&slot->pollfd.poller), &slot->pollfd)
+               : 0;
+}
+
+void cori_fd_resume_ahead(cori_slot *slot)
+{
+    if (cori_fd_is_ahead(slot)) {
+        cori_poll_ops_used()->ahead->resume(&slot->pollfd);
+    }
+}
+
 ssize_t cori_fd_receive(cori_slot *slot, void *buf, size_t size)
 {
     return receive(slot, buf, size);

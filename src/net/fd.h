@@ -87,14 +87,24 @@ ssize_t cori_fd_read_stream(cori_slot *slot, void *buf, size_t size);
 static inline bool cori_fd_splices(const cori_slot *slot)
 {
     enum cori_fd_kind kind = (enum cori_fd_kind)cori_load_relaxed(&slot->pollfd.kind);
-    return slot->ops->fd != NULL && slot->ops->fd->streams && (kind == CORI_FD_STREAM || kind == CORI_FD_SOCKET);
+    bool ours = kind == CORI_FD_STREAM || kind == CORI_FD_DIRECT || kind == CORI_FD_SOCKET;
+    return slot->ops->fd != NULL && slot->ops->fd->streams && ours;
 }
 
-/* True if the poller receives ahead of the reads: then bytes are not to be had from the kernel. */
+/* True if the poller may hold bytes that it has received ahead: then they are not to be had from the kernel. */
 static inline bool cori_fd_is_ahead(const cori_slot *slot)
 {
-    return cori_poll_ops_used()->ahead != NULL && cori_load_relaxed(&slot->pollfd.kind) == CORI_FD_STREAM;
+    enum cori_fd_kind kind = (enum cori_fd_kind)cori_load_relaxed(&slot->pollfd.kind);
+    return cori_poll_ops_used()->ahead != NULL && (kind == CORI_FD_STREAM || kind == CORI_FD_DIRECT);
 }
+
+/*
+ * For a reader that wants the socket itself: has the poller stop receiving ahead. 0: it has stopped, and what comes
+ * next is in the socket; look again after each wait. -EAGAIN: read what it holds, or wait, and look again. A copy that
+ * has paused a source lets it be received from again when it ends; any call inside may do so.
+ */
+int cori_fd_pause_ahead(cori_slot *slot);
+void cori_fd_resume_ahead(cori_slot *slot);
 
 /* The usual try_read and try_write: those of sockets. */
 ssize_t cori_fd_receive(cori_slot *slot, void *buf, size_t size);
