@@ -18,7 +18,7 @@ extern const char *const log_level_names[LEVEL_COUNT + 1];   /* ends with NULL *
 extern const char *const log_format_names[FORMAT_COUNT + 1]; /* ends with NULL */
 
 /* Most parts of a line and most fields of an event; what is beyond is left out. */
-enum { LINE_PARTS_MAX = 8, LOG_FIELDS_MAX = 12 };
+enum { LINE_PARTS_MAX = 8, LOG_FIELDS_MAX = 24 };
 
 /* A piece of a line. */
 typedef struct line_part {

@@ -118,12 +118,13 @@ class Room(Case):
                 self.assertEqual(wrong, [], server.describe())
                 for peer in stalled:
                     peer.gone()
-                server.wait_text("reason=slow", count=len(stalled), name="err")
+                server.wait_text("reason=slow_consumer", count=len(stalled), name="err")
                 close_all(talker, *readers, *stalled)
 
     def test_slow_after(self):
         """A member that takes nothing at all is cut after a while, however little the room says."""
-        for options, reason in ((("--slow-after", "300ms"), "slow"), (("--write-timeout", "300ms"), "write_timeout"),
+        for options, reason in ((("--slow-after", "300ms"), "slow_consumer"),
+                                (("--write-timeout", "300ms"), "write_timeout"),
                                 (("--slow-after", "0", "--write-timeout", "300ms"), "write_timeout"),
                                 (("--slow-after", "300ms", "--slow-policy", "drop-oldest", "--write-timeout", "600ms"),
                                  "write_timeout")):

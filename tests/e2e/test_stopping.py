@@ -70,7 +70,7 @@ class Stopping(Case):
             self.assertEqual(server.wait(), 0, server.describe())
             for peer in peers:
                 self.assertEqual(peer.read_all(), b"")  # raises after a reset
-            self.assertEqual(server.err.count("reason=shutdown"), CLIENTS)
+            self.assertEqual(server.err.count("reason=drain"), CLIENTS)
             close_all(*peers)
             return seconds if judged else 0
 
@@ -97,7 +97,7 @@ class Stopping(Case):
                 for peer in silent + answered:
                     peer.read_all()  # raises after a reset
                 self.assertEqual(server.wait(), 0, server.describe())
-                self.assertEqual(len(re.findall("reason=shutdown", server.err)), len(silent + answered), server.err)
+                self.assertEqual(len(re.findall("reason=drain", server.err)), len(silent + answered), server.err)
                 close_all(*silent, *answered)
 
     def test_busy_clients_are_served(self):

@@ -26,7 +26,7 @@ __attribute__((noinline)) static void acknowledge(struct session *session)
         return;
     }
     log_say("Resposta enviada ao cliente.");
-    session_hang_up(session, "done");
+    session_hang_up(session, REASON_EOF);
 }
 
 static void ack_handle(struct session *session)

@@ -86,7 +86,7 @@ static bool take_text(void *arg, const char *text, size_t size)
     } else {
         say(talker, text, size);
     }
-    return room_cut_reason(talker->member) == NULL;
+    return room_cut_reason(talker->member) == REASON_NONE;
 }
 
 static bool take_message(void *arg, struct json_object *object, const char *name)
@@ -96,7 +96,7 @@ static bool take_message(void *arg, struct json_object *object, const char *name
     if (!json_object_is_type(message, json_type_string)) {
         talker->session->heard = true;
         session_arm_read(talker->session);
-        return tell_invalid(talker, "no \"message\" text in it") && room_cut_reason(talker->member) == NULL;
+        return tell_invalid(talker, "no \"message\" text in it") && room_cut_reason(talker->member) == REASON_NONE;
     }
     if (log_shows() && json_object_get_string_len(message) > 0) {
         show_message(talker->member, object);
@@ -109,14 +109,17 @@ __attribute__((noinline)) static void end_talk(struct talker *talker, scanner_re
 {
     struct session *session = talker->session;
     char text[COR_ERROR_TEXT];
-    const char *cause = room_cut_reason(talker->member);
-    if (cause != NULL || result == SCANNER_STOPPED) {
-        cause = cause != NULL ? cause : "stopped";
+    close_reason cut = room_cut_reason(talker->member);
+    const char *cause;
+    if (cut != REASON_NONE || result == SCANNER_STOPPED) {
+        cause = cut != REASON_NONE ? reason_names[cut] : "stopped";
     } else if (result == SCANNER_TOO_LONG) {
         tell_invalid(talker, "too long");
-        cause = session->reason = "too_long";
+        connection_decide(session->seen, REASON_TOO_LONG);
+        cause = reason_names[REASON_TOO_LONG];
     } else if (result == SCANNER_NO_MEMORY) {
-        cause = session->reason = "no_memory";
+        connection_decide(session->seen, REASON_OOM);
+        cause = reason_names[REASON_OOM];
     } else {
         session_ended(session, "read", code);
         cause = session_error_text(session, "read", code, text, sizeof(text));
@@ -154,7 +157,7 @@ static bool listen_to(struct talker *talker)
         if (count <= 0) {
             break;
         }
-        session->bytes_in += (uint64_t)count;
+        connection_add(&session->seen->bytes_in, (uint64_t)count);
         result = scanner_feed(&scanner, data.data, data.size, &events, talker);
         cor_buffer_free(&data);
         session_inside_message(session, scanner_is_inside(&scanner));
@@ -172,13 +175,13 @@ static void broadcast_handle(struct session *session)
 {
     struct talker talker = {.session = session, .member = room_join(session->service->state, session, ACKNOWLEDGED)};
     if (talker.member == NULL) {
-        session->reason = "no_memory";
+        connection_decide(session->seen, REASON_OOM);
         return;
     }
     bool drain = listen_to(&talker);
     room_leave(talker.member, session, drain);
-    if (session->reason != NULL && strcmp(session->reason, "too_long") == 0) {
-        session_hang_up(session, session->reason);
+    if (connection_reason(session->seen) == REASON_TOO_LONG) {
+        session_hang_up(session, REASON_TOO_LONG);
     }
 }
 
@@ -204,6 +207,7 @@ const service_def broadcast_service = {
     .streams_only = "its members are those who are connected, and with datagrams nobody is",
     .start = broadcast_start,
     .stop = broadcast_stop,
+    .behind = room_behind,
 };
 
 #endif

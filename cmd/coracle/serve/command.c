@@ -198,6 +198,7 @@ int serve_command(int argc, char **argv)
                               .reply = "Sua mensagem foi recebida com sucesso",
                               .log_level = LEVEL_INFO,
                           }};
+    conns_init(&serve.conns);
     int first = options_read(&table, argc, argv, &serve.options);
     if (first < 0) {
         if (first == OPTIONS_HELP) {

@@ -111,7 +111,7 @@ static int talk(struct session *session, cor_lines *lines, const char **op)
             return code;
         }
         session->heard = true;
-        session->bytes_in += size + !lines->partial;
+        connection_add(&session->seen->bytes_in, size + !lines->partial);
         if (is_stop(line, size)) {
             return 1;
         }
@@ -145,7 +145,7 @@ static void random_handle(struct session *session)
     int code = talk(session, &lines, &op);
     cor_lines_free(&lines);
     if (code > 0) {
-        session_hang_up(session, "stop");
+        session_hang_up(session, REASON_EOF);
         return;
     }
     session_ended(session, op, code);
@@ -153,7 +153,7 @@ static void random_handle(struct session *session)
         random_error(session, op, code);
     }
     if (code == COR_ETOO_LONG && session_write(session, too_long, strlen(too_long)) == 0) {
-        session_hang_up(session, "too_long");
+        session_hang_up(session, REASON_TOO_LONG);
     }
 }
 

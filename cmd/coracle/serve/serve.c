@@ -180,6 +180,30 @@ static int start_all(struct serve *serve)
     return 0;
 }
 
+static int64_t open_now(struct serve *serve)
+{
+    conns_counts counts;
+    conns_count(&serve->conns, &counts);
+    return (int64_t)counts.open;
+}
+
+/* The last words: how many connections ended for each reason, and that they add up. */
+static void log_counts(struct serve *serve)
+{
+    conns_counts counts;
+    conns_count(&serve->conns, &counts);
+    log_field fields[REASON_COUNT];
+    size_t used = 0;
+    for (int i = 0; i < REASON_COUNT; i++) {
+        if (counts.by_reason[i] > 0) {
+            fields[used++] = (log_field){reason_names[i], NULL, (int64_t)counts.by_reason[i]};
+        }
+    }
+    log_event(LEVEL_INFO, "reasons", fields, used);
+    LOG(LEVEL_INFO, "stopped", {"accepted", NULL, (int64_t)counts.accepted}, {"closed", NULL, (int64_t)counts.closed},
+        {"open", NULL, (int64_t)counts.open});
+}
+
 /* Ends the sessions: idle ones at once, the others when they have finished or the time of grace is over. */
 static void wind_down(struct serve *serve)
 {
@@ -192,7 +216,7 @@ static void wind_down(struct serve *serve)
     close_packets(serve);
     session_end_all_idle(serve);
     if (cor_group_wait(&serve->sessions, cor_after(grace)) == COR_ETIMEOUT) {
-        LOG(LEVEL_INFO, "grace_over", {"open", NULL, (int64_t)atomic_load(&serve->open)});
+        LOG(LEVEL_INFO, "grace_over", {"open", NULL, open_now(serve)});
         cor_group_cancel(&serve->sessions);
         cor_group_wait(&serve->sessions, 0);
     }
@@ -202,8 +226,7 @@ static void wind_down(struct serve *serve)
         }
     }
     log_flush(); /* the other workers' last events come first */
-    LOG(LEVEL_INFO, "stopped", {"accepted", NULL, (int64_t)atomic_load(&serve->accepted)},
-        {"closed", NULL, (int64_t)atomic_load(&serve->closed)}, {"open", NULL, (int64_t)atomic_load(&serve->open)});
+    log_counts(serve);
 }
 
 int serve_main(void *arg)
@@ -227,8 +250,7 @@ int serve_main(void *arg)
         atomic_store(&serve->failed, true);
     } else {
         int signal_number = signals_wait();
-        LOG(LEVEL_INFO, "stopping", {"signal", NULL, signal_number},
-            {"open", NULL, (int64_t)atomic_load(&serve->open)});
+        LOG(LEVEL_INFO, "stopping", {"signal", NULL, signal_number}, {"open", NULL, open_now(serve)});
     }
     signals_end_at_once(log_last_words);
     wind_down(serve);

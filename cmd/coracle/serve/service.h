@@ -5,13 +5,13 @@
 
 #include "address.h"
 #include "log.h"
+#include "serve/conns.h"
 
 #include <coracle.h>
 #include <stdatomic.h>
 
 struct session;
 struct service;
-struct listed;
 
 /* What happens when a member of the broadcast room reads slower than the others talk. */
 typedef enum slow_policy { SLOW_CUT, SLOW_DROP_OLDEST, SLOW_DROP_NEWEST, SLOW_BLOCK } slow_policy;
@@ -41,18 +41,13 @@ struct serve {
     serve_options options;
     struct service *services;
     size_t service_count;
-    cor_group sessions;            /* all session tasks */
-    cor_mutex list_lock;           /* of the two lists of sessions */
-    struct listed *running;        /* guard: list_lock; sessions that do not know yet that the server ends */
-    struct listed *told;           /* guard: list_lock; those that do */
-    cor_waitgroup acceptors;       /* the accept loops */
-    atomic_bool failed;            /* a service had to give up */
-    _Atomic int64_t served_until;  /* set before `stopping`; when clients are not served on that go on sending */
-    atomic_bool stopping;          /* the server ends: no new clients, and idle sessions end */
-    atomic_int accepting;          /* services whose accept loop still runs */
-    atomic_uint_fast64_t open;     /* sessions now */
-    atomic_uint_fast64_t accepted; /* connections ever accepted; = closed + open */
-    atomic_uint_fast64_t closed;   /* connections ever closed */
+    cor_group sessions;           /* all session tasks */
+    struct conns conns;           /* all connections */
+    cor_waitgroup acceptors;      /* the accept loops */
+    atomic_bool failed;           /* a service had to give up */
+    _Atomic int64_t served_until; /* set before `stopping`; when clients are not served on that go on sending */
+    atomic_bool stopping;         /* the server ends: no new clients, and idle sessions end */
+    atomic_int accepting;         /* services whose accept loop still runs */
 };
 
 /* A kind of service. */
@@ -73,6 +68,8 @@ typedef struct service_def {
     int (*start)(struct service *service);
     /* Undoes start after the last session. NULL: nothing. */
     void (*stop)(struct service *service);
+    /* How many bytes a member of the room is behind. Any thread. NULL: there is no room. */
+    uint64_t (*behind)(const struct member *member);
 } service_def;
 
 /* One service of this run. */

@@ -15,15 +15,6 @@
 enum { EIGHTHS = 8 };
 /* How long a session of a server that stops waits for what its client may have sent. */
 #define LOOK_NS (50 * COR_MILLISECOND)
-/* So many sessions are ended in one go while others that end have to wait for the lock. */
-enum { ENDED_AT_A_TIME = 64 };
-
-/* A session in one of the server's lists. Beside it, not in it: a session is copied, and others write here. */
-struct listed {
-    struct session *session;
-    struct listed *next;  /* guard: serve->list_lock */
-    struct listed **link; /* guard: serve->list_lock; what points to it */
-};
 
 const serve_options *session_options(const struct session *session)
 {
@@ -127,51 +118,56 @@ void session_limit_writes(struct session *session, int64_t limit_ns)
 int session_write_rest(struct session *session, const char *bytes, size_t size, size_t done)
 {
     int64_t limit = session->write_limit;
+    struct connection *seen = session->seen;
     int code = COR_ETIMEOUT;
+    int64_t since = cor_now() - limit / EIGHTHS;
     for (int eighths = 0; limit > 0 && code == COR_ETIMEOUT && eighths <= EIGHTHS; eighths++) {
         size_t written;
+        atomic_store_explicit(&seen->queued, size - done, memory_order_relaxed);
+        atomic_store_explicit(&seen->stuck, since, memory_order_relaxed);
         cor_set_write_deadline(session->conn, cor_after(limit / EIGHTHS + 1));
         code = cor_write_counted(session->conn, bytes + done, size - done, &written);
         done += written;
         eighths = written > 0 ? 0 : eighths;
+        since = written > 0 ? cor_now() : since;
     }
+    atomic_store_explicit(&seen->queued, 0, memory_order_relaxed);
+    atomic_store_explicit(&seen->stuck, 0, memory_order_relaxed);
     return code;
 }
 
-const char *session_reason(const struct session *session, const char *op, int code)
+close_reason session_reason(const struct session *session, const char *op, int code)
 {
     switch (code) {
     case 0:
-        return "eof";
+        return REASON_EOF;
     case COR_ETIMEOUT:
         if (strcmp(op, "write") == 0) {
-            return "write_timeout";
+            return REASON_WRITE_TIMEOUT;
         }
-        return session->heard ? "idle_timeout" : "first_byte_timeout";
+        return session->heard ? REASON_IDLE : REASON_FIRST_BYTE;
     case COR_ECANCELED:
-        return "shutdown";
+        return REASON_DRAIN;
     case COR_ETOO_LONG:
-        return "too_long";
+        return REASON_TOO_LONG;
     case -ECONNRESET:
     case -EPIPE:
-        return "reset";
-    case -ETIMEDOUT:
+    case -ETIMEDOUT: /* these three say that it has vanished */
     case -EHOSTUNREACH:
     case -ENETUNREACH:
-        return "vanished";
+        return REASON_RESET;
     case -ENOMEM:
-        return "no_memory";
+        return REASON_OOM;
     default:
-        return "error";
+        return REASON_INTERNAL;
     }
 }
 
 void session_ended(struct session *session, const char *op, int code)
 {
-    if (session->reason == NULL) {
-        bool stopped = code == 0 && atomic_load(&session->service->serve->stopping);
-        session->reason = stopped ? "shutdown" : session_reason(session, op, code);
-    }
+    bool stopped = code == 0 && atomic_load(&session->service->serve->stopping);
+    session->error = code;
+    connection_decide(session->seen, stopped ? REASON_DRAIN : session_reason(session, op, code));
 }
 
 __attribute__((noinline)) char *session_error_text(struct session *session, const char *op, int code, char *text,
@@ -182,96 +178,74 @@ __attribute__((noinline)) char *session_error_text(struct session *session, cons
     return cor_error_text(&error, text, size);
 }
 
-void session_hang_up(struct session *session, const char *reason)
+void session_hang_up(struct session *session, close_reason reason)
 {
-    if (session->reason == NULL) {
-        session->reason = reason;
-    }
+    connection_decide(session->seen, reason);
     if (cor_close_write(session->conn) == 0) {
         cor_drain(session->conn, DRAIN_BYTES, cor_after(DRAIN_NS));
     }
 }
 
-__attribute__((noinline)) static void log_session(struct session *session, log_level level, const char *event)
+__attribute__((noinline)) static void log_accepted(struct session *session)
 {
     char peer[COR_ADDR_TEXT];
     cor_remote_addr(session->conn, peer, sizeof(peer));
-    LOG(level, event, {"service", session->service->def->name, 0}, {"peer", peer, 0});
+    LOG(LEVEL_DEBUG, "accepted", {"service", session->service->def->name, 0},
+        {"conn", NULL, (int64_t)session->seen->id}, {"peer", peer, 0});
 }
 
-__attribute__((noinline)) static void log_closed(struct session *session)
+/* Whether the reason alone does not say what happened. */
+static bool error_matters(const struct session *session, close_reason reason)
 {
+    int code = session->error;
+    return code < 0 && code != -ECONNRESET && code != -EPIPE && (reason == REASON_RESET || reason == REASON_INTERNAL);
+}
+
+__attribute__((noinline)) static void log_closed(struct session *session, close_reason reason)
+{
+    const struct connection *seen = session->seen;
     char peer[COR_ADDR_TEXT];
     cor_remote_addr(session->conn, peer, sizeof(peer));
-    const log_field fields[] = {
+    log_field fields[10] = {
         {"service", session->service->def->name, 0},
+        {"conn", NULL, (int64_t)seen->id},
         {"peer", peer, 0},
-        {"reason", session->reason, 0},
-        {"in", NULL, (int64_t)session->bytes_in},
-        {"out", NULL, (int64_t)session->bytes_out},
-        {"ms", NULL, (cor_now() - session->started) / COR_MILLISECOND},
-        {"dropped", NULL, (int64_t)session->dropped},
+        {"reason", reason_names[reason], 0},
+        {"in", NULL, (int64_t)atomic_load_explicit(&seen->bytes_in, memory_order_relaxed)},
+        {"out", NULL, (int64_t)atomic_load_explicit(&seen->bytes_out, memory_order_relaxed)},
+        {"ms", NULL, (cor_now() - seen->since) / COR_MILLISECOND},
     };
-    size_t count = sizeof(fields) / sizeof(fields[0]);
-    log_event(LEVEL_INFO, "closed", fields, session->dropped > 0 ? count : count - 1);
-}
-
-/* Puts a session into a list that it is not in. Under the lock. */
-static void enlist(struct listed *node, struct listed **list)
-{
-    node->next = *list;
-    node->link = list;
-    if (*list != NULL) {
-        (*list)->link = &node->next;
+    size_t count = 7;
+    if (session->dropped > 0) {
+        fields[count++] = (log_field){"dropped", NULL, (int64_t)session->dropped};
     }
-    *list = node;
-}
-
-/* Under the lock. */
-static void delist(struct listed *node)
-{
-    *node->link = node->next;
-    if (node->next != NULL) {
-        node->next->link = node->link;
+    if (error_matters(session, reason)) {
+        fields[count++] = (log_field){"error", cor_strerror(session->error), 0};
     }
+    log_event(LEVEL_INFO, "closed", fields, count);
 }
 
-static void enter_list(struct listed *node)
+uint64_t session_queued(const struct connection *one)
 {
-    struct serve *serve = node->session->service->serve;
-    cor_mutex_lock(&serve->list_lock);
-    bool stopping = atomic_load(&serve->stopping);
-    enlist(node, stopping ? &serve->told : &serve->running);
-    cor_mutex_unlock(&serve->list_lock);
-    if (stopping) {
-        cor_set_read_deadline(node->session->conn, cor_now());
+    uint64_t queued = atomic_load_explicit(&one->queued, memory_order_relaxed);
+    if (one->member != NULL && one->service->def->behind != NULL) {
+        queued = one->service->def->behind(one->member);
     }
+    return queued;
 }
 
-static void leave_list(struct listed *node)
+static bool end_if_idle(struct connection *one, void *arg)
 {
-    struct serve *serve = node->session->service->serve;
-    cor_mutex_lock(&serve->list_lock);
-    delist(node);
-    cor_mutex_unlock(&serve->list_lock);
+    (void)arg;
+    if (!atomic_load(&one->session->busy)) {
+        cor_set_read_deadline(one->conn, cor_now());
+    }
+    return true;
 }
 
 void session_end_all_idle(struct serve *serve)
 {
-    bool more = true;
-    while (more) {
-        cor_mutex_lock(&serve->list_lock);
-        for (int i = 0; i < ENDED_AT_A_TIME && serve->running != NULL; i++) {
-            struct listed *node = serve->running;
-            delist(node);
-            enlist(node, &serve->told);
-            if (!atomic_load(&node->session->busy)) {
-                cor_set_read_deadline(node->session->conn, cor_now());
-            }
-        }
-        more = serve->running != NULL;
-        cor_mutex_unlock(&serve->list_lock);
-    }
+    conns_each(&serve->conns, end_if_idle, NULL);
 }
 
 void session_inside_message(struct session *session, bool inside)
@@ -286,57 +260,48 @@ void session_inside_message(struct session *session, bool inside)
     }
 }
 
-/* Counts the session in, unless there are too many. */
-static bool admit(struct session *session)
+/* Arms what limits a session from its beginning. */
+static void begin(struct session *session)
 {
-    struct serve *serve = session->service->serve;
-    atomic_fetch_add_explicit(&serve->accepted, 1, memory_order_relaxed);
-    uint64_t open = atomic_fetch_add_explicit(&serve->open, 1, memory_order_relaxed) + 1;
-    if (serve->options.max_conns > 0 && open > serve->options.max_conns) {
-        session->reason = "max_conns";
-        return false;
+    const serve_options *options = session_options(session);
+    session->limits_reads = options->idle_timeout > 0 || options->first_byte_timeout > 0;
+    if (options->first_byte_timeout > 0) {
+        set_read_deadline(session, cor_after(options->first_byte_timeout));
+    } else if (atomic_load(&session->service->serve->stopping)) {
+        cor_set_read_deadline(session->conn, cor_now());
     }
-    if (log_enabled(LEVEL_DEBUG)) {
-        log_session(session, LEVEL_DEBUG, "accepted");
+    if (options->write_timeout > 0) {
+        session_limit_writes(session, options->write_timeout);
     }
-    return true;
 }
 
 static void finish(struct session *session)
 {
-    struct serve *serve = session->service->serve;
-    if (session->reason == NULL) {
-        session->reason = "done";
-    }
+    connection_decide(session->seen, REASON_INTERNAL);
     if (log_enabled(LEVEL_INFO)) {
-        log_closed(session);
+        log_closed(session, connection_reason(session->seen));
     }
     if (session->cut) {
-        session_hang_up(session, "shutdown");
+        atomic_store(&session->busy, true); /* nobody is to shorten what follows */
+        session_hang_up(session, REASON_DRAIN);
     }
     /* Counted out first: a client that sees its connection end may connect again at once and must find room. */
-    atomic_fetch_sub_explicit(&serve->open, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&serve->closed, 1, memory_order_relaxed);
+    conns_leave(&session->service->serve->conns, session->seen);
     cor_close(session->conn);
 }
 
 void session_main(cor_conn *conn, void *arg)
 {
-    struct session session = {.conn = conn, .service = arg, .started = cor_now()};
-    if (admit(&session)) {
-        const serve_options *options = session_options(&session);
-        session.limits_reads = options->idle_timeout > 0 || options->first_byte_timeout > 0;
-        if (options->first_byte_timeout > 0) {
-            session.read_deadline = cor_after(options->first_byte_timeout);
-            cor_set_read_deadline(conn, session.read_deadline);
+    struct service *service = arg;
+    struct session session = {.conn = conn, .service = service};
+    struct connection seen = {.conn = conn, .service = service, .session = &session, .since = cor_now()};
+    session.seen = &seen;
+    if (conns_enter(&service->serve->conns, &seen, service->serve->options.max_conns) == REASON_NONE) {
+        if (log_enabled(LEVEL_DEBUG)) {
+            log_accepted(&session);
         }
-        if (options->write_timeout > 0) {
-            session_limit_writes(&session, options->write_timeout);
-        }
-        struct listed node = {.session = &session};
-        enter_list(&node);
-        session.service->def->handle(&session);
-        leave_list(&node);
+        begin(&session);
+        service->def->handle(&session);
     }
     finish(&session);
 }

@@ -2,7 +2,8 @@
 /*
  * One client of a service: the limits it is held to, what it has sent and got, and why it ended. All services read and
  * write through here, so that limits and counts cannot be forgotten. One `closed` event per accepted connection is
- * written, always. A session lives on its task's stack and is used by that task only.
+ * written, always. A session lives on its task's stack and is used by that task only; what others may see of it, and
+ * the one reason for its end, are in the `struct connection` beside it (conns.h).
  *
  * When the server stops, idle sessions end at once and busy ones within the time of grace. A session is idle while it
  * waits for the first byte of a line or message; where every byte is a message, in every read. Services with longer
@@ -14,7 +15,7 @@
  *
  * No session is missed. session_end_all_idle finds `stopping` set, goes through the list and passes over those that are
  * busy; a session becomes idle or arms a limit, then looks at `stopping` (both sequentially consistent): one of them
- * sees the other. A session that enters the list later finds `stopping` set, under the lock of the list.
+ * sees the other. A session that enters the list later finds `stopping` set: the list's lock was taken in between.
  */
 #ifndef CORACLE_CMD_SERVE_SESSION_H
 #define CORACLE_CMD_SERVE_SESSION_H
@@ -24,18 +25,16 @@
 struct session {
     cor_conn *conn;
     struct service *service;
-    const char *reason;    /* why it ended: a word; NULL: not decided yet */
-    uint64_t bytes_in;     /* received and looked at */
-    uint64_t bytes_out;    /* given to the kernel */
-    uint64_t dropped;      /* messages it was too slow for */
-    int64_t started;       /* cor_now() */
-    int64_t read_deadline; /* armed now, 0: none */
-    int64_t write_limit;   /* ns in which the peer must take something; 0: none */
-    bool heard;            /* something complete has arrived: from now on the idle limit counts */
-    bool limits_reads;     /* there is an idle or a first-byte limit */
-    bool looking;          /* the server stops, and this is the last look for something to read */
-    bool cut;              /* ended by the server while the client was still sending */
-    atomic_bool busy;      /* inside a line or message; its own task changes it */
+    struct connection *seen; /* what others see of it */
+    uint64_t dropped;        /* messages it was too slow for */
+    int error;               /* the code behind the reasons reset, oom and internal */
+    int64_t read_deadline;   /* armed now, 0: none */
+    int64_t write_limit;     /* ns in which the peer must take something; 0: none */
+    bool heard;              /* something complete has arrived: from now on the idle limit counts */
+    bool limits_reads;       /* there is an idle or a first-byte limit */
+    bool looking;            /* the server stops, and this is the last look for something to read */
+    bool cut;                /* ended by the server while the client was still sending */
+    atomic_bool busy;        /* inside a line or message; its own task changes it */
 };
 
 /* The handler for cor_serve: runs a whole session of the service `arg` and closes the connection. */
@@ -46,6 +45,9 @@ const serve_options *session_options(const struct session *session);
 
 /* Arms the read limit that counts now. For services that wait for more than single bytes: once per line or message. */
 void session_arm_read(struct session *session);
+
+/* How many bytes wait for a connection's peer. Under the lock of the list, as in conns_each. Any thread. */
+uint64_t session_queued(const struct connection *one);
 
 /* Ends the idle sessions of a server that has begun to stop, and has the others end when they have become idle. */
 void session_end_all_idle(struct serve *serve);
@@ -68,7 +70,7 @@ int session_timed_out(struct session *session);
 static inline void session_note_read(struct session *session, ssize_t count)
 {
     if (count > 0) {
-        session->bytes_in += (uint64_t)count;
+        connection_add(&session->seen->bytes_in, (uint64_t)count);
         session->heard = true;
         session->looking = false;
     }
@@ -111,12 +113,12 @@ static inline int session_write(struct session *session, const void *buf, size_t
     if (code < 0) {
         return code;
     }
-    session->bytes_out += (uint64_t)size;
+    connection_add(&session->seen->bytes_out, (uint64_t)size);
     return 0;
 }
 
-/* The word for why a session ends, from the result of a call of kind `op` ("read", "write"); 0 is end of stream. */
-const char *session_reason(const struct session *session, const char *op, int code);
+/* Why a session ends, from the result of a call of kind `op` ("read", "write"); 0 is end of stream. */
+close_reason session_reason(const struct session *session, const char *op, int code);
 
 /* Notes why the session ends, from the result of a call of kind `op` ("read", "write"); 0 is end of stream. */
 void session_ended(struct session *session, const char *op, int code);
@@ -128,6 +130,6 @@ char *session_error_text(struct session *session, const char *op, int code, char
  * Ends the conversation from this side without hurting what was sent: half-close, then drop what still arrives for a
  * short time, because closing over unread input resets the connection and could destroy a reply under way.
  */
-void session_hang_up(struct session *session, const char *reason);
+void session_hang_up(struct session *session, close_reason reason);
 
 #endif

@@ -22,9 +22,9 @@ static void give_up(struct member *member, int code)
 {
     struct room *room = member->room;
     cor_mutex_lock(&room->lock);
-    if (member_cut(member) == NULL && !member->left) {
+    if (member_cut(member) == REASON_NONE && !member->left) {
         report_failure(member, code);
-        const char *reason = session_reason(&member->session, "write", code);
+        close_reason reason = session_reason(&member->session, "write", code);
         member_cut_off(member, code == COR_ETIMEOUT ? member->timed_out : reason);
     }
     member_change_state(member, WRITING_ENDED);
@@ -79,7 +79,7 @@ static bool await_news(struct member *member)
     } else {
         member_change_state(member, WRITING_ENDED);
         if (!member->left) {
-            member_cut_off(member, "shutdown");
+            member_cut_off(member, REASON_DRAIN);
         }
     }
     return false;
@@ -119,7 +119,7 @@ void delivery_wake(struct member *member)
         member_change_state(member, WRITING);
         if (cor_group_go(&member->writer, write_news, member) < 0) {
             member_change_state(member, WRITING_ENDED);
-            member_cut_off(member, "no_memory");
+            member_cut_off(member, REASON_OOM);
         }
     }
 }

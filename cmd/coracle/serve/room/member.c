@@ -39,9 +39,9 @@ void member_change_state(struct member *member, writing_state state)
     }
 }
 
-const char *member_cut(const struct member *member)
+close_reason member_cut(const struct member *member)
 {
-    return atomic_load_explicit(&member->cut, memory_order_relaxed);
+    return (close_reason)atomic_load_explicit(&member->cut, memory_order_relaxed);
 }
 
 void member_open_gate(struct room *room)
@@ -59,10 +59,10 @@ void member_release(struct member *member)
     }
 }
 
-void member_cut_off(struct member *member, const char *reason)
+void member_cut_off(struct member *member, close_reason reason)
 {
-    if (member_cut(member) == NULL) {
-        atomic_store_explicit(&member->cut, reason, memory_order_relaxed);
+    if (member_cut(member) == REASON_NONE) {
+        atomic_store_explicit(&member->cut, (int)reason, memory_order_relaxed);
         cor_close_read(member->session.conn);
         cor_group_cancel(&member->writer);
     }

@@ -30,25 +30,25 @@ typedef enum writing_state { WRITING_NONE, WRITING, WRITING_PARKED, WRITING_ENDE
 struct member {
     alignas(64) struct msg_reader reader; /* the writing task's; of room_join and room_leave when there is none */
     struct room *room;
-    struct member *next;       /* guard: the lock; in one of the room's lists */
-    struct member **link;      /* guard: the lock; what points to it there */
-    cor_waitgroup news;        /* guard: the lock; 1 while WRITING_PARKED, else 0 */
-    writing_state state;       /* guard: the lock */
-    bool left;                 /* guard: the lock; the writing task ends when all is written */
-    _Atomic uint64_t tried;    /* the place from which the writing task began to write last */
-    _Atomic(const char *) cut; /* changed under the lock; why it is to leave: a reason; NULL: it is not */
-    struct session session;    /* a copy: what the writing task writes to and counts in */
-    cor_group writer;          /* the writing task */
-    int64_t watched_since; /* guard: the lock; when it was first seen too far behind at `watched_at`; 0: it is not */
+    struct member *next;    /* guard: the lock; in one of the room's lists */
+    struct member **link;   /* guard: the lock; what points to it there */
+    cor_waitgroup news;     /* guard: the lock; 1 while WRITING_PARKED, else 0 */
+    writing_state state;    /* guard: the lock */
+    bool left;              /* guard: the lock; the writing task ends when all is written */
+    _Atomic uint64_t tried; /* the place from which the writing task began to write last */
+    _Atomic int cut;        /* changed under the lock; why it is to leave: a close_reason; REASON_NONE: it is not */
+    struct session session; /* a copy: what the writing task writes to and counts in */
+    cor_group writer;       /* the writing task */
+    int64_t watched_since;  /* guard: the lock; when it was first seen too far behind at `watched_at`; 0: it is not */
     uint64_t watched_at;
-    const char *timed_out; /* the reason when its socket has taken nothing for as long as it may */
+    close_reason timed_out; /* the reason when its socket has taken nothing for as long as it may */
     size_t own_size;
     char address[COR_ADDR_TEXT]; /* the peer's, by the socket */
     char own[];                  /* what it hears instead of its own messages: its address and what follows */
 };
 
-/* Why the member is to leave, NULL if it is not. */
-const char *member_cut(const struct member *member);
+/* Why the member is to leave, REASON_NONE if it is not. */
+close_reason member_cut(const struct member *member);
 
 /* Puts a member that is in no list into the one of its state. Under the lock. */
 void member_enlist(struct member *member);
@@ -60,7 +60,7 @@ void member_delist(struct member *member);
 void member_change_state(struct member *member, writing_state state);
 
 /* Ends a member's reading and writing; its session then has it leave. Under the lock. */
-void member_cut_off(struct member *member, const char *reason);
+void member_cut_off(struct member *member, close_reason reason);
 
 /* To be called when a member's place has changed: senders that wait for it look again. Not under the lock. */
 void member_moved(struct member *member);

@@ -117,7 +117,8 @@ static bool make_room(struct msg_log *log, size_t size)
         return false;
     }
     if (log->newest != NULL) {
-        log->end = log->newest->begin + sizeof(*block) + log->newest->capacity;
+        atomic_store_explicit(&log->end, log->newest->begin + sizeof(*block) + log->newest->capacity,
+                              memory_order_relaxed);
         block->begin = log->end;
         log->newest->next = block;
     } else {
@@ -147,7 +148,7 @@ bool msglog_add(struct msg_log *log, struct msg_reader *by, bool is_private, con
     }
     atomic_store_explicit(&by->spoken, block->begin + end, memory_order_relaxed);
     atomic_store_explicit(&block->count, count + 1, memory_order_release);
-    log->end = block->begin + used(block);
+    atomic_store_explicit(&log->end, block->begin + used(block), memory_order_relaxed);
     return true;
 }
 

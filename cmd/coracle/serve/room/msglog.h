@@ -29,7 +29,7 @@ struct msg_log {
     size_t keep;       /* bytes for readers that stand still */
     struct msg_block *oldest, *newest;
     struct msg_block *spare; /* NULL: none */
-    uint64_t end;            /* memory ever used, in bytes: the place of the next message */
+    _Atomic uint64_t end;    /* memory ever used, in bytes: the place of the next message; changed under the lock */
     uint64_t said;           /* messages ever added but private ones */
     uint64_t batch;          /* where began what came together with the newest message */
     bool full;               /* the next message begins a block */

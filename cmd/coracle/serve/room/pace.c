@@ -44,7 +44,7 @@ static bool give_up(struct member *member)
 {
     switch ((slow_policy)member->room->options->slow_policy) {
     case SLOW_CUT:
-        member_cut_off(member, "slow");
+        member_cut_off(member, REASON_SLOW_CONSUMER);
         break;
     case SLOW_DROP_OLDEST:
         break; /* the log takes them away */
@@ -91,7 +91,8 @@ static void survey(struct room *room, size_t size)
         for (struct member *member = lists[i]; member != NULL; member = member->next) {
             int64_t until = 0;
             uint64_t place = atomic_load(&member->reader.place);
-            uint64_t limit = member_cut(member) != NULL ? UINT64_MAX : limit_of(member, place, size, now, &until);
+            uint64_t limit =
+                member_cut(member) != REASON_NONE ? UINT64_MAX : limit_of(member, place, size, now, &until);
             if (limit < clear_until) {
                 clear_until = limit;
                 slowest = member;

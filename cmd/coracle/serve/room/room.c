@@ -38,14 +38,23 @@ static void limit_writes(struct member *member)
     const serve_options *options = member->room->options;
     int64_t after = options->slow_policy == SLOW_CUT ? options->slow_after : 0;
     if (after > 0 && (options->write_timeout == 0 || after < options->write_timeout)) {
-        member->timed_out = "slow";
+        member->timed_out = REASON_SLOW_CONSUMER;
         session_limit_writes(&member->session, after);
     } else {
-        member->timed_out = "write_timeout";
+        member->timed_out = REASON_WRITE_TIMEOUT;
     }
 }
 
-struct member *room_join(struct room *room, const struct session *session, const char *acknowledged)
+/* Has others see, or no longer see, what the member behind a connection has to take. */
+static void show_as_member(struct session *session, struct member *member)
+{
+    struct conns *conns = &session->service->serve->conns;
+    pthread_mutex_lock(&conns->lock);
+    session->seen->member = member;
+    pthread_mutex_unlock(&conns->lock);
+}
+
+struct member *room_join(struct room *room, struct session *session, const char *acknowledged)
 {
     char peer[COR_ADDR_TEXT];
     cor_remote_addr(session->conn, peer, sizeof(peer));
@@ -67,6 +76,7 @@ struct member *room_join(struct room *room, const struct session *session, const
     }
     member_enlist(new);
     cor_mutex_unlock(&room->lock);
+    show_as_member(session, new);
     return new;
 }
 
@@ -97,9 +107,16 @@ void room_tell(struct member *to, const char *line, size_t size)
     (void)add(to, true, line, size);
 }
 
-const char *room_cut_reason(const struct member *member)
+close_reason room_cut_reason(const struct member *member)
 {
     return member_cut(member);
+}
+
+uint64_t room_behind(const struct member *member)
+{
+    /* The place first: it never passes the end. */
+    uint64_t place = atomic_load(&member->reader.place);
+    return atomic_load(&member->room->log.end) - place;
 }
 
 const char *room_address_of(const struct member *member)
@@ -127,16 +144,16 @@ void room_leave(struct member *member, struct session *session, bool drain)
     cor_mutex_lock(&room->lock);
     member_delist(member);
     member_release(member);
-    end_writing(member, drain && member_cut(member) == NULL);
+    end_writing(member, drain && member_cut(member) == REASON_NONE);
     cor_mutex_unlock(&room->lock);
     cor_group_wait(&member->writer, 0);
     cor_mutex_lock(&room->lock);
     msglog_leave(&room->log, &member->reader);
     cor_mutex_unlock(&room->lock);
-    session->bytes_out += member->session.bytes_out;
+    show_as_member(session, NULL);
     session->dropped += member->reader.dropped;
-    if (member_cut(member) != NULL && session->reason == NULL) {
-        session->reason = member_cut(member);
+    if (member_cut(member) != REASON_NONE) {
+        connection_decide(session->seen, member_cut(member));
     }
     free(member);
 }

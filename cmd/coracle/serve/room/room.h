@@ -44,7 +44,7 @@ void room_free(struct room *room);
  * Makes a member of the session's connection and lets it in. It will hear its address and `acknowledged`, a whole line,
  * in place of each message of its own. Returns NULL when memory ran out.
  */
-struct member *room_join(struct room *room, const struct session *session, const char *acknowledged);
+struct member *room_join(struct room *room, struct session *session, const char *acknowledged);
 
 /* Says a whole line (its LF included), longer than the acknowledgement, to everybody. False: memory ran out. */
 bool room_say(struct member *sender, const char *line, size_t size);
@@ -55,8 +55,11 @@ void room_tell(struct member *to, const char *line, size_t size);
 /* Has written what has been said. To be called after a number of messages that came together. */
 void room_flush(struct room *room);
 
-/* Why the member is to leave, NULL if it is not. */
-const char *room_cut_reason(const struct member *member);
+/* Why the member is to leave, REASON_NONE if it is not. */
+close_reason room_cut_reason(const struct member *member);
+
+/* How many bytes of the room's log the member is behind. Any thread, while it is a member. */
+uint64_t room_behind(const struct member *member);
 
 /* The member's address, by its socket. */
 const char *room_address_of(const struct member *member);

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* The list of open connections and the counters of the others. */
+#include "serve/conns.h"
+
+void conns_init(struct conns *all)
+{
+    *all = (struct conns){.lock = PTHREAD_MUTEX_INITIALIZER};
+    all->last = &all->first;
+}
+
+/* Puts `one` at `place`, which is &first or a `next`. Under the lock. */
+static void put(struct conns *all, struct connection *one, struct connection **place)
+{
+    one->next = *place;
+    one->link = place;
+    *place = one;
+    if (one->next != NULL) {
+        one->next->link = &one->next;
+    } else {
+        all->last = &one->next;
+    }
+}
+
+/* Under the lock. */
+static void take_out(struct conns *all, struct connection *one)
+{
+    *one->link = one->next;
+    if (one->next != NULL) {
+        one->next->link = one->link;
+    } else {
+        all->last = one->link;
+    }
+}
+
+close_reason conns_enter(struct conns *all, struct connection *one, uint64_t most)
+{
+    pthread_mutex_lock(&all->lock);
+    one->id = ++all->accepted;
+    if (++all->open > most && most > 0) {
+        connection_decide(one, REASON_MAX_CONNS);
+    }
+    put(all, one, all->last);
+    pthread_mutex_unlock(&all->lock);
+    return connection_reason(one);
+}
+
+void conns_leave(struct conns *all, struct connection *one)
+{
+    pthread_mutex_lock(&all->lock);
+    take_out(all, one);
+    all->open--;
+    all->closed[connection_reason(one)]++;
+    all->bytes_in += atomic_load_explicit(&one->bytes_in, memory_order_relaxed);
+    all->bytes_out += atomic_load_explicit(&one->bytes_out, memory_order_relaxed);
+    pthread_mutex_unlock(&all->lock);
+}
+
+void conns_count(struct conns *all, conns_counts *counts)
+{
+    *counts = (conns_counts){0};
+    pthread_mutex_lock(&all->lock);
+    counts->accepted = all->accepted;
+    counts->open = all->open;
+    counts->bytes_in = all->bytes_in;
+    counts->bytes_out = all->bytes_out;
+    for (int i = 0; i < REASON_COUNT; i++) {
+        counts->by_reason[i] = all->closed[i];
+        counts->closed += all->closed[i];
+    }
+    pthread_mutex_unlock(&all->lock);
+}
+
+/*
+ * A visitor's place in the list is kept by an entry without a session, which other visitors pass over. Those that come
+ * during the visit are left out, or a flood of new ones could keep it going.
+ */
+void conns_each(struct conns *all, bool (*visit)(struct connection *one, void *arg), void *arg)
+{
+    struct connection mark = {0};
+    pthread_mutex_lock(&all->lock);
+    struct connection *one = all->first;
+    uint64_t until = all->accepted;
+    bool more = true;
+    while (one != NULL && more) {
+        for (int i = 0; i < CONNS_AT_A_TIME && one != NULL && more; i++) {
+            struct connection *next = one->next;
+            more = one->session == NULL || (one->id <= until && visit(one, arg));
+            one = next;
+        }
+        if (one != NULL && more) {
+            put(all, &mark, one->link);
+            pthread_mutex_unlock(&all->lock);
+            pthread_mutex_lock(&all->lock);
+            one = mark.next;
+            take_out(all, &mark);
+        }
+    }
+    pthread_mutex_unlock(&all->lock);
+}
+
+/* Both directions are shut: what the task reads or writes next, or waits for now, ends, and nothing of it is undone. */
+void connection_end(struct connection *one, close_reason reason)
+{
+    connection_decide(one, reason);
+    cor_close_read(one->conn);
+    cor_close_write(one->conn);
+}
+
+struct kick {
+    uint64_t id;
+    bool done;
+};
+
+static bool kick(struct connection *one, void *arg)
+{
+    struct kick *wanted = arg;
+    if (one->id == wanted->id) {
+        wanted->done = true;
+        connection_end(one, REASON_KICKED);
+    }
+    return one->id < wanted->id;
+}
+
+bool conns_kick(struct conns *all, uint64_t id)
+{
+    struct kick wanted = {.id = id};
+    conns_each(all, kick, &wanted);
+    return wanted.done;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * All connections of a server: what is known of each that is open, and how many have ended and why.
+ *
+ * accepted = open + closed, at all times: all three change under one lock, and are read under it. A connection is
+ * counted and listed from when its task begins until just before its descriptor is closed, also one that is refused.
+ *
+ * Exactly one reason. `reason` is REASON_NONE until somebody decides; a compare-and-swap lets the first one win, be it
+ * the connection's own task, the room or the operator. conns_leave counts under that word, and nothing leaves without.
+ *
+ * The lock is a thread's, not a task's: the status is read by a thread that runs no tasks. It is held for a few steps,
+ * CONNS_AT_A_TIME at most, and nothing under it waits.
+ */
+#ifndef CORACLE_CMD_SERVE_CONNS_H
+#define CORACLE_CMD_SERVE_CONNS_H
+
+#include "serve/reason.h"
+
+#include <coracle.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct service;
+struct session;
+struct member;
+
+/* Most connections that one taking of the lock looks at. */
+enum { CONNS_AT_A_TIME = 64 };
+
+/* One open connection. It lies on the stack of its task, which writes what is not marked; anybody reads atomics. */
+struct connection {
+    uint64_t id; /* from 1, in order of arrival */
+    cor_conn *conn;
+    struct service *service;
+    struct session *session;
+    int64_t since;              /* cor_now() */
+    _Atomic uint64_t bytes_in;  /* received and looked at */
+    _Atomic uint64_t bytes_out; /* given to the kernel */
+    _Atomic uint64_t queued;    /* bytes of a write that is held up; see session_queued */
+    _Atomic int64_t stuck;      /* since when it has taken nothing though there was something; 0: it does take */
+    _Atomic int reason;         /* a close_reason */
+    struct member *member;      /* guard: the lock; in the room */
+    struct connection *next;    /* guard: the lock */
+    struct connection **link;   /* guard: the lock; what points to it */
+};
+
+/* All of them. All-zero but for the lock and `last` is an empty one: conns_init. */
+struct conns {
+    pthread_mutex_t lock;
+    struct connection *first; /* guard: the lock; the oldest */
+    struct connection **last; /* guard: the lock; where the next one goes */
+    uint64_t open;            /* guard: the lock; how many are listed */
+    uint64_t accepted;        /* guard: the lock; ever */
+    uint64_t closed[REASON_COUNT];
+    uint64_t bytes_in, bytes_out; /* guard: the lock; of those that are closed */
+};
+
+/* The counters at one moment. */
+typedef struct conns_counts {
+    uint64_t accepted, open, closed; /* accepted = open + closed */
+    uint64_t by_reason[REASON_COUNT];
+    uint64_t bytes_in, bytes_out; /* of those that are closed */
+} conns_counts;
+
+void conns_init(struct conns *all);
+
+/*
+ * Counts and lists a new connection and gives it its id. If more than `most` are open (0: no limit), it is to be
+ * refused, and its reason is set. Returns the reason.
+ */
+close_reason conns_enter(struct conns *all, struct connection *one, uint64_t most);
+
+/* Counts and takes a connection out. It has a reason by now. */
+void conns_leave(struct conns *all, struct connection *one);
+
+/* Reads the counters. Any thread. */
+void conns_count(struct conns *all, conns_counts *counts);
+
+/*
+ * Calls `visit` for each connection, under the lock, oldest first, until it returns false. The lock is given back after
+ * each CONNS_AT_A_TIME; those that come meanwhile are not visited. Any thread, if `visit` may be called there.
+ */
+void conns_each(struct conns *all, bool (*visit)(struct connection *one, void *arg), void *arg);
+
+/* Ends the connection with this id as `kicked`. Returns false if it is not open. Tasks only. */
+bool conns_kick(struct conns *all, uint64_t id);
+
+/* Decides why a connection ends, unless that is decided. Any thread. */
+static inline void connection_decide(struct connection *one, close_reason reason)
+{
+    int none = REASON_NONE;
+    atomic_compare_exchange_strong_explicit(&one->reason, &none, reason, memory_order_relaxed, memory_order_relaxed);
+}
+
+/* Why it ends, or REASON_NONE. */
+static inline close_reason connection_reason(const struct connection *one)
+{
+    return (close_reason)atomic_load_explicit(&one->reason, memory_order_relaxed);
+}
+
+/* Adds to a counter that one task writes and others read. */
+static inline void connection_add(_Atomic uint64_t *counter, uint64_t more)
+{
+    uint64_t before = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, before + more, memory_order_relaxed);
+}
+
+/* Decides that a connection ends, and has its task notice: what it waits for ends. Under the lock; tasks only. */
+void connection_end(struct connection *one, close_reason reason);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* The words for why connections end. */
+#include "serve/reason.h"
+
+const char *const reason_names[REASON_COUNT] = {
+    [REASON_NONE] = "open",
+    [REASON_EOF] = "eof",
+    [REASON_RESET] = "reset",
+    [REASON_IDLE] = "idle",
+    [REASON_FIRST_BYTE] = "first_byte_timeout",
+    [REASON_WRITE_TIMEOUT] = "write_timeout",
+    [REASON_SLOW_CONSUMER] = "slow_consumer",
+    [REASON_TOO_LONG] = "too_long",
+    [REASON_MAX_CONNS] = "max_conns",
+    [REASON_DRAIN] = "drain",
+    [REASON_KICKED] = "kicked",
+    [REASON_OOM] = "oom",
+    [REASON_INTERNAL] = "internal",
+};

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: MIT
+"""Each connection ends for exactly one reason: the clients know how they ended, one event each says the same, and so do
+the counters, which add up."""
+import collections
+import itertools
+import random
+import re
+import signal
+import threading
+
+from harness import (ACK_ANSWER, PATIENCE, REPLY, Case, close_all, main, message, need_json, serve, wait_until)
+
+POLLERS = ("epoll", "io_uring")
+THREADS, ENDINGS = 4, 60
+LINGERING = 5  # clients that are there at the end
+MAX_LINE = 200
+
+
+def counted(server):
+    """What the server has said at its end: reasons by its events, by its counters, and accepted, closed, open."""
+    events = collections.Counter(re.findall(r"event=closed .*?reason=(\S+)", server.err))
+    counters = re.search(r"event=reasons(.*)", server.err).group(1)
+    counters = {word: int(count) for word, count in re.findall(r" (\w+)=(\d+)", counters)}
+    stopped = re.search(r"event=stopped accepted=(\d+) closed=(\d+) open=(\d+)", server.err)
+    return dict(events), counters, tuple(int(number) for number in stopped.groups())
+
+
+def ends_at_once(server, _):
+    with server.connect("echo") as peer:
+        peer.half_close()
+        peer.gone()
+    return "eof"
+
+
+def ends_after_an_echo(server, _):
+    with server.connect("echo") as peer:
+        peer.send(b"x" * 3000)
+        assert peer.read(3000) == b"x" * 3000
+    return "eof"
+
+
+def resets(server, _):
+    peer = server.connect("echo")
+    peer.send("x")
+    assert peer.read(1) == b"x"
+    peer.reset()
+    return "reset"
+
+
+def is_answered_once(server, _):
+    with server.connect("ack") as peer:
+        peer.send("x")
+        assert peer.read_all() == REPLY
+    return "eof"
+
+
+def says_stop(server, choice):
+    with server.connect("random") as peer:
+        peer.send("x\n" * choice.randint(0, 3) + "STOP\n")
+        peer.read_all()
+    return "eof"
+
+
+def says_too_much(server, choice):
+    text = "x" * (MAX_LINE + 1) + "\n" if choice.random() < 0.5 else "x" * 2 * MAX_LINE
+    with server.connect("random") as peer:
+        peer.send(text)
+        assert peer.read_all() == b"line too long\n"
+    return "too_long"
+
+
+def is_a_member(server, _):
+    with server.connect("broadcast") as peer:
+        peer.send(message("hello"))
+        while ACK_ANSWER not in peer.line():
+            pass
+        peer.half_close()
+        peer.gone()
+    return "eof"
+
+
+def is_a_long_winded_member(server, _):
+    with server.connect("broadcast") as peer:
+        peer.send(message("x" * 2 * MAX_LINE))
+        while b"too long" not in peer.line():
+            pass
+    return "too_long"
+
+
+WAYS = (ends_at_once, ends_after_an_echo, resets, is_answered_once, says_stop, says_too_much, is_a_member,
+        is_a_long_winded_member)
+
+
+class Reasons(Case):
+    def test_every_ending_is_counted_once(self):
+        need_json()
+        for poller, workers in itertools.product(POLLERS, (1, 2, 8)):
+            with self.subTest(poller=poller, workers=workers), \
+                    serve("echo", "ack", "random", "broadcast", workers=workers,
+                          options=("--quiet", "--poller", poller, "--max-line", str(MAX_LINE))) as server:
+                expected, failures, lock = collections.Counter(), [], threading.Lock()
+
+                def hammer(seed, server=server, expected=expected, failures=failures, lock=lock):
+                    choice = random.Random(seed)
+                    for _ in range(ENDINGS):
+                        way = choice.choice(WAYS)
+                        try:
+                            reason = way(server, choice)
+                        except Exception as error:  # told by the thread of the test
+                            failures.append((way.__name__, repr(error)))
+                            return
+                        with lock:
+                            expected[reason] += 1
+
+                threads = [threading.Thread(target=hammer, args=(seed,)) for seed in range(THREADS)]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join(PATIENCE * 3)
+                self.assertEqual(failures, [])
+                peers = [server.connect("echo") for _ in range(LINGERING)]
+                for peer in peers:
+                    peer.send("x")
+                    self.assertEqual(peer.read(1), b"x")
+                expected["drain"] += LINGERING
+                total = THREADS * ENDINGS + LINGERING
+                wait_until(lambda: server.err.count("event=closed ") >= total - LINGERING, "all endings to be told")
+                server.signal(signal.SIGTERM)
+                self.assertEqual(server.wait(), 0, server.describe())
+                close_all(*peers)
+                events, counters, sums = counted(server)
+                self.assertEqual(events, dict(expected))
+                self.assertEqual(counters, dict(expected))
+                self.assertEqual(sums, (total, total, 0))
+
+    def test_a_refused_one_counts_too(self):
+        for poller in POLLERS:
+            with self.subTest(poller=poller), \
+                    serve("echo", options=("--quiet", "--poller", poller, "--max-conns", "3")) as server:
+                peers = [server.connect() for _ in range(3)]
+                for peer in peers:
+                    peer.send("x")
+                    self.assertEqual(peer.read(1), b"x")
+                for _ in range(7):
+                    with server.connect() as refused:
+                        self.assertEqual(refused.gone(), b"")
+                peers.pop().close()
+                server.wait_text("reason=eof", name="err")
+                with server.connect() as peer:
+                    peer.send("y")
+                    self.assertEqual(peer.read(1), b"y")
+                    server.signal(signal.SIGTERM)
+                    self.assertEqual(server.wait(), 0, server.describe())
+                close_all(*peers)
+                events, counters, sums = counted(server)
+                self.assertEqual(events, {"max_conns": 7, "eof": 1, "drain": 3})
+                self.assertEqual(counters, events)
+                self.assertEqual(sums, (11, 11, 0))
+
+
+if __name__ == "__main__":
+    main()
