@@ -54,8 +54,9 @@ typedef struct cor_records {
 COR_API void cor_records_free(cor_records *records);
 
 /*
- * Looks up the addresses of a host, IPv4 and IPv6, in the order in which they should be tried (RFC 6724).
- * Returns: their number, at most `max` of them in `out`; an error. Go: net.LookupHost.
+ * Looks up the addresses of a host, IPv4 and IPv6, in the order in which they should be tried (RFC 6724). cor_lookup_ip
+ * gives them all, however many there are.
+ * Returns: their number, at most `max`, and as many in `out`; an error. Go: net.LookupHost.
  */
 COR_API COR_CHECK int cor_lookup_host(char (*out)[COR_ADDR_TEXT], int max, const char *name, int64_t deadline,
                                       cor_error *error);
@@ -70,8 +71,9 @@ COR_API COR_CHECK int cor_lookup_host(char (*out)[COR_ADDR_TEXT], int max, const
 COR_API COR_CHECK int cor_lookup_port(const char *network, const char *service, cor_error *error);
 
 /*
- * Looks up the addresses of a host as values with their zones, in the order in which they should be tried. `network` is
- * "ip", "ip4" or "ip6".
+ * Looks up the addresses of a host as values with their zones, in the order in which they should be tried: all that two
+ * answers (IPv4 and IPv6) of 64 KiB have, 6,400, or the first 8,192 of the hosts file. `network` is "ip", "ip4" or
+ * "ip6".
  * Returns: 0 and *out; an error, COR_EUNKNOWN_NETWORK. Go: (*net.Resolver).LookupIP, LookupIPAddr.
  */
 COR_API COR_CHECK int cor_lookup_ip(cor_records **out, const char *network, const char *name, int64_t deadline,

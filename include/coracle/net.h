@@ -164,8 +164,8 @@ COR_API char *cor_listener_addr(cor_listener *listener, char *text, size_t size)
 COR_API cor_addr cor_listener_endpoint(cor_listener *listener);
 
 /*
- * Connects to `address` (for tcp and udp: names as in lookup.h, literals; "" or a wildcard host means this host).
- * `deadline` is absolute, 0 for none.
+ * Connects to `address` (for tcp and udp: names as in lookup.h, of which the first 15 addresses are tried; literals; ""
+ * or a wildcard host means this host). `deadline` is absolute, 0 for none.
  * Returns: 0 and *out; or a negative code, with *error filled if error is not NULL: -ECONNREFUSED, COR_ETIMEOUT,
  * COR_ECANCELED, COR_EMISSING_ADDRESS, the address errors, those of cor_lookup_host, other errnos; COR_ENOT_TASK.
  * Parks: until deadline. Owns: returns owned; end with cor_close. Go: (*net.Dialer).Dial with a Deadline.

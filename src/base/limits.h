@@ -156,6 +156,13 @@
  */
 #define CORI_DNS_WANTED_MAX 100
 #define CORI_DNS_ASKED_MAX 10000
+/*
+ * Addresses of a host that a lookup gives: more than fit into two answers (A and AAAA) of 64 KiB. Those that a dial
+ * tries. And of how many of each family the kernel is asked for the source, to put them into order.
+ */
+#define CORI_LOOKUP_ADDRS_MAX 8192
+#define CORI_DIAL_ADDRS_MAX 15
+#define CORI_ORDER_SOURCES 32
 /* Size of the buffers that cor_read_buffer lends, bytes, and how many a worker keeps. */
 #define CORI_BUFFER_BYTES 16384
 #define CORI_BUFFERS_KEPT 16

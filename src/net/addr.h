@@ -6,6 +6,7 @@
 #ifndef CORI_NET_ADDR_H
 #define CORI_NET_ADDR_H
 
+#include "base/limits.h"
 #include "net/ip.h"
 
 #include <coracle/error.h>
@@ -76,7 +77,7 @@ bool cori_addr_is_wildcard(const cor_addr *addr);
 
 /* What resolving "host:port" gives. */
 typedef struct cori_candidates {
-    cor_addr list[16];
+    cor_addr list[CORI_DIAL_ADDRS_MAX + 1];
     int count;
     bool any; /* empty host: the wildcard when listening, this host when dialing */
     uint16_t port;
@@ -93,10 +94,11 @@ int cori_resolve_until(const cori_network *network, const char *address, int64_t
 int cori_resolve(const cori_network *network, const char *address, cori_candidates *out, cor_error *error);
 
 /*
- * resolve.c: the addresses of a host of `network`, by files and name servers, in the order to try; their number, `max`
- * at most, or an error of cor_lookup_host. *server is the name server that answered, if one did. Parks.
+ * resolve.c: the addresses of a host of `network`, by files and name servers, in the order to try; their number and the
+ * caller's own *list, to be freed, or an error of cor_lookup_host. *server is the name server that answered, if one
+ * did. Parks.
  */
-int cori_resolve_host(const cori_network *network, const char *host, int64_t deadline, cor_addr *list, int max,
+int cori_resolve_host(const cori_network *network, const char *host, int64_t deadline, cor_addr **list,
                       cor_addr *server);
 /* "lookup NAME on SERVER", as what stands before the cause; the server only if there is one. */
 void cori_set_lookup_where(cor_error *error, const char *name, const cor_addr *server);

@@ -32,8 +32,8 @@
  * Questions for addresses get a list of them, all others the message as it came (see message.c). Which server that came
  * from c-ares does not tell, but it is called by the function that receives: dns_socket.c has that noted.
  *
- * What c-ares does in a callback is bounded by the size of an answer (64 KiB over TCP), and ADDRS_MAX of its addresses
- * are kept.
+ * What c-ares does in a callback is bounded by the size of an answer, 64 KiB over TCP: 4,000 addresses. All are kept,
+ * in the order that order.c gives them.
  */
 #include "net/dns.h"
 
@@ -41,10 +41,10 @@
 #include "base/list.h"
 #include "base/sys.h"
 #include "base/sys_other.h"
-#include "net/dns_socket.h"
+#include "net/dns_channel.h"
 #include "net/fd.h"
 #include "net/hosts.h"
-#include "net/resolv_conf.h"
+#include "net/order.h"
 
 #include <ares.h>
 #include <coracle/time.h>
@@ -54,7 +54,7 @@
 #include <strings.h>
 #include <sys/time.h>
 
-enum { ADDRS_MAX = 16, NAME_MAX_BYTES = 256, EDNS_BYTES = 1232, BUCKETS = 256 };
+enum { NAME_MAX_BYTES = 256, EDNS_BYTES = 1232, BUCKETS = 256 };
 #define RESOLV_CONF "/etc/resolv.conf"
 
 /* A task that waits for a lookup; on its stack. */
@@ -74,8 +74,8 @@ typedef struct lookup {
     unsigned bucket;
     bool whole, asked, done;
     int result;             /* the number of addresses, 1 with a message, or an error */
-    cori_dns_answer answer; /* with a message of its own */
-    cor_addr list[ADDRS_MAX];
+    int count;              /* of the answer's list */
+    cori_dns_answer answer; /* with a list or message of its own */
     char name[NAME_MAX_BYTES];
 } lookup;
 
@@ -89,58 +89,49 @@ typedef struct resolver {
     cori_file_stamp conf;       /* resolv.conf, when it was read */
     int64_t looked;             /* when it was looked at last */
     int asked, wanted;          /* how many c-ares has; and of these, how many somebody waits for */
-    cori_sockaddr source;       /* of what c-ares is processing */
+    cori_dns_wire wire;         /* its source: of what c-ares is processing */
     cori_task *driver;
+    cori_resolv_conf says;
     bool ending; /* waiters are gone, if there are any */
 } resolver;
 
 static resolver *resolvers[CORI_WORKERS_MAX]; /* each its worker's */
 
-static int code_of(int status)
-{
-    switch (status) {
-    case ARES_ENOTFOUND:
-    case ARES_ENODATA:
-    case ARES_EBADNAME:
-        return COR_ENO_SUCH_HOST;
-    case ARES_ETIMEOUT:
-        return COR_ETIMEOUT;
-    case ARES_ECANCELLED:
-    case ARES_EDESTRUCTION:
-        return COR_ECANCELED;
-    case ARES_ENOMEM:
-        return -ENOMEM;
-    case ARES_ECONNREFUSED: /* c-ares says this too when the last server has said that it fails */
-    case ARES_ESERVFAIL:
-    case ARES_ENOTIMP:
-    case ARES_EREFUSED:
-        return COR_ESERVER_MISBEHAVING;
-    default:
-        return COR_EBAD_ANSWER;
-    }
-}
-
+/* Adds addresses to those that the lookup has. 0, or why there are none. */
 static int keep_addresses(lookup *of, const struct ares_addrinfo *found)
 {
-    int count = 0;
-    for (const struct ares_addrinfo_node *node = found->nodes; node != NULL && count < ADDRS_MAX;
-         node = node->ai_next) {
+    int most = of->count;
+    for (const struct ares_addrinfo_node *node = found->nodes; node != NULL; node = node->ai_next) {
+        most += most < CORI_LOOKUP_ADDRS_MAX;
+    }
+    cor_addr *list = most > 0 ? realloc(of->answer.list, (size_t)most * sizeof(*list)) : NULL;
+    if (list == NULL) {
+        return most > 0 ? -ENOMEM : COR_ENO_SUCH_HOST;
+    }
+    of->answer.list = list;
+    for (const struct ares_addrinfo_node *node = found->nodes; node != NULL && of->count < most; node = node->ai_next) {
         cori_sockaddr kernel = {0};
         if (node->ai_addrlen <= sizeof(kernel)) {
             memcpy(&kernel, node->ai_addr, node->ai_addrlen);
-            of->list[count] = cori_addr_of(&kernel);
-            count += of->list[count].ip.family != 0;
+            list[of->count] = cori_addr_of(&kernel);
+            of->count += list[of->count].ip.family != 0;
         }
     }
-    return count > 0 ? count : COR_ENO_SUCH_HOST;
+    return of->count > 0 ? 0 : COR_ENO_SUCH_HOST;
+}
+
+static void drop(lookup *of)
+{
+    free(of->answer.list);
+    free(of->answer.message);
+    free(of);
 }
 
 /* Nobody needs it any more. */
 static void forget(lookup *of)
 {
     cori_list_remove(of->waiters != NULL ? &of->at->waited : &of->at->unwaited, of, next, prev);
-    free(of->answer.message);
-    free(of);
+    drop(of);
 }
 
 static void set_done(lookup *of, int result)
@@ -164,7 +155,7 @@ static void finish(lookup *of, int result)
 {
     of->at->asked--;
     of->at->wanted -= of->waiters != NULL;
-    of->answer.server = cori_addr_of(&of->at->source);
+    of->answer.server = cori_addr_of(&of->at->wire.source);
     set_done(of, result);
     if (of->at->ending) {
         return;
@@ -176,15 +167,28 @@ static void finish(lookup *of, int result)
     }
 }
 
+static void answered(void *arg, int status, int timeouts, struct ares_addrinfo *found);
+
+static void ask_addresses(lookup *of, int family)
+{
+    const struct ares_addrinfo_hints hints = {
+        .ai_flags = ARES_AI_NOSORT, .ai_family = family, .ai_socktype = SOCK_STREAM};
+    ares_getaddrinfo(of->at->channel, of->name, NULL, &hints, answered, of);
+}
+
 static void answered(void *arg, int status, int timeouts, struct ares_addrinfo *found)
 {
     lookup *of = arg;
     (void)timeouts;
-    int result = status == ARES_SUCCESS ? keep_addresses(of, found) : code_of(status);
+    int rc = status == ARES_SUCCESS ? keep_addresses(of, found) : cori_dns_code(status);
     if (found != NULL) {
         ares_freeaddrinfo(found);
     }
-    finish(of, result);
+    if (of->count > 0 && rc != -ENOMEM) {
+        cori_order(of->answer.list, of->count);
+        rc = of->count;
+    }
+    finish(of, rc);
 }
 
 static int keep_message(lookup *of, const unsigned char *message, size_t size)
@@ -201,7 +205,7 @@ static int keep_message(lookup *of, const unsigned char *message, size_t size)
 static void answered_whole(void *arg, int status, int timeouts, unsigned char *message, int size)
 {
     (void)timeouts;
-    finish(arg, status == ARES_SUCCESS && size > 0 ? keep_message(arg, message, (size_t)size) : code_of(status));
+    finish(arg, status == ARES_SUCCESS && size > 0 ? keep_message(arg, message, (size_t)size) : cori_dns_code(status));
 }
 
 /* c-ares wants to hear of a socket, or no longer. */
@@ -216,8 +220,7 @@ static void forget_all(lookup *first)
 {
     while (first != NULL) {
         lookup *next = first->next;
-        free(first->answer.message);
-        free(first);
+        drop(first);
         first = next;
     }
 }
@@ -248,36 +251,6 @@ static void end(resolver *at)
         resolvers[at->number] = NULL;
     }
     cori_slot_discard(at->slot);
-}
-
-static int open_channel(resolver *at, const char *path)
-{
-    cori_resolv_conf conf;
-    cori_resolv_read(path, &conf);
-    struct ares_options options = {
-        .flags = ARES_FLAG_EDNS | (conf.use_tcp ? ARES_FLAG_USEVC : 0),
-        .timeout = conf.timeout_s * 1000,
-        .tries = conf.attempts,
-        .ndots = conf.ndots,
-        .domains = conf.domains,
-        .ndomains = conf.domain_count,
-        .lookups = (char[]){"b"}, /* the hosts file is read by resolve.c */
-        .sock_state_cb = socket_wanted,
-        .sock_state_cb_data = at,
-        .ednspsz = EDNS_BYTES,
-        .resolvconf_path = (char[]){"/dev/null"},
-    };
-    int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_NDOTS | ARES_OPT_DOMAINS |
-               ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB | ARES_OPT_EDNSPSZ | ARES_OPT_RESOLVCONF |
-               (conf.rotate ? ARES_OPT_ROTATE : ARES_OPT_NOROTATE);
-    int status = ares_init_options(&at->channel, &options, mask);
-    if (status != ARES_SUCCESS) {
-        at->channel = NULL;
-        return code_of(status);
-    }
-    ares_set_socket_functions(at->channel, &cori_dns_sockets, &at->source);
-    status = ares_set_servers_ports_csv(at->channel, conf.servers);
-    return status == ARES_SUCCESS ? 0 : code_of(status);
 }
 
 /* Whether resolv.conf is no longer the one that the resolver has read. */
@@ -313,7 +286,8 @@ static int resolver_here(resolver **out, const char *path)
     at->conf = cori_file_stamp_of(path);
     int set = cori_sys_set_new();
     cori_fd_open(slot, set, CORI_FD_PLAIN);
-    int rc = set < 0 ? set : open_channel(at, path);
+    cori_resolv_read(path, &at->says);
+    int rc = set < 0 ? set : cori_dns_channel_open(&at->channel, &at->says, socket_wanted, at, &at->wire);
     if (rc < 0) {
         cori_slot_discard(slot);
         return rc;
@@ -365,19 +339,15 @@ static bool can_ask(const resolver *at)
 
 static void ask(resolver *at, lookup *of)
 {
-    const struct ares_addrinfo_hints hints = {
-        .ai_family = of->type == CORI_DNS_A      ? AF_INET
-                     : of->type == CORI_DNS_AAAA ? AF_INET6
-                                                 : AF_UNSPEC,
-        .ai_socktype = SOCK_STREAM,
-    };
     enum { CLASS_INTERNET = 1 };
-    at->source = (cori_sockaddr){0};
+    at->wire.source = (cori_sockaddr){0};
     if (of->whole) {
         ares_search(at->channel, of->name, CLASS_INTERNET, (int)of->type, answered_whole, of);
-    } else {
-        ares_getaddrinfo(at->channel, of->name, NULL, &hints, answered, of);
+        return;
     }
+    ask_addresses(of, of->type == CORI_DNS_A      ? AF_INET
+                      : of->type == CORI_DNS_AAAA ? AF_INET6
+                                                  : AF_UNSPEC);
 }
 
 /* Hands c-ares what waits for it, as far as there is room. Lookups may be done at once. */
@@ -421,13 +391,13 @@ static void process(resolver *at)
         bool ended = found < 0 || (found & (POLLERR | POLLHUP | POLLNVAL)) != 0;
         if (found != 0) {
             any = true;
-            at->source = (cori_sockaddr){0};
+            at->wire.source = (cori_sockaddr){0};
             ares_process_fd(at->channel, reads && (ended || (found & POLLIN) != 0) ? sockets[i] : ARES_SOCKET_BAD,
                             writes && (ended || (found & POLLOUT) != 0) ? sockets[i] : ARES_SOCKET_BAD);
         }
     }
     if (!any) {
-        at->source = (cori_sockaddr){0};
+        at->wire.source = (cori_sockaddr){0};
         ares_process_fd(at->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
     }
 }
@@ -506,27 +476,26 @@ static void leave(lookup *of, waiter *own)
     }
 }
 
-/* Gives a waiter what it asked for. */
-static int copy_out(const lookup *of, cori_dns_answer *answer, cor_addr *list, int max)
+/* Gives a waiter what it asked for: a copy of its own. */
+static int copy_out(const lookup *of, cori_dns_answer *answer)
 {
+    size_t size = of->whole ? of->answer.size_bytes : (size_t)of->count * sizeof(cor_addr);
+    void *copy = of->result > 0 ? malloc(size) : NULL;
     answer->server = of->answer.server;
-    if (of->whole && of->result > 0) {
-        answer->message = malloc(of->answer.size_bytes);
-        if (answer->message == NULL) {
-            return -ENOMEM;
-        }
-        memcpy(answer->message, of->answer.message, of->answer.size_bytes);
-        answer->size_bytes = of->answer.size_bytes;
-        return 1;
+    if (copy == NULL) {
+        return of->result > 0 ? -ENOMEM : of->result;
     }
-    for (int i = 0; i < of->result && i < max; i++) {
-        list[i] = of->list[i];
+    memcpy(copy, of->whole ? (const void *)of->answer.message : of->answer.list, size);
+    if (of->whole) {
+        answer->message = copy;
+        answer->size_bytes = size;
+    } else {
+        answer->list = copy;
     }
-    return of->result > max ? max : of->result;
+    return of->result;
 }
 
-static int look_up(const char *path, const cori_dns_question *question, cori_dns_answer *answer, cor_addr *list,
-                   int max)
+static int look_up(const char *path, const cori_dns_question *question, cori_dns_answer *answer)
 {
     resolver *at = NULL;
     int rc = resolver_here(&at, path);
@@ -549,13 +518,13 @@ static int look_up(const char *path, const cori_dns_question *question, cori_dns
     }
     rc = await(at, of, cori_slot_deadline(question->deadline));
     if (of->done) {
-        rc = copy_out(of, answer, list, max);
+        rc = copy_out(of, answer);
     }
     leave(of, &own);
     return rc;
 }
 
-int cori_dns_lookup(const cori_dns_question *question, cori_dns_answer *answer, cor_addr *list, int max)
+int cori_dns_lookup(const cori_dns_question *question, cori_dns_answer *answer)
 {
     *answer = (cori_dns_answer){0};
     const char *path = getenv("COR_RESOLV_CONF");
@@ -566,7 +535,7 @@ int cori_dns_lookup(const cori_dns_question *question, cori_dns_answer *answer, 
     }
     bool floats = cori_here_stay();
     int before = cori_errno_keep();
-    int rc = look_up(path, question, answer, list, max);
+    int rc = look_up(path, question, answer);
     cori_errno_restore(before);
     cori_here_float(floats);
     return rc;

@@ -29,7 +29,8 @@ typedef struct cori_dns_question {
 
 typedef struct cori_dns_answer {
     cor_addr server; /* the one that answered last; its family is 0 if none did, or several waited for no answer */
-    unsigned char *message; /* what a question for the whole of it gets: the caller's */
+    cor_addr *list;  /* what a question for addresses gets; the caller's, to be freed */
+    unsigned char *message; /* what a question for the whole of it gets; likewise */
     size_t size_bytes;
 } cori_dns_answer;
 
@@ -39,11 +40,11 @@ typedef struct cori_dns_answer {
  * COR_ECANCELED, COR_ESERVER_MISBEHAVING, COR_EBAD_ANSWER, -errno. A question for the whole message has the result 1,
  * or the same errors. Parks. Tasks only.
  */
-int cori_dns_lookup(const cori_dns_question *question, cori_dns_answer *answer, cor_addr *list, int max);
+int cori_dns_lookup(const cori_dns_question *question, cori_dns_answer *answer);
 #else
-static inline int cori_dns_lookup(const cori_dns_question *question, cori_dns_answer *answer, cor_addr *list, int max)
+static inline int cori_dns_lookup(const cori_dns_question *question, cori_dns_answer *answer)
 {
-    (void)question, (void)list, (void)max;
+    (void)question;
     *answer = (cori_dns_answer){0};
     return COR_ENO_SUCH_HOST;
 }

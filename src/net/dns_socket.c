@@ -50,7 +50,7 @@ static int connect_socket(ares_socket_t fd, const struct sockaddr *to, ares_sock
 static ares_ssize_t receive(ares_socket_t fd, void *buf, size_t size, int flags, struct sockaddr *from,
                             ares_socklen_t *len, void *arg)
 {
-    cori_sockaddr peer = {0}, *last = arg;
+    cori_sockaddr peer = {0}, *last = &((cori_dns_wire *)arg)->source;
     socklen_t peer_len = sizeof(peer);
     (void)flags;
     if (from == NULL) {

@@ -7,7 +7,11 @@
 
 #include <ares.h>
 
-/* Their last argument is a cori_sockaddr: the server whose bytes were received last. */
+/* What the sockets of a channel have in common; their functions' last argument. */
+typedef struct cori_dns_wire {
+    cori_sockaddr source; /* the server whose bytes were received last */
+} cori_dns_wire;
+
 extern const struct ares_socket_functions cori_dns_sockets;
 
 #endif

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ADDRS_MAX = 15, NAMES_BYTES = 2048 };
+enum { NAMES_BYTES = 2048 };
 
 /* The text of an address without a port. */
 static void host_text(const cor_addr *addr, char text[COR_ADDR_TEXT])
@@ -66,34 +66,33 @@ static int keep_family(const cori_network *network, cor_addr *list, int count)
     return kept;
 }
 
-/* The addresses of a host; their number, or an error. */
-static int look_up_addresses(const cori_network *network, const char *name, int64_t deadline, cor_addr *list,
+/* The addresses of a host; their number and the caller's own *list, or an error. */
+static int look_up_addresses(const cori_network *network, const char *name, int64_t deadline, cor_addr **list,
                              cor_addr *server, cor_error *error)
 {
     cor_addr asked = {0};
     int rc = cori_interrupted(cori_here_task(), cori_slot_deadline(deadline));
-    rc = rc < 0 ? rc : cori_resolve_host(network, name, deadline, list, ADDRS_MAX, &asked);
-    if (server != NULL) {
-        *server = asked;
-    }
+    rc = rc < 0 ? rc : cori_resolve_host(network, name, deadline, list, &asked);
+    *server = asked;
     return rc < 0 ? failed(rc, name, &asked, error) : rc;
 }
 
 int cor_lookup_host(char (*out)[COR_ADDR_TEXT], int max, const char *name, int64_t deadline, cor_error *error)
 {
-    cor_addr list[ADDRS_MAX];
+    cor_addr literal, server, *list = NULL;
     if (cori_self() == NULL) {
         return COR_ENOT_TASK;
     }
-    if (max > 0 && cori_addr_parse_ip(name, &list[0]) && strlen(name) < COR_ADDR_TEXT) {
+    if (max > 0 && cori_addr_parse_ip(name, &literal) && strlen(name) < COR_ADDR_TEXT) {
         memcpy(out[0], name, strlen(name) + 1);
         return 1;
     }
-    int count = look_up_addresses(&cori_networks[CORI_NETWORK_TCP], name, deadline, list, NULL, error);
+    int count = look_up_addresses(&cori_networks[CORI_NETWORK_TCP], name, deadline, &list, &server, error);
     count = count > max ? max : count;
     for (int i = 0; i < count; i++) {
         host_text(&list[i], out[i]);
     }
+    free(list);
     return count;
 }
 
@@ -122,39 +121,60 @@ static void set_server(cor_records *records, const cor_addr *server)
     }
 }
 
-int cor_lookup_ip(cor_records **out, const char *network, const char *name, int64_t deadline, cor_error *error)
+/* The network whose hosts a lookup is for: "ip", "ip4" or "ip6"; NULL: none. */
+static const cori_network *ip_network(const char *name)
 {
     static const char *const names[] = {"ip", "ip4", "ip6"};
-    const cori_network *as = NULL;
-    cor_addr list[ADDRS_MAX], server = {0};
-    if (cori_self() == NULL) {
-        return COR_ENOT_TASK;
-    }
     for (int i = 0; i < 3; i++) { /* in the order of tcp, tcp4, tcp6 */
-        as = strcmp(network, names[i]) == 0 ? &cori_networks[CORI_NETWORK_TCP + i] : as;
+        if (strcmp(name, names[i]) == 0) {
+            return &cori_networks[CORI_NETWORK_TCP + i];
+        }
     }
-    if (as == NULL) {
-        return unknown_network(network, error);
-    }
-    bool literal = cori_addr_parse_ip(name, &list[0]);
-    int count = literal ? 1 : look_up_addresses(as, name, deadline, list, &server, error);
-    count = count > 0 ? keep_family(as, list, count) : count;
-    if (count <= 0) {
-        return count < 0 ? count : failed(COR_ENO_SUITABLE_ADDRESS, name, &server, error);
-    }
+    return NULL;
+}
+
+/* Addresses as records; NULL: no memory. */
+static cor_records *records_of_addresses(const char *name, const cor_addr *list, int count)
+{
     cor_records *made = new_records(count, (size_t)count * COR_ADDR_TEXT);
     if (made == NULL) {
-        return failed(-ENOMEM, name, &server, error);
+        return NULL;
     }
     char *text = (char *)&made->list[count];
     for (int i = 0; i < count; i++, text += COR_ADDR_TEXT) {
         host_text(&list[i], text);
         made->list[i] = (cor_record){.text = text, .size_bytes = strlen(text), .addr = list[i]};
     }
-    if (!literal) {
+    (void)snprintf(made->name, sizeof(made->name), "%s", name);
+    return made;
+}
+
+int cor_lookup_ip(cor_records **out, const char *network, const char *name, int64_t deadline, cor_error *error)
+{
+    const cori_network *as = ip_network(network);
+    cor_addr literal, server = {0}, *found = NULL;
+    if (cori_self() == NULL) {
+        return COR_ENOT_TASK;
+    }
+    if (as == NULL) {
+        return unknown_network(network, error);
+    }
+    bool is_literal = cori_addr_parse_ip(name, &literal);
+    int count = is_literal ? 1 : look_up_addresses(as, name, deadline, &found, &server, error);
+    cor_addr *list = is_literal ? &literal : found;
+    count = count > 0 ? keep_family(as, list, count) : count;
+    if (count <= 0) {
+        free(found);
+        return count < 0 ? count : failed(COR_ENO_SUITABLE_ADDRESS, name, &server, error);
+    }
+    cor_records *made = records_of_addresses(name, list, count);
+    free(found);
+    if (made == NULL) {
+        return failed(-ENOMEM, name, &server, error);
+    }
+    if (!is_literal) {
         set_server(made, &server);
     }
-    (void)snprintf(made->name, sizeof(made->name), "%s", name);
     *out = made;
     return 0;
 }
@@ -176,11 +196,11 @@ static int ask(cor_records **out, const char *name, enum cori_dns_type type, int
         question.type = CORI_DNS_A;
     }
     if (rc == 0) {
-        rc = cori_dns_lookup(&question, &answer, NULL, 0);
+        rc = cori_dns_lookup(&question, &answer);
     }
     if (rc == COR_ENO_SUCH_HOST && type == CORI_DNS_CNAME && cori_is_domain_name(name)) {
         question.type = CORI_DNS_AAAA;
-        rc = cori_dns_lookup(&question, &answer, NULL, 0);
+        rc = cori_dns_lookup(&question, &answer);
     }
     if (rc > 0) {
         rc = cori_message_records(answer.message, answer.size_bytes, type, out);

@@ -8,9 +8,10 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { PORT_LIMIT = 1 << 30, HOSTS_MAX = 15, NAME_MAX_BYTES = 254, LABEL_MAX_BYTES = 63 };
+enum { PORT_LIMIT = 1 << 30, NAME_MAX_BYTES = 254, LABEL_MAX_BYTES = 63 };
 
 static void set_where(cor_error *error, const char *before, const char *middle, const char *text)
 {
@@ -136,15 +137,38 @@ bool cori_is_domain_name(const char *name)
     return true;
 }
 
-int cori_resolve_host(const cori_network *network, const char *host, int64_t deadline, cor_addr *list, int max,
+/* The addresses that the hosts file has, in *list, the caller's; 0: none. Or -ENOMEM. */
+static int hosts_of_file(const char *host, cor_addr **list)
+{
+    cor_addr *found = NULL;
+    int room = 4, count = room;
+    for (; count == room && room < CORI_LOOKUP_ADDRS_MAX;) { /* full: there may be more */
+        room *= 4;
+        cor_addr *more = realloc(found, (size_t)room * sizeof(*found));
+        if (more == NULL) {
+            free(found);
+            return -ENOMEM;
+        }
+        found = more;
+        count = cori_hosts_lookup(CORI_HOSTS_FILE, host, found, room);
+    }
+    if (count == 0 && cori_same_host("localhost", host)) { /* RFC 6761: also where no file says it */
+        found[count++] = (cor_addr){.ip.family = AF_INET, .ip.bytes = {127, 0, 0, 1}};
+        found[count++] = (cor_addr){.ip.family = AF_INET6, .ip.bytes = {[15] = 1}};
+    }
+    if (count == 0) {
+        free(found);
+        return 0;
+    }
+    *list = found;
+    return count;
+}
+
+int cori_resolve_host(const cori_network *network, const char *host, int64_t deadline, cor_addr **list,
                       cor_addr *server)
 {
-    int count = cori_hosts_lookup(CORI_HOSTS_FILE, host, list, max);
     *server = (cor_addr){0};
-    if (count == 0 && max > 1 && cori_same_host("localhost", host)) { /* RFC 6761: also where no file says it */
-        list[count++] = (cor_addr){.ip.family = AF_INET, .ip.bytes = {127, 0, 0, 1}};
-        list[count++] = (cor_addr){.ip.family = AF_INET6, .ip.bytes = {[15] = 1}};
-    }
+    int count = hosts_of_file(host, list);
     if (count == 0 && cori_is_domain_name(host) && host[0] != '.' && cori_self() != NULL) {
         cori_dns_answer answer;
         const cori_dns_question question = {
@@ -154,11 +178,12 @@ int cori_resolve_host(const cori_network *network, const char *host, int64_t dea
                                                : CORI_DNS_AAAA,
             .deadline = deadline,
         };
-        count = cori_dns_lookup(&question, &answer, list, max);
+        count = cori_dns_lookup(&question, &answer);
+        *list = answer.list;
         *server = answer.server;
         return count;
     }
-    return count > 0 ? count : COR_ENO_SUCH_HOST;
+    return count != 0 ? count : COR_ENO_SUCH_HOST;
 }
 
 void cori_set_lookup_where(cor_error *error, const char *name, const cor_addr *server)
@@ -191,6 +216,22 @@ int cori_resolve(const cori_network *network, const char *address, cori_candidat
     return cori_resolve_until(network, address, 0, out, error);
 }
 
+/* The first addresses of a host, for a dial; their number, or an error. */
+static int resolve_name(const cori_network *network, const char *host, int64_t deadline, cori_candidates *out,
+                        cor_error *error)
+{
+    cor_addr server, *list = NULL;
+    int count = cori_resolve_host(network, host, deadline, &list, &server);
+    if (count < 0) {
+        cori_set_lookup_where(error, host, &server);
+        return count;
+    }
+    count = count < CORI_DIAL_ADDRS_MAX ? count : CORI_DIAL_ADDRS_MAX;
+    memcpy(out->list, list, (size_t)count * sizeof(*list));
+    free(list);
+    return count;
+}
+
 int cori_resolve_until(const cori_network *network, const char *address, int64_t deadline, cori_candidates *out,
                        cor_error *error)
 {
@@ -208,12 +249,8 @@ int cori_resolve_until(const cori_network *network, const char *address, int64_t
         out->any = true;
         return 0;
     }
-    cor_addr server;
-    rc = cori_addr_parse_ip(host, &out->list[0])
-             ? 1
-             : cori_resolve_host(network, host, deadline, out->list, HOSTS_MAX, &server);
+    rc = cori_addr_parse_ip(host, &out->list[0]) ? 1 : resolve_name(network, host, deadline, out, error);
     if (rc < 0) {
-        cori_set_lookup_where(error, host, &server);
         return rc;
     }
     out->count = rc;

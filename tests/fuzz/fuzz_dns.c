@@ -3,8 +3,8 @@
  * Answers of name servers: what a hostile one may send, through c-ares and our use of it, and the reader of messages by
  * itself. Each lookup ends with a result that it may have, and gives back everything; names in records are names.
  *
- * Input: a byte with the kind of lookup, one with what is made right in the answer (its number, its question), then the
- * answer.
+ * Input: a byte with the kind of lookup, one with what is made right in the answer (its number, its question), and
+ * whether addresses are wanted as values; then the answer.
  */
 #include "input.h"
 #include "runtime.h"
@@ -85,7 +85,8 @@ static void look_up(void *arg)
     (void)arg;
     switch (server.kind % 7) {
     case 0:
-        rc = cor_lookup_host(names, 4, "host.test", deadline, NULL);
+        rc = (server.repair & 4) != 0 ? cor_lookup_ip(&found, "ip", "host.test", deadline, NULL)
+                                      : cor_lookup_host(names, 4, "host.test", deadline, NULL);
         break;
     case 1:
         rc = cor_lookup_mx(&found, "host.test", deadline, NULL);

@@ -11,7 +11,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-enum { MOST = 16, PACKET = 2048, HEADER = 12, TYPE_A = 1, TYPE_CNAME = 5, RECORDS = 1000, TCP_PACKET = 20000 };
+enum { MOST = 16, PACKET = 2048, HEADER = 12, TYPE_A = 1, TYPE_CNAME = 5, RECORDS = 4000, TCP_PACKET = 65536 + 2 };
 
 /* What the server does with a question. */
 typedef struct server {
@@ -50,7 +50,6 @@ static inline size_t put_record(unsigned char *to, int type, const unsigned char
 /* Many addresses, for an answer over TCP; over UDP it is cut. */
 static inline size_t put_many(unsigned char *packet, size_t end, bool over_tcp)
 {
-    static const unsigned char v4[4] = {192, 0, 2, 9};
     if (!over_tcp) {
         packet[2] |= 2;
         return end;
@@ -58,6 +57,7 @@ static inline size_t put_many(unsigned char *packet, size_t end, bool over_tcp)
     packet[6] = RECORDS >> 8;
     packet[7] = RECORDS & 0xff;
     for (int i = 0; i < RECORDS; i++) {
+        const unsigned char v4[4] = {192, 0, (unsigned char)(i >> 8), (unsigned char)i};
         end += put_record(packet + end, TYPE_A, v4, 4);
     }
     return end;
@@ -125,7 +125,7 @@ static inline size_t answer(unsigned char *packet, size_t size, bool over_tcp)
     return end;
 }
 
-/* A question over TCP, and its answer. */
+/* Questions over TCP, one connection after the other, and their answers. */
 static inline void serve_tcp(void *arg)
 {
     server *own = arg;
@@ -133,7 +133,7 @@ static inline void serve_tcp(void *arg)
     while (cor_accept(own->tcp, &conn) == 0) {
         unsigned char *packet = malloc(TCP_PACKET);
         T_ASSERT(packet != NULL);
-        if (cor_read_full(conn, packet, 2) == 2) {
+        while (cor_read_full(conn, packet, 2) == 2) {
             size_t size = (size_t)(packet[0] << 8 | packet[1]);
             T_EQ(cor_read_full(conn, packet + 2, size), (ssize_t)size);
             size = answer(packet + 2, size, true);
