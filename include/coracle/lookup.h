@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Names of hosts. Literals are taken as they are, then /etc/hosts is asked, then the name servers of /etc/resolv.conf,
- * which may say search, domain, and the options ndots, timeout, attempts, rotate and use-vc. The variable
+ * which may say search, domain, and the options ndots, timeout, attempts, rotate, use-vc, single-request (IPv6 is asked
+ * for when the answer about IPv4 is there), trust-ad (questions have the AD bit) and no-reload. The variable
  * COR_RESOLV_CONF names another file, in which a server may have a port, "127.0.0.1:5353"; if it is empty, no server is
- * asked. Both files are looked at again every 5 s. No lookup stops a worker, and none needs a thread: c-ares does the
- * protocol. Where Coracle was built without it, only files are asked.
+ * asked. Both files are looked at again every 5 s, resolv.conf not if it says no-reload. No lookup stops a worker, and
+ * none needs a thread: c-ares does the protocol. Where Coracle was built without it, only files are asked.
  *
  * Lookups of one name at the same time ask once. A deadline is absolute, 0 for none: then the servers' time-outs end
  * the lookup; so do a cancel and the deadline of the task's group. A name that ends in a dot is taken as it is, others

@@ -34,6 +34,9 @@
  *
  * What c-ares does in a callback is bounded by the size of an answer, 64 KiB over TCP: 4,000 addresses. All are kept,
  * in the order that order.c gives them.
+ *
+ * With single-request c-ares, which would ask for both families at once, is asked for IPv4, and in the callback
+ * for IPv6; the search list is gone through for each of them.
  */
 #include "net/dns.h"
 
@@ -74,7 +77,8 @@ typedef struct lookup {
     unsigned bucket;
     bool whole, asked, done;
     int result;             /* the number of addresses, 1 with a message, or an error */
-    int count;              /* of the answer's list */
+    int count;              /* of the answer's list; of that of IPv4, while IPv6 is asked for after it */
+    bool then_v6;           /* single-request, and IPv4 is being asked for */
     cori_dns_answer answer; /* with a list or message of its own */
     char name[NAME_MAX_BYTES];
 } lookup;
@@ -184,6 +188,11 @@ static void answered(void *arg, int status, int timeouts, struct ares_addrinfo *
     if (found != NULL) {
         ares_freeaddrinfo(found);
     }
+    if (of->then_v6 && of->waiters != NULL && !of->at->ending && rc != -ENOMEM) {
+        of->then_v6 = false;
+        ask_addresses(of, AF_INET6);
+        return;
+    }
     if (of->count > 0 && rc != -ENOMEM) {
         cori_order(of->answer.list, of->count);
         rc = of->count;
@@ -257,7 +266,7 @@ static void end(resolver *at)
 static bool outdated(resolver *at, const char *path)
 {
     int64_t now = cori_here_now();
-    if (now - at->looked < cori_files_check_ns) {
+    if (at->says.no_reload || now - at->looked < cori_files_check_ns) {
         return false;
     }
     at->looked = now;
@@ -286,7 +295,8 @@ static int resolver_here(resolver **out, const char *path)
     at->conf = cori_file_stamp_of(path);
     int set = cori_sys_set_new();
     cori_fd_open(slot, set, CORI_FD_PLAIN);
-    cori_resolv_read(path, &at->says);
+    cori_resolv_take(path, &at->says);
+    at->wire.trust_ad = at->says.trust_ad;
     int rc = set < 0 ? set : cori_dns_channel_open(&at->channel, &at->says, socket_wanted, at, &at->wire);
     if (rc < 0) {
         cori_slot_discard(slot);
@@ -345,9 +355,10 @@ static void ask(resolver *at, lookup *of)
         ares_search(at->channel, of->name, CLASS_INTERNET, (int)of->type, answered_whole, of);
         return;
     }
-    ask_addresses(of, of->type == CORI_DNS_A      ? AF_INET
-                      : of->type == CORI_DNS_AAAA ? AF_INET6
-                                                  : AF_UNSPEC);
+    of->then_v6 = of->type == CORI_DNS_ANY && at->says.single_request;
+    ask_addresses(of, of->type == CORI_DNS_A || of->then_v6 ? AF_INET
+                      : of->type == CORI_DNS_AAAA           ? AF_INET6
+                                                            : AF_UNSPEC);
 }
 
 /* Hands c-ares what waits for it, as far as there is room. Lookups may be done at once. */

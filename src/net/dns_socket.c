@@ -68,9 +68,28 @@ static ares_ssize_t receive(ares_socket_t fd, void *buf, size_t size, int flags,
     return as_errno(count);
 }
 
+/*
+ * Sets the AD bit of questions; c-ares has no option for it. Each part is one question, after its length if this is a
+ * stream; only the rest of one that was cut is not, which a question is too short for to happen.
+ */
+static void set_trust(ares_socket_t fd, const struct iovec *parts, int count)
+{
+    enum { FLAGS = 3, LENGTH = 2, AD = 0x20 };
+    int type = SOCK_DGRAM;
+    (void)cori_sys_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type);
+    size_t at = FLAGS + (type == SOCK_STREAM ? LENGTH : 0);
+    for (int i = 0; i < count; i++) {
+        if (parts[i].iov_len > at) {
+            ((unsigned char *)parts[i].iov_base)[at] |= AD;
+        }
+    }
+}
+
 static ares_ssize_t send_parts(ares_socket_t fd, const struct iovec *parts, int count, void *arg)
 {
-    (void)arg;
+    if (((const cori_dns_wire *)arg)->trust_ad) {
+        set_trust(fd, parts, count);
+    }
     ssize_t sent = cori_sys_send_parts(fd, parts, (size_t)count);
     if (sent == -ECONNREFUSED) { /* of an earlier question, which the next receive must see: c-ares goes on for both */
         sent = cori_sys_send_parts(fd, parts, (size_t)count);

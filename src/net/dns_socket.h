@@ -10,6 +10,7 @@
 /* What the sockets of a channel have in common; their functions' last argument. */
 typedef struct cori_dns_wire {
     cori_sockaddr source; /* the server whose bytes were received last */
+    bool trust_ad;        /* questions say that the server may tell whether it has verified the answer */
 } cori_dns_wire;
 
 extern const struct ares_socket_functions cori_dns_sockets;

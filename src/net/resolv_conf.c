@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Reading resolv.conf: at most three servers; "domain" and "search", of which the last wins; the options ndots (0 to
- * 15), timeout (1 s and more), attempts (1 and more), rotate and use-vc. What is not understood is passed over. A
- * server may have a port, "127.0.0.1:5353" or "[::1]:5353". The file is small, and read before a worker's first of
- * several lookups only.
+ * 15), timeout (1 s and more), attempts (1 and more), rotate, use-vc, single-request (also -reopen), trust-ad and
+ * no-reload. What is not understood is passed over. A server may have a port, "127.0.0.1:5353" or "[::1]:5353". The
+ * file is small, and read before a worker's first of several lookups only; with no-reload once in a process.
  */
 #include "net/resolv_conf.h"
+
+#include "base/atomic.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,6 +62,12 @@ static void set_option(cori_resolv_conf *conf, const char *word)
         conf->rotate = true;
     } else if (strcmp(word, "use-vc") == 0 || strcmp(word, "usevc") == 0 || strcmp(word, "tcp") == 0) {
         conf->use_tcp = true;
+    } else if (strcmp(word, "single-request") == 0 || strcmp(word, "single-request-reopen") == 0) {
+        conf->single_request = true;
+    } else if (strcmp(word, "trust-ad") == 0) {
+        conf->trust_ad = true;
+    } else if (strcmp(word, "no-reload") == 0) {
+        conf->no_reload = true;
     }
 }
 
@@ -100,5 +108,42 @@ void cori_resolv_read(const char *path, cori_resolv_conf *out)
     }
     if (servers == 0) {
         (void)snprintf(out->servers, sizeof(out->servers), "%s", HERE);
+    }
+}
+
+/* What a file with no-reload said. It is made once and never freed. */
+typedef struct kept_conf {
+    cori_resolv_conf conf;
+    char path[];
+} kept_conf;
+
+static kept_conf *kept; /* atomic; NULL: no file has said no-reload */
+
+static void copy(const cori_resolv_conf *from, cori_resolv_conf *to)
+{
+    *to = *from;
+    for (int i = 0; i < to->domain_count; i++) {
+        to->domains[i] = to->search + (from->domains[i] - from->search);
+    }
+}
+
+void cori_resolv_take(const char *path, cori_resolv_conf *out)
+{
+    const kept_conf *before = cori_load_acquire(&kept);
+    if (before != NULL && strcmp(before->path, path) == 0) {
+        copy(&before->conf, out);
+        return;
+    }
+    cori_resolv_read(path, out);
+    size_t size = strlen(path) + 1;
+    kept_conf *made = out->no_reload && before == NULL ? malloc(sizeof(*made) + size) : NULL;
+    if (made == NULL) {
+        return;
+    }
+    copy(out, &made->conf);
+    memcpy(made->path, path, size);
+    kept_conf *none = NULL;
+    if (!cori_cas_acq_rel(&kept, &none, made)) {
+        free(made); /* another worker was first */
     }
 }

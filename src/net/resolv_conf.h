@@ -14,9 +14,14 @@ typedef struct cori_resolv_conf {
     int domain_count;
     int ndots, timeout_s, attempts;
     bool rotate, use_tcp;
+    bool single_request; /* IPv4 is asked for, and then IPv6 */
+    bool trust_ad, no_reload;
 } cori_resolv_conf;
 
 /* Reads the file; one that cannot be read names the servers of this host, as in Go. */
 void cori_resolv_read(const char *path, cori_resolv_conf *out);
+
+/* The same, but a file that once said no-reload is not read again: what it said then is what it says. Any thread. */
+void cori_resolv_take(const char *path, cori_resolv_conf *out);
 
 #endif

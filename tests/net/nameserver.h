@@ -17,6 +17,7 @@ enum { MOST = 16, PACKET = 2048, HEADER = 12, TYPE_A = 1, TYPE_CNAME = 5, RECORD
 typedef struct server {
     int fd;
     int questions;     /* atomic */
+    int trusting;      /* how many of them have the AD bit; atomic */
     bool silent, ends; /* atomic */
     cor_listener *tcp;
     size_t (*records)(unsigned char *packet, size_t end, int type); /* instead of the script below */
@@ -125,6 +126,12 @@ static inline size_t answer(unsigned char *packet, size_t size, bool over_tcp)
     return end;
 }
 
+static inline void count_question(server *own, const unsigned char *packet)
+{
+    (void)add(&own->questions, 1);
+    (void)add(&own->trusting, packet[3] >> 5 & 1);
+}
+
 /* Questions over TCP, one connection after the other, and their answers. */
 static inline void serve_tcp(void *arg)
 {
@@ -136,6 +143,7 @@ static inline void serve_tcp(void *arg)
         while (cor_read_full(conn, packet, 2) == 2) {
             size_t size = (size_t)(packet[0] << 8 | packet[1]);
             T_EQ(cor_read_full(conn, packet + 2, size), (ssize_t)size);
+            count_question(own, packet + 2);
             size = answer(packet + 2, size, true);
             packet[0] = (unsigned char)(size >> 8);
             packet[1] = (unsigned char)size;
@@ -169,7 +177,7 @@ static inline void serve(void *arg)
         int rc = cor_wait_fd(own->fd, COR_READABLE, cor_after(SOON));
         ssize_t size = rc < 0 ? -1 : recvfrom(own->fd, packet, sizeof(packet) / 2, MSG_DONTWAIT, (void *)&peer, &len);
         if (size > HEADER) {
-            (void)add(&own->questions, 1);
+            count_question(own, packet);
             size_t reply = __atomic_load_n(&own->silent, __ATOMIC_ACQUIRE) ? 0 : reply_to(own, packet, (size_t)size);
             T_ASSERT(reply == 0 || sendto(own->fd, packet, reply, 0, (void *)&peer, len) == (ssize_t)reply);
         } else if (rc == COR_ECANCELED) {

@@ -93,6 +93,60 @@ TASK_TEST(cut_answers)
     end(&own, &tasks);
 }
 
+/* N282, N279: with single-request IPv6 is asked for when the answer about IPv4 is there. */
+TASK_TEST(one_question_at_a_time)
+{
+    char out[MOST][COR_ADDR_TEXT];
+    server own = {0};
+    cor_group tasks = {0};
+    begin(&own, &tasks, "options timeout:30 single-request-reopen");
+    expect_error("mute.test", cor_after(BRIEFLY), COR_ETIMEOUT, "lookup mute.test: i/o timeout");
+    T_EVENTUALLY(get(&own.questions) == 1, SOON);
+    T_EQ(cor_lookup_host(out, MOST, "both.test", cor_after(SOON), NULL), 2);
+    T_EQ(get(&own.questions), 3);
+    T_EQ(cor_lookup_host(out, MOST, "four.test", cor_after(SOON), NULL), 1);
+    T_EQ(cor_lookup_host(out, MOST, "six.test", cor_after(SOON), NULL), 1);
+    T_STR(out[0], "2001:db8::6");
+    expect_error("nowhere.test", 0, COR_ENO_SUCH_HOST, "lookup nowhere.test: no such host");
+    end(&own, &tasks);
+}
+
+/* N279: trust-ad sets the AD bit of questions, over TCP too; without it the bit is not set. */
+TASK_TEST(trusted_servers)
+{
+    char out[MOST][COR_ADDR_TEXT];
+    static const char *const options[] = {"", "options trust-ad", "options trust-ad use-vc"};
+    for (int i = 0; i < 3; i++) {
+        server own;
+        cor_group tasks;
+        begin_with_tcp(&own, &tasks, options[i]);
+        T_EQ(cor_lookup_host(out, MOST, "both.test", cor_after(SOON), NULL), 2);
+        T_EQ(get(&own.questions), 2);
+        T_EQ(get(&own.trusting), i > 0 ? 2 : 0);
+        T_CODE(cor_listener_close(own.tcp), 0);
+        end(&own, &tasks);
+    }
+}
+
+/* N279: with no-reload the servers of the first reading stay, on all workers. */
+TASK_TEST(servers_do_not_change)
+{
+    char out[MOST][COR_ADDR_TEXT];
+    server first = {0}, second = {0};
+    cor_group tasks = {0};
+    begin(&first, &tasks, "options no-reload");
+    T_EQ(cor_lookup_host(out, MOST, "both.test", cor_after(SOON), NULL), 2);
+    begin(&second, &tasks, "");
+    T_EQ(rename(second.file, first.file), 0);
+    T_EQ(setenv("COR_RESOLV_CONF", first.file, 1), 0);
+    cori_files_check_ns = 0;
+    T_EQ(cor_lookup_host(out, MOST, "four.test", cor_after(SOON), NULL), 1);
+    T_EQ(get(&second.questions), 0);
+    T_EQ(get(&first.questions), 4);
+    end(&first, &tasks); /* both servers are in the group */
+    T_EQ(close(second.fd), 0);
+}
+
 /* A server that is not there, or refuses, is followed by the next (N287). */
 TASK_TEST(next_server)
 {
@@ -197,6 +251,9 @@ int main(void)
         cmocka_unit_test(useless_answers),
         cmocka_unit_test(one_family),
         cmocka_unit_test(cut_answers),
+        cmocka_unit_test(one_question_at_a_time),
+        cmocka_unit_test(trusted_servers),
+        cmocka_unit_test(servers_do_not_change),
         cmocka_unit_test(next_server),
         cmocka_unit_test(servers_change),
         cmocka_unit_test(addresses_are_in_order),

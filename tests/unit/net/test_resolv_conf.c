@@ -43,9 +43,47 @@ static void what_it_says(void **state)
     assert_int_equal(conf.timeout_s, 7);
     assert_int_equal(conf.attempts, 4);
     assert_true(conf.rotate && conf.use_tcp);
+    assert_false(conf.single_request || conf.trust_ad || conf.no_reload);
+    read_text("options single-request-reopen\noptions trust-ad no-reload", &conf);
+    assert_true(conf.single_request && conf.trust_ad && conf.no_reload && !conf.use_tcp);
+    read_text("options single-request", &conf);
+    assert_true(conf.single_request && !conf.trust_ad && !conf.no_reload);
     read_text("search a.test b.test\ndomain first.test other.test", &conf);
     assert_int_equal(conf.domain_count, 1);
     assert_string_equal(conf.domains[0], "first.test");
+}
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* N279: a file with no-reload is read once; until it says that, and another file, each time. */
+static void no_reload(void **state)
+{
+    char path[] = "/tmp/cor-test-resolv-XXXXXX", other[] = "/tmp/cor-test-resolv-XXXXXX";
+    int file = mkstemp(path), other_file = mkstemp(other);
+    cori_resolv_conf conf;
+    (void)state;
+    write_file(path, "nameserver 192.0.2.1");
+    cori_resolv_take(path, &conf);
+    write_file(path, "nameserver 192.0.2.2\nsearch a.test b.test\noptions no-reload");
+    cori_resolv_take(path, &conf);
+    assert_string_equal(conf.servers, "192.0.2.2");
+    write_file(path, "nameserver 192.0.2.3");
+    write_file(other, "nameserver 192.0.2.4\noptions no-reload");
+    memset(&conf, 0, sizeof(conf));
+    cori_resolv_take(path, &conf);
+    assert_string_equal(conf.servers, "192.0.2.2");
+    assert_int_equal(conf.domain_count, 2);
+    assert_ptr_equal(conf.domains[0], conf.search);
+    assert_string_equal(conf.domains[1], "b.test");
+    cori_resolv_take(other, &conf);
+    assert_string_equal(conf.servers, "192.0.2.4");
+    assert_int_equal(close(file) + close(other_file) + unlink(path) + unlink(other), 0);
 }
 
 /* Numbers out of bounds are brought within them. */
@@ -107,10 +145,8 @@ static void much(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_it_says),
-        cmocka_unit_test(bounds),
-        cmocka_unit_test(defaults),
-        cmocka_unit_test(much),
+        cmocka_unit_test(what_it_says), cmocka_unit_test(no_reload), cmocka_unit_test(bounds),
+        cmocka_unit_test(defaults),     cmocka_unit_test(much),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
