@@ -181,6 +181,69 @@ int options_read(const option_table *table, int argc, char **argv, void *target)
     return optind;
 }
 
+static void dump_size(size_t size, FILE *to)
+{
+    static const char *const units[] = {"", "k", "M", "G"};
+    int unit = 0;
+    while (unit < 3 && size > 0 && size % 1024 == 0) {
+        size /= 1024;
+        unit++;
+    }
+    fprintf(to, "%zu%s\n", size, units[unit]);
+}
+
+static void dump_duration(int64_t ns, FILE *to)
+{
+    static const struct {
+        int64_t ns;
+        const char *name;
+    } units[] = {{INT64_C(3600000000000), "h"},
+                 {INT64_C(60000000000), "m"},
+                 {1000000000, "s"},
+                 {1000000, "ms"},
+                 {1000, "us"},
+                 {1, "ns"}};
+    const size_t last = sizeof(units) / sizeof(units[0]) - 1;
+    size_t unit = 0;
+    while (unit < last && ns % units[unit].ns != 0) {
+        unit++;
+    }
+    if (ns == 0) {
+        fprintf(to, "0\n");
+    } else {
+        fprintf(to, "%lld%s\n", (long long)(ns / units[unit].ns), units[unit].name);
+    }
+}
+
+void options_dump(const option_table *table, const void *target, FILE *to)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        const option_def *def = &table->defs[i];
+        const void *field = (const char *)target + def->offset;
+        fprintf(to, "%s=", def->name);
+        switch (def->kind) {
+        case OPTION_FLAG:
+            fprintf(to, "%s\n", *(const bool *)field ? "yes" : "no");
+            break;
+        case OPTION_TEXT:
+            fprintf(to, "%s\n", *(const char *const *)field != NULL ? *(const char *const *)field : "");
+            break;
+        case OPTION_COUNT:
+            fprintf(to, "%llu\n", (unsigned long long)*(const uint64_t *)field);
+            break;
+        case OPTION_SIZE:
+            dump_size(*(const size_t *)field, to);
+            break;
+        case OPTION_DURATION:
+            dump_duration(*(const int64_t *)field, to);
+            break;
+        case OPTION_CHOICE:
+            fprintf(to, "%s\n", def->choices[*(const int *)field < 0 ? 0 : *(const int *)field]);
+            break;
+        }
+    }
+}
+
 void options_print(const option_table *table, FILE *to)
 {
     for (size_t i = 0; i <= table->count; i++) {

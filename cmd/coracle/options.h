@@ -45,6 +45,9 @@ enum { OPTIONS_HELP = -1, OPTIONS_BAD = -2 };
  */
 int options_read(const option_table *table, int argc, char **argv, void *target);
 
+/* Prints name=value for each option, as it is in the struct at `target`. */
+void options_dump(const option_table *table, const void *target, FILE *to);
+
 /* Prints the options, one per line. */
 void options_print(const option_table *table, FILE *to);
 

@@ -161,6 +161,7 @@ static bool listen_to(struct talker *talker)
         result = scanner_feed(&scanner, data.data, data.size, &events, talker);
         cor_buffer_free(&data);
         session_inside_message(session, scanner_is_inside(&scanner));
+        session_limit_message(session, scanner_is_inside(&scanner));
         room_flush(talker->session->service->state);
     }
     if (count == 0 && scanner_is_inside(&scanner)) {
@@ -208,6 +209,8 @@ const service_def broadcast_service = {
     .start = broadcast_start,
     .stop = broadcast_stop,
     .behind = room_behind,
+    .may_listen = true,
+    .tells_refusal = true,
 };
 
 #endif

@@ -4,16 +4,14 @@
 
 #include "exits.h"
 #include "options.h"
+#include "serve/limits.h"
 #include "serve/serve.h"
 #include "suggest.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
-/* Descriptors for anything but sessions: standard streams, listeners, pollers, what libraries open in passing. */
-#define OTHER_DESCRIPTORS 64
 #define KIB ((size_t)1024)
 #define GIB (KIB * KIB * KIB)
 
@@ -30,20 +28,30 @@ static const option_def defs[] = {
      "look for events this long before sleeping (default: COR_SPIN_US, or 0)", NULL, 0, 0},
     {"max-conns", 'c', OPTION_COUNT, FIELD(max_conns), "N",
      "most connections at a time (default: what the descriptor limit allows)", NULL, 1, UINT32_MAX},
+    {"per-ip", 0, OPTION_COUNT, FIELD(per_ip), "N",
+     "most connections of one address (default 256, not for this host; 0: any number)", NULL, 0, UINT32_MAX},
+    {"accept-rate", 0, OPTION_COUNT, FIELD(accept_rate), "N",
+     "most new ones of one address a second (default 256, not for this host; 0: any number)", NULL, 0, 1000000},
+    {"max-memory", 0, OPTION_SIZE, FIELD(max_memory), "BYTES",
+     "refuse clients near it, cut the longest queue above it (default 3/4 of all; 0: any)", NULL, 0, SIZE_MAX / 2},
     {"max-line", 'l', OPTION_SIZE, FIELD(max_line), "BYTES", "longest line or JSON message (default 64k)", NULL, 16,
      GIB},
     {"idle-timeout", 'i', OPTION_DURATION, FIELD(idle_timeout), "D",
-     "close clients that send nothing whole for this long (default 0: never)", NULL, 0, 0},
+     "close clients that send nothing whole for this long (default 5m; 0: never)", NULL, 0, 0},
     {"write-timeout", 0, OPTION_DURATION, FIELD(write_timeout), "D",
      "close clients that take nothing of an answer for this long (default 30s; 0: never)", NULL, 0, 0},
     {"first-byte-timeout", 0, OPTION_DURATION, FIELD(first_byte_timeout), "D",
-     "close clients that send nothing in this time at first (default 0: never)", NULL, 0, 0},
+     "close clients that send nothing in this time at first (default 60s; 0: never)", NULL, 0, 0},
     {"outbox", 0, OPTION_SIZE, FIELD(outbox), "BYTES", "broadcast: how far a member may fall behind (default 16M)",
      NULL, 4 * KIB, GIB},
     {"slow-after", 0, OPTION_DURATION, FIELD(slow_after), "D",
      "broadcast: cut members that take nothing for this long (default 10s; 0: never)", NULL, 0, 0},
     {"slow-policy", 0, OPTION_CHOICE, FIELD(slow_policy), "P", "broadcast: what to do with slow members",
      slow_policy_names, 0, 0},
+    {"no-limits", 0, OPTION_FLAG, FIELD(no_limits), NULL,
+     "no default limits in time, by address or of memory, as in the tutorials", NULL, 0, 0},
+    {"dump-config", 0, OPTION_FLAG, FIELD(dump_config), NULL, "print all options as they would be in force, and exit",
+     NULL, 0, 0},
     {"grace", 'g', OPTION_DURATION, FIELD(grace), "D",
      "time for clients to finish after SIGTERM or SIGINT (default 5s)", NULL, 0, 0},
     {"quiet", 'q', OPTION_FLAG, FIELD(quiet), NULL, "do not show what clients send", NULL, 0, 0},
@@ -136,20 +144,6 @@ static int choose_services(struct serve *serve, int count, char **words)
     return code;
 }
 
-/* Allows as many descriptors as the system lets us have, and as many connections as those carry. */
-static void fit_to_descriptors(serve_options *options)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
-        return;
-    }
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    if (options->max_conns == 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > 2 * OTHER_DESCRIPTORS) {
-        options->max_conns = limit.rlim_cur - OTHER_DESCRIPTORS;
-    }
-}
-
 /* The first task: says so if the poller is not the one that was asked for. */
 static int start(void *arg)
 {
@@ -186,14 +180,35 @@ static int run_tasks(struct serve *serve)
     return exit_code_of(code);
 }
 
+/* Runs with the log open. Returns an exit code. */
+static int run_logged(struct serve *serve)
+{
+    const log_options log = {.level = (log_level)serve->options.log_level,
+                             .format = (log_format)serve->options.log_format,
+                             .quiet = serve->options.quiet};
+    if (log_open(&log) < 0 || limits_start(serve) < 0) {
+        fprintf(stderr, "coracle serve: cannot start: %s\n", cor_strerror(-EAGAIN));
+        return EXIT_TRY_AGAIN;
+    }
+    int code = run_tasks(serve);
+    limits_stop(serve);
+    log_close();
+    return code;
+}
+
 int serve_command(int argc, char **argv)
 {
     struct serve serve = {.options = {
                               .poller = -1,
                               .max_line = 64 * KIB,
-                              .write_timeout = 30 * COR_SECOND,
+                              .per_ip = NOT_GIVEN_COUNT,
+                              .accept_rate = NOT_GIVEN_COUNT,
+                              .max_memory = NOT_GIVEN_SIZE,
+                              .idle_timeout = NOT_GIVEN_TIME,
+                              .first_byte_timeout = NOT_GIVEN_TIME,
+                              .write_timeout = NOT_GIVEN_TIME,
                               .outbox = 16 * KIB * KIB,
-                              .slow_after = 10 * COR_SECOND,
+                              .slow_after = NOT_GIVEN_TIME,
                               .grace = 5 * COR_SECOND,
                               .reply = "Sua mensagem foi recebida com sucesso",
                               .log_level = LEVEL_INFO,
@@ -206,19 +221,12 @@ int serve_command(int argc, char **argv)
         }
         return first == OPTIONS_HELP ? EXIT_OK : EXIT_USAGE;
     }
+    limits_settle(&serve.options);
     int code = choose_services(&serve, argc - first, argv + first);
-    if (code == EXIT_OK) {
-        fit_to_descriptors(&serve.options);
-        const log_options log = {.level = (log_level)serve.options.log_level,
-                                 .format = (log_format)serve.options.log_format,
-                                 .quiet = serve.options.quiet};
-        if (log_open(&log) < 0) {
-            fprintf(stderr, "coracle serve: cannot start: %s\n", cor_strerror(-EAGAIN));
-            code = EXIT_TRY_AGAIN;
-        } else {
-            code = run_tasks(&serve);
-            log_close();
-        }
+    if (code == EXIT_OK && serve.options.dump_config) {
+        options_dump(&table, &serve.options, stdout);
+    } else if (code == EXIT_OK) {
+        code = run_logged(&serve);
     }
     free(serve.services);
     return code;

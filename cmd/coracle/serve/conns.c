@@ -36,9 +36,12 @@ close_reason conns_enter(struct conns *all, struct connection *one, uint64_t mos
 {
     pthread_mutex_lock(&all->lock);
     one->id = ++all->accepted;
-    if (++all->open > most && most > 0) {
+    all->open++;
+    if (most > 0 && all->open - all->refusing > most) {
         connection_decide(one, REASON_MAX_CONNS);
     }
+    one->refused = connection_reason(one) != REASON_NONE;
+    all->refusing += one->refused;
     put(all, one, all->last);
     pthread_mutex_unlock(&all->lock);
     return connection_reason(one);
@@ -49,6 +52,7 @@ void conns_leave(struct conns *all, struct connection *one)
     pthread_mutex_lock(&all->lock);
     take_out(all, one);
     all->open--;
+    all->refusing -= one->refused;
     all->closed[connection_reason(one)]++;
     all->bytes_in += atomic_load_explicit(&one->bytes_in, memory_order_relaxed);
     all->bytes_out += atomic_load_explicit(&one->bytes_out, memory_order_relaxed);
@@ -106,24 +110,25 @@ void connection_end(struct connection *one, close_reason reason)
     cor_close_write(one->conn);
 }
 
-struct kick {
+struct ending {
     uint64_t id;
+    close_reason reason;
     bool done;
 };
 
-static bool kick(struct connection *one, void *arg)
+static bool end(struct connection *one, void *arg)
 {
-    struct kick *wanted = arg;
+    struct ending *wanted = arg;
     if (one->id == wanted->id) {
         wanted->done = true;
-        connection_end(one, REASON_KICKED);
+        connection_end(one, wanted->reason);
     }
     return one->id < wanted->id;
 }
 
-bool conns_kick(struct conns *all, uint64_t id)
+bool conns_end(struct conns *all, uint64_t id, close_reason reason)
 {
-    struct kick wanted = {.id = id};
-    conns_each(all, kick, &wanted);
+    struct ending wanted = {.id = id, .reason = reason};
+    conns_each(all, end, &wanted);
     return wanted.done;
 }

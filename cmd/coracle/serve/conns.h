@@ -36,9 +36,10 @@ struct connection {
     int64_t since;              /* cor_now() */
     _Atomic uint64_t bytes_in;  /* received and looked at */
     _Atomic uint64_t bytes_out; /* given to the kernel */
-    _Atomic uint64_t queued;    /* bytes of a write that is held up; see session_queued */
+    _Atomic uint64_t queued;    /* bytes of a write that is held up; see session_queued in service.h */
     _Atomic int64_t stuck;      /* since when it has taken nothing though there was something; 0: it does take */
     _Atomic int reason;         /* a close_reason */
+    bool refused;               /* it has never been let in */
     struct member *member;      /* guard: the lock; in the room */
     struct connection *next;    /* guard: the lock */
     struct connection **link;   /* guard: the lock; what points to it */
@@ -50,6 +51,7 @@ struct conns {
     struct connection *first; /* guard: the lock; the oldest */
     struct connection **last; /* guard: the lock; where the next one goes */
     uint64_t open;            /* guard: the lock; how many are listed */
+    uint64_t refusing;        /* guard: the lock; how many of them are refused */
     uint64_t accepted;        /* guard: the lock; ever */
     uint64_t closed[REASON_COUNT];
     uint64_t bytes_in, bytes_out; /* guard: the lock; of those that are closed */
@@ -65,8 +67,8 @@ typedef struct conns_counts {
 void conns_init(struct conns *all);
 
 /*
- * Counts and lists a new connection and gives it its id. If more than `most` are open (0: no limit), it is to be
- * refused, and its reason is set. Returns the reason.
+ * Counts and lists a new connection and gives it its id. It is refused if it has a reason already, or gets one because
+ * with it more than `most` that are not refused are open (0: no limit). Returns the reason.
  */
 close_reason conns_enter(struct conns *all, struct connection *one, uint64_t most);
 
@@ -82,8 +84,14 @@ void conns_count(struct conns *all, conns_counts *counts);
  */
 void conns_each(struct conns *all, bool (*visit)(struct connection *one, void *arg), void *arg);
 
-/* Ends the connection with this id as `kicked`. Returns false if it is not open. Tasks only. */
-bool conns_kick(struct conns *all, uint64_t id);
+/* Ends the connection with this id. Returns false if it is not open. Tasks only. */
+bool conns_end(struct conns *all, uint64_t id, close_reason reason);
+
+/* Ends it because the operator wants it. */
+static inline bool conns_kick(struct conns *all, uint64_t id)
+{
+    return conns_end(all, id, REASON_KICKED);
+}
 
 /* Decides why a connection ends, unless that is decided. Any thread. */
 static inline void connection_decide(struct connection *one, close_reason reason)

@@ -71,4 +71,5 @@ const service_def greet_service = {
     .handle = greet_handle,
     .streams_only = "it speaks first when somebody connects, and with datagrams nobody does",
     .start = greet_start,
+    .tells_refusal = true,
 };

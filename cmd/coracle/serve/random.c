@@ -185,4 +185,5 @@ const service_def random_service = {
     .dial = "",
     .handle = random_handle,
     .answer = random_answer,
+    .tells_refusal = true,
 };

@@ -7,6 +7,7 @@
 #include "serve/serve.h"
 
 #include "exits.h"
+#include "serve/limits.h"
 #include "serve/packets.h"
 #include "serve/session.h"
 #include "signals.h"
@@ -168,6 +169,9 @@ static int start_all(struct serve *serve)
         }
     }
     log_flush();
+    if (serve->options.max_memory > 0 && cor_group_go(&serve->helpers, limits_watch_memory, serve) < 0) {
+        return -ENOMEM;
+    }
     atomic_store(&serve->accepting, (int)serve->service_count);
     for (size_t i = 0; i < serve->service_count; i++) {
         cor_waitgroup_add(&serve->acceptors, 1);
@@ -220,6 +224,8 @@ static void wind_down(struct serve *serve)
         cor_group_cancel(&serve->sessions);
         cor_group_wait(&serve->sessions, 0);
     }
+    cor_group_cancel(&serve->helpers);
+    cor_group_wait(&serve->helpers, 0);
     for (size_t i = 0; i < serve->service_count; i++) {
         if (serve->services[i].def->stop != NULL) {
             serve->services[i].def->stop(&serve->services[i]);

@@ -12,6 +12,7 @@
 
 struct session;
 struct service;
+struct peers;
 
 /* What happens when a member of the broadcast room reads slower than the others talk. */
 typedef enum slow_policy { SLOW_CUT, SLOW_DROP_OLDEST, SLOW_DROP_NEWEST, SLOW_BLOCK } slow_policy;
@@ -21,6 +22,9 @@ typedef struct serve_options {
     uint64_t workers;           /* 0: one per usable core */
     int poller;                 /* index in serve's poller names; -1: not given */
     uint64_t max_conns;         /* 0: as many as there are descriptors */
+    uint64_t per_ip;            /* connections of one address; 0: any number */
+    uint64_t accept_rate;       /* new connections of one address a second; 0: any number */
+    size_t max_memory;          /* bytes of the process; 0: any number */
     size_t max_line;            /* bytes of a line or message */
     int64_t idle_timeout;       /* ns; 0: none */
     int64_t write_timeout;      /* ns; 0: none */
@@ -31,9 +35,12 @@ typedef struct serve_options {
     int64_t grace;              /* ns */
     int64_t spin;               /* ns; 0: not, unless the environment says so */
     bool quiet;
-    const char *reply; /* what ack answers */
-    int log_format;    /* a log_format */
-    int log_level;     /* a log_level */
+    bool no_limits;
+    bool dump_config;
+    bool per_ip_given, accept_rate_given, idle_given, first_byte_given; /* by limits_settle */
+    const char *reply;                                                  /* what ack answers */
+    int log_format;                                                     /* a log_format */
+    int log_level;                                                      /* a log_level */
 } serve_options;
 
 /* One run of `coracle serve`. */
@@ -43,6 +50,10 @@ struct serve {
     size_t service_count;
     cor_group sessions;           /* all session tasks */
     struct conns conns;           /* all connections */
+    struct peers *peers;          /* addresses of clients; NULL: they are not limited */
+    atomic_bool short_of_memory;  /* nobody else is let in */
+    atomic_int telling;           /* refused clients that are told why, and waited for */
+    cor_group helpers;            /* tasks that end when the sessions have */
     cor_waitgroup acceptors;      /* the accept loops */
     atomic_bool failed;           /* a service had to give up */
     _Atomic int64_t served_until; /* set before `stopping`; when clients are not served on that go on sending */
@@ -64,6 +75,8 @@ typedef struct service_def {
      */
     bool (*answer)(cor_packet *packet, const char *name);
     const char *streams_only; /* then: why, as the end of a sentence */
+    bool may_listen;          /* clients may just listen: see limits.h */
+    bool tells_refusal;       /* there is a place for a line that says why a client is refused */
     /* Prepares what the sessions share (service.state) and says what the tutorial says at start. NULL: nothing. */
     int (*start)(struct service *service);
     /* Undoes start after the last session. NULL: nothing. */
@@ -82,6 +95,16 @@ struct service {
     char bound[COR_ADDR_TEXT]; /* where it listens */
     void *state;               /* the service's own */
 };
+
+/* How many bytes wait for a connection's peer. Under the lock of the list, as in conns_each. Any thread. */
+static inline uint64_t session_queued(const struct connection *one)
+{
+    uint64_t queued = atomic_load_explicit(&one->queued, memory_order_relaxed);
+    if (one->member != NULL && one->service->def->behind != NULL) {
+        queued = one->service->def->behind(one->member);
+    }
+    return queued;
+}
 
 extern const service_def *const service_table[]; /* ends with NULL */
 

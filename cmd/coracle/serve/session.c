@@ -5,7 +5,10 @@
  */
 #include "serve/session.h"
 
+#include "serve/limits.h"
+
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #define DRAIN_BYTES (INT64_C(1) << 20)
@@ -13,6 +16,8 @@
 /* A limit may come this much late, so that busy connections need not arm it anew for every byte. */
 #define LATE_NS (250 * COR_MILLISECOND)
 enum { EIGHTHS = 8 };
+/* So many refused clients are waited for at a time, until they have read why; others are closed at once. */
+enum { TELLING_MAX = 32 };
 /* How long a session of a server that stops waits for what its client may have sent. */
 #define LOOK_NS (50 * COR_MILLISECOND)
 
@@ -45,8 +50,12 @@ static void set_read_deadline(struct session *session, int64_t deadline)
 void session_arm_read(struct session *session)
 {
     const serve_options *options = session_options(session);
-    if (session->looking || (!session->heard && options->first_byte_timeout > 0)) {
+    if (session->looking || (!session->heard && session->first_byte > 0)) {
         return; /* the latter is armed at the start, for all of the wait */
+    }
+    if (session->may_listen) {
+        session->whole = true;
+        return;
     }
     if (options->idle_timeout > 0) {
         int64_t deadline = later_deadline(session->read_deadline, options->idle_timeout);
@@ -56,6 +65,20 @@ void session_arm_read(struct session *session)
     } else if (session->read_deadline != 0) {
         set_read_deadline(session, 0);
     }
+}
+
+void session_limit_message(struct session *session, bool inside)
+{
+    int64_t limit = session_options(session)->first_byte_timeout;
+    if (!session->may_listen || session->looking || limit == 0 || (!session->heard && session->first_byte > 0)) {
+        return;
+    }
+    if (inside && (session->read_deadline == 0 || session->whole)) {
+        set_read_deadline(session, cor_after(limit));
+    } else if (!inside && session->read_deadline != 0) {
+        set_read_deadline(session, 0);
+    }
+    session->whole = false;
 }
 
 int session_timed_out(struct session *session)
@@ -225,15 +248,6 @@ __attribute__((noinline)) static void log_closed(struct session *session, close_
     log_event(LEVEL_INFO, "closed", fields, count);
 }
 
-uint64_t session_queued(const struct connection *one)
-{
-    uint64_t queued = atomic_load_explicit(&one->queued, memory_order_relaxed);
-    if (one->member != NULL && one->service->def->behind != NULL) {
-        queued = one->service->def->behind(one->member);
-    }
-    return queued;
-}
-
 static bool end_if_idle(struct connection *one, void *arg)
 {
     (void)arg;
@@ -264,15 +278,33 @@ void session_inside_message(struct session *session, bool inside)
 static void begin(struct session *session)
 {
     const serve_options *options = session_options(session);
-    session->limits_reads = options->idle_timeout > 0 || options->first_byte_timeout > 0;
-    if (options->first_byte_timeout > 0) {
-        set_read_deadline(session, cor_after(options->first_byte_timeout));
+    bool may_listen = session->service->def->may_listen;
+    session->may_listen = may_listen && !options->idle_given;
+    session->first_byte = may_listen && !options->first_byte_given ? 0 : options->first_byte_timeout;
+    session->limits_reads = options->idle_timeout > 0 || session->first_byte > 0;
+    if (session->first_byte > 0) {
+        set_read_deadline(session, cor_after(session->first_byte));
     } else if (atomic_load(&session->service->serve->stopping)) {
         cor_set_read_deadline(session->conn, cor_now());
     }
     if (options->write_timeout > 0) {
         session_limit_writes(session, options->write_timeout);
     }
+}
+
+/* Says why a client is refused, where there is a place for it, and waits a short time until that has been read. */
+__attribute__((noinline)) static void tell_refusal(struct session *session)
+{
+    struct serve *serve = session->service->serve;
+    close_reason reason = connection_reason(session->seen);
+    char line[96];
+    int size = snprintf(line, sizeof(line), "refused: %s\n", limits_words(reason));
+    cor_set_write_deadline(session->conn, cor_after(DRAIN_NS));
+    bool written = cor_write(session->conn, line, (size_t)size) == size;
+    if (atomic_fetch_add_explicit(&serve->telling, 1, memory_order_relaxed) < TELLING_MAX && written) {
+        session_hang_up(session, reason);
+    }
+    atomic_fetch_sub_explicit(&serve->telling, 1, memory_order_relaxed);
 }
 
 static void finish(struct session *session)
@@ -287,16 +319,22 @@ static void finish(struct session *session)
     }
     /* Counted out first: a client that sees its connection end may connect again at once and must find room. */
     conns_leave(&session->service->serve->conns, session->seen);
-    cor_close(session->conn);
 }
 
 void session_main(cor_conn *conn, void *arg)
 {
     struct service *service = arg;
+    struct serve *serve = service->serve;
     struct session session = {.conn = conn, .service = service};
     struct connection seen = {.conn = conn, .service = service, .session = &session, .since = cor_now()};
+    struct peer *peer;
     session.seen = &seen;
-    if (conns_enter(&service->serve->conns, &seen, service->serve->options.max_conns) == REASON_NONE) {
+    close_reason refusal = limits_admit(serve, conn, &peer);
+    if (refusal != REASON_NONE) {
+        connection_decide(&seen, refusal);
+    }
+    refusal = conns_enter(&serve->conns, &seen, serve->options.max_conns);
+    if (refusal == REASON_NONE) {
         if (log_enabled(LEVEL_DEBUG)) {
             log_accepted(&session);
         }
@@ -304,4 +342,9 @@ void session_main(cor_conn *conn, void *arg)
         service->def->handle(&session);
     }
     finish(&session);
+    limits_left(serve, peer);
+    if (refusal != REASON_NONE && service->def->tells_refusal) {
+        tell_refusal(&session);
+    }
+    cor_close(conn);
 }

@@ -28,10 +28,13 @@ struct session {
     struct connection *seen; /* what others see of it */
     uint64_t dropped;        /* messages it was too slow for */
     int error;               /* the code behind the reasons reset, oom and internal */
+    int64_t first_byte;      /* ns in which something must come at first; 0: none */
     int64_t read_deadline;   /* armed now, 0: none */
     int64_t write_limit;     /* ns in which the peer must take something; 0: none */
     bool heard;              /* something complete has arrived: from now on the idle limit counts */
     bool limits_reads;       /* there is an idle or a first-byte limit */
+    bool may_listen;         /* it may be silent but inside a message: session_limit_message */
+    bool whole;              /* then: a message has ended since it was armed */
     bool looking;            /* the server stops, and this is the last look for something to read */
     bool cut;                /* ended by the server while the client was still sending */
     atomic_bool busy;        /* inside a line or message; its own task changes it */
@@ -46,11 +49,14 @@ const serve_options *session_options(const struct session *session);
 /* Arms the read limit that counts now. For services that wait for more than single bytes: once per line or message. */
 void session_arm_read(struct session *session);
 
-/* How many bytes wait for a connection's peer. Under the lock of the list, as in conns_each. Any thread. */
-uint64_t session_queued(const struct connection *one);
-
 /* Ends the idle sessions of a server that has begun to stop, and has the others end when they have become idle. */
 void session_end_all_idle(struct serve *serve);
+
+/*
+ * For services whose clients may just listen, after each read: if a message has begun it must end within the first-byte
+ * limit. Does nothing where an idle limit was given, since that counts at all times.
+ */
+void session_limit_message(struct session *session, bool inside);
 
 /* Says that the session has a part of a message, or that it has none: it is idle from then on. */
 void session_inside_message(struct session *session, bool inside);
