@@ -44,7 +44,7 @@ typedef struct cor_keep_alive {
 
 /*
  * What a caller may do with a socket before it is bound and connected, or listens: to set options that the library has
- * no call for. `network` is exact (tcp4, tcp6, udp4, udp6, unix), `address` the one that is tried. A negative code is
+ * no call for. `network` is exact (tcp4, udp6, ip4, unix), `address` the one that is tried. A negative code is
  * the end of the attempt. It borrows everything, closes nothing, and does not park.
  */
 typedef int cor_control(int fd, const char *network, const char *address, void *arg);
@@ -60,11 +60,11 @@ typedef int cor_control(int fd, const char *network, const char *address, void *
  */
 COR_API COR_CHECK int cor_listen(cor_listener **out, const char *network, const char *address, cor_error *error);
 
-/* How to listen. Begin with COR_LISTEN_INIT, which listens as cor_listen does. Go: net.ListenConfig. */
+/* How to listen. Begin with COR_LISTEN_INIT, as cor_listen does; for packets see packet.h. Go: net.ListenConfig. */
 typedef struct cor_listen_options {
     size_t size;     /* of this struct, as the caller's compiler knew it */
     int backlog;     /* connections that may wait to be accepted; 0: as many as the kernel allows */
-    bool reuse_port; /* tcp: others may listen on the same address; the kernel shares connections out by their ends */
+    bool reuse_port; /* tcp, udp: others may listen on the same address; the kernel shares peers out by their ends */
     cor_keep_alive keep_alive; /* of accepted connections */
     cor_control *control;      /* called before the socket is bound; NULL: none */
     void *control_arg;

@@ -47,6 +47,16 @@ typedef struct cor_packet {
 COR_API COR_CHECK int cor_listen_packet(cor_conn **out, const char *network, const char *address, cor_error *error);
 
 /*
+ * The same as `options` say: `reuse_port` for udp, where the kernel shares senders out, and `control`, called before
+ * the socket is bound. A backlog and keep-alive mean nothing here.
+ * Returns: as cor_listen_packet; -EINVAL (size, or a negative backlog), -EOPNOTSUPP (reuse_port of others than udp);
+ * what `control` returned.
+ * Parks, Owns: as cor_listen_packet. Go: (*net.ListenConfig).ListenPacket.
+ */
+COR_API COR_CHECK int cor_listen_packet_with(cor_conn **out, const cor_listen_options *options, const char *network,
+                                             const char *address, cor_error *error);
+
+/*
  * Takes the next datagram: its first `size_bytes` bytes, and who has sent it. With size 0 it takes one as well.
  * Returns: the count, 0 for an empty datagram, and *from; COR_ECLOSED, COR_ETIMEOUT, COR_ECANCELED, -ECONNREFUSED
  * (connected), -EOPNOTSUPP if it is no packet socket, other errnos. Parks: until the read deadline.

@@ -44,6 +44,21 @@ int cori_network_type(const cori_network *network)
     return network->datagram ? SOCK_DGRAM : network->records ? SOCK_SEQPACKET : SOCK_STREAM;
 }
 
+const char *cori_network_exact(const cori_network *network, int family)
+{
+    bool v4 = family == AF_INET;
+    if (network->local) {
+        return network->name;
+    }
+    if (network->raw) {
+        return v4 ? "ip4" : "ip6";
+    }
+    if (network->datagram) {
+        return v4 ? "udp4" : "udp6";
+    }
+    return v4 ? "tcp4" : "tcp6";
+}
+
 static int copy_part(char *out, size_t out_size, const char *from, size_t length)
 {
     if (length >= out_size) {

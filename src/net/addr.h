@@ -59,6 +59,8 @@ const cori_network *cori_network_find(const char *name);
 int cori_network_parse(const char *name, const cori_network **network, int *protocol, cor_error *error);
 /* The text of an endpoint of this network: without a port on bare IP. */
 char *cori_network_text(const cori_network *network, cor_addr addr, char *text, size_t size);
+/* The network's exact name for a socket of this family: "udp4" or "udp6" for udp; unix names are exact. */
+const char *cori_network_exact(const cori_network *network, int family);
 /* The type of its sockets, for socket(2). */
 int cori_network_type(const cori_network *network);
 

@@ -30,16 +30,11 @@ static int family_for(const cori_dialing *dialing, const cor_addr *target)
 static int control(const cori_dialing *dialing, int fd, const cori_sockaddr *target, socklen_t len)
 {
     char address[COR_ADDR_TEXT];
-    const char *network = dialing->network->name;
+    const char *network = cori_network_exact(dialing->network, target->any.sa_family);
     if (dialing->network->local) {
         cori_unix_text(target, len, address, sizeof(address));
     } else {
         (void)cori_network_text(dialing->network, cori_addr_of(target), address, sizeof(address));
-        bool v4 = target->any.sa_family == AF_INET;
-        network = dialing->network->raw        ? (v4 ? "ip4" : "ip6")
-                  : dialing->network->datagram ? (v4 ? "udp4" : "udp6")
-                  : v4                         ? "tcp4"
-                                               : "tcp6";
     }
     int rc = dialing->with->control(fd, network, address, dialing->with->control_arg);
     return rc < 0 ? rc : 0;

@@ -16,6 +16,7 @@
 #include <coracle/time.h>
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 /* The kernel's limit for queued connections, read once. */
 static int backlog(void)
@@ -94,10 +95,7 @@ static int try_to_listen(opening *opened)
 
 static int control(const opening *opened, const char *address)
 {
-    const char *network = opened->network->name;
-    if (!opened->network->local) {
-        network = opened->local.any.sa_family == AF_INET ? "tcp4" : "tcp6";
-    }
+    const char *network = cori_network_exact(opened->network, opened->local.any.sa_family);
     int rc = opened->with->control(opened->fd, network, address, opened->with->control_arg);
     return rc < 0 ? rc : 0;
 }
@@ -105,9 +103,12 @@ static int control(const opening *opened, const char *address)
 /* What is set before the socket is bound. */
 static int prepare(opening *opened, const char *address)
 {
+    const cori_network *network = opened->network;
     opened->call = "";
-    (void)cori_sys_setsockopt(opened->fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    if (opened->with->reuse_port && opened->network->local) {
+    if (!network->datagram) { /* for UDP it would share the port, as in no call of Go's but one for groups */
+        (void)cori_sys_setsockopt(opened->fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    }
+    if (opened->with->reuse_port && (network->local || network->raw)) {
         return -EOPNOTSUPP; /* some kernels take it without a meaning */
     }
     int rc = opened->with->reuse_port ? cori_sys_setsockopt(opened->fd, SOL_SOCKET, SO_REUSEPORT, 1) : 0;
@@ -159,11 +160,12 @@ static void show_address(const cori_network *network, cor_addr addr, const cori_
 }
 
 /* Binds a datagram socket, or closes it: its descriptor, or an error. */
-static int bind_packet(int fd, const cori_sockaddr *local, socklen_t len, cor_error *error)
+static int bind_packet(opening *opened, cor_error *error)
 {
-    cori_udp_defaults(fd);
-    int rc = cori_sys_bind(fd, &local->any, len);
-    return rc < 0 ? fail(fd, "bind", rc, error) : fd;
+    cori_udp_defaults(opened->fd);
+    int rc = prepare(opened, error->address);
+    rc = rc < 0 ? rc : try_to_listen(opened);
+    return rc < 0 ? fail(opened->fd, opened->call, rc, error) : opened->fd;
 }
 
 static int listen_ip(const cori_network *network, int protocol, const char *address, const cor_listen_options *with,
@@ -195,7 +197,7 @@ static int listen_ip(const cori_network *network, int protocol, const char *addr
     opened.fd = fd;
     opened.len = cori_addr_to_sockaddr(&addr, family, &opened.local);
     if (network->datagram) {
-        return bind_packet(fd, &opened.local, opened.len, error);
+        return bind_packet(&opened, error);
     }
     cori_tcp_set_up(fd, &with->keep_alive);
     return bind_and_listen(&opened, error);
@@ -252,13 +254,23 @@ int cori_listen_socket(const cori_network *network, const char *address, const c
                           : listen_ip(network, 0, address, with, error);
 }
 
-int cori_packet_socket(const cori_network *network, int protocol, const char *address, cor_error *error)
+int cori_packet_socket(const cori_network *network, int protocol, const char *address, const cor_listen_options *with,
+                       cor_error *error)
 {
-    static const cor_listen_options plain = COR_LISTEN_INIT;
     cori_file_id left_behind; /* as Go does: the file stays when the socket is closed */
     if (!network->datagram) {
         return refuse_type(network, address, error);
     }
-    return network->local ? listen_unix(network, address, &plain, &left_behind, error)
-                          : listen_ip(network, protocol, address, NULL, error);
+    return network->local ? listen_unix(network, address, with, &left_behind, error)
+                          : listen_ip(network, protocol, address, with, error);
+}
+
+int cori_listen_options_of(const cor_listen_options *given, cor_listen_options *complete)
+{
+    *complete = (cor_listen_options){0};
+    if (given->size == 0 || given->size > sizeof(*complete)) {
+        return -EINVAL;
+    }
+    memcpy(complete, given, given->size);
+    return complete->backlog < 0 ? -EINVAL : 0;
 }

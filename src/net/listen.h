@@ -16,6 +16,10 @@ int cori_listen_socket(const cori_network *network, const char *address, const c
                        cori_file_id *file, cor_error *error);
 
 /* A bound datagram socket: its descriptor, or a negative code as above. */
-int cori_packet_socket(const cori_network *network, int protocol, const char *address, cor_error *error);
+int cori_packet_socket(const cori_network *network, int protocol, const char *address, const cor_listen_options *with,
+                       cor_error *error);
+
+/* What the caller's struct says, as far as it reaches: 0, or -EINVAL. */
+int cori_listen_options_of(const cor_listen_options *given, cor_listen_options *complete);
 
 #endif

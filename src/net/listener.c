@@ -142,16 +142,13 @@ static int listen_complete(cor_listener **out, const cor_listen_options *with, c
 int cor_listen_with(cor_listener **out, const cor_listen_options *options, const char *network, const char *address,
                     cor_error *error)
 {
-    cor_listen_options complete = {0};
+    cor_listen_options complete;
     cor_error unused;
     error = error != NULL ? error : &unused;
     *error = (cor_error){0};
-    if (options->size == 0 || options->size > sizeof(complete)) {
-        return cori_error_fill(error, "listen", network, address, -EINVAL);
-    }
-    memcpy(&complete, options, options->size);
-    if (complete.backlog < 0) {
-        return cori_error_fill(error, "listen", network, address, -EINVAL);
+    int rc = cori_listen_options_of(options, &complete);
+    if (rc < 0) {
+        return cori_error_fill(error, "listen", network, address, rc);
     }
     return listen_complete(out, &complete, network, address, error);
 }

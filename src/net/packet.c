@@ -270,20 +270,23 @@ int cor_write_packets(cor_conn *conn, const cor_packet *packets, int count)
     return sent > 0 ? sent : rc;
 }
 
-int cor_listen_packet(cor_conn **out, const char *network, const char *address, cor_error *error)
+int cor_listen_packet_with(cor_conn **out, const cor_listen_options *options, const char *network, const char *address,
+                           cor_error *error)
 {
     cor_error unused;
     error = error != NULL ? error : &unused;
     *error = (cor_error){0};
     const cori_network *found;
-    if (cori_self() == NULL) {
-        return cori_error_fill(error, "listen", network, address, COR_ENOT_TASK);
+    cor_listen_options with;
+    int protocol, rc = cori_self() == NULL ? COR_ENOT_TASK : cori_listen_options_of(options, &with);
+    if (rc < 0) {
+        return cori_error_fill(error, "listen", network, address, rc);
     }
-    int protocol, rc = cori_network_parse(network, &found, &protocol, error);
+    rc = cori_network_parse(network, &found, &protocol, error);
     if (rc < 0) {
         return cori_error_fill(error, "listen", network, "", rc);
     }
-    rc = cori_packet_socket(found, protocol, address, error);
+    rc = cori_packet_socket(found, protocol, address, &with, error);
     if (rc >= 0) {
         cori_sockaddr local = {0};
         socklen_t len = found->local ? 0 : sizeof(local);
@@ -303,6 +306,12 @@ int cor_listen_packet(cor_conn **out, const char *network, const char *address, 
         return cori_error_fill(error, "listen", network, shown, rc);
     }
     return 0;
+}
+
+int cor_listen_packet(cor_conn **out, const char *network, const char *address, cor_error *error)
+{
+    const cor_listen_options plain = COR_LISTEN_INIT;
+    return cor_listen_packet_with(out, &plain, network, address, error);
 }
 
 void cor_packet_error(cor_conn *conn, const char *op, cor_addr addr, int code, cor_error *error)

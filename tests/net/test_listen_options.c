@@ -5,6 +5,7 @@
 
 #include "base/sys.h"
 
+#include <coracle/packet.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
@@ -110,8 +111,10 @@ static int hear(int fd, const char *network, const char *address, void *arg)
     (void)snprintf(told->network, sizeof(told->network), "%s", network);
     (void)snprintf(told->address, sizeof(told->address), "%s", address);
     T_EQ(getsockname(fd, (struct sockaddr *)&local, &len), 0);
-    T_ASSERT(local.ss_family == AF_UNIX || ((struct sockaddr_in *)&local)->sin_port == 0); /* not bound yet */
-    T_EQ(option(fd, SOL_SOCKET, SO_REUSEADDR), 1);
+    int type = option(fd, SOL_SOCKET, SO_TYPE); /* with bare IP the kernel has the protocol for a port */
+    T_ASSERT(local.ss_family == AF_UNIX || type == SOCK_RAW ||
+             ((struct sockaddr_in *)&local)->sin_port == 0); /* not bound */
+    T_EQ(option(fd, SOL_SOCKET, SO_REUSEADDR), type != SOCK_DGRAM);
     T_EQ(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){5000}, sizeof(int)), 0);
     return told->answer;
 }
@@ -128,6 +131,80 @@ static void expect_heard(const char *network, const char *address, const char *e
     T_STR(told.address, address);
     T_EQ(option(listener_fd(listener), SOL_SOCKET, SO_RCVBUF), 10000);
     T_CODE(cor_listener_close(listener), 0);
+}
+
+static cor_conn *listen_packet_with(const cor_listen_options *options, const char *network, const char *address)
+{
+    cor_conn *conn = NULL;
+    T_CODE(cor_listen_packet_with(&conn, options, network, address, NULL), 0);
+    return conn;
+}
+
+static void expect_packets_heard(const char *network, const char *address, const char *exact)
+{
+    heard told = {0};
+    cor_listen_options options = COR_LISTEN_INIT;
+    options.control = hear;
+    options.control_arg = &told;
+    cor_conn *conn = listen_packet_with(&options, network, address);
+    T_EQ(told.calls, 1);
+    T_STR(told.network, exact);
+    T_STR(told.address, address);
+    T_EQ(option(raw_fd(conn), SOL_SOCKET, SO_RCVBUF), 10000);
+    T_CODE(cor_close(conn), 0);
+}
+
+/* N084: for packets too */
+TASK_TEST(control_hook_of_packets)
+{
+    char name[64], text[COR_ERROR_TEXT];
+    heard told = {.answer = -EPERM};
+    cor_conn *conn = NULL;
+    cor_error error;
+    cor_listen_options options = COR_LISTEN_INIT;
+    expect_packets_heard("udp", "127.0.0.1:0", "udp4");
+    expect_packets_heard("unixgram", abstract_name(name, sizeof(name)), "unixgram");
+    if (has_ipv6()) {
+        expect_packets_heard("udp", "[::1]:0", "udp6");
+        expect_packets_heard("udp", ":0", "udp6");
+    }
+    if (cor_listen_packet(&conn, "ip4:253", "127.0.0.1", NULL) == 0) {
+        T_CODE(cor_close(conn), 0);
+        expect_packets_heard("ip:253", "127.0.0.1", "ip4");
+        options.reuse_port = true;
+        T_CODE(cor_listen_packet_with(&conn, &options, "ip4:253", "127.0.0.1", NULL), -EOPNOTSUPP);
+        options.reuse_port = false;
+    }
+    options.control = hear;
+    options.control_arg = &told;
+    T_CODE(cor_listen_packet_with(&conn, &options, "udp", "127.0.0.1:0", &error), -EPERM);
+    T_STR(cor_error_text(&error, text, sizeof(text)), "listen udp 127.0.0.1:0: operation not permitted");
+    options.backlog = -1;
+    T_CODE(cor_listen_packet_with(&conn, &options, "udp", "127.0.0.1:0", NULL), -EINVAL);
+    options.size = 0;
+    T_CODE(cor_listen_packet_with(&conn, &options, "udp", "127.0.0.1:0", NULL), -EINVAL);
+    T_EQ(told.calls, 1);
+}
+
+/* Both must want it; without it the address is in use. Each sender has one of the two. */
+TASK_TEST(shared_ports_of_packets)
+{
+    char address[COR_ADDR_TEXT];
+    cor_conn *other = NULL, *client = NULL;
+    cor_listen_options options = COR_LISTEN_INIT;
+    options.reuse_port = true;
+    cor_conn *first = listen_packet_with(&options, "udp", "127.0.0.1:0");
+    (void)cor_local_addr(first, address, sizeof(address));
+    cor_conn *second = listen_packet_with(&options, "udp", address);
+    T_EQ(cor_addr_compare(cor_local_endpoint(first), cor_local_endpoint(second)), 0);
+    T_CODE(cor_listen_packet(&other, "udp", address, NULL), -EADDRINUSE);
+    T_CODE(cor_listen_packet_with(&other, &options, "unixgram", "@shared", NULL), -EOPNOTSUPP);
+    T_CODE(cor_dial(&client, "udp", address, NULL), 0);
+    T_CODE(cor_close(second), 0);
+    T_CODE(cor_set_read_deadline(first, cor_after(SOON * taskcase_patience())), 0);
+    write_all(client, "x", 1);
+    T_EQ(cor_read(first, address, sizeof(address)), 1);
+    close_pair(first, client);
 }
 
 /* N084, N085 */
@@ -218,6 +295,8 @@ int main(void)
         cmocka_unit_test(shared_ports),
         cmocka_unit_test(keep_alive_of_accepted_connections),
         cmocka_unit_test(control_hook),
+        cmocka_unit_test(control_hook_of_packets),
+        cmocka_unit_test(shared_ports_of_packets),
         cmocka_unit_test(sizes_of_the_struct),
         cmocka_unit_test(endpoints),
         cmocka_unit_test(each_call_fails_once),
