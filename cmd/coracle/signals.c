@@ -11,7 +11,8 @@
 int signals_catch(void)
 {
     int code = cor_signal_catch(SIGINT);
-    return code < 0 ? code : cor_signal_catch(SIGTERM);
+    code = code < 0 ? code : cor_signal_catch(SIGTERM);
+    return code < 0 ? code : cor_signal_catch(SIGHUP);
 }
 
 int signals_wait(void)
@@ -24,7 +25,10 @@ static void (*call_before)(void);
 static void wait_and_exit(void *arg)
 {
     (void)arg;
-    int number = cor_signal_wait(0);
+    int number;
+    do {
+        number = cor_signal_wait(0);
+    } while (number == SIGHUP);
     if (number > 0) {
         if (call_before != NULL) {
             call_before();

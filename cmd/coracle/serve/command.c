@@ -32,6 +32,10 @@ static const option_def defs[] = {
      "most connections of one address (default 256, not for this host; 0: any number)", NULL, 0, UINT32_MAX},
     {"accept-rate", 0, OPTION_COUNT, FIELD(accept_rate), "N",
      "most new ones of one address a second (default 256, not for this host; 0: any number)", NULL, 0, 1000000},
+    {"allow", 0, OPTION_TEXT, FIELD(allow), "LIST", "addresses, blocks and @FILEs that may connect, nobody else", NULL,
+     0, 0},
+    {"deny", 0, OPTION_TEXT, FIELD(deny), "LIST", "those that may not; the longest block of both lists decides", NULL,
+     0, 0},
     {"max-memory", 0, OPTION_SIZE, FIELD(max_memory), "BYTES",
      "refuse clients near it, cut the longest queue above it (default 3/4 of all; 0: any)", NULL, 0, SIZE_MAX / 2},
     {"max-line", 'l', OPTION_SIZE, FIELD(max_line), "BYTES", "longest line or JSON message (default 64k)", NULL, 16,
@@ -180,6 +184,19 @@ static int run_tasks(struct serve *serve)
     return exit_code_of(code);
 }
 
+/* Reads the lists of addresses, if there are any. Returns an exit code, after one line on stderr. */
+static int read_access(struct serve *serve)
+{
+    char trouble[ACCESS_TROUBLE];
+    const serve_options *options = &serve->options;
+    if ((options->allow == NULL && options->deny == NULL) ||
+        access_read(&serve->access, options->allow, options->deny, trouble)) {
+        return EXIT_OK;
+    }
+    fprintf(stderr, "coracle serve: %s\n", trouble);
+    return EXIT_BAD_CONFIG;
+}
+
 /* Runs with the log open. Returns an exit code. */
 static int run_logged(struct serve *serve)
 {
@@ -214,6 +231,7 @@ int serve_command(int argc, char **argv)
                               .log_level = LEVEL_INFO,
                           }};
     conns_init(&serve.conns);
+    pthread_mutex_init(&serve.access.lock, NULL);
     int first = options_read(&table, argc, argv, &serve.options);
     if (first < 0) {
         if (first == OPTIONS_HELP) {
@@ -223,11 +241,13 @@ int serve_command(int argc, char **argv)
     }
     limits_settle(&serve.options);
     int code = choose_services(&serve, argc - first, argv + first);
+    code = code == EXIT_OK ? read_access(&serve) : code;
     if (code == EXIT_OK && serve.options.dump_config) {
         options_dump(&table, &serve.options, stdout);
     } else if (code == EXIT_OK) {
         code = run_logged(&serve);
     }
+    access_clear(&serve.access);
     free(serve.services);
     return code;
 }

@@ -131,11 +131,17 @@ close_reason limits_admit(struct serve *serve, cor_conn *conn, struct peer **of)
     if (atomic_load_explicit(&serve->short_of_memory, memory_order_relaxed)) {
         return REASON_OOM;
     }
-    cor_ip ip = serve->peers != NULL ? cor_remote_endpoint(conn).ip : (cor_ip){0};
+    cor_ip ip = cor_remote_endpoint(conn).ip;
+    if (ip.family == 0) {
+        return REASON_NONE; /* a unix socket */
+    }
+    if (!access_allows(&serve->access, ip)) {
+        return REASON_DENIED;
+    }
     bool here = (cor_ip_traits(ip) & COR_IP_LOOPBACK) != 0;
     uint64_t most = here && !options->per_ip_given ? 0 : options->per_ip;
     uint64_t rate = here && !options->accept_rate_given ? 0 : options->accept_rate;
-    if (ip.family == 0 || (most == 0 && rate == 0)) {
+    if (most == 0 && rate == 0) {
         return REASON_NONE;
     }
     struct peer *peer;
@@ -156,6 +162,8 @@ const char *limits_words(close_reason reason)
     switch (reason) {
     case REASON_MAX_CONNS:
         return "too many connections";
+    case REASON_DENIED:
+        return "your address may not connect";
     case REASON_PER_IP:
         return "too many connections from your address";
     case REASON_RATE:

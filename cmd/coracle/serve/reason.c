@@ -12,6 +12,7 @@ const char *const reason_names[REASON_COUNT] = {
     [REASON_SLOW_CONSUMER] = "slow_consumer",
     [REASON_TOO_LONG] = "too_long",
     [REASON_RATE] = "rate",
+    [REASON_DENIED] = "denied",
     [REASON_MAX_CONNS] = "max_conns",
     [REASON_PER_IP] = "per_ip",
     [REASON_DRAIN] = "drain",

@@ -13,6 +13,7 @@ typedef enum close_reason {
     REASON_SLOW_CONSUMER, /* a member of the room that was too far behind */
     REASON_TOO_LONG,      /* a line or message beyond the limit */
     REASON_RATE,          /* refused: its address opened too many in a short time */
+    REASON_DENIED,        /* refused: --allow and --deny */
     REASON_MAX_CONNS,     /* refused: there were too many connections */
     REASON_PER_IP,        /* refused: its address had too many open */
     REASON_DRAIN,         /* the server was ending */

@@ -23,6 +23,12 @@
 #define ASK_EVERY_NS (5 * COR_SECOND)
 #define GIVE_UP_NS (40 * COR_SECOND)
 
+/* Lists being read again. */
+struct reload {
+    struct serve *serve;
+    char trouble[ACCESS_TROUBLE];
+};
+
 /* The handles stay: an accept task that has not begun yet must find its own closed, not none. */
 static void close_listeners(struct serve *serve)
 {
@@ -235,6 +241,37 @@ static void wind_down(struct serve *serve)
     log_counts(serve);
 }
 
+/* Reads the lists of addresses; may stop its thread. */
+static int read_lists(void *arg)
+{
+    struct reload *reload = arg;
+    const serve_options *options = &reload->serve->options;
+    return access_read(&reload->serve->access, options->allow, options->deny, reload->trouble);
+}
+
+/* SIGHUP: reads again what is in files. All of it is good, or nothing changes. */
+static void reload_files(struct serve *serve)
+{
+    struct reload reload = {.serve = serve};
+    if (serve->options.allow == NULL && serve->options.deny == NULL) {
+        LOG(LEVEL_INFO, "reloaded", {"blocks", NULL, 0});
+    } else if (cor_blocking(read_lists, &reload) > 0) {
+        LOG(LEVEL_INFO, "reloaded", {"blocks", NULL, (int64_t)access_count(&serve->access)});
+    } else {
+        LOG(LEVEL_ERROR, "reload_failed", {"error", reload.trouble, 0});
+    }
+}
+
+/* Waits for the signal that ends the program, and obeys others meanwhile. Returns its number. */
+static int wait_for_the_end(struct serve *serve)
+{
+    int number;
+    while ((number = signals_wait()) == SIGHUP) {
+        reload_files(serve);
+    }
+    return number;
+}
+
 int serve_main(void *arg)
 {
     struct serve *serve = arg;
@@ -255,7 +292,7 @@ int serve_main(void *arg)
         LOG(LEVEL_ERROR, "start_failed", {"error", cor_strerror(code), 0});
         atomic_store(&serve->failed, true);
     } else {
-        int signal_number = signals_wait();
+        int signal_number = wait_for_the_end(serve);
         LOG(LEVEL_INFO, "stopping", {"signal", NULL, signal_number}, {"open", NULL, open_now(serve)});
     }
     signals_end_at_once(log_last_words);

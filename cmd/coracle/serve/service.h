@@ -5,6 +5,7 @@
 
 #include "address.h"
 #include "log.h"
+#include "serve/access.h"
 #include "serve/conns.h"
 
 #include <coracle.h>
@@ -24,6 +25,7 @@ typedef struct serve_options {
     uint64_t max_conns;         /* 0: as many as there are descriptors */
     uint64_t per_ip;            /* connections of one address; 0: any number */
     uint64_t accept_rate;       /* new connections of one address a second; 0: any number */
+    const char *allow, *deny;   /* lists of access.h; NULL: none */
     size_t max_memory;          /* bytes of the process; 0: any number */
     size_t max_line;            /* bytes of a line or message */
     int64_t idle_timeout;       /* ns; 0: none */
@@ -50,6 +52,7 @@ struct serve {
     size_t service_count;
     cor_group sessions;           /* all session tasks */
     struct conns conns;           /* all connections */
+    struct access access;         /* who may come in */
     struct peers *peers;          /* addresses of clients; NULL: they are not limited */
     atomic_bool short_of_memory;  /* nobody else is let in */
     atomic_int telling;           /* refused clients that are told why, and waited for */
