@@ -124,11 +124,9 @@ bool cori_sim_address_same_ip(const cori_sim_address *a, const cori_sim_address 
 
 void cori_sim_hosts_begin(void)
 {
-    memset(hosts, 0, sizeof(hosts));
-    memset(links, 0, sizeof(links));
-    (void)snprintf(hosts[0].name, sizeof(hosts->name), "main");
+    hosts[0] = (known_host){.name = "main"};
     host_count = 1;
-    links[0][0].latency_ns = LOOPBACK_NS;
+    links[0][0] = (cori_sim_link){.latency_ns = LOOPBACK_NS}; /* the others: when their hosts are added */
 }
 
 int cori_sim_host_add(const char *name, const cori_sim_address *address)

@@ -15,6 +15,7 @@ enum { FDS_MAX = 1 << 16, PORT_FIRST = 32768, PORT_COUNT = 28232 };
 
 static cori_sim_fd *fds[FDS_MAX];
 static int fd_least; /* none below it is free */
+static int fd_end;   /* none from it on was used in this run */
 static cori_sim_socket *all;
 static uint16_t next_port[CORI_SIM_HOSTS_MAX];
 
@@ -30,7 +31,7 @@ static void *zeroed(size_t size)
 void cori_sim_sockets_begin(void)
 {
     memset(next_port, 0, sizeof(next_port));
-    fd_least = 0;
+    fd_least = fd_end = 0;
     all = NULL;
 }
 
@@ -74,7 +75,7 @@ static void free_socket(cori_sim_socket *socket)
 
 void cori_sim_sockets_end(void)
 {
-    for (int i = 0; i < FDS_MAX; i++) {
+    for (int i = 0; i < fd_end; i++) {
         free(fds[i]);
         fds[i] = NULL;
     }
@@ -99,6 +100,7 @@ int cori_sim_fd_new(cori_sim_socket *to)
         return -EMFILE;
     }
     fd_least = index + 1;
+    fd_end = fd_least > fd_end ? fd_least : fd_end;
     cori_sim_fd *made = zeroed(sizeof(*made));
     *made = (cori_sim_fd){.number = CORI_SYS_OTHER_FD + index, .to = to, .fd_next = to->fds};
     to->fds = made;
