@@ -200,6 +200,34 @@ static void test_held(void **state)
 }
 
 /* Anything in any order: what a reader has got and what was dropped for it is all that it should have got. */
+/* Whoever leaves hears to its end what was there, and nothing after that: the log does not wait for it any more. */
+static void test_ends_here(void **state)
+{
+    struct msg_log log = {.block_size = BLOCK, .keep = KEEP};
+    struct msg_reader talker = {0}, leaver = {0};
+    char line[64], got[32 * BLOCK];
+    (void)state;
+    assert_true(msglog_enter(&log, &talker));
+    assert_true(msglog_enter(&log, &leaver));
+    for (int i = 0; i < 1000; i++) {
+        snprintf(line, sizeof(line), "%031d\n", i);
+        add(&log, &talker, line);
+        read_runs(&log, &talker, 100, got);
+        if (i == HELD) {
+            msglog_hold(&log, &leaver);
+            msglog_end_here(&log, &leaver);
+        }
+    }
+    size_t lines = read_runs(&log, &leaver, 1000, got) / 32;
+    assert_true(lines > HELD && lines < HELD + BLOCK / 32);
+    for (size_t i = 0; i < lines; i++) {
+        assert_int_equal(strtol(got + 32 * i, NULL, 10), i);
+    }
+    msglog_leave(&log, &leaver);
+    msglog_leave(&log, &talker);
+    msglog_free(&log);
+}
+
 static void test_at_random(void **state)
 {
     struct msg_log log = {.block_size = BLOCK, .keep = KEEP};
@@ -261,6 +289,7 @@ int main(void)
         cmocka_unit_test(test_batches_in_one_piece),
         cmocka_unit_test(test_overtaken),
         cmocka_unit_test(test_held),
+        cmocka_unit_test(test_ends_here),
         cmocka_unit_test(test_at_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

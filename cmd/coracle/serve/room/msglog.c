@@ -168,6 +168,7 @@ bool msglog_enter(struct msg_log *log, struct msg_reader *reader)
     reader->block = block;
     reader->index = atomic_load_explicit(&block->count, memory_order_relaxed);
     reader->offset = text_size(block);
+    reader->ends_at = UINT64_MAX;
     atomic_store(&reader->place, log->end);
     block->pins++;
     return true;
@@ -197,13 +198,27 @@ void msglog_hold(struct msg_log *log, struct msg_reader *reader)
     reader->last = log->newest;
 }
 
-/* From the end of its block to the next one, or if that is gone to the oldest that there is. */
+void msglog_end_here(const struct msg_log *log, struct msg_reader *reader)
+{
+    reader->ends_at = log->end;
+}
+
+/* Whether the reader's next block has been kept for it. */
+static bool is_held(const struct msg_reader *reader)
+{
+    return reader->last != NULL && reader->last != reader->block;
+}
+
+/* The next block, or if that is gone the oldest that there is. */
+static struct msg_block *next_block(const struct msg_log *log, const struct msg_reader *reader)
+{
+    return is_held(reader) || reader->block->listed ? reader->block->next : log->oldest;
+}
+
 static void move_on(struct msg_log *log, struct msg_reader *reader)
 {
-    struct msg_block *old = reader->block;
-    bool held = reader->last != NULL && reader->last != old;
-    struct msg_block *block = held || old->listed ? old->next : log->oldest;
-    if (!held) { /* else it has been pinned for this reader before */
+    struct msg_block *old = reader->block, *block = next_block(log, reader);
+    if (!is_held(reader)) { /* else it has been pinned for this reader before */
         reader->last = NULL;
         block->pins++;
     }
@@ -221,6 +236,9 @@ bool msglog_next(struct msg_log *log, struct msg_reader *reader)
     while (!msglog_peek(reader, &run)) {
         if (reader->block == log->newest) {
             reader->last = NULL;
+            return false;
+        }
+        if (next_block(log, reader)->begin >= reader->ends_at) {
             return false;
         }
         move_on(log, reader);

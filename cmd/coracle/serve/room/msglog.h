@@ -42,6 +42,7 @@ struct msg_reader {
     uint32_t index;          /* the next entry */
     uint32_t offset;         /* where its text begins */
     struct msg_block *last;  /* guard: the lock; pinned up to and with this one; NULL: not held */
+    uint64_t ends_at;        /* guard: the lock; blocks that begin there or later are not for it */
     _Atomic uint64_t place;  /* in the log: what was added before has been read */
     _Atomic uint64_t spoken; /* the end of the newest text of its own: its block's place and the offset there */
     uint64_t dropped;        /* messages it was overtaken by */
@@ -72,6 +73,9 @@ void msglog_leave(struct msg_log *log, struct msg_reader *reader);
 
 /* Keeps for the reader what there is now, however slowly it reads. Under the lock. */
 void msglog_hold(struct msg_log *log, struct msg_reader *reader);
+
+/* Has the reader read what there is now, and perhaps what its newest block still gets, but no more. Under the lock. */
+void msglog_end_here(const struct msg_log *log, struct msg_reader *reader);
 
 /* Moves on past what has been read. Under the lock. False: there is nothing more. */
 bool msglog_next(struct msg_log *log, struct msg_reader *reader);

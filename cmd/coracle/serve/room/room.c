@@ -133,6 +133,7 @@ static void end_writing(struct member *member, bool drain)
         return;
     }
     msglog_hold(&member->room->log, &member->reader);
+    msglog_end_here(&member->room->log, &member->reader); /* nobody waits for it any more: it would hear with gaps */
     if (member->state != WRITING) {
         delivery_wake(member); /* it may have been told something last */
     }
