@@ -13,6 +13,7 @@
 
 #include "escape.h"
 
+#include <errno.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,14 +66,19 @@ static char *compose(const struct member *sender, const char *text, size_t size,
     return line;
 }
 
-static void say(struct talker *talker, const char *text, size_t size)
+/* False: it is not said because the server ends; then nothing after it may be, or the sender's words had a gap. */
+static bool say(struct talker *talker, const char *text, size_t size)
 {
     size_t total;
     char *line = compose(talker->member, text, size, &total);
-    if (line == NULL || !room_say(talker->member, line, total)) {
-        tell_invalid(talker, "out of memory");
-    }
+    int code = line != NULL ? room_say(talker->member, line, total) : -ENOMEM;
     free(line);
+    if (code == -ENOMEM) {
+        tell_invalid(talker, "out of memory");
+    } else if (code < 0) {
+        session_ended(talker->session, "read", code);
+    }
+    return code == 0 || code == -ENOMEM;
 }
 
 /* Takes a message that has come whole, shown already. */
@@ -81,12 +87,8 @@ static bool take_text(void *arg, const char *text, size_t size)
     struct talker *talker = arg;
     talker->session->heard = true;
     session_arm_read(talker->session);
-    if (size == 0) {
-        tell_invalid(talker, "\"message\" is empty");
-    } else {
-        say(talker, text, size);
-    }
-    return room_cut_reason(talker->member) == REASON_NONE;
+    bool more = size == 0 ? tell_invalid(talker, "\"message\" is empty") : say(talker, text, size);
+    return more && room_cut_reason(talker->member) == REASON_NONE;
 }
 
 static bool take_message(void *arg, struct json_object *object, const char *name)

@@ -5,6 +5,7 @@
 #include "serve/room/delivery.h"
 #include "serve/room/pace.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,16 +89,19 @@ void room_flush(struct room *room)
     cor_mutex_unlock(&room->lock);
 }
 
-static bool add(struct member *by, bool is_private, const char *line, size_t size)
+static int add(struct member *by, bool is_private, const char *line, size_t size)
 {
     struct room *room = by->room;
+    int code = COR_ECANCELED;
     cor_mutex_lock(&room->lock);
-    bool done = !pace_wait(room, size) || msglog_add(&room->log, &by->reader, is_private, line, size);
+    if (pace_wait(room, size)) {
+        code = msglog_add(&room->log, &by->reader, is_private, line, size) ? 0 : -ENOMEM;
+    }
     cor_mutex_unlock(&room->lock);
-    return done;
+    return code;
 }
 
-bool room_say(struct member *sender, const char *line, size_t size)
+int room_say(struct member *sender, const char *line, size_t size)
 {
     return add(sender, false, line, size);
 }

@@ -46,8 +46,11 @@ void room_free(struct room *room);
  */
 struct member *room_join(struct room *room, struct session *session, const char *acknowledged);
 
-/* Says a whole line (its LF included), longer than the acknowledgement, to everybody. False: memory ran out. */
-bool room_say(struct member *sender, const char *line, size_t size);
+/*
+ * Says a whole line (its LF included), longer than the acknowledgement, to everybody. Returns 0, -ENOMEM, or
+ * COR_ECANCELED: it has not been said, and nothing that this member sends later may be.
+ */
+int room_say(struct member *sender, const char *line, size_t size);
 
 /* Tells one member only a whole line. */
 void room_tell(struct member *to, const char *line, size_t size);
