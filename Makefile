@@ -17,7 +17,7 @@ INSTALLED = coracle_static coracle_shared coracle_program
 
 .DEFAULT_GOAL := help
 .PHONY: help deps deps-run deps-test deps-check build run test check bench bench-compare install package fmt fmt-check \
-        tidy style clean cover aarch64 dev-tests tsan-tests valgrind fuzz mutants
+        tidy style clean cover aarch64 dev-tests tsan-tests valgrind fuzz sim mutants
 
 help: ## list the targets
 	@echo "Coracle: Go's goroutines, channels and net for C. Targets:"
@@ -49,10 +49,11 @@ test: deps-test ## build and run the fast suite
 	@cmake --build --preset release
 	@ctest --preset release
 
-check: deps-check ## what takes longer: style, sanitizers, valgrind, emulated ARM, fuzzing
+check: deps-check ## what takes longer: style, sanitizers, simulated rooms, valgrind, emulated ARM, fuzzing
 	@$(MAKE) style fmt-check
 	@$(MAKE) dev-tests
 	@$(MAKE) tsan-tests
+	@$(MAKE) sim
 	@$(MAKE) valgrind
 	@$(MAKE) aarch64
 	@$(MAKE) fuzz
@@ -88,6 +89,12 @@ aarch64: deps-check ## build for 64-bit ARM and run its self-contained tests und
 
 fuzz: deps-check ## run each fuzz target for SECONDS_PER_FUZZER seconds
 	@tools/fuzz.sh $(SECONDS_PER_FUZZER)
+
+sim: deps-test ## play 10,000 simulated rooms (make sim SIM_ARGS="--seeds 1 100000", or SIM_ARGS=617: that one alone)
+	@$(call configure,release)
+	@cmake --build --preset release --target test_sim_room >build/release/sim.log 2>&1 \
+	    || { cat build/release/sim.log; exit 1; }
+	@build/release/tests/test_sim_room $(or $(SIM_ARGS),--seeds 1 10000 --for 60)
 
 mutants: deps-test ## put one fault after the other into a copy of the tree: does a test notice each? half an hour
 	@python3 -B tests/mutants/run.py $(MUTANTS_ARGS)

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What members may hear. run.log is what was said, in the order in which the room handed it to all of its members; each
+ * sender's part of it is in the sender's order. A member's stream is that log from where it came in, with its own
+ * messages as acknowledgements and lines for it alone in between: line by line in the same order, none twice, none left
+ * out unless the policy is to drop. So an acknowledgement that comes before its message was handed over is found, and a
+ * message that nobody said, and one that was said before the member came.
+ */
+#include "world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ACKNOWLEDGED ": 已经收到信息"
+#define SAYS " 地址发送了请求消息："
+#define INVALID "invalid message: "
+#define REFUSED "refused: "
+enum { SHOWN = 100 }; /* bytes of a line, in what is told of it */
+
+static bool drops(void)
+{
+    return run.plan.options.slow_policy == SLOW_DROP_OLDEST || run.plan.options.slow_policy == SLOW_DROP_NEWEST;
+}
+
+static sim_client *client_at(const char *text, size_t size)
+{
+    for (int i = 0; i < run.plan.clients; i++) {
+        sim_client *client = &run.clients[i];
+        if (client->member && strlen(client->address) == size && memcmp(client->address, text, size) == 0) {
+            return client;
+        }
+    }
+    return NULL;
+}
+
+/* Whose line it is: by the address in front, which the program has from the socket. */
+static sim_client *sender_of(const char *line, size_t size, const char **text)
+{
+    const char *says = memmem(line, size < 2 * COR_ADDR_TEXT ? size : 2 * COR_ADDR_TEXT, SAYS, strlen(SAYS));
+    if (says == NULL) {
+        return NULL;
+    }
+    *text = says + strlen(SAYS);
+    int id;
+    char start[32];
+    (void)snprintf(start, sizeof(start), "%.*s", (int)(sizeof(start) - 1), *text);
+    if (sscanf(start, "%d ", &id) == 1 && id >= 0 && id < run.plan.clients &&
+        strlen(run.clients[id].address) == (size_t)(says - line) &&
+        memcmp(run.clients[id].address, line, (size_t)(says - line)) == 0) {
+        return &run.clients[id];
+    }
+    return client_at(line, (size_t)(says - line));
+}
+
+/* A message enters the log: in its sender's order, and none between is missing. */
+static void check_sender(sim_client *by, const char *text)
+{
+    int id = -1, seq = -1;
+    char start[32];
+    (void)snprintf(start, sizeof(start), "%.*s", (int)(sizeof(start) - 1), text);
+    if (sscanf(start, "%d %d", &id, &seq) != 2 || id != by->id) {
+        if (by->does.role != LIES) {
+            violated("client %d has said what it never sent: %s", by->id, start);
+        }
+        return;
+    }
+    bool gaps = by->does.role == LIES || run.plan.no_memory_once_in != 0;
+    if (seq <= by->last_seq || (!gaps && seq != by->last_seq + 1) || seq >= by->sent) {
+        violated("message %d of client %d comes after %d of %d", seq, by->id, by->last_seq, by->sent);
+    }
+    by->last_seq = seq;
+}
+
+void log_line(const char *line, size_t size)
+{
+    const char *text;
+    sim_client *by = sender_of(line, size, &text);
+    if (by == NULL) {
+        violated("somebody who is not there said %.*s", (int)(size < 80 ? size : 80), line);
+        return;
+    }
+    check_sender(by, text);
+    by->said++;
+    if (run.log_count == run.log_room) {
+        run.log_room = run.log_room == 0 ? 256 : 2 * run.log_room;
+        run.log = realloc(run.log, run.log_room * sizeof(*run.log));
+        if (run.log == NULL) {
+            abort();
+        }
+    }
+    char *copy = malloc(size);
+    if (copy == NULL) {
+        abort();
+    }
+    memcpy(copy, line, size);
+    run.log[run.log_count++] = (said){.by = by->id, .size = size - 1, .text = copy};
+}
+
+/* The next entry that fits, from where the member is; beyond the log if there is none. */
+static size_t find(const sim_client *at, bool own)
+{
+    size_t i = at->next;
+    while (i < run.log_count) {
+        const said *entry = &run.log[i];
+        bool fits = entry->by != at->id && entry->size == at->line_size;
+        if (own ? entry->by == at->id : fits && memcmp(entry->text, at->line, at->line_size) == 0) {
+            break;
+        }
+        i++;
+    }
+    return i;
+}
+
+/* A message, or in place of one of its own an acknowledgement. */
+static void heard_said(sim_client *at, bool own)
+{
+    int shown = at->line_size < SHOWN ? (int)at->line_size : SHOWN;
+    if (own && drops()) { /* which of its own it is, is not known */
+        at->acked++;
+        if (at->acked > at->said) {
+            violated("client %d is acknowledged %d messages, but has said %d", at->id, at->acked, at->said);
+        }
+        return;
+    }
+    size_t found = find(at, own);
+    if (found == run.log_count) {
+        violated("client %d hears %s that is not said after its %zu, of %zu: %.*s", at->id,
+                 own ? "an acknowledgement of what" : "what", at->next, run.log_count, shown, at->line);
+        return;
+    }
+    if (at->placed && found != at->next && !drops()) {
+        violated("client %d hears %zu of the log after %zu, of %zu: %.*s", at->id, found, at->next, run.log_count,
+                 shown, at->line);
+    }
+    at->acked += own;
+    at->placed = true;
+    at->next = found + 1;
+}
+
+static bool begins_with(const sim_client *at, const char *text, size_t size)
+{
+    return at->line_size >= size && memcmp(at->line, text, size) == 0;
+}
+
+static void heard_line(sim_client *at)
+{
+    size_t own_size = strlen(at->address), rest = strlen(ACKNOWLEDGED);
+    run.lines++;
+    if (begins_with(at, INVALID, strlen(INVALID))) {
+        bool refused = memmem(at->line, at->line_size, "memory", 6) != NULL;
+        at->refused += refused;
+        if (refused ? run.plan.no_memory_once_in == 0 : at->does.role != LIES) {
+            violated("client %d is told, whose messages are all valid: %.*s", at->id, (int)at->line_size, at->line);
+        }
+    } else if (begins_with(at, REFUSED, strlen(REFUSED))) { /* it never was a member */
+        if (run.plan.options.max_conns == 0 || at->placed || at->acked > 0) {
+            violated("client %d is told: %.*s", at->id, (int)at->line_size, at->line);
+        }
+    } else {
+        bool own = at->line_size == own_size + rest && begins_with(at, at->address, own_size) &&
+                   memcmp(at->line + own_size, ACKNOWLEDGED, rest) == 0;
+        heard_said(at, own);
+    }
+    at->line_size = 0;
+}
+
+static void keep(sim_client *at, const char *bytes, size_t size)
+{
+    if (at->line_size + size > at->line_room) {
+        at->line_room = 2 * (at->line_size + size);
+        at->line = realloc(at->line, at->line_room);
+        if (at->line == NULL) {
+            abort();
+        }
+    }
+    if (size > 0) {
+        memcpy(at->line + at->line_size, bytes, size);
+        at->line_size += size;
+    }
+}
+
+void heard(sim_client *at, const char *bytes, size_t size)
+{
+    const char *end;
+    while (size > 0 && (end = memchr(bytes, '\n', size)) != NULL) {
+        keep(at, bytes, (size_t)(end - bytes));
+        heard_line(at);
+        size -= (size_t)(end - bytes) + 1;
+        bytes = end + 1;
+    }
+    keep(at, bytes, size);
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the program meets here. Its sources are compiled as they are; in place of log.c and signals.c they are linked
+ * with this file, its allocations come here by name (-Dmalloc=program_malloc ...), and its calls of msglog_add, the one
+ * place where a message is handed to all members, come past by the linker's --wrap.
+ */
+#include "log.h"
+#include "serve/room/msglog.h"
+#include "serve/session.h"
+#include "signals.h"
+#include "world.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+
+void *program_malloc(size_t size);
+void *program_aligned_alloc(size_t alignment, size_t size);
+void program_free(void *memory);
+bool real_msglog_add(struct msg_log *log, struct msg_reader *by, bool is_private, const char *text,
+                     size_t size) __asm__("__real_msglog_add");
+bool wrap_msglog_add(struct msg_log *log, struct msg_reader *by, bool is_private, const char *text,
+                     size_t size) __asm__("__wrap_msglog_add");
+ssize_t wrap_getrandom(void *buffer, size_t size, unsigned flags) __asm__("__wrap_getrandom");
+
+/*
+ * What the room may need: its log, and for each connection a block that it stands in, one being written from, a line
+ * being put together, and itself. A member that keeps what there is (drop-newest) may keep a log of its own.
+ */
+static size_t memory_bound(void)
+{
+    const serve_options *options = &run.plan.options;
+    size_t block = options->outbox / 4, line = options->max_line + 256;
+    block = block < 4096 ? 4096 : block > 65536 ? 65536 : block;
+    block = block < line ? line : block;
+    size_t each = 2048 + line + 2 * block + (options->slow_policy == SLOW_DROP_NEWEST ? options->outbox : 0);
+    return 4096 + options->outbox + 4 * block + run.serve.conns.open * each;
+}
+
+void check_always(void)
+{
+    conns_counts counts;
+    conns_count(&run.serve.conns, &counts);
+    run.checks++;
+    if (counts.accepted != counts.open + counts.closed) {
+        violated("%llu accepted, but %llu open and %llu closed", (unsigned long long)counts.accepted,
+                 (unsigned long long)counts.open, (unsigned long long)counts.closed);
+    }
+}
+
+/*
+ * Before each allocation of the program's: what it asked for, not what the allocator gave, which is never twice equal.
+ */
+typedef struct head {
+    size_t size, offset; /* bytes; from what was allocated to what the program has */
+} head;
+
+static void *count_in(void *memory, size_t size, size_t offset)
+{
+    if (memory == NULL) {
+        return NULL;
+    }
+    head *before = (head *)(void *)((char *)memory + offset) - 1;
+    *before = (head){size, offset};
+    run.program_bytes += size;
+    if (run.program_bytes > memory_bound()) {
+        violated("the room has %zu bytes, %zu more than it may", run.program_bytes, run.program_bytes - memory_bound());
+    }
+    return before + 1;
+}
+
+static bool out_of_memory(void)
+{
+    return run.serving && run.plan.no_memory_once_in != 0 && once_in(&run.chance, run.plan.no_memory_once_in);
+}
+
+void *program_malloc(size_t size)
+{
+    return out_of_memory() ? NULL : count_in(malloc(size + sizeof(head)), size, sizeof(head));
+}
+
+void *program_aligned_alloc(size_t alignment, size_t size)
+{
+    return out_of_memory() ? NULL : count_in(aligned_alloc(alignment, size + alignment), size, alignment);
+}
+
+void program_free(void *memory)
+{
+    if (memory != NULL) {
+        const head *before = (head *)memory - 1;
+        run.program_bytes -= before->size;
+        free((char *)memory - before->offset);
+    }
+}
+
+bool wrap_msglog_add(struct msg_log *log, struct msg_reader *by, bool is_private, const char *text, size_t size)
+{
+    bool done = real_msglog_add(log, by, is_private, text, size);
+    if (done && !is_private) {
+        log_line(text, size);
+    }
+    check_always();
+    return done;
+}
+
+/* What the service random sends is the seed's choice, too. */
+ssize_t wrap_getrandom(void *buffer, size_t size, unsigned flags)
+{
+    (void)flags;
+    unsigned char *bytes = buffer;
+    for (size_t i = 0; i < size; i++) {
+        bytes[i] = (unsigned char)below(&run.chance, 256);
+    }
+    return (ssize_t)size;
+}
+
+/* signals.h: the signal is the run's. */
+
+int signals_catch(void)
+{
+    cor_waitgroup_done(&run.listening);
+    return 0;
+}
+
+int signals_wait(void)
+{
+    run.serving = true;
+    (void)cor_waitgroup_wait(&run.stop, 0);
+    return SIGTERM;
+}
+
+void signals_end_at_once(void (*before)(void))
+{
+    (void)before;
+}
+
+/* log.h: nothing is written; `closed` events are counted, each with a reason of the closed list. */
+
+/* `internal` is for what nobody has foreseen: here all is. */
+static bool is_known(const char *reason)
+{
+    for (int i = REASON_EOF; i < REASON_COUNT; i++) {
+        if (strcmp(reason_names[i], reason) == 0) {
+            return i != REASON_INTERNAL;
+        }
+    }
+    return false;
+}
+
+void log_event(log_level level, const char *event, const log_field *fields, size_t count)
+{
+    (void)level;
+    if (strcmp(event, "closed") == 0) {
+        run.closed_told++;
+        for (size_t i = 0; i < count; i++) {
+            if (strcmp(fields[i].key, "reason") == 0 && !is_known(fields[i].text)) {
+                violated("a connection is closed for the reason %s", fields[i].text);
+            }
+        }
+    }
+    check_always();
+}
+
+bool log_enabled(log_level level)
+{
+    return level >= LEVEL_INFO;
+}
+
+bool log_shows(void)
+{
+    return !run.plan.options.quiet;
+}
+
+void log_flush(void) {}
+
+void log_last_words(void) {}
+
+void log_announce(const char *format, ...)
+{
+    (void)format;
+}
+
+void log_hint(const char *format, ...)
+{
+    (void)format;
+}
+
+void log_say(const char *format, ...)
+{
+    (void)format;
+}
+
+void log_show(const char *before, const void *bytes, size_t size, const char *after)
+{
+    (void)before;
+    (void)bytes;
+    (void)size;
+    (void)after;
+}
+
+void log_show_parts(const line_part *parts, size_t count)
+{
+    (void)parts;
+    (void)count;
+}
