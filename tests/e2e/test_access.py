@@ -44,6 +44,17 @@ class Access(Case):
             peer.send("\n")
             self.assertRegex(peer.line(), rb"\A\d+\n\Z")
 
+    def test_permissions_of_a_unix_socket(self):
+        for mode in ("600", "0666", "777"):
+            with tempfile.TemporaryDirectory() as folder:
+                path = os.path.join(folder, "socket")
+                with serve("random=unix://" + path, options=("--quiet", "--unix-mode", mode)):
+                    self.assertEqual(os.stat(path).st_mode & 0o777, int(mode, 8))
+        for mode in ("", "9", "1777", "-1", "66x", "u=rw"):
+            done = run_coracle("serve", "random=127.0.0.1:0", "--unix-mode", mode)
+            self.assertEqual((done.code, done.out), (2, ""), mode)
+            self.assertIn("is not an octal number up to 777", done.err)
+
     def test_files_are_read_again_all_or_nothing(self):
         for poller in POLLERS:
             with self.subTest(poller=poller), tempfile.NamedTemporaryFile("w") as listed:

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define KIB ((size_t)1024)
 #define GIB (KIB * KIB * KIB)
@@ -36,6 +37,8 @@ static const option_def defs[] = {
      0, 0},
     {"deny", 0, OPTION_TEXT, FIELD(deny), "LIST", "those that may not; the longest block of both lists decides", NULL,
      0, 0},
+    {"unix-mode", 0, OPTION_TEXT, FIELD(unix_mode), "MODE", "permissions of unix sockets, octal, as in 660", NULL, 0,
+     0},
     {"max-memory", 0, OPTION_SIZE, FIELD(max_memory), "BYTES",
      "refuse clients near it, cut the longest queue above it (default 3/4 of all; 0: any)", NULL, 0, SIZE_MAX / 2},
     {"max-line", 'l', OPTION_SIZE, FIELD(max_line), "BYTES", "longest line or JSON message (default 64k)", NULL, 16,
@@ -197,6 +200,25 @@ static int read_access(struct serve *serve)
     return EXIT_BAD_CONFIG;
 }
 
+/*
+ * Sets the permissions that unix sockets are made with. By the umask, so that there is no moment in which somebody
+ * finds them open; this program makes no other files. Returns an exit code, after one line on stderr.
+ */
+static int set_unix_mode(const char *mode)
+{
+    char *end;
+    unsigned long bits = mode != NULL ? strtoul(mode, &end, 8) : 0;
+    if (mode == NULL) {
+        return EXIT_OK;
+    }
+    if (*mode < '0' || *mode > '7' || *end != '\0' || bits > 0777) {
+        fprintf(stderr, "coracle serve: --unix-mode: '%s' is not an octal number up to 777\n", mode);
+        return EXIT_USAGE;
+    }
+    umask((mode_t)(~bits & 0777));
+    return EXIT_OK;
+}
+
 /* Runs with the log open. Returns an exit code. */
 static int run_logged(struct serve *serve)
 {
@@ -242,6 +264,7 @@ int serve_command(int argc, char **argv)
     limits_settle(&serve.options);
     int code = choose_services(&serve, argc - first, argv + first);
     code = code == EXIT_OK ? read_access(&serve) : code;
+    code = code == EXIT_OK ? set_unix_mode(serve.options.unix_mode) : code;
     if (code == EXIT_OK && serve.options.dump_config) {
         options_dump(&table, &serve.options, stdout);
     } else if (code == EXIT_OK) {

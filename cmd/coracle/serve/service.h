@@ -25,6 +25,7 @@ typedef struct serve_options {
     uint64_t max_conns;         /* 0: as many as there are descriptors */
     uint64_t per_ip;            /* connections of one address; 0: any number */
     uint64_t accept_rate;       /* new connections of one address a second; 0: any number */
+    const char *unix_mode;      /* as given: octal; NULL: what the umask leaves */
     const char *allow, *deny;   /* lists of access.h; NULL: none */
     size_t max_memory;          /* bytes of the process; 0: any number */
     size_t max_line;            /* bytes of a line or message */
