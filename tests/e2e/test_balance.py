@@ -42,9 +42,9 @@ class Balance(Case):
 
     @staticmethod
     def shares(dump):
-        """Counts the tasks per worker once the dump has all of them: the sessions, main and two acceptors."""
+        """Counts the tasks per worker once all are there: sessions, main, two acceptors, the watch over memory."""
         counts = collections.Counter(re.findall(r"(?m)^task \d+ \[.*worker (\d+)\]", dump))
-        return counts if sum(counts.values()) == COUNT + 3 else None
+        return counts if sum(counts.values()) == COUNT + 4 else None
 
 
 if __name__ == "__main__":
