@@ -6,9 +6,9 @@
  * A socket that two have is one socket: they share O_NONBLOCK, options, and what comes in. These calls never switch
  * O_NONBLOCK off, and neither must whoever gets a copy: the library's calls would stop their worker's thread.
  *
- * Over io_uring bytes of a TCP connection are received ahead of the reads and are then not in the socket any more: the
- * calls that would miss them refuse with -EOPNOTSUPP. They work on a connection that no task has waited for yet, which
- * is then received from by the reads alone. Connections of cor_dial may have been waited for.
+ * Over io_uring bytes of a TCP connection are received ahead of the reads and are then not in the socket any more. The
+ * calls that would miss them end that; if some have come already they refuse with -EBUSY until cor_read has had them,
+ * and nothing more is received ahead meanwhile.
  *
  * Unless a call says otherwise: Parks: never. Threads: tasks only; any number at once.
  */
@@ -56,8 +56,9 @@ COR_API COR_CHECK int cor_conn_of_fd(cor_conn **out, int fd);
 /*
  * Gives a copy of the connection's descriptor. The connection goes on until both have been closed; what one of them
  * reads the other does not see.
- * Returns: a descriptor (>= 0) that exec closes, COR_ECLOSED, -EINVAL (NULL), -EOPNOTSUPP if it has none (cor_pipe) or
- * bytes may have been received ahead (io_uring), -EMFILE; COR_ENOT_TASK.
+ * Returns: a descriptor (>= 0) that exec closes, COR_ECLOSED, -EINVAL (NULL), -EOPNOTSUPP if it has none (cor_pipe),
+ * -EMFILE; over io_uring -EBUSY (see above, or a worker computes for 5 s), COR_ECANCELED; COR_ENOT_TASK.
+ * Parks: over io_uring, for TCP, until its turn among the reads.
  * Owns: returns owned; end with close(2). Go: (*net.TCPConn).File.
  */
 COR_API COR_CHECK int cor_conn_fd(cor_conn *conn);
@@ -87,7 +88,7 @@ COR_API ssize_t cor_listener_raw_control(cor_listener *listener, cor_raw_call *c
  * Calls `call` until it gives something other than -EAGAIN; before each further time it waits until the descriptor can
  * be read from. Other reads have their turn before or after. After a past deadline `call` is not called.
  * Returns: what `call` gave, COR_ECLOSED, COR_ETIMEOUT, COR_ECANCELED, COR_ECLOSING, -EINVAL (NULL), -EOPNOTSUPP if
- * there is nothing to wait for (cor_pipe, a file) or bytes may have been received ahead (io_uring); COR_ENOT_TASK.
+ * there is nothing to wait for (cor_pipe, a file); over io_uring -EBUSY (see above); COR_ENOT_TASK.
  * Parks: until the read deadline. Owns: borrows all until return. Go: (syscall.RawConn).Read.
  */
 COR_API ssize_t cor_raw_read(cor_conn *conn, cor_raw_call *call, void *arg);

@@ -9,8 +9,10 @@
  * it sets that on none that it is given; but accept(2) has no such flag.
  *
  * Received ahead. Over io_uring the bytes of a stream may be in the poller's buffers, or on their way there, and a raw
- * read would not find them. A stream that is registered nowhere has not been received from: it becomes a socket that
- * is only polled, under the lock that registering takes. The others are refused.
+ * read would not find them. Whoever holds the read lock has that stopped, and waits until it has: usually a turn of the
+ * poller's owner. What has come meanwhile only a read of the library's can give: then the call is refused, and works
+ * once that has been read. A copied stream is never received ahead again; one that was read raw is not, until a
+ * cor_copy has ended.
  *
  * A raw call is a try in the loops of fd.c: the same locks, deadlines, close, cancel and wake-ups as for the library's
  * own calls. The descriptor cannot be closed meanwhile, because the call is inside the slot.
@@ -21,7 +23,10 @@
 #include "base/sys.h"
 #include "net/conn.h"
 
+#include <coracle/time.h>
 #include <errno.h>
+
+#define OWNER_WAIT_NS (5 * COR_SECOND) /* a copy waits for a worker that computes */
 
 /* A raw call under way. */
 typedef struct raw {
@@ -91,18 +96,33 @@ int cor_conn_of_fd(cor_conn **out, int fd)
     return 0;
 }
 
-/* From now on bytes are the reads' alone, unless some may have been received ahead already: -EOPNOTSUPP. */
-static int end_ahead(cori_slot *slot)
+/* Parks until the poller may have stopped receiving: 0, or why not. */
+static int wait_for_poller(cori_slot *slot, int64_t until)
+{
+    int rc = cori_fd_arm(slot, CORI_READ);
+    if (rc == 0) {
+        cori_fd_wait_any(&slot, 1, CORI_READ, until, "IO wait (read)");
+    }
+    rc = rc < 0 ? rc : cori_interrupted(cori_here_task(), until);
+    return cori_slot_closed(slot) ? COR_ECLOSED : rc;
+}
+
+/*
+ * Makes the reads, whose lock is held, the only ones that take bytes from the socket. 0, -EBUSY if bytes (or an error)
+ * have been received ahead, COR_ETIMEOUT at `until` (0: never), COR_ECLOSED, COR_ECANCELED, or an error of registering.
+ */
+static int end_ahead(cori_slot *slot, int64_t until)
 {
     int rc = 0;
-    cori_spin_lock(&slot->spin);
-    if (cori_fd_is_ahead(slot)) {
-        rc = slot->pollfd.poller == NULL ? 0 : -EOPNOTSUPP;
-        if (rc == 0) {
-            cori_store(&slot->pollfd.kind, CORI_FD_SOCKET);
+    while (rc == 0 && cori_fd_is_ahead(slot)) {
+        (void)cori_swap(&slot->pollfd.wait[CORI_READ], CORI_IDLE); /* before the look: what follows makes an event */
+        rc = cori_fd_pause_ahead(slot);
+        if (rc != -EAGAIN || cori_poll_ops_used()->ahead->holds(&slot->pollfd)) {
+            cori_store(&slot->pollfd.wait[CORI_READ], CORI_READY); /* as far as is known */
+            return rc == -EAGAIN ? -EBUSY : rc;
         }
+        rc = wait_for_poller(slot, until);
     }
-    cori_spin_unlock(&slot->spin);
     return rc;
 }
 
@@ -130,17 +150,23 @@ static int enter(cor_conn *conn, enum cori_access access, cori_slot **out)
 int cor_conn_fd(cor_conn *conn)
 {
     cori_slot *slot;
-    int rc = enter(conn, CORI_SHARED, &slot);
+    enum cori_access access = CORI_SHARED;
+    int rc = enter(conn, access, &slot);
+    if (rc == 0 && cori_fd_is_ahead(slot)) { /* its reader alone can have that ended */
+        cori_slot_leave(slot, access);
+        access = CORI_LOCK_READ;
+        rc = enter(conn, access, &slot);
+    }
     if (rc < 0) {
         return rc;
     }
-    rc = end_ahead(slot);
+    rc = access == CORI_SHARED ? 0 : end_ahead(slot, cor_after(OWNER_WAIT_NS));
     int copy = rc < 0 ? rc : cori_sys_dup(slot->pollfd.fd);
     if (copy >= 0) {
         share(slot);
     }
-    cori_slot_leave(slot, CORI_SHARED);
-    return copy;
+    cori_slot_leave(slot, access);
+    return copy == COR_ETIMEOUT ? -EBUSY : copy;
 }
 
 ssize_t cor_raw_control(cor_conn *conn, cor_raw_call *call, void *arg)
@@ -173,8 +199,8 @@ ssize_t cor_raw_read(cor_conn *conn, cor_raw_call *call, void *arg)
     if (rc < 0) {
         return rc;
     }
-    rc = end_ahead(slot);
-    rc = rc < 0 ? rc : cori_fd_check(slot, CORI_READ);
+    rc = cori_fd_check(slot, CORI_READ);
+    rc = rc < 0 ? rc : end_ahead(slot, cori_load(&slot->deadline[CORI_READ]));
     while (rc == 0) {
         ssize_t tried = cori_fd_take(slot, try_call, &given, 0);
         if (tried != -EAGAIN) {

@@ -17,9 +17,9 @@
  * Ending a receive is asked of the kernel by a cancel, which goes into the ring with the owner's next turn, and is over
  * with the receive's last completion. Whatever the receive has taken is in that one or in those before it, and goes to
  * the queue in order: the cancel finds it waiting, and then it takes nothing more, or finds it done. So each end of
- * stream or a reset is met by one side only. If the receive met it, it is in the state (`ended`, `error`), and `pause`
- * says -EAGAIN until a read has had it, for an end for good. If not, the socket tells it, and the poll makes the event,
- * since it looks at the state when it is armed.
+ * stream or a reset is met by one side only. If the receive met a reset, it is in the state (`error`), and `pause` says
+ * -EAGAIN until a read has had it; an end of stream the socket tells once more. If not, the socket tells it, and the
+ * poll makes the event, since it looks at the state when it is armed.
  *
  * Nobody has to wait for the cancel: the user reads what comes, through `receive`, and asks again. One that waits for
  * it is woken by the event. A deadline, a cancelled task or a close change nothing here: the wish stays, with the next
@@ -56,7 +56,7 @@ int cori_uring_pause(cori_poller *base, cori_pollfd *pollfd)
         }
     }
     cori_spin_lock(&state->spin);
-    bool held = state->head != CORI_URING_NO_BUFFER || state->receiving || state->error != 0 || state->ended;
+    bool held = state->head != CORI_URING_NO_BUFFER || state->receiving || state->error != 0;
     cori_spin_unlock(&state->spin);
     return held ? -EAGAIN : 0;
 }

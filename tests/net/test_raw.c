@@ -240,6 +240,15 @@ TASK_TEST(nothing_to_wait_for)
     T_CODE(cor_close(file), 0);
 }
 
+/* Leaves a stream as one that has been waited for: over io_uring a receive is under way. */
+static void wait_briefly(cor_conn *conn)
+{
+    char byte;
+    T_CODE(cor_set_read_deadline(conn, cor_after(BRIEFLY)), 0);
+    T_CODE(cor_read(conn, &byte, 1), COR_ETIMEOUT);
+    T_CODE(cor_set_read_deadline(conn, 0), 0);
+}
+
 /* N183: over io_uring bytes may have been received ahead. A raw read would miss them and is refused; none is lost. */
 TASK_TEST(what_was_received_ahead_is_not_missed)
 {
@@ -247,19 +256,45 @@ TASK_TEST(what_was_received_ahead_is_not_missed)
     cor_conn *client, *server;
     bool ahead = strcmp(cor_poller_info(), "io_uring") == 0;
     make_pair(KIND_TCP, &client, &server);
-    T_CODE(cor_set_read_deadline(server, cor_after(BRIEFLY)), 0);
-    T_CODE(cor_read(server, &of.byte, 1), COR_ETIMEOUT);
-    T_CODE(cor_set_read_deadline(server, 0), 0);
+    wait_briefly(server);
     write_all(client, "ab", 2);
     read_all(server, &of.byte, 1);
     T_EQ(of.byte, 'a');
     ssize_t rc = cor_raw_read(server, receive_byte, &of);
-    T_ASSERT(ahead ? rc == -EOPNOTSUPP && of.calls == 0 : rc == 1 && of.byte == 'b');
+    T_ASSERT(ahead ? rc == -EBUSY && of.calls == 0 : rc == 1 && of.byte == 'b');
     if (ahead) {
         read_all(server, &of.byte, 1);
         T_EQ(of.byte, 'b');
     }
+    write_all(client, "c", 1);
+    T_EQ(cor_raw_read(server, receive_byte, &of), 1); /* after a refusal too */
+    T_EQ(of.byte, 'c');
     T_EQ(cor_raw_write(server, note, &of), 7); /* a write needs nothing that was received */
+    close_pair(client, server);
+}
+
+/* N183, N184: raw and other reads by turns, by tasks of several workers, on streams that had been waited for. */
+TASK_TEST(raw_reads_follow_others)
+{
+    cor_conn *client, *server;
+    make_pair(KIND_TCP, &client, &server);
+    for (int i = 0; i < 24; i++) {
+        char sent = (char)('a' + i);
+        cor_group reading = {0};
+        job reader = {.conn = server};
+        go_on(i / 2, &reading, i % 3 == 0 ? read_plain : read_raw, &reader);
+        if (i < 2 || i % 2 == 0) { /* the first raw read: else the byte may be received ahead, and it be refused */
+            T_PARKED(server, CORI_READ);
+        }
+        write_all(client, &sent, 1);
+        wait_for(&reading);
+        T_EQ(reader.result, 1);
+        T_EQ(reader.of.byte, sent);
+    }
+    T_CODE(cor_close_write(client), 0);
+    tries of = {0};
+    T_EQ(cor_read(server, &of.byte, 1), 0);
+    T_EQ(cor_raw_read(server, receive_byte, &of), 0); /* an end is told by the socket, too */
     close_pair(client, server);
 }
 
@@ -274,6 +309,7 @@ int main(void)
         cmocka_unit_test(close_and_cancel),
         cmocka_unit_test(nothing_to_wait_for),
         cmocka_unit_test(what_was_received_ahead_is_not_missed),
+        cmocka_unit_test(raw_reads_follow_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
