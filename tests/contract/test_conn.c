@@ -39,6 +39,15 @@ enum { STREAM_BYTES = 1 << 20, CHUNK_BYTES = 1024, PING_ROUNDS = 1000, RACERS = 
     {                                                                                                                  \
         turned = true;                                                                                                 \
         name(KIND_UNIX);                                                                                               \
+    }                                                                                                                  \
+    TASK_TEST(name##_unixpacket)                                                                                       \
+    {                                                                                                                  \
+        name(KIND_RECORDS);                                                                                            \
+    }                                                                                                                  \
+    TASK_TEST(name##_accepted_unixpacket)                                                                              \
+    {                                                                                                                  \
+        turned = true;                                                                                                 \
+        name(KIND_RECORDS);                                                                                            \
     }
 #define FOR_PACKETS_TOO(name)                                                                                          \
     FOR_ALL_KINDS(name)                                                                                                \
@@ -48,7 +57,8 @@ enum { STREAM_BYTES = 1 << 20, CHUNK_BYTES = 1024, PING_ROUNDS = 1000, RACERS = 
     }
 #define STREAM_KINDS(name)                                                                                             \
     cmocka_unit_test(name##_tcp), cmocka_unit_test(name##_tcp6), cmocka_unit_test(name##_unix),                        \
-        cmocka_unit_test(name##_pipe), cmocka_unit_test(name##_accepted), cmocka_unit_test(name##_accepted_unix)
+        cmocka_unit_test(name##_pipe), cmocka_unit_test(name##_accepted), cmocka_unit_test(name##_accepted_unix),      \
+        cmocka_unit_test(name##_unixpacket), cmocka_unit_test(name##_accepted_unixpacket)
 #define ALL_KINDS(name) STREAM_KINDS(name), cmocka_unit_test(name##_udp)
 
 /* How this test plays, in its own process. */

@@ -25,7 +25,7 @@
 /* A deadline that has passed. */
 #define LONG_AGO ((int64_t)1)
 
-typedef enum conn_kind { KIND_TCP, KIND_TCP6, KIND_UNIX, KIND_PIPE, KIND_UDP } conn_kind;
+typedef enum conn_kind { KIND_TCP, KIND_TCP6, KIND_UNIX, KIND_PIPE, KIND_UDP, KIND_RECORDS } conn_kind;
 
 /* The descriptor of an open handle. */
 static inline int raw_fd_of(const void *handle, enum cori_kind kind)
@@ -66,12 +66,15 @@ static inline bool has_ipv6(void)
 /* Listens on a free port or name of the kind's loopback; the network's name in *network, the address in `text`. */
 static inline cor_listener *listen_kind(conn_kind kind, const char **network, char text[COR_ADDR_TEXT])
 {
-    static const char *const networks[] = {"tcp", "tcp6", "unix"};
+    static const char *const networks[] = {
+        [KIND_TCP] = "tcp", [KIND_TCP6] = "tcp6", [KIND_UNIX] = "unix", [KIND_RECORDS] = "unixpacket"};
     char name[64];
-    const char *address = kind == KIND_TCP ? "127.0.0.1:0" : "[::1]:0";
+    const char *address = kind == KIND_TCP    ? "127.0.0.1:0"
+                          : kind == KIND_TCP6 ? "[::1]:0"
+                                              : abstract_name(name, sizeof(name));
     cor_listener *listener = NULL;
     *network = networks[kind];
-    T_CODE(cor_listen(&listener, *network, kind == KIND_UNIX ? abstract_name(name, sizeof(name)) : address, NULL), 0);
+    T_CODE(cor_listen(&listener, *network, address, NULL), 0);
     (void)cor_listener_addr(listener, text, COR_ADDR_TEXT);
     return listener;
 }
@@ -109,6 +112,9 @@ static inline void make_pair(conn_kind kind, cor_conn **a, cor_conn **b)
     }
     if (kind == KIND_TCP6 && !has_ipv6()) {
         T_SKIP("this machine has no IPv6 loopback");
+    }
+    if (kind == KIND_RECORDS && getenv("COR_TEST_SIM") != NULL) {
+        T_SKIP("the simulated kernel has no unixpacket");
     }
     cor_listener *listener = listen_kind(kind, &network, address);
     T_CODE(cor_dial(a, network, address, NULL), 0);
