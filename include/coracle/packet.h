@@ -83,7 +83,8 @@ COR_API COR_CHECK ssize_t cor_write_to(cor_conn *conn, const void *buf, size_t s
 COR_API COR_CHECK int cor_read_packets(cor_conn *conn, cor_packet *packets, int count);
 
 /*
- * Sends datagrams, 32 with a system call. On a connected socket those without an address.
+ * Sends datagrams, 32 with a system call; those of one size in a row to one address cost less. On a connected
+ * socket those without an address.
  * Returns: how many were sent, fewer than `count` if the next one failed (it begins the next call, which tells why);
  * -EINVAL if count is not positive; the errors of cor_write_to. Parks: until the write deadline.
  * Owns: borrows all until return. Go: (*net.UDPConn).WriteMsgUDPAddrPort; WriteBatch of golang.org/x/net/ipv4.

@@ -12,20 +12,29 @@
  * room for, the socket was empty, and the next read waits without asking once more (a single read has to ask). An
  * error that the kernel meets after the first datagram it keeps for the next call, and has made its event before.
  *
+ * Datagrams of one size that follow each other to one address leave as a train: one message of many parts, which the
+ * kernel takes through its layers once and cuts at the end (UDP_SEGMENT). The receiver sees no difference. The last one
+ * of a train may be shorter. What the kernel does not take as a train, because a datagram is larger than the path or
+ * the socket has no checksums, it takes one by one, and then says of each what is wrong with it. (Reads take no trains:
+ * ADR 0019.)
+ *
  * Most sockets have one datagram at a time, and to prepare room for 32 on a stack that has gone cold costs a quarter of
  * what the kernel needs to deliver one. A read therefore asks for CORI_PACKETS_FEW until that has not been enough, and
  * for all that the caller has room for as long as so many come.
  */
 #include "base/sys.h"
+#include "base/sys_other.h"
 #include "net/conn.h"
 #include "net/listen.h"
 
 #include <coracle/packet.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { CORI_PACKETS_MAX = 32, CORI_PACKETS_FEW = 4 };
+enum { CORI_PACKETS_MAX = 32, CORI_PACKETS_FEW = 4, TRAIN_BYTES_MAX = 65507 };
 
 /* One datagram under way. */
 typedef struct transfer {
@@ -41,11 +50,18 @@ typedef struct batch {
     int count; /* 1 to CORI_PACKETS_MAX */
 } batch;
 
+/* The size of a train's datagrams as the kernel has it. */
+typedef union segment {
+    size_t aligned; /* as struct cmsghdr is, which may not lie within another */
+    unsigned char bytes[CMSG_SPACE(sizeof(uint16_t))];
+} segment;
+
 /* The kernel's form of a batch, in memory of the caller's. */
 typedef struct messages {
     struct mmsghdr *headers;
     struct iovec *parts;
     cori_sockaddr *names;
+    segment *segments; /* for writes */
 } messages;
 
 /* The memory for so many, on the stack of a function that needs no more, and `kernel` around it. */
@@ -53,7 +69,8 @@ typedef struct messages {
     struct mmsghdr headers_[count];                                                                                    \
     struct iovec parts_[count];                                                                                        \
     cori_sockaddr names_[count];                                                                                       \
-    const messages kernel = {headers_, parts_, names_}
+    segment segments_[count];                                                                                          \
+    const messages kernel = {headers_, parts_, names_, segments_}
 
 /* Begins a call on a packet socket; ended with cori_slot_leave. */
 static int enter(cor_conn *conn, enum cori_access access, cori_slot **out)
@@ -149,14 +166,13 @@ ssize_t cor_write_to(cor_conn *conn, const void *buf, size_t size_bytes, cor_add
     return count;
 }
 
-/* Prepares the message for packet `i`, with an address of `name_len` bytes. */
-static inline void put_message(const messages *kernel, int i, const cor_packet *packet, size_t size, socklen_t name_len)
+/* Prepares message `i` with one part, the `part`-th, and an address of `name_len` bytes. */
+static inline void put_message(const messages *kernel, int i, int part, socklen_t name_len)
 {
-    kernel->parts[i] = (struct iovec){.iov_base = packet->data, .iov_len = size};
     kernel->headers[i].msg_hdr = (struct msghdr){
         .msg_name = name_len > 0 ? &kernel->names[i].any : NULL,
         .msg_namelen = name_len,
-        .msg_iov = &kernel->parts[i],
+        .msg_iov = &kernel->parts[part],
         .msg_iovlen = 1,
     };
 }
@@ -171,8 +187,10 @@ static ssize_t charged(int count)
 static inline ssize_t read_batch(cori_slot *slot, const batch *asked, const messages *kernel)
 {
     for (int i = 0; i < asked->count; i++) {
+        const cor_packet *packet = &asked->packets[i];
         kernel->names[i].any.sa_family = AF_UNSPEC;
-        put_message(kernel, i, &asked->packets[i], asked->packets[i].room_bytes, sizeof(kernel->names[i]));
+        kernel->parts[i] = (struct iovec){.iov_base = packet->data, .iov_len = packet->room_bytes};
+        put_message(kernel, i, i, sizeof(kernel->names[i]));
     }
     int count = cori_sys_recvmmsg(slot->pollfd.fd, kernel->headers, (unsigned)asked->count);
     for (int i = 0; i < count; i++) {
@@ -222,21 +240,72 @@ int cor_read_packets(cor_conn *conn, cor_packet *packets, int count)
     return rc;
 }
 
+/* Whether a packet goes with the `count` before it, which are one message. */
+static inline bool joins(const cor_packet *packet, size_t count)
+{
+    const cor_packet *first = packet - count, *last = packet - 1;
+    return packet->size_bytes <= first->size_bytes && packet->size_bytes > 0 && last->size_bytes == first->size_bytes &&
+           (count + 1) * first->size_bytes <= TRAIN_BYTES_MAX && packet->addr.port == first->addr.port &&
+           cor_addr_compare(packet->addr, first->addr) == 0;
+}
+
+/* Has the kernel cut message `i` into datagrams of this size. */
+static void set_segment(const messages *kernel, int i, size_t size)
+{
+    uint16_t bytes = (uint16_t)size;
+    segment *control = &kernel->segments[i];
+    struct cmsghdr header = {.cmsg_len = CMSG_LEN(sizeof(bytes)), .cmsg_level = SOL_UDP, .cmsg_type = UDP_SEGMENT};
+    memset(control, 0, sizeof(*control));
+    memcpy(control->bytes, &header, sizeof(header));
+    memcpy(control->bytes + CMSG_LEN(0), &bytes, sizeof(bytes));
+    kernel->headers[i].msg_hdr.msg_control = control->bytes;
+    kernel->headers[i].msg_hdr.msg_controllen = sizeof(control->bytes);
+}
+
+/* Prepares messages for the packets, as far as their addresses are right. Returns how many, or the first's error. */
+static inline int make_messages(const cori_slot *slot, const batch *given, const messages *kernel, bool trains)
+{
+    int made = 0;
+    for (int i = 0; i < given->count; i++) {
+        const cor_packet *packet = &given->packets[i];
+        struct msghdr *before = &kernel->headers[made - (made > 0)].msg_hdr;
+        kernel->parts[i] = (struct iovec){.iov_base = packet->data, .iov_len = packet->size_bytes};
+        if (trains && made > 0 && joins(packet, before->msg_iovlen)) {
+            if (before->msg_iovlen++ == 1) {
+                set_segment(kernel, made - 1, packet[-1].size_bytes);
+            }
+            continue;
+        }
+        socklen_t len;
+        int rc = cori_datagram_name(slot, &packet->addr, &kernel->names[made], &len);
+        if (rc < 0) {
+            return made > 0 ? made : rc;
+        }
+        put_message(kernel, made++, i, len);
+    }
+    return made;
+}
+
+/* Whether an error of a train may have been no error of its datagrams. */
+static bool may_go_singly(int code)
+{
+    return code == -EINVAL || code == -EMSGSIZE || code == -EIO || code == -EOPNOTSUPP || code == -ENOBUFS;
+}
+
 static inline ssize_t write_batch(cori_slot *slot, const batch *given, const messages *kernel)
 {
-    int ready = 0, rc = 0;
-    while (ready < given->count && rc == 0) {
-        const cor_packet *packet = &given->packets[ready];
-        socklen_t len;
-        rc = cori_datagram_name(slot, &packet->addr, &kernel->names[ready], &len);
-        if (rc == 0) {
-            put_message(kernel, ready++, packet, packet->size_bytes, len);
+    bool trains = slot->ops == &cori_udp_ops && !cori_sys_is_other(slot->pollfd.fd);
+    for (;; trains = false) {
+        int made = make_messages(slot, given, kernel, trains);
+        int sent = made < 0 ? made : cori_sys_sendmmsg(slot->pollfd.fd, kernel->headers, (unsigned)made);
+        if (sent >= 0 || made < 0 || kernel->headers[0].msg_hdr.msg_iovlen == 1 || !may_go_singly(sent)) {
+            int packets = sent < 0 ? sent : 0;
+            for (int i = 0; i < sent; i++) {
+                packets += (int)kernel->headers[i].msg_hdr.msg_iovlen;
+            }
+            return charged(packets);
         }
     }
-    if (ready == 0) {
-        return rc;
-    }
-    return charged(cori_sys_sendmmsg(slot->pollfd.fd, kernel->headers, (unsigned)ready));
 }
 
 static ssize_t try_write_few(cori_slot *slot, void *arg)
