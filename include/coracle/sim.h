@@ -52,16 +52,36 @@ COR_API COR_CHECK int cor_sim_host(const char *name, const char *address);
 
 /*
  * Starts a task on a host; what it starts runs there, too.
- * Returns: as cor_go; -EINVAL: no such host. Parks: never. Threads: tasks only. Go: the go statement.
+ * Returns: as cor_go; -EINVAL: no such host; -EHOSTDOWN: it has crashed. Parks: never. Threads: tasks only.
+ * Go: the go statement.
  */
 COR_API COR_CHECK int cor_sim_go(int host, void (*task)(void *arg), void *arg);
 
 /*
- * Cuts the way between two hosts, in both directions, or heals it. What is under way on a stream waits for the healing;
- * datagrams are lost, and dials are answered by nobody.
+ * Cuts the way between two hosts, in both directions, or heals it. What is under way on a stream waits for the healing,
+ * as long as TCP does: the user timeout or a quarter of an hour, and keep-alive where nothing is sent. Datagrams are
+ * lost, and dials are answered by nobody.
  * Returns: 0, -EINVAL: no such host. Parks: never. Threads: tasks only.
  */
 COR_API int cor_sim_cut(int host_a, int host_b, bool cut);
+
+/*
+ * Crashes a host: its connections and listeners are gone, and no peer is told; a peer learns of it by a reset when it
+ * sends after the restart, or by its own time limits. The host's tasks cannot vanish, since all hosts share one memory:
+ * they are cancelled, as by cor_group_cancel, and must find their way out. Not reached are groups that have no parent
+ * or were first used by a task of another host. What the program keeps in memory is as good as a disk.
+ * Returns: 0, also if it is down already; -EINVAL: no such host, or host 0; COR_ENOT_TASK. Parks: never.
+ * Threads: tasks only.
+ */
+COR_API int cor_sim_crash(int host);
+
+/*
+ * Starts a crashed host again, without tasks: cor_sim_go then starts its program anew. Waits until the last task that
+ * ran there has ended.
+ * Returns: 0, also if it is up; COR_ETIMEOUT: a task of it goes on for a minute after being cancelled; COR_ECANCELED;
+ * -EINVAL: no such host, or host 0; COR_ENOT_TASK. Parks: until its tasks have ended. Threads: tasks of other hosts.
+ */
+COR_API COR_CHECK int cor_sim_restart(int host);
 
 /*
  * Adds an invariant of the program: `check(arg)` is called whenever no task can go on, before the clock jumps, and at

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "sched/here.h"
+#include "sched/member.h"
 #include "sched/placement.h"
 #include "sched/task_stack.h"
 #include "sched/virtual.h"
@@ -110,6 +111,21 @@ static int spawn_fresh(cori_worker *worker, const cori_spawn *spawn)
     return 0;
 }
 
+/* In a simulated run a host's tasks are held together, to end with it. */
+static int spawn_on_host(cori_worker *worker, const cori_spawn *spawn, cori_task **out)
+{
+    cori_spawn inside = *spawn;
+    int rc = cori_virtual_driver->enter(&inside.scope);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = spawn_made(worker, &inside, out);
+    if (rc < 0) {
+        cori_member_uncount(inside.scope);
+    }
+    return rc;
+}
+
 int cori_spawn_task(const cori_spawn *spawn, cori_task **out)
 {
     cori_worker *worker = cori_self_worker;
@@ -118,7 +134,8 @@ int cori_spawn_task(const cori_spawn *spawn, cori_task **out)
     }
     if (spawn->worker >= 0 || spawn->stack_now || cori_virtual_driver != NULL ||
         (spawn->stack_size_bytes != 0 && spawn->stack_size_bytes != cori_rt.stack_size_bytes)) {
-        return spawn_made(worker, spawn, out);
+        bool alone = cori_virtual_driver != NULL && worker->current->host != 0 && spawn->scope == NULL;
+        return alone ? spawn_on_host(worker, spawn, out) : spawn_made(worker, spawn, out);
     }
     return spawn_fresh(worker, spawn);
 }

@@ -16,6 +16,7 @@
 
 #include <stdbool.h>
 
+struct cori_scope;
 struct cori_worker;
 
 typedef struct cori_virtual {
@@ -26,6 +27,11 @@ typedef struct cori_virtual {
     int (*next)(void);
     /* How many switches the next round of the worker that goes on may take, from 1. On that worker's stack. */
     int (*switches)(void);
+    /*
+     * The running task, which is on a host other than 0, starts one that is in no group: counts it in what holds the
+     * tasks of that host together. 0 or why it cannot be. cori_member_uncount undoes it.
+     */
+    int (*enter)(struct cori_scope **out);
     /* All workers have stopped and nothing is closed yet: where reports go, < 0: nowhere. */
     int (*stopped)(void);
 } cori_virtual;

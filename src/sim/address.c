@@ -16,6 +16,7 @@ enum { LOOPBACK_NS = 5000, LATENCY_NS = 200000, JITTER_NS = 100000, DELAY_MOST_N
 typedef struct known_host {
     char name[64];
     cori_sim_address address; /* family 0: loopback only */
+    bool down;
 } known_host;
 
 static known_host hosts[CORI_SIM_HOSTS_MAX];
@@ -156,6 +157,21 @@ int cori_sim_host_count(void)
 const char *cori_sim_host_name(uint16_t host)
 {
     return hosts[host].name;
+}
+
+void cori_sim_host_set_down(uint16_t host, bool down)
+{
+    hosts[host].down = down;
+}
+
+bool cori_sim_host_is_down(uint16_t host)
+{
+    return hosts[host].down;
+}
+
+bool cori_sim_is_cut(uint16_t from, uint16_t to)
+{
+    return links[from][to].cut || hosts[to].down;
 }
 
 int cori_sim_host_of(uint16_t from, const cori_sim_address *address)

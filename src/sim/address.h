@@ -47,6 +47,11 @@ void cori_sim_hosts_begin(void);
 int cori_sim_host_add(const char *name, const cori_sim_address *address);
 int cori_sim_host_count(void);
 const char *cori_sim_host_name(uint16_t host);
+/* It has crashed, or has been started again. */
+void cori_sim_host_set_down(uint16_t host, bool down);
+bool cori_sim_host_is_down(uint16_t host);
+/* Nothing gets from one to the other now. */
+bool cori_sim_is_cut(uint16_t from, uint16_t to);
 /* Which host has the address, seen from `from`; < 0: none. */
 int cori_sim_host_of(uint16_t from, const cori_sim_address *address);
 /* What a socket on `host` is bound to that dials `to`. */

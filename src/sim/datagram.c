@@ -43,7 +43,7 @@ static void datagram_arrives(cori_sim_event *event)
         cori_sim_queue_put(&to->inbox, segment);
         cori_sim_edge(to, 1u << CORI_READ);
     } else {
-        if (!heard) {
+        if (!heard && !cori_sim_host_is_down(sent->to_host)) {
             refuse(sent);
         }
         free(segment);
@@ -60,9 +60,9 @@ void cori_sim_datagram_drop(cori_sim_event *event)
     }
 }
 
-static bool is_lost(const cori_sim_link *link)
+static bool is_lost(uint16_t from, uint16_t to)
 {
-    return link->cut || cori_sim_happens(CORI_SIM_LOST);
+    return cori_sim_is_cut(from, to) || cori_sim_happens(CORI_SIM_LOST);
 }
 
 static void put_on_the_way(cori_sim_socket *from, const cori_sim_address *to, uint16_t host,
@@ -103,7 +103,7 @@ ssize_t cori_sim_datagram_send(cori_sim_socket *from, const struct msghdr *messa
         to.ip = cori_sim_host_address(from->host, &to).ip;
     }
     int host = cori_sim_host_of(from->host, &to);
-    if (host >= 0 && !is_lost(cori_sim_link_of(from->host, (uint16_t)host))) {
+    if (host >= 0 && !is_lost(from->host, (uint16_t)host)) {
         put_on_the_way(from, &to, (uint16_t)host, message, size);
     }
     return (ssize_t)size;

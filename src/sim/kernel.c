@@ -8,8 +8,10 @@
 #include "sched/here.h"
 #include "sim/socket.h"
 
+#include <coracle/time.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +33,9 @@ static int sim_socket(int family, int type, int protocol)
     }
     if (type != SOCK_STREAM && (type != SOCK_DGRAM || family == AF_UNIX)) {
         return -ESOCKTNOSUPPORT;
+    }
+    if (cori_sim_host_is_down(cori_here_host())) {
+        return -ENETDOWN;
     }
     cori_sim_socket *made = cori_sim_socket_new(family, type, cori_here_host());
     int fd = cori_sim_fd_new(made);
@@ -159,6 +164,9 @@ static ssize_t sim_send(int number, const struct msghdr *message)
     if (socket->error != 0) {
         return -take_error(socket);
     }
+    if (socket->crashed) {
+        return -ENETDOWN;
+    }
     if (socket->type == SOCK_DGRAM) {
         return cori_sim_datagram_send(socket, message, size_of(message));
     }
@@ -272,6 +280,24 @@ static int sim_shutdown(int number, int how)
     return 0;
 }
 
+/* How long it bears that nothing comes back. */
+static void set_patience(cori_sim_socket *socket, int level, int option, int value)
+{
+    cori_sim_patience *patience = &socket->patience;
+    if (level == SOL_SOCKET && option == SO_KEEPALIVE) {
+        patience->keep_alive = value != 0;
+        cori_sim_probe_if_cut(socket);
+    } else if (level == IPPROTO_TCP && option == TCP_USER_TIMEOUT) {
+        patience->user_ns = value * COR_MILLISECOND;
+    } else if (level == IPPROTO_TCP && option == TCP_KEEPIDLE) {
+        patience->idle_ns = value * COR_SECOND;
+    } else if (level == IPPROTO_TCP && option == TCP_KEEPINTVL) {
+        patience->interval_ns = value * COR_SECOND;
+    } else if (level == IPPROTO_TCP && option == TCP_KEEPCNT) {
+        patience->probes = value;
+    }
+}
+
 static int sim_set_option(int number, int level, int option, const void *value, socklen_t len)
 {
     cori_sim_socket *socket = find(number);
@@ -283,6 +309,8 @@ static int sim_set_option(int number, int level, int option, const void *value, 
         socket->lingers_not = linger->l_onoff != 0 && linger->l_linger == 0;
     } else if (level == IPPROTO_IPV6 && option == IPV6_V6ONLY && len >= sizeof(int)) {
         socket->v6_only = *(const int *)value != 0;
+    } else if (len >= sizeof(int)) {
+        set_patience(socket, level, option, *(const int *)value);
     }
     return 0; /* the others change nothing that a program could see here */
 }

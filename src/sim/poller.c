@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/list.h"
 #include "sim/event.h"
+#include "sim/host.h"
 #include "sim/socket.h"
 #include "sim/verdict.h"
 
@@ -160,5 +161,6 @@ static int round_switches(void)
 const cori_virtual cori_sim_driver = {
     .next = next_worker,
     .switches = round_switches,
+    .enter = cori_sim_host_enter,
     .stopped = cori_sim_verdict_report,
 };

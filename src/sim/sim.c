@@ -4,27 +4,22 @@
 #include "base/sys.h"
 #include "poll/poll_pick.h"
 #include "sched/here.h"
-#include "sched/spawn.h"
-#include "sim/address.h"
 #include "sim/event.h"
+#include "sim/host.h"
 #include "sim/kernel.h"
 #include "sim/poller.h"
 #include "sim/report.h"
 #include "sim/socket.h"
 #include "sim/verdict.h"
 
-#include <arpa/inet.h>
 #include <coracle/error.h>
 #include <coracle/sim.h>
 #include <coracle/task.h>
 #include <coracle/time.h>
-#include <errno.h>
 #include <unistd.h>
 
 enum { WORKERS_MOST = 4, READING_NS = 20 };
 #define LEAVE_NS COR_MINUTE
-
-static bool running;
 
 static int64_t read_clock(void *arg)
 {
@@ -78,7 +73,6 @@ static void put_in_place(bool on)
     cori_virtual_driver = on ? &cori_sim_driver : NULL;
     cori_sys_other = on ? &cori_sim_kernel : NULL;
     cori_sys_fault = on ? no_fault : NULL;
-    running = on;
 }
 
 int cor_sim_run(uint64_t seed, const cor_sim_options *options, int (*main_task)(void *arg), void *arg,
@@ -87,7 +81,7 @@ int cor_sim_run(uint64_t seed, const cor_sim_options *options, int (*main_task)(
     static const cor_sim_options defaults;
     options = options != NULL ? options : &defaults;
     cori_sim_events_begin(seed);
-    cori_sim_hosts_begin();
+    cori_sim_hosts_run();
     cori_sim_sockets_begin();
     cori_sim_pollers_begin();
     cori_sim_faults_choose(options->hostile);
@@ -113,49 +107,5 @@ int cor_sim_run(uint64_t seed, const cor_sim_options *options, int (*main_task)(
 
 int cor_sim_check(int (*check)(void *arg), void *arg)
 {
-    return running && cori_self() != NULL ? cori_sim_verdict_add(check, arg) : COR_ENOT_TASK;
-}
-
-int cor_sim_host(const char *name, const char *address)
-{
-    struct sockaddr_in in = {.sin_family = AF_INET};
-    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
-    cori_sim_address own;
-    if (!running || cori_self() == NULL) {
-        return COR_ENOT_TASK;
-    }
-    if (inet_pton(AF_INET, address, &in.sin_addr) == 1) {
-        (void)cori_sim_address_from(&own, (const struct sockaddr *)(const void *)&in, sizeof(in));
-    } else if (inet_pton(AF_INET6, address, &in6.sin6_addr) == 1) {
-        (void)cori_sim_address_from(&own, (const struct sockaddr *)(const void *)&in6, sizeof(in6));
-    } else {
-        return -EINVAL;
-    }
-    return cori_sim_host_add(name, &own);
-}
-
-int cor_sim_go(int host, void (*task)(void *arg), void *arg)
-{
-    if (!running || cori_self() == NULL) {
-        return COR_ENOT_TASK;
-    }
-    if (host < 0 || host >= cori_sim_host_count()) {
-        return -EINVAL;
-    }
-    uint16_t own = cori_here_host();
-    cori_here_move((uint16_t)host);
-    cori_spawn spawn = {.function = task, .arg_a = arg, .site = __builtin_return_address(0), .worker = -1};
-    int rc = cori_spawn_task(&spawn, NULL);
-    cori_here_move(own);
-    return rc;
-}
-
-int cor_sim_cut(int host_a, int host_b, bool cut)
-{
-    if (host_a < 0 || host_b < 0 || host_a >= cori_sim_host_count() || host_b >= cori_sim_host_count()) {
-        return -EINVAL;
-    }
-    cori_sim_link_of((uint16_t)host_a, (uint16_t)host_b)->cut = cut;
-    cori_sim_link_of((uint16_t)host_b, (uint16_t)host_a)->cut = cut;
-    return 0;
+    return cori_virtual_driver != NULL && cori_self() != NULL ? cori_sim_verdict_add(check, arg) : COR_ENOT_TASK;
 }

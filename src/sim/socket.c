@@ -7,6 +7,7 @@
 #include "base/sys_other.h"
 #include "sim/report.h"
 
+#include <coracle/time.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,11 @@ void cori_sim_sockets_begin(void)
     memset(next_port, 0, sizeof(next_port));
     fd_least = fd_end = 0;
     all = NULL;
+}
+
+cori_sim_socket *cori_sim_sockets(void)
+{
+    return all;
 }
 
 void cori_sim_queue_put(cori_sim_queue *queue, cori_sim_segment *segment)
@@ -192,6 +198,8 @@ cori_sim_socket *cori_sim_socket_new(int family, int type, uint16_t host)
     made->family = family;
     made->type = type;
     made->host = host;
+    made->heard = cori_sim_now();
+    made->patience = (cori_sim_patience){.idle_ns = 7200 * COR_SECOND, .interval_ns = 75 * COR_SECOND, .probes = 9};
     cori_list_add(&all, made, all_next, all_prev);
     return made;
 }
@@ -199,7 +207,8 @@ cori_sim_socket *cori_sim_socket_new(int family, int type, uint16_t host)
 void cori_sim_socket_release(cori_sim_socket *socket)
 {
     bool needed = socket->fds != NULL || socket->other != NULL || socket->wire.head != NULL ||
-                  socket->listener != NULL || socket->answer.timer.slot != 0 || !socket->closed;
+                  socket->listener != NULL || socket->answer.timer.slot != 0 || socket->probe.timer.slot != 0 ||
+                  !socket->closed;
     if (!needed) {
         free_socket(socket);
     }

@@ -68,9 +68,22 @@ typedef struct cori_sim_fd {
     struct cori_sim_fd *ready_next, *ready_prev; /* in its poller's list, while pending != 0 */
 } cori_sim_fd;
 
+/* How long an end bears that nothing comes back. As Linux has it: a silent way ends what waits for an answer. */
+typedef struct cori_sim_patience {
+    bool keep_alive;
+    int64_t user_ns;              /* TCP_USER_TIMEOUT; 0: 924.6 s, the kernel's fifteen tries */
+    int64_t idle_ns, interval_ns; /* of keep-alive */
+    int probes;
+} cori_sim_patience;
+
 typedef struct cori_sim_socket {
     cori_sim_event arrival; /* first: of the wire's head */
     cori_sim_event answer;  /* to a SYN that nobody took, or the time to send it again */
+    cori_sim_event probe;   /* the next keep-alive probe, while the way is cut: alive.c */
+    cori_sim_patience patience;
+    int64_t heard;       /* when something came last, or an answer to what was sent */
+    int64_t stuck_since; /* the wire's head cannot arrive since then; 0: it can */
+    int64_t silent_from; /* the last answer to a probe before those that get none */
     struct cori_sim_socket *all_next, *all_prev;
     cori_sim_fd *fds;
     int family, type;
@@ -78,7 +91,7 @@ typedef struct cori_sim_socket {
     enum cori_sim_state state;
     int error; /* errno's value, told once */
     cori_sim_address local, peer;
-    bool bound, closed, sent_fin, got_fin, shut_read, lingers_not, v6_only, blocked, queued_for_accept;
+    bool bound, closed, sent_fin, got_fin, shut_read, lingers_not, v6_only, blocked, queued_for_accept, crashed;
     unsigned tries; /* SYNs sent again */
     struct cori_sim_socket *other;
     cori_sim_queue wire, inbox;
@@ -130,6 +143,10 @@ void cori_sim_queue_drop(cori_sim_queue *queue);
 /* Streams: stream.c. */
 void cori_sim_send_segment(cori_sim_socket *from, enum cori_sim_kind kind);
 void cori_sim_send_bytes(cori_sim_socket *from, const struct msghdr *message, size_t size);
+/* It is over, with `error`: what is under way or waits is lost. */
+void cori_sim_die(cori_sim_socket *socket, int error);
+/* All that is open on the host is gone, and nobody is told. */
+void cori_sim_sockets_crash(uint16_t host);
 /* Breaks a connection, as a reset from both sides does. */
 void cori_sim_break(cori_sim_socket *socket);
 int cori_sim_connect(cori_sim_socket *from, const cori_sim_address *to);
@@ -140,6 +157,14 @@ void cori_sim_socket_release(cori_sim_socket *socket);
 
 /* A segment of DATA that has the first `size` bytes of a message. */
 cori_sim_segment *cori_sim_segment_of(const struct msghdr *message, size_t size);
+
+/* Silence: alive.c. True if the way from the socket to its peer, which is stuck, has been so for too long. */
+bool cori_sim_is_stuck_for_good(cori_sim_socket *socket);
+/* Keep-alive begins to ask, if nothing comes through; of all sockets, after a cut or a crash. */
+void cori_sim_probe_if_cut(cori_sim_socket *socket);
+void cori_sim_probe_all(void);
+/* The first socket; the others follow by all_next. */
+cori_sim_socket *cori_sim_sockets(void);
 
 /* Datagrams: datagram.c. As sendmsg and recvmsg. */
 ssize_t cori_sim_datagram_send(cori_sim_socket *from, const struct msghdr *message, size_t size);

@@ -17,6 +17,8 @@ enum { SYN_TRIES = 6 };
 
 static void arrives(cori_sim_socket *from, cori_sim_segment *segment);
 static void head_is_due(cori_sim_event *event);
+static void give_up(cori_sim_socket *socket);
+static void part_if_done(cori_sim_socket *one);
 
 static bool is_local(const cori_sim_socket *socket)
 {
@@ -105,21 +107,32 @@ static void head_is_due(cori_sim_event *event)
     cori_sim_socket *from = (cori_sim_socket *)event;
     const cori_sim_socket *to = from->other;
     cori_sim_segment *head = from->wire.head;
-    if (to != NULL && cori_sim_link_of(from->host, to->host)->cut) { /* sent again and again, until it is healed */
-        head->when = cori_sim_now() + RETRY_NS;
-        arm(from);
+    bool cut = to != NULL && cori_sim_is_cut(from->host, to->host);
+    if (cut && head->kind != CORI_SIM_RST) { /* sent again and again, until it is healed or given up */
+        if (cori_sim_is_stuck_for_good(from)) {
+            give_up(from);
+            cori_sim_socket_release(from);
+        } else {
+            head->when = cori_sim_now() + RETRY_NS;
+            arm(from);
+        }
         return;
     }
+    from->stuck_since = 0;
     (void)cori_sim_queue_take(&from->wire);
     if (from->wire.head != NULL) {
         arm(from);
     }
-    arrives(from, head);
+    if (cut) {
+        free(head); /* a reset is sent once */
+        part_if_done(from);
+    } else {
+        arrives(from, head);
+    }
     cori_sim_socket_release(from);
 }
 
-/* The connection is over: what is under way or waits is lost. */
-static void die(cori_sim_socket *socket, int error)
+void cori_sim_die(cori_sim_socket *socket, int error)
 {
     socket->state = CORI_SIM_DEAD;
     socket->error = error;
@@ -130,6 +143,16 @@ static void die(cori_sim_socket *socket, int error)
         cori_sim_queue_drop(&socket->wire);
     }
     cori_sim_edge(socket, READABLE | WRITABLE);
+}
+
+/* A server's end that was not accepted yet never will be. */
+static void leave_listener(cori_sim_socket *child)
+{
+    if (child->listener != NULL && !child->queued_for_accept) {
+        child->listener->queued--;
+        child->listener = NULL;
+        child->closed = true;
+    }
 }
 
 /* Both ends are closed and nothing is under way: they no longer need each other. */
@@ -144,6 +167,18 @@ static void part_if_done(cori_sim_socket *one)
         one->other = two->other = NULL;
         cori_sim_socket_release(two);
     }
+}
+
+/* Nothing has come back for too long. */
+static void give_up(cori_sim_socket *socket)
+{
+    cori_sim_socket *dialing = socket->other;
+    cori_sim_die(socket, ETIMEDOUT);
+    leave_listener(socket);
+    if (dialing != NULL && dialing->state == CORI_SIM_CONNECTING) {
+        cori_sim_die(dialing, ETIMEDOUT);
+    }
+    part_if_done(socket);
 }
 
 /* Ends the connection from this side at once. */
@@ -177,6 +212,7 @@ static cori_sim_socket *child_of(cori_sim_socket *listener, cori_sim_socket *cli
     child->bound = false; /* it shares the listener's port */
     child->other = client;
     child->listener = listener;
+    child->patience = listener->patience;
     client->other = child;
     listener->queued++;
     return child;
@@ -186,7 +222,7 @@ static void refuse(cori_sim_event *event)
 {
     cori_sim_socket *client = (cori_sim_socket *)((char *)event - offsetof(cori_sim_socket, answer));
     if (client->state == CORI_SIM_CONNECTING) {
-        die(client, ECONNREFUSED);
+        cori_sim_die(client, ECONNREFUSED);
     }
     cori_sim_socket_release(client);
 }
@@ -199,7 +235,7 @@ static void send_syn_again(cori_sim_event *event)
             client->tries++;
             cori_sim_send_segment(client, CORI_SIM_SYN);
         } else {
-            die(client, ETIMEDOUT);
+            cori_sim_die(client, ETIMEDOUT);
         }
     }
     cori_sim_socket_release(client);
@@ -211,7 +247,7 @@ static void syn_arrives(cori_sim_socket *client)
         return;
     }
     int host = cori_sim_host_of(client->host, &client->peer);
-    bool lost = host < 0 || cori_sim_happens(CORI_SIM_LOST) || cori_sim_link_of(client->host, (uint16_t)host)->cut;
+    bool lost = host < 0 || cori_sim_happens(CORI_SIM_LOST) || cori_sim_is_cut(client->host, (uint16_t)host);
     cori_sim_socket *listener = lost ? NULL : cori_sim_socket_at((uint16_t)host, &client->peer, client->type, true);
     if (listener != NULL && listener->queued <= listener->backlog) {
         cori_sim_socket *child = child_of(listener, client);
@@ -257,6 +293,9 @@ static void arrives(cori_sim_socket *from, cori_sim_segment *segment)
 {
     cori_sim_socket *to = from->other;
     enum cori_sim_kind kind = segment->kind;
+    if (to != NULL) {
+        from->heard = to->heard = cori_sim_now();
+    }
     if (kind == CORI_SIM_DATA && to != NULL && to->state == CORI_SIM_CONNECTED) {
         data_arrives(to, segment);
         part_if_done(from);
@@ -270,7 +309,12 @@ static void arrives(cori_sim_socket *from, cori_sim_segment *segment)
     if (to == NULL) {
         return;
     }
-    if (kind == CORI_SIM_SYN_ACK && to->closed) {
+    bool unknown = to->state == CORI_SIM_DEAD && kind != CORI_SIM_RST; /* there is no such connection any more */
+    if (unknown && from->state != CORI_SIM_DEAD) {
+        if (to->wire.head == NULL) {
+            cori_sim_send_segment(to, CORI_SIM_RST);
+        }
+    } else if (kind == CORI_SIM_SYN_ACK && to->closed) {
         reset(to);
     } else if (kind == CORI_SIM_SYN_ACK && to->state == CORI_SIM_CONNECTING) {
         to->state = CORI_SIM_CONNECTED;
@@ -282,12 +326,8 @@ static void arrives(cori_sim_socket *from, cori_sim_segment *segment)
         to->got_fin = true;
         cori_sim_edge(to, READABLE);
     } else if (kind == CORI_SIM_RST && to->state != CORI_SIM_DEAD) {
-        die(to, to->state == CORI_SIM_CONNECTING ? ECONNREFUSED : ECONNRESET);
-        if (to->listener != NULL && !to->queued_for_accept) { /* it will never be accepted */
-            to->listener->queued--;
-            to->listener = NULL;
-            to->closed = true;
-        }
+        cori_sim_die(to, to->state == CORI_SIM_CONNECTING ? ECONNREFUSED : ECONNRESET);
+        leave_listener(to);
     } else if (kind == CORI_SIM_WINDOW && to->state == CORI_SIM_CONNECTED) {
         cori_sim_edge(to, WRITABLE);
     }
@@ -369,4 +409,36 @@ void cori_sim_socket_closed(cori_sim_socket *socket)
     cori_sim_queue_drop(&socket->inbox);
     part_if_done(socket);
     cori_sim_socket_release(socket);
+}
+
+/* What it had is gone; a dial under way to it tries again. */
+static void crash(cori_sim_socket *socket)
+{
+    cori_sim_socket *other = socket->other;
+    cori_sim_die(socket, ECONNRESET);
+    cori_sim_queue_drop(&socket->inbox);
+    if (socket->answer.timer.slot != 0) {
+        cori_sim_event_cancel(&socket->answer);
+    }
+    socket->crashed = socket->sent_fin = true;
+    socket->bound = false;
+    socket->accept_head = NULL;
+    if (socket->listener != NULL) {
+        socket->listener = NULL;
+        socket->closed = true;
+    }
+    if (other != NULL && other->state == CORI_SIM_CONNECTING) {
+        socket->other = other->other = NULL;
+        other->answer.happens = send_syn_again;
+        cori_sim_event_at(&other->answer, cori_sim_now() + (SYN_RETRY_NS << other->tries));
+    }
+}
+
+void cori_sim_sockets_crash(uint16_t host)
+{
+    for (cori_sim_socket *socket = cori_sim_sockets(); socket != NULL; socket = socket->all_next) {
+        if (socket->host == host && !socket->crashed) {
+            crash(socket); /* frees none: those that nothing leads to are freed with their peer, or at the end */
+        }
+    }
 }

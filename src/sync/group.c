@@ -196,6 +196,13 @@ static int enter(cor_group *group, cori_task *self, bool waits)
     return rc;
 }
 
+int cori_group_enter(cor_group *group, cori_scope **out)
+{
+    int rc = enter(group, cori_here_task(), false);
+    *out = rc == 0 ? group->scope : NULL;
+    return rc;
+}
+
 static int start(cor_group *group, cori_spawn *spawn, bool waits)
 {
     cori_task *self = cori_self();
