@@ -17,13 +17,17 @@ COR_BEGIN
 
 /* How a simulated run goes; all-zero means all defaults. */
 typedef struct cor_sim_options {
-    int workers;   /* virtual ones, 1..256; 0: 1 to 4, by the seed */
-    bool hostile;  /* connections break, dials find nobody, accepting fails now and then; else what a network does
+    int workers;      /* virtual ones, 1..256; 0: 1 to 4, by the seed */
+    bool hostile;     /* connections break, dials find nobody, accepting fails now and then; else what a network does
                       anyway: what is sent comes late and in parts, writes take a part, events come for nothing. Which
                       of these, and how often, is the seed's choice */
-    bool must_end; /* tasks, connections and listeners that are left a minute after main_task has returned 0 are a
+    bool must_end;    /* tasks, connections and listeners that are left a minute after main_task has returned 0 are a
                       failure; else they are abandoned, as in cor_run */
-    int report_fd; /* where reports of failures go; 0: standard error; < 0: nowhere */
+    bool trace;       /* print each call on sockets and each arrival, with its time and task, to report_fd; so does
+                      COR_SIM_TRACE=1. The same lines each time the seed is run */
+    int scale;        /* percent of what cor_sim_scale is asked for; 0: all; a search makes it smaller */
+    uint32_t without; /* faults that are off, a bit each; a search sets them */
+    int report_fd;    /* where reports of failures go; 0: standard error; < 0: nowhere */
 } cor_sim_options;
 
 /* What is known of a run when it has ended. */
@@ -42,6 +46,33 @@ typedef struct cor_sim_result {
  */
 COR_API int cor_sim_run(uint64_t seed, const cor_sim_options *options, int (*main_task)(void *arg), void *arg,
                         cor_sim_result *result);
+
+/* What a search found. */
+typedef struct cor_sim_report {
+    uint64_t seed;
+    int code;                /* what its run returned; 0: no seed failed */
+    cor_sim_options options; /* with which it is the smallest found */
+    cor_sim_result result;
+    int runs; /* in all */
+} cor_sim_report;
+
+/*
+ * Runs `count` seeds, as cor_sim_run, until one does not return 0. Then it looks for a smaller run that returns the
+ * same: without some of the faults, with fewer workers, with less of what cor_sim_scale gives; shows it, and prints the
+ * command that repeats it. COR_SIM_REPLAY in the environment, as printed, has it run that one alone. main_task must
+ * begin from scratch each time. A run that aborts ends the process, after its command has been printed.
+ * Returns: 0, or what the failing run returned. Parks: no. Threads: an ordinary thread.
+ * Owns: borrows all arguments until return; `options` and `report` may be NULL. Go: the search of testing.F, somewhat.
+ */
+COR_API int cor_sim_search(uint64_t first_seed, uint64_t count, const cor_sim_options *options,
+                           int (*main_task)(void *arg), void *arg, cor_sim_report *report);
+
+/*
+ * How many of `most` clients, rounds or the like this run is to have: all, or fewer while a search looks for a smaller
+ * run.
+ * Returns: 1..most; `most` outside a simulated run, or if that is not positive. Parks: never. Threads: tasks.
+ */
+COR_API int cor_sim_scale(int most);
 
 /*
  * Adds a host with an IPv4 or IPv6 address; host 0, on which main_task runs, has the loopback addresses only.

@@ -70,14 +70,14 @@ void cori_sim_events_due(void)
     }
 }
 
-void cori_sim_faults_choose(bool hostile)
+void cori_sim_faults_choose(bool hostile, uint32_t without)
 {
     for (int fault = 0; fault < CORI_SIM_FAULTS; fault++) {
         uint32_t rarest = fault < CORI_SIM_RESET ? 6 : 10; /* a power of two */
         uint32_t once_in = 2u << cori_sim_below(rarest);
         once_in = fault < CORI_SIM_RESET ? once_in : 16 * once_in;
         bool on = cori_sim_once_in(2) && (fault < CORI_SIM_RESET || hostile);
-        faults[fault] = on ? once_in : 0;
+        faults[fault] = on && (without >> fault & 1) == 0 ? once_in : 0;
     }
 }
 

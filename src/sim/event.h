@@ -53,7 +53,8 @@ enum cori_sim_fault {
     CORI_SIM_ABORTED,  /* accept fails once */
     CORI_SIM_FAULTS
 };
-void cori_sim_faults_choose(bool hostile);
+/* `without`: a bit for each that is off whatever the seed says; the others stay as they are. */
+void cori_sim_faults_choose(bool hostile, uint32_t without);
 /* Tells whether it happens now. */
 bool cori_sim_happens(enum cori_sim_fault fault);
 

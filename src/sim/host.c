@@ -28,6 +28,7 @@
 #include "sim/address.h"
 #include "sim/event.h"
 #include "sim/socket.h"
+#include "sim/trace.h"
 #include "sync/group.h"
 
 #include <arpa/inet.h>
@@ -56,6 +57,14 @@ int cori_sim_host_enter(cori_scope **out)
 static bool in_run(void)
 {
     return cori_virtual_driver != NULL && cori_self() != NULL;
+}
+
+static void trace_plan(const char *what, int host, int other)
+{
+    if (cori_sim_traces) {
+        cori_sim_trace("%s %s%s%s", cori_sim_host_name((uint16_t)host), what, other >= 0 ? " " : "",
+                       other >= 0 ? cori_sim_host_name((uint16_t)other) : "");
+    }
 }
 
 static bool is_host(int host)
@@ -102,6 +111,7 @@ int cor_sim_cut(int host_a, int host_b, bool cut)
     if (!is_host(host_a) || !is_host(host_b)) {
         return -EINVAL;
     }
+    trace_plan(cut ? "cuts the way to" : "heals the way to", host_a, host_b);
     cori_sim_link_of((uint16_t)host_a, (uint16_t)host_b)->cut = cut;
     cori_sim_link_of((uint16_t)host_b, (uint16_t)host_a)->cut = cut;
     cori_sim_probe_all();
@@ -114,6 +124,7 @@ int cor_sim_crash(int host)
         return in_run() ? -EINVAL : COR_ENOT_TASK;
     }
     if (!cori_sim_host_is_down((uint16_t)host)) {
+        trace_plan("crashes", host, -1);
         cori_sim_host_set_down((uint16_t)host, true);
         cori_sim_sockets_crash((uint16_t)host);
         cori_sim_probe_all();
@@ -142,6 +153,7 @@ int cor_sim_restart(int host)
     while (cori_sim_host_is_down((uint16_t)host)) {
         if (!is_peopled(&tasks_of[host])) {
             tasks_of[host] = (cor_group){0};
+            trace_plan("starts again", host, -1);
             cori_sim_host_set_down((uint16_t)host, false);
         } else if (cor_now() >= until) {
             return COR_ETIMEOUT;

@@ -10,6 +10,7 @@
 #include "sim/poller.h"
 #include "sim/report.h"
 #include "sim/socket.h"
+#include "sim/trace.h"
 #include "sim/verdict.h"
 
 #include <coracle/error.h>
@@ -39,6 +40,7 @@ static struct {
     int (*main_task)(void *arg);
     void *arg;
     bool must_end;
+    int scale;
 } program;
 
 /* The last handlers learn of the end a moment later: waits until nothing is left, or long enough. */
@@ -59,6 +61,7 @@ static void await_end_of_all(void)
 static int run_program(void *unused)
 {
     (void)unused;
+    cori_sim_trace_main();
     int rc = program.main_task(program.arg);
     if (rc == 0 && program.must_end) {
         await_end_of_all();
@@ -66,12 +69,12 @@ static int run_program(void *unused)
     return rc;
 }
 
-static void put_in_place(bool on)
+static void put_in_place(bool on, const cori_sys_other_ops *kernel)
 {
     cori_clock_set(on ? read_clock : NULL, NULL);
     cori_poll_override(on ? &cori_sim_poll_ops : NULL);
     cori_virtual_driver = on ? &cori_sim_driver : NULL;
-    cori_sys_other = on ? &cori_sim_kernel : NULL;
+    cori_sys_other = on ? kernel : NULL;
     cori_sys_fault = on ? no_fault : NULL;
 }
 
@@ -84,18 +87,19 @@ int cor_sim_run(uint64_t seed, const cor_sim_options *options, int (*main_task)(
     cori_sim_hosts_run();
     cori_sim_sockets_begin();
     cori_sim_pollers_begin();
-    cori_sim_faults_choose(options->hostile);
+    cori_sim_faults_choose(options->hostile, options->without);
     cori_sim_report_begin(options->report_fd != 0 ? options->report_fd : STDERR_FILENO);
     cori_sim_verdict_begin(seed);
-    int workers = options->workers > 0 ? options->workers : 1 + (int)cori_sim_below(WORKERS_MOST);
+    int by_seed = 1 + (int)cori_sim_below(WORKERS_MOST), workers = options->workers > 0 ? options->workers : by_seed;
     cor_options inside = {.workers = workers, .seed = seed != 0 ? seed : 1};
     program.main_task = main_task;
     program.arg = arg;
     program.must_end = options->must_end;
+    program.scale = options->scale;
     int64_t begun = cori_sim_now();
-    put_in_place(true);
+    put_in_place(true, cori_sim_trace_begin(options->trace, &cori_sim_kernel));
     int rc = cor_run(run_program, NULL, &inside);
-    put_in_place(false);
+    put_in_place(false, NULL);
     rc = cori_sim_verdict_end(rc, options->must_end);
     if (result != NULL) {
         *result = (cor_sim_result){cori_sim_hash(), cori_sim_count(), cori_sim_now() - begun};
@@ -108,4 +112,10 @@ int cor_sim_run(uint64_t seed, const cor_sim_options *options, int (*main_task)(
 int cor_sim_check(int (*check)(void *arg), void *arg)
 {
     return cori_virtual_driver != NULL && cori_self() != NULL ? cori_sim_verdict_add(check, arg) : COR_ENOT_TASK;
+}
+
+int cor_sim_scale(int most)
+{
+    int scaled = program.scale > 0 && cori_virtual_driver != NULL ? (int)((int64_t)most * program.scale / 100) : most;
+    return scaled > 0 || most <= 0 ? scaled : 1;
 }

@@ -2,6 +2,7 @@
 /* Streams: what travels between two ends, and what its arrival does. See socket.h. */
 #include "base/fatal.h"
 #include "sim/socket.h"
+#include "sim/trace.h"
 
 #include <coracle/time.h>
 #include <errno.h>
@@ -288,11 +289,23 @@ static void data_arrives(cori_sim_socket *to, cori_sim_segment *segment)
     cori_sim_edge(to, READABLE);
 }
 
+static void trace_segment(const cori_sim_socket *from, const cori_sim_segment *segment)
+{
+    static const char *const names[] = {"SYN", "SYN ACK", "ACK", "DATA", "FIN", "RST", "WINDOW"};
+    char local[128], peer[128];
+    cori_sim_address_text(&from->local, local, sizeof(local));
+    cori_sim_address_text(&from->peer, peer, sizeof(peer));
+    cori_sim_trace("%s %zu arrives, %s -> %s", names[segment->kind], segment->size, local, peer);
+}
+
 /* `segment`, which `from` has sent, is there. */
 static void arrives(cori_sim_socket *from, cori_sim_segment *segment)
 {
     cori_sim_socket *to = from->other;
     enum cori_sim_kind kind = segment->kind;
+    if (cori_sim_traces) {
+        trace_segment(from, segment);
+    }
     if (to != NULL) {
         from->heard = to->heard = cori_sim_now();
     }
