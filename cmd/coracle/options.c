@@ -5,6 +5,7 @@
 #include "parse.h"
 #include "suggest.h"
 
+#include <coracle/io.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -263,4 +264,54 @@ void options_print(const option_table *table, FILE *to)
         }
         fprintf(to, "\n");
     }
+}
+
+static void put_text(const char *text, FILE *to)
+{
+    size_t size = strlen(text);
+    char *quoted = malloc(COR_JSON_QUOTE_MAX(size));
+    if (quoted != NULL) {
+        fwrite(quoted, 1, (size_t)(cor_json_quote(quoted, text, size) - quoted), to);
+    } else {
+        fputs("null", to);
+    }
+    free(quoted);
+}
+
+static void put_value(const option_def *def, const void *field, FILE *to)
+{
+    const char *text = def->kind == OPTION_TEXT ? *(const char *const *)field : NULL;
+    int choice = def->kind == OPTION_CHOICE ? *(const int *)field : -1;
+    switch (def->kind) {
+    case OPTION_FLAG:
+        fputs(*(const bool *)field ? "true" : "false", to);
+        break;
+    case OPTION_COUNT:
+        fprintf(to, "%llu", (unsigned long long)*(const uint64_t *)field);
+        break;
+    case OPTION_SIZE:
+        fprintf(to, "%zu", *(const size_t *)field);
+        break;
+    case OPTION_DURATION:
+        fprintf(to, "%.9g", (double)*(const int64_t *)field / 1e9);
+        break;
+    default:
+        text = choice >= 0 ? def->choices[choice] : text;
+        if (text != NULL) {
+            put_text(text, to);
+        } else {
+            fputs("null", to);
+        }
+        break;
+    }
+}
+
+void options_put_json(const option_table *table, const void *of, FILE *to)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        const option_def *def = &table->defs[i];
+        fprintf(to, "%s\"%s\":", i == 0 ? "{" : ",", def->name);
+        put_value(def, (const char *)of + def->offset, to);
+    }
+    fputc('}', to);
 }

@@ -48,6 +48,9 @@ int options_read(const option_table *table, int argc, char **argv, void *target)
 /* Prints name=value for each option, as it is in the struct at `target`. */
 void options_dump(const option_table *table, const void *target, FILE *to);
 
+/* Writes the options' values in the struct at `of` as a JSON object: sizes in bytes, durations in seconds. */
+void options_put_json(const option_table *table, const void *of, FILE *to);
+
 /* Prints the options, one per line. */
 void options_print(const option_table *table, FILE *to);
 
