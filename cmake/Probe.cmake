@@ -30,6 +30,18 @@ if(NOT COR_HAVE_JSON)
   message(NOTICE "json-c: off or not found; no broadcast service")
 endif()
 
+# COR_HAVE_ADMIN 0/1: the program's status over HTTP.
+set(COR_HAVE_ADMIN 0)
+if(COR_WITH_ADMIN AND PkgConfig_FOUND)
+  pkg_check_modules(MICROHTTPD QUIET IMPORTED_TARGET libmicrohttpd>=0.9.75)
+  if(MICROHTTPD_FOUND)
+    set(COR_HAVE_ADMIN 1)
+  endif()
+endif()
+if(NOT COR_HAVE_ADMIN)
+  message(NOTICE "libmicrohttpd: off or not found; no status over HTTP")
+endif()
+
 # COR_HAVE_URING 0/1: the io_uring poller. It needs liburing.a too, which goes into libcoracle.a.
 set(COR_HAVE_URING 0)
 if(COR_WITH_URING AND PkgConfig_FOUND)

@@ -4,10 +4,10 @@
 # usage: deps.sh run|test|check|bench     check and bench include test, test includes run; --list prints the names
 set -eu
 
-run="build-essential cmake pkg-config libjson-c-dev liburing-dev libc-ares-dev"
+run="build-essential cmake pkg-config libjson-c-dev liburing-dev libc-ares-dev libmicrohttpd-dev"
 # valgrind needs libc6-dbg to know the dynamic loader.
 test="libcmocka-dev python3 valgrind libc6-dbg strace golang-go netcat-openbsd ncat socat iproute2 procps
-redis-tools libhiredis-dev python3-dnslib"
+redis-tools libhiredis-dev python3-dnslib curl python3-prometheus-client"
 check="clang clang-tidy clang-format libclang-rt-14-dev gcovr"
 # Who is compared with, and what draws the plots.
 bench="libuv1-dev libevent-dev nats-server redis-server gnuplot-nox"

@@ -18,6 +18,13 @@ typedef struct address {
 /* Splits; without "NETWORK://" the network is tcp. Nothing is checked: judging the parts is the library's. */
 address address_split(const char *text);
 
+/*
+ * Splits an address for operators: without a host it is the loopback's, not all interfaces' as elsewhere, and a port
+ * alone will do. Those have to be written out ("0.0.0.0:9100", "[::]:9100"). `text` is for the result's text if that is
+ * not the given one. Nothing is checked.
+ */
+address address_of_admin(const char *given, char *text, size_t size);
+
 /* Whether the network is one of datagrams; and whether it is one of bare IP, "ip:icmp". */
 bool address_is_packets(const address *of);
 bool address_is_raw_ip(const address *of);

@@ -61,6 +61,8 @@ static const option_def defs[] = {
      NULL, 0, 0},
     {"grace", 'g', OPTION_DURATION, FIELD(grace), "D",
      "time for clients to finish after SIGTERM or SIGINT (default 5s)", NULL, 0, 0},
+    {"admin", 0, OPTION_TEXT, FIELD(admin), "ADDRESS",
+     "status over HTTP: a port or address, without a host the loopback's (default: none)", NULL, 0, 0},
     {"quiet", 'q', OPTION_FLAG, FIELD(quiet), NULL, "do not show what clients send", NULL, 0, 0},
     {"reply", 'r', OPTION_TEXT, FIELD(reply), "TEXT", "ack: the reply", NULL, 0, 0},
     {"log-format", 0, OPTION_CHOICE, FIELD(log_format), "F", "format of diagnostics on stderr", log_format_names, 0, 0},
@@ -68,7 +70,7 @@ static const option_def defs[] = {
      log_level_names, 0, 0},
 };
 
-static const option_table table = {"coracle serve", defs, sizeof(defs) / sizeof(defs[0])};
+const option_table serve_table = {"coracle serve", defs, sizeof(defs) / sizeof(defs[0])};
 
 void serve_help(FILE *to)
 {
@@ -84,7 +86,7 @@ void serve_help(FILE *to)
             "as in tcp4://:8001, unix:///run/x.sock, unix://@name. Port 0 picks a free port.\n"
             "echo and random also serve datagrams: udp, udp4, udp6, as in echo=udp://:9999, and unixgram.\n\n"
             "Options:\n");
-    options_print(&table, to);
+    options_print(&serve_table, to);
     fprintf(to, "\nDurations are written as 500ms, 2s, 1m30s, sizes as 4096, 64k, 1MiB.\n");
 }
 
@@ -169,6 +171,7 @@ static int run_tasks(struct serve *serve)
     cor_options runtime = {
         .workers = (int)options->workers,
         .poller = options->poller < 0 ? NULL : poller_names[options->poller],
+        .foreign_wakeups = options->admin != NULL, /* the status server's thread asks tasks */
         .spin_ns = options->spin < COR_SECOND ? options->spin : COR_SECOND,
     };
     int code = cor_run(start, serve, &runtime);
@@ -254,19 +257,23 @@ int serve_command(int argc, char **argv)
                           }};
     conns_init(&serve.conns);
     pthread_mutex_init(&serve.access.lock, NULL);
-    int first = options_read(&table, argc, argv, &serve.options);
+    int first = options_read(&serve_table, argc, argv, &serve.options);
     if (first < 0) {
         if (first == OPTIONS_HELP) {
             serve_help(stdout);
         }
         return first == OPTIONS_HELP ? EXIT_OK : EXIT_USAGE;
     }
+    if (serve.options.admin != NULL && !COR_HAVE_ADMIN) {
+        fprintf(stderr, "coracle serve: --admin: built without libmicrohttpd\n");
+        return EXIT_BAD_CONFIG;
+    }
     limits_settle(&serve.options);
     int code = choose_services(&serve, argc - first, argv + first);
     code = code == EXIT_OK ? read_access(&serve) : code;
     code = code == EXIT_OK ? set_unix_mode(serve.options.unix_mode) : code;
     if (code == EXIT_OK && serve.options.dump_config) {
-        options_dump(&table, &serve.options, stdout);
+        options_dump(&serve_table, &serve.options, stdout);
     } else if (code == EXIT_OK) {
         code = run_logged(&serve);
     }

@@ -42,6 +42,9 @@ close_reason conns_enter(struct conns *all, struct connection *one, uint64_t mos
     }
     one->refused = connection_reason(one) != REASON_NONE;
     all->refusing += one->refused;
+    if (one->among != NULL) {
+        ++*one->among;
+    }
     put(all, one, all->last);
     pthread_mutex_unlock(&all->lock);
     return connection_reason(one);
@@ -53,6 +56,9 @@ void conns_leave(struct conns *all, struct connection *one)
     take_out(all, one);
     all->open--;
     all->refusing -= one->refused;
+    if (one->among != NULL) {
+        --*one->among;
+    }
     all->closed[connection_reason(one)]++;
     all->bytes_in += atomic_load_explicit(&one->bytes_in, memory_order_relaxed);
     all->bytes_out += atomic_load_explicit(&one->bytes_out, memory_order_relaxed);
@@ -61,8 +67,16 @@ void conns_leave(struct conns *all, struct connection *one)
 
 void conns_count(struct conns *all, conns_counts *counts)
 {
+    conns_count_with(all, counts, NULL, NULL);
+}
+
+void conns_count_with(struct conns *all, conns_counts *counts, void (*also)(void *arg), void *arg)
+{
     *counts = (conns_counts){0};
     pthread_mutex_lock(&all->lock);
+    if (also != NULL) {
+        also(arg);
+    }
     counts->accepted = all->accepted;
     counts->open = all->open;
     counts->bytes_in = all->bytes_in;

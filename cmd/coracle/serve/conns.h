@@ -41,6 +41,7 @@ struct connection {
     _Atomic int reason;         /* a close_reason */
     bool refused;               /* it has never been let in */
     struct member *member;      /* guard: the lock; in the room */
+    uint64_t *among;            /* guard: the lock; one of how many open ones it is; NULL: not counted there */
     struct connection *next;    /* guard: the lock */
     struct connection **link;   /* guard: the lock; what points to it */
 };
@@ -77,6 +78,9 @@ void conns_leave(struct conns *all, struct connection *one);
 
 /* Reads the counters. Any thread. */
 void conns_count(struct conns *all, conns_counts *counts);
+
+/* The same; calls `also` under the lock, to read what was counted through `among` at that moment. */
+void conns_count_with(struct conns *all, conns_counts *counts, void (*also)(void *arg), void *arg);
 
 /*
  * Calls `visit` for each connection, under the lock, oldest first, until it returns false. The lock is given back after

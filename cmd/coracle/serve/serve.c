@@ -7,6 +7,7 @@
 #include "serve/serve.h"
 
 #include "exits.h"
+#include "serve/admin/admin.h"
 #include "serve/limits.h"
 #include "serve/packets.h"
 #include "serve/session.h"
@@ -48,6 +49,14 @@ static void close_packets(struct serve *serve)
     }
 }
 
+/* After a start that failed nothing listens. */
+static void close_all(struct serve *serve)
+{
+    close_listeners(serve);
+    close_packets(serve);
+    admin_stop(serve);
+}
+
 /*
  * Has connections end whose peers have vanished without a word. Keep-alive does it while nothing is under way; the user
  * timeout does it while something is, and ends a client that takes nothing, too: never sooner than the write limit.
@@ -83,23 +92,22 @@ static int listen_on(struct service *service, cor_error *error)
     return code;
 }
 
-/* Listens for all services. Returns an exit code; on failure nothing listens, and stderr says why in Go's words. */
+/* Listens for all services and for operators. Returns an exit code; on failure stderr says why in Go's words. */
 static int listen_all(struct serve *serve)
 {
-    for (size_t i = 0; i < serve->service_count; i++) {
-        struct service *service = &serve->services[i];
-        cor_error error;
-        int code = listen_on(service, &error);
-        if (code < 0) {
-            char text[COR_ERROR_TEXT];
-            fprintf(stderr, "%s\n", cor_error_text(&error, text, sizeof(text)));
-            close_listeners(serve);
-            close_packets(serve);
-            int exit_code = exit_code_of(code);
-            return exit_code == EXIT_UNREACHABLE ? EXIT_BAD_CONFIG : exit_code;
-        }
+    cor_error error;
+    int code = admin_listen(serve, &error);
+    for (size_t i = 0; i < serve->service_count && code == 0; i++) {
+        code = listen_on(&serve->services[i], &error);
     }
-    return EXIT_OK;
+    if (code == 0) {
+        return EXIT_OK;
+    }
+    char text[COR_ERROR_TEXT];
+    fprintf(stderr, "%s\n", cor_error_text(&error, text, sizeof(text)));
+    close_all(serve);
+    int exit_code = exit_code_of(code);
+    return exit_code == EXIT_UNREACHABLE ? EXIT_BAD_CONFIG : exit_code;
 }
 
 /* Tells where the services are, for programs on stdout and for people on stderr, before anybody is accepted. */
@@ -109,6 +117,7 @@ static void announce(struct serve *serve)
         struct service *service = &serve->services[i];
         log_announce("listening %s %s %s", service->def->name, service->address.network, service->bound);
     }
+    admin_announce(serve);
     log_flush();
     for (size_t i = 0; i < serve->service_count; i++) {
         struct service *service = &serve->services[i];
@@ -118,6 +127,7 @@ static void announce(struct serve *serve)
         log_hint("try: %s dial %s%s   or: nc %s", program_invocation_name,
                  service->packets != NULL ? "" : service->def->dial, target, plain);
     }
+    admin_hint(serve);
     log_flush();
 }
 
@@ -237,6 +247,7 @@ static void wind_down(struct serve *serve)
             serve->services[i].def->stop(&serve->services[i]);
         }
     }
+    admin_stop(serve);
     log_flush(); /* the other workers' last events come first */
     log_counts(serve);
 }
@@ -282,12 +293,12 @@ int serve_main(void *arg)
     int code = signals_catch();
     if (code < 0) {
         fprintf(stderr, "coracle serve: signals: %s\n", cor_strerror(code));
-        close_listeners(serve);
-        close_packets(serve);
+        close_all(serve);
         return EXIT_FAILED;
     }
     announce(serve);
     code = start_all(serve);
+    code = code < 0 ? code : admin_start(serve);
     if (code < 0) {
         LOG(LEVEL_ERROR, "start_failed", {"error", cor_strerror(code), 0});
         atomic_store(&serve->failed, true);

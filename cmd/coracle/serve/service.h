@@ -14,6 +14,8 @@
 struct session;
 struct service;
 struct peers;
+struct admin;
+struct recent;
 
 /* What happens when a member of the broadcast room reads slower than the others talk. */
 typedef enum slow_policy { SLOW_CUT, SLOW_DROP_OLDEST, SLOW_DROP_NEWEST, SLOW_BLOCK } slow_policy;
@@ -41,6 +43,7 @@ typedef struct serve_options {
     bool no_limits;
     bool dump_config;
     bool per_ip_given, accept_rate_given, idle_given, first_byte_given; /* by limits_settle */
+    const char *admin;                                                  /* where operators look; NULL: nowhere */
     const char *reply;                                                  /* what ack answers */
     int log_format;                                                     /* a log_format */
     int log_level;                                                      /* a log_level */
@@ -51,6 +54,8 @@ struct serve {
     serve_options options;
     struct service *services;
     size_t service_count;
+    struct admin *admin;          /* the status server; NULL: none */
+    struct recent *recent;        /* what it says of closed connections; NULL: nothing is kept */
     cor_group sessions;           /* all session tasks */
     struct conns conns;           /* all connections */
     struct access access;         /* who may come in */
@@ -97,6 +102,7 @@ struct service {
     cor_listener *listener;    /* NULL: not listening */
     cor_conn *packets;         /* in its place for datagrams */
     char bound[COR_ADDR_TEXT]; /* where it listens */
+    uint64_t open;             /* guard: the lock of serve->conns; its connections */
     void *state;               /* the service's own */
 };
 

@@ -5,6 +5,7 @@
  */
 #include "serve/session.h"
 
+#include "serve/admin/recent.h"
 #include "serve/limits.h"
 
 #include <errno.h>
@@ -317,6 +318,7 @@ static void finish(struct session *session)
         atomic_store(&session->busy, true); /* nobody is to shorten what follows */
         session_hang_up(session, REASON_DRAIN);
     }
+    recent_note(session->service->serve->recent, session->seen);
     /* Counted out first: a client that sees its connection end may connect again at once and must find room. */
     conns_leave(&session->service->serve->conns, session->seen);
 }
@@ -329,6 +331,7 @@ void session_main(cor_conn *conn, void *arg)
     struct connection seen = {.conn = conn, .service = service, .session = &session, .since = cor_now()};
     struct peer *peer;
     session.seen = &seen;
+    seen.among = &service->open;
     close_reason refusal = limits_admit(serve, conn, &peer);
     if (refusal != REASON_NONE) {
         connection_decide(&seen, refusal);

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/* /metrics: every counter, from the first look on, at 0 if need be. */
+#include "serve/admin/views.h"
+
+#if COR_HAVE_ADMIN
+
+#include "serve/admin/census.h"
+#include "serve/admin/exposition.h"
+#include "serve/admin/process.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void put_build(const exposition *out)
+{
+    char poller[16];
+    const char *info = cor_poller_info(); /* a name, then why */
+    snprintf(poller, sizeof(poller), "%.*s", (int)strcspn(info, " "), info);
+    exposition_gauge(out, "coracle_build_info", "The version and the poller that runs; always 1.");
+    fprintf(out->to, "coracle_build_info{version=\"%s\",backend=\"%s\"} 1\n", cor_version(), poller);
+}
+
+/* A service may be there several times, on several addresses; it is one in a label. */
+static void put_open(const exposition *out, const struct serve *serve, const uint64_t *open)
+{
+    exposition_gauge(out, "coracle_connections", "Connections open now.");
+    for (size_t i = 0; i < serve->service_count; i++) {
+        const service_def *def = serve->services[i].def;
+        uint64_t sum = 0;
+        bool first = true;
+        for (size_t j = 0; j < serve->service_count; j++) {
+            bool same = serve->services[j].def == def;
+            first = first && !(same && j < i);
+            sum += same ? open[j] : 0;
+        }
+        if (first) {
+            exposition_put(out, "coracle_connections", "service", def->name, sum);
+        }
+    }
+}
+
+/* Connections that were closed before their service saw them. */
+static bool is_refusal(close_reason reason)
+{
+    return reason == REASON_MAX_CONNS || reason == REASON_PER_IP || reason == REASON_RATE || reason == REASON_DENIED;
+}
+
+static void put_reasons(const exposition *out, const conns_counts *counts)
+{
+    exposition_counter(out, "coracle_connections_closed", "Connections closed, refused ones too, by reason.");
+    for (int i = REASON_NONE + 1; i < REASON_COUNT; i++) {
+        exposition_put(out, "coracle_connections_closed_total", "reason", reason_names[i], counts->by_reason[i]);
+    }
+    exposition_counter(out, "coracle_connections_refused", "Those of them that a limit kept out, by reason.");
+    for (int i = REASON_NONE + 1; i < REASON_COUNT; i++) {
+        if (is_refusal((close_reason)i)) {
+            exposition_put(out, "coracle_connections_refused_total", "reason", reason_names[i], counts->by_reason[i]);
+        }
+    }
+}
+
+/* What is copied under the lock. */
+struct copied {
+    const struct serve *serve;
+    uint64_t *open; /* of each service */
+};
+
+static void copy_open(void *arg)
+{
+    struct copied *to = arg;
+    for (size_t i = 0; i < to->serve->service_count; i++) {
+        to->open[i] = to->serve->services[i].open;
+    }
+}
+
+static void put_connections(const exposition *out, struct admin *admin)
+{
+    struct serve *serve = admin->serve;
+    conns_counts counts;
+    uint64_t *open = calloc(serve->service_count + 1, sizeof(*open));
+    if (open == NULL) {
+        return;
+    }
+    census_bytes(serve, admin->bytes);
+    conns_count_with(&serve->conns, &counts, copy_open, &(struct copied){.serve = serve, .open = open});
+    exposition_one_gauge(out, "coracle_connections_limit", "The most connections at a time.", serve->options.max_conns);
+    put_open(out, serve, open);
+    exposition_one_counter(out, "coracle_connections_accepted", "Connections accepted, refused ones too.",
+                           counts.accepted);
+    put_reasons(out, &counts);
+    exposition_one_counter(out, "coracle_received_bytes", "Bytes received and looked at.", admin->bytes[0]);
+    exposition_one_counter(out, "coracle_sent_bytes", "Bytes given to the kernel.", admin->bytes[1]);
+    free(open);
+}
+
+static void put_runtime(const exposition *out, const cor_runtime_stats *stats)
+{
+    exposition_one_gauge(out, "rt_workers", "Worker threads.", (uint64_t)stats->workers);
+    exposition_one_gauge(out, "rt_tasks", "Tasks alive now.", stats->tasks);
+    exposition_one_counter(out, "rt_tasks_spawned", "Tasks started.", stats->spawned);
+}
+
+static void put_process(const exposition *out, const struct admin *admin)
+{
+    struct process_facts facts;
+    process_look(&facts);
+    exposition_counter(out, "process_cpu_seconds", "CPU time, user and system.");
+    exposition_seconds(out, "process_cpu_seconds_total", facts.cpu_ns);
+    exposition_gauge(out, "process_start_time_seconds", "When the process began, since 1970.");
+    exposition_seconds(out, "process_start_time_seconds", admin->born);
+    exposition_one_gauge(out, "process_resident_memory_bytes", "Resident memory.", facts.resident_bytes);
+    exposition_one_gauge(out, "process_open_fds", "Descriptors open now.", facts.open_fds);
+    exposition_one_gauge(out, "process_max_fds", "The most descriptors at a time.", facts.max_fds);
+}
+
+void metrics_view(void *arg, const http_request *request, http_reply *reply)
+{
+    struct admin *admin = arg;
+    const exposition out = {.to = reply->body, .open = exposition_wants_open(request->accept)};
+    cor_runtime_stats stats;
+    bool answered = view_stats(admin, &stats) == 0;
+    reply->type = exposition_type(out.open);
+    put_build(&out);
+    exposition_one_gauge(&out, "coracle_ready", "1 while new connections are welcome.",
+                         !atomic_load(&admin->serve->stopping));
+    put_connections(&out, admin);
+    if (answered) { /* else no worker has: what is not known is left out */
+        put_runtime(&out, &stats);
+    }
+    put_process(&out, admin);
+    exposition_end(&out);
+}
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/* /status?format=text: the same for a terminal. Names of peers are escaped. */
+#include "serve/admin/views.h"
+
+#if COR_HAVE_ADMIN
+
+#include "escape.h"
+#include "serve/admin/census.h"
+#include "serve/admin/process.h"
+#include "serve/admin/recent.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The width of a peer's column; longer names push the others aside. */
+#define PEER_WIDTH 22
+
+static double seconds(int64_t ns)
+{
+    return (double)ns / (double)COR_SECOND;
+}
+
+/* A number of bytes in four digits or fewer. */
+static void put_bytes(FILE *to, int width, uint64_t bytes)
+{
+    static const char units[] = " kMGTPE";
+    double number = (double)bytes;
+    int unit = 0;
+    for (; number >= 1000; unit++) {
+        number /= 1024;
+    }
+    fprintf(to, unit == 0 ? "%*.0f%c" : "%*.1f%c", width - 1, number, units[unit]);
+}
+
+static void put_peer(FILE *to, const char *peer)
+{
+    size_t size = strnlen(peer, COR_ADDR_TEXT);
+    char *shown = malloc(escape_size(peer, size, 0) + 1);
+    if (shown != NULL) {
+        *escape_copy(shown, peer, size, 0) = '\0';
+    }
+    fprintf(to, " %-*s", PEER_WIDTH, shown == NULL || *peer == '\0' ? "-" : shown);
+    free(shown);
+}
+
+static void put_head(struct admin *admin, FILE *to)
+{
+    const char *info = cor_poller_info();
+    cor_runtime_stats stats;
+    fprintf(to, "coracle %s, %s, up %.0f s, %.*s", cor_version(),
+            atomic_load(&admin->serve->stopping) ? "draining" : "ready", seconds(cor_now() - admin->started),
+            (int)strcspn(info, " "), info);
+    if (view_stats(admin, &stats) == 0) {
+        fprintf(to, ", %d workers, %" PRIu64 " tasks\n", stats.workers, stats.tasks);
+    } else {
+        fprintf(to, ", NO WORKER ANSWERS (%.0f s)\n", seconds(ask_late_for(&admin->asker)));
+    }
+}
+
+static void put_counters(struct admin *admin, FILE *to)
+{
+    struct process_facts facts;
+    conns_counts counts;
+    process_look(&facts);
+    census_bytes(admin->serve, admin->bytes);
+    conns_count(&admin->serve->conns, &counts);
+    fprintf(to, "connections %" PRIu64 " of %" PRIu64 ", descriptors %" PRIu64 " of %" PRIu64 ", memory", counts.open,
+            admin->serve->options.max_conns, facts.open_fds, facts.max_fds);
+    put_bytes(to, 7, facts.resident_bytes);
+    fprintf(to, ", cpu %.2f s\naccepted %" PRIu64 ", received", seconds(facts.cpu_ns), counts.accepted);
+    put_bytes(to, 7, admin->bytes[0]);
+    fputs(", sent", to);
+    put_bytes(to, 7, admin->bytes[1]);
+    fprintf(to, "\nclosed %" PRIu64, counts.closed);
+    const char *before = ": ";
+    for (int i = REASON_NONE + 1; i < REASON_COUNT; i++) {
+        if (counts.by_reason[i] > 0) {
+            fprintf(to, "%s%s %" PRIu64, before, reason_names[i], counts.by_reason[i]);
+            before = ", ";
+        }
+    }
+    fputc('\n', to);
+}
+
+static void put_row(FILE *to, const census_row *row, int64_t now)
+{
+    fprintf(to, "%8" PRIu64 " %-9s", row->id, row->service->def->name);
+    put_peer(to, row->peer);
+    fprintf(to, "%8.0fs", seconds(now - row->since));
+    put_bytes(to, 9, row->bytes_in);
+    put_bytes(to, 9, row->bytes_out);
+    put_bytes(to, 9, row->waiting + row->unsent);
+    if (row->has_tcp) {
+        fprintf(to, "%8.1fs", row->idle_ms / 1e3);
+    } else {
+        fputs("        -", to);
+    }
+    fprintf(to, "%8.1fs\n", seconds(row->stuck != 0 ? now - row->stuck : 0));
+}
+
+static void put_connections(struct admin *admin, FILE *to, size_t most)
+{
+    census of;
+    if (!census_take(admin, &of)) {
+        return;
+    }
+    int64_t now = cor_now();
+    fprintf(to, "\n%8s %-9s %-*s%9s%9s%9s%9s%9s%9s\n", "ID", "SERVICE", PEER_WIDTH, "PEER", "AGE", "IN ", "OUT ",
+            "PENDING ", "IDLE", "STUCK");
+    for (size_t i = 0; i < of.count && i < most; i++) {
+        put_row(to, &of.rows[i], now);
+    }
+    if (of.count > most) {
+        fprintf(to, "%8s %zu more\n", "...", of.count - most);
+    }
+    census_free(&of);
+}
+
+static void put_recent(const struct admin *admin, FILE *to, size_t most)
+{
+    recent_entry *entries = calloc(RECENT_COUNT, sizeof(*entries));
+    most = most < RECENT_COUNT ? most : RECENT_COUNT;
+    size_t count = entries != NULL ? recent_copy(admin->serve->recent, entries, most) : 0;
+    int64_t now = cor_now();
+    if (count > 0) {
+        fprintf(to, "\n%8s %-9s %-*s%9s%9s%9s  %s\n", "CLOSED", "SERVICE", PEER_WIDTH, "PEER", "AGO", "IN ", "OUT ",
+                "REASON");
+    }
+    for (size_t i = 0; i < count; i++) {
+        const recent_entry *one = &entries[i];
+        fprintf(to, "%8" PRIu64 " %-9s", one->id, one->service);
+        put_peer(to, one->peer);
+        fprintf(to, "%8.0fs", seconds(now - one->closed_at));
+        put_bytes(to, 9, one->bytes_in);
+        put_bytes(to, 9, one->bytes_out);
+        fprintf(to, "  %s\n", reason_names[one->reason]);
+    }
+    free(entries);
+}
+
+void report_text(struct admin *admin, FILE *to, size_t most)
+{
+    put_head(admin, to);
+    put_counters(admin, to);
+    put_connections(admin, to, most);
+    put_recent(admin, to, most);
+}
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of this folder share: the state of the status server, and its pages. */
+#ifndef CORACLE_CMD_SERVE_ADMIN_VIEWS_H
+#define CORACLE_CMD_SERVE_ADMIN_VIEWS_H
+
+#include "serve/admin/ask.h"
+#include "serve/admin/http.h"
+#include "serve/service.h"
+
+struct admin {
+    struct serve *serve;
+    address at;                /* as asked for */
+    cor_listener *listener;    /* libmicrohttpd accepts from a copy of its descriptor; this one has the socket's file */
+    char text[COR_ADDR_TEXT];  /* what `at` points to, if it is not the command line */
+    char host[COR_ADDR_TEXT];  /* the host asked for */
+    char bound[COR_ADDR_TEXT]; /* where it listens */
+    bool names_host;           /* there is one */
+    http_server *http;
+    struct asker asker;
+    uint64_t bytes[2]; /* received and sent, as told last */
+    int64_t dumped;    /* cor_now() of the last dump of the tasks; 0: none */
+    int64_t started;   /* cor_now() */
+    int64_t born;      /* the time of day then, ns since 1970 */
+};
+
+/* The handlers of routes; `arg` is the struct admin. */
+void metrics_view(void *arg, const http_request *request, http_reply *reply);
+void livez_view(void *arg, const http_request *request, http_reply *reply);
+void readyz_view(void *arg, const http_request *request, http_reply *reply);
+void tasks_view(void *arg, const http_request *request, http_reply *reply);
+void status_view(void *arg, const http_request *request, http_reply *reply);
+void kick_view(void *arg, const http_request *request, http_reply *reply);
+void page_html_view(void *arg, const http_request *request, http_reply *reply);
+void page_css_view(void *arg, const http_request *request, http_reply *reply);
+void page_js_view(void *arg, const http_request *request, http_reply *reply);
+
+/* The status as text, with at most so many connections and so many closed ones. */
+void report_text(struct admin *admin, FILE *to, size_t most);
+
+/* The run-time's counters, asked of a task. Returns 0, or -EAGAIN when no worker has answered. */
+int view_stats(struct admin *admin, cor_runtime_stats *stats);
+
+#endif
