@@ -17,4 +17,7 @@ void bench_help(FILE *to);
 int resolve_command(int argc, char **argv);
 void resolve_help(FILE *to);
 
+int status_command(int argc, char **argv);
+void status_help(FILE *to);
+
 #endif

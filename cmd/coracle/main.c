@@ -23,6 +23,7 @@ static const struct {
     {"dial", dial_command, dial_help, "connect to a service"},
     {"bench", bench_command, bench_help, "load a server and measure it"},
     {"resolve", resolve_command, resolve_help, "look up names"},
+    {"status", status_command, status_help, "show what a running 'serve --admin' does"},
     {"help", help_command, help_help, "explain a command"},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -53,6 +54,7 @@ static void print_version(void)
     printf("poller: %s\n", cor_poller_info());
     printf("json: %s\n", COR_HAVE_JSON ? "on" : "off (built without json-c: no broadcast service)");
     printf("dns: %s\n", COR_HAVE_CARES ? "on" : "off (built without c-ares: names of files only)");
+    printf("admin: %s\n", COR_HAVE_ADMIN ? "on" : "off (built without libmicrohttpd: no status over HTTP)");
 }
 
 /* Finds a command by name; on failure says so and suggests. Returns its index or COMMAND_COUNT. */
