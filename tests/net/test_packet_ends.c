@@ -56,7 +56,7 @@ static void call_twice(void *arg)
         cor_yield();
     }
     (void)cor_sleep(1); /* its worker looks at the clock: calls know the time of their worker's round */
-    do { /* a write waits when there is no room any more */
+    do {                /* a write waits when there is no room any more */
         by->first = call(by);
     } while (by->operation == WRITE && by->first > 0);
     by->ended = cor_now();
