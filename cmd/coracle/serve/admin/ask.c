@@ -55,7 +55,8 @@ static bool wait_for(struct ask *of, int64_t timeout_ns)
     do {
         code = sem_clockwait(&of->answered, CLOCK_MONOTONIC, &until);
     } while (code != 0 && errno == EINTR);
-    return code == 0;
+    /* The load is for TSan, which does not know sem_clockwait. */
+    return code == 0 && atomic_load(&of->state) == ANSWERED;
 }
 
 /* Leaves the ask to its task, unless that has just answered. Returns whether it has. */
