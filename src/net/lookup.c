@@ -5,6 +5,7 @@
  */
 #include "base/rand.h"
 #include "net/hosts.h"
+#include "net/libc_names.h"
 #include "net/message.h"
 #include "net/slot.h"
 
@@ -112,12 +113,13 @@ static cor_records *new_records(int count, size_t text_bytes)
     return made;
 }
 
-static void set_server(cor_records *records, const cor_addr *server)
+/* Who answered: a name server, or else what is asked in its place. */
+static void set_server(cor_records *records, const cor_addr *server, const char *file)
 {
     if (server->ip.family != 0) {
         cor_addr_text(*server, records->server, sizeof(records->server));
     } else {
-        (void)snprintf(records->server, sizeof(records->server), "%s", CORI_HOSTS_FILE);
+        (void)snprintf(records->server, sizeof(records->server), "%s", file);
     }
 }
 
@@ -173,7 +175,7 @@ int cor_lookup_ip(cor_records **out, const char *network, const char *name, int6
         return failed(-ENOMEM, name, &server, error);
     }
     if (!is_literal) {
-        set_server(made, &server);
+        set_server(made, &server, cori_libc_wanted() ? "libc" : CORI_HOSTS_FILE);
     }
     *out = made;
     return 0;
@@ -209,7 +211,7 @@ static int ask(cor_records **out, const char *name, enum cori_dns_type type, int
     if (rc < 0) {
         return failed(rc, shown, &answer.server, error);
     }
-    set_server(*out, &answer.server);
+    set_server(*out, &answer.server, CORI_HOSTS_FILE);
     return 0;
 }
 
@@ -341,7 +343,7 @@ static int records_of_file(cor_records **out, const char *names, int count)
         made->list[i] = (cor_record){.text = text, .size_bytes = strlen(text)};
         text += made->list[i].size_bytes + 1;
     }
-    set_server(made, &(cor_addr){0});
+    set_server(made, &(cor_addr){0}, CORI_HOSTS_FILE);
     *out = made;
     return 0;
 }

@@ -3,6 +3,7 @@
  * From "host:port" to endpoints, with Go's rules and words, from literals, files (hosts.c) and name servers (dns.c).
  */
 #include "net/hosts.h"
+#include "net/libc_names.h"
 #include "net/message.h"
 #include "sched/park.h"
 
@@ -137,6 +138,11 @@ bool cori_is_domain_name(const char *name)
     return true;
 }
 
+static int family_of(const cori_network *network)
+{
+    return network->v4 && network->v6 ? AF_UNSPEC : network->v4 ? AF_INET : AF_INET6;
+}
+
 /* The addresses that the hosts file has, in *list, the caller's; 0: none. Or -ENOMEM. */
 static int hosts_of_file(const char *host, cor_addr **list)
 {
@@ -167,15 +173,19 @@ static int hosts_of_file(const char *host, cor_addr **list)
 int cori_resolve_host(const cori_network *network, const char *host, int64_t deadline, cor_addr **list,
                       cor_addr *server)
 {
+    int family = family_of(network);
     *server = (cor_addr){0};
+    if (cori_libc_wanted() && host[0] != '\0' && cori_self() != NULL) {
+        return cori_libc_lookup(host, family, deadline, list);
+    }
     int count = hosts_of_file(host, list);
     if (count == 0 && cori_is_domain_name(host) && host[0] != '.' && cori_self() != NULL) {
         cori_dns_answer answer;
         const cori_dns_question question = {
             .name = host,
-            .type = network->v4 && network->v6 ? CORI_DNS_ANY
-                    : network->v4              ? CORI_DNS_A
-                                               : CORI_DNS_AAAA,
+            .type = family == AF_UNSPEC ? CORI_DNS_ANY
+                    : family == AF_INET ? CORI_DNS_A
+                                        : CORI_DNS_AAAA,
             .deadline = deadline,
         };
         count = cori_dns_lookup(&question, &answer);

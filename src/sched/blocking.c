@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Code that stops its thread runs in a lane: a queue of jobs (each on its caller's stack) and a limited number of
- * threads, started on demand, ended with cor_run. There are two: cor_blocking's, of cor_options.blocking_threads, and
- * one for the library's own calls, which must not wait for users'. Signals are blocked in the threads: they belong to
- * the workers.
+ * Code that stops its thread runs in a lane: a queue of jobs and a limited number of threads, started on demand, ended
+ * with cor_run. There are three: cor_blocking's, of cor_options.blocking_threads, and two for the library's own calls,
+ * which must not wait for users', nor these for them. Signals are blocked in the threads: they belong to the workers.
  *
  * The caller stays parked until `done`, which the worker that it parked on sets when it reads the job's note: the
- * thread's last touch of the job is to leave it, and the worker's to set `done`.
+ * thread's last touch of the job is to leave it, and the worker's to set `done`. Such a job lies on its caller's stack.
+ *
+ * Of a call that may be left (cori_blocking_leave) job and argument are allocated, and in `leavable`. Whoever leaves
+ * takes a job that is queued out again: so no more are queued than tasks wait. One that has begun is marked, and freed
+ * by the thread when the call has returned, or by the worker if its note was under way already. The caller stays on its
+ * worker, so it never meets the note half read.
  *
  * The end of cor_run waits for the threads, but not for ever. What still runs then is abandoned: `epoch` changes, and a
  * thread that comes back from a job looks at it, under the lock, before it touches the job, the lane or the worker. The
@@ -14,6 +18,7 @@
  * runs, until the last such thread has come back.
  */
 #include "base/clock.h"
+#include "base/list.h"
 #include "sched/lifecycle.h"
 #include "sched/park.h"
 #include "sched/text.h"
@@ -22,16 +27,23 @@
 #include <coracle/blocking.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <unistd.h>
+
+enum job_state { QUEUED, RUNNING, NOTED };
 
 typedef struct job {
     cori_note note; /* first: what the worker reads */
     int (*fn)(void *arg);
     void *arg;
+    void (*drop)(void *arg); /* of a call that may be left; else NULL */
     int result;
     uint32_t done; /* atomic; after it the job may be gone */
     cori_task *task;
-    struct job *next;
+    struct job *next, *prev; /* in its lane; guard: lock */
+    struct job *leavable_next, *leavable_prev;
+    enum job_state state; /* guard: lock, like the next */
+    bool left;            /* its caller has gone; set on the caller's worker */
 } job;
 
 typedef struct lane {
@@ -44,15 +56,31 @@ typedef struct lane {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t gone = PTHREAD_COND_INITIALIZER;
 static lane users = {.work = PTHREAD_COND_INITIALIZER}, own = {.work = PTHREAD_COND_INITIALIZER}; /* guard: lock */
-static bool stop;                                                                                 /* guard: lock */
-static uint64_t epoch; /* counts abandonments; guard: lock */
-static int still_out;  /* abandoned threads that have not come back; guard: lock */
+static lane names = {.work = PTHREAD_COND_INITIALIZER}; /* calls that may be left; guard: lock */
+static job *leavable;                                   /* guard: lock */
+static bool stop;                                       /* guard: lock */
+static uint64_t epoch;                                  /* counts abandonments; guard: lock */
+static int still_out; /* abandoned threads of the others that have not come back; guard: lock */
+
+/* Frees a job that its caller has left, and what it was given; guard: lock. */
+static void drop_job(job *one)
+{
+    cori_list_remove(&leavable, one, leavable_next, leavable_prev);
+    one->drop(one->arg);
+    free(one);
+}
 
 /* On the caller's worker. */
 static void finished(cori_note *note)
 {
     job *done = (job *)note;
     cori_task *task = done->task;
+    if (done->left) {
+        (void)pthread_mutex_lock(&lock);
+        drop_job(done);
+        (void)pthread_mutex_unlock(&lock);
+        return;
+    }
     cori_store_release(&done->done, 1);
     cori_wake(task);
 }
@@ -61,19 +89,38 @@ static void finished(cori_note *note)
 static bool run_job(lane *on, job *one)
 {
     int (*fn)(void *arg) = one->fn;
+    void (*drop)(void *arg) = one->drop;
     void *arg = one->arg;
     uint64_t begun = epoch;
     on->running++;
+    one->state = RUNNING;
     (void)pthread_mutex_unlock(&lock);
     int result = fn(arg);
     (void)pthread_mutex_lock(&lock);
     if (begun != epoch) {
+        if (drop != NULL) { /* this thread's, since the end of cor_run took it out of the list */
+            drop(arg);
+            free(one);
+        }
         return false;
     }
     on->running--;
+    if (one->left) {
+        drop_job(one);
+        return true;
+    }
+    one->state = NOTED;
     one->result = result;
     cori_worker_note(cori_load_relaxed(&one->task->worker), &one->note);
     return true;
+}
+
+/* Takes a job out of its queue; guard: lock. */
+static void take_out(lane *of, job *one)
+{
+    *(one->prev != NULL ? &one->prev->next : &of->head) = one->next;
+    *(one->next != NULL ? &one->next->prev : &of->tail) = one->prev;
+    of->queued--;
 }
 
 static void *lane_main(void *arg)
@@ -89,14 +136,13 @@ static void *lane_main(void *arg)
             on->idle--;
             continue;
         }
-        on->head = next->next;
-        on->queued--;
+        take_out(on, next);
         mine = run_job(on, next);
     }
     if (mine) {
         on->threads--;
         (void)pthread_cond_broadcast(&gone);
-    } else {
+    } else if (on != &names) {
         still_out--;
     }
     (void)pthread_mutex_unlock(&lock);
@@ -128,13 +174,13 @@ static int submit(lane *to, int threads_max, job *new_job)
     }
     if (to->threads > 0) {
         rc = 0;
-        if (to->head == NULL) {
-            to->head = new_job;
-        } else {
-            to->tail->next = new_job;
-        }
+        new_job->prev = to->head != NULL ? to->tail : NULL;
+        *(to->head != NULL ? &to->tail->next : &to->head) = new_job;
         to->tail = new_job;
         to->queued++;
+        if (new_job->drop != NULL) {
+            cori_list_add(&leavable, new_job, leavable_next, leavable_prev);
+        }
         (void)pthread_cond_signal(&to->work);
     }
     (void)pthread_mutex_unlock(&lock);
@@ -171,6 +217,55 @@ int cori_blocking_own(int (*fn)(void *arg), void *arg)
     return run_on(&own, CORI_LINGERING_MAX, fn, arg);
 }
 
+/* The caller no longer waits. */
+static void leave(job *one)
+{
+    (void)pthread_mutex_lock(&lock);
+    if (one->state == QUEUED) {
+        take_out(&names, one);
+        drop_job(one);
+    } else {
+        one->left = true;
+    }
+    (void)pthread_mutex_unlock(&lock);
+}
+
+static int await(job *one, int64_t deadline)
+{
+    while (cori_load_acquire(&one->done) == 0) {
+        int rc = cori_interrupted(one->task, deadline);
+        if (rc < 0) {
+            leave(one);
+            return rc;
+        }
+        cori_park_external(one->task, deadline, "blocking call");
+    }
+    (void)pthread_mutex_lock(&lock);
+    cori_list_remove(&leavable, one, leavable_next, leavable_prev);
+    (void)pthread_mutex_unlock(&lock);
+    free(one);
+    return 0;
+}
+
+int cori_blocking_leave(int (*fn)(void *arg), void *arg, void (*drop)(void *arg), int64_t deadline)
+{
+    int half = cori_rt.blocking_threads / 2, rc = -ENOMEM;
+    bool floats = cori_here_stay();
+    job *made = malloc(sizeof(*made));
+    if (made != NULL) {
+        *made = (job){.note.act = finished, .fn = fn, .arg = arg, .drop = drop, .task = cori_self()};
+        rc = submit(&names, half > 0 ? half : 1, made);
+    }
+    if (rc == 0) {
+        rc = await(made, deadline);
+    } else {
+        free(made);
+        drop(arg);
+    }
+    cori_here_float(floats);
+    return rc;
+}
+
 /* Guard: lock. How many threads it leaves alone. */
 static int abandon(lane *left)
 {
@@ -179,6 +274,19 @@ static int abandon(lane *left)
     left->head = NULL;
     left->queued = left->running = 0;
     return running;
+}
+
+/* No worker runs any more. What threads still run is theirs; guard: lock. */
+static void drop_leavable(void)
+{
+    while (leavable != NULL) {
+        job *first = leavable;
+        if (first->state == RUNNING) {
+            cori_list_remove(&leavable, first, leavable_next, leavable_prev);
+        } else {
+            drop_job(first);
+        }
+    }
 }
 
 static void say_abandoned(int count)
@@ -200,14 +308,18 @@ bool cori_blocking_end(void)
     stop = true;
     (void)pthread_cond_broadcast(&users.work);
     (void)pthread_cond_broadcast(&own.work);
+    (void)pthread_cond_broadcast(&names.work);
     while (rc == 0 && users.threads + own.threads > 0) {
         rc = pthread_cond_clockwait(&gone, &lock, CLOCK_MONOTONIC, &until);
     }
-    if (users.running + own.running > 0) {
+    if (users.running + own.running + names.running > 0) {
         epoch++;
         abandoned = abandon(&users) + abandon(&own);
     }
-    while (users.threads + own.threads > 0) { /* they run nothing: nothing but the lock is between them and their end */
+    (void)abandon(&names); /* they touch nobody's stack */
+    drop_leavable();
+    while (users.threads + own.threads + names.threads >
+           0) { /* they run nothing: nothing but the lock is between them and their end */
         (void)pthread_cond_wait(&gone, &lock);
     }
     stop = false;

@@ -146,4 +146,12 @@ extern void (*cori_run_at_stop)(void);
  */
 int cori_blocking_own(int (*fn)(void *arg), void *arg);
 
+/*
+ * The same for calls that nobody can end and that may take long, on half as many threads as cor_blocking has: a cancel
+ * or `deadline` (0: none) ends the wait, while fn goes on. It touches `arg` and nothing else, and so does drop, which
+ * frees it, on whatever thread. 0: fn has returned, and arg is the caller's again. COR_ECANCELED, COR_ETIMEOUT,
+ * -ENOMEM, -EAGAIN (no thread): arg is dropped, now or when fn has returned. Parks. Tasks only.
+ */
+int cori_blocking_leave(int (*fn)(void *arg), void *arg, void (*drop)(void *arg), int64_t deadline);
+
 #endif

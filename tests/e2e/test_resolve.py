@@ -100,6 +100,14 @@ class Resolve(Case):
         self.assertEqual(self.lines("--type", "ip6", "host.test:https")[0][2], "[2001:db8::7]:443")
         self.assertEqual(self.lines("-a", "ip4", "host.test:80")[0][2], "192.0.2.7:80")
 
+    def test_c_library(self):
+        """Its own resolver has the same hosts file, and says who answered."""
+        os.environ["COR_RESOLVER"] = "libc"
+        self.addCleanup(os.environ.pop, "COR_RESOLVER")
+        done = run_coracle("resolve", "--type", "ip4", "localhost")
+        self.assertEqual(done.code, 0, done.describe())
+        self.assertEqual(done.out.split("\t")[:4], ["localhost", "ip4", "127.0.0.1", "from libc"])
+
     def test_other_types(self):
         for kind, name, wants in (("addr", "192.0.2.7", ["host.test."]), ("cname", "host.test", ["host.test."]),
                                   ("mx", "mail.test", ["10 a.test.", "20 b.test."]), ("ns", "mail.test", ["ns.test."]),
