@@ -75,7 +75,9 @@ COR_API int cor_sim_search(uint64_t first_seed, uint64_t count, const cor_sim_op
 COR_API int cor_sim_scale(int most);
 
 /*
- * Adds a host with an IPv4 or IPv6 address; host 0, on which main_task runs, has the loopback addresses only.
+ * Adds a host with an IPv4 or IPv6 address; host 0, on which main_task runs, has the loopback addresses only. Lookups,
+ * dials and listens find it by its name; a name that several hosts have has the addresses of all. There are no other
+ * names than these and localhost, and no records but addresses.
  * Returns: its number, from 1; -EINVAL: not an address; -EEXIST: another has it; -ENOSPC: there are 255 already;
  * COR_ENOT_TASK outside a simulated run. Parks: never. Threads: tasks only.
  */
@@ -122,6 +124,15 @@ COR_API COR_CHECK int cor_sim_restart(int host);
  * Owns: keeps `arg` until cor_sim_run returns: it must not lie on a task's stack.
  */
 COR_API COR_CHECK int cor_sim_check(int (*check)(void *arg), void *arg);
+
+/*
+ * Says how lookups of a name go from now on: they take `after_ns`, and give what they would if `code` is 0, or fail
+ * with it: COR_ENO_SUCH_HOST, COR_ETIMEOUT, COR_ESERVER_MISBEHAVING, COR_EBAD_ANSWER. A name of which nothing is said
+ * takes less than a millisecond; in a hostile run the seed has lookups of it fail so, or take seconds.
+ * Returns: 0; -EINVAL: another code, or a negative time; -ENOSPC: there are 256 such names, or it is longer than 63
+ * bytes; COR_ENOT_TASK outside a simulated run. Parks: never. Threads: tasks only. Owns: borrows until return.
+ */
+COR_API COR_CHECK int cor_sim_name(const char *name, int code, int64_t after_ns);
 
 COR_END
 

@@ -11,8 +11,10 @@
 
 #include "base/platform.h"
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 
@@ -34,6 +36,11 @@ typedef struct cori_sys_other_ops {
     int (*dup)(int fd);
     void (*close)(int fd);
     int (*poll)(int fd, short events); /* bits of poll(2) */
+    /*
+     * The addresses of a host, IPv4 in its mapped form: their number, `max` at most, or an error of a lookup; and how
+     * long the answer takes. There are no files and name servers then.
+     */
+    int (*look_up)(const char *name, struct in6_addr *list, int max, int64_t *after_ns);
 } cori_sys_other_ops;
 
 /* NULL: there is none. Set only while no cor_run is active. */

@@ -4,6 +4,7 @@
  * of name servers only, and their messages read by message.c. Records are returned in one allocation.
  */
 #include "base/rand.h"
+#include "base/sys_other.h"
 #include "net/hosts.h"
 #include "net/libc_names.h"
 #include "net/message.h"
@@ -175,7 +176,7 @@ int cor_lookup_ip(cor_records **out, const char *network, const char *name, int6
         return failed(-ENOMEM, name, &server, error);
     }
     if (!is_literal) {
-        set_server(made, &server, cori_libc_wanted() ? "libc" : CORI_HOSTS_FILE);
+        set_server(made, &server, cori_sys_other != NULL ? "" : cori_libc_wanted() ? "libc" : CORI_HOSTS_FILE);
     }
     *out = made;
     return 0;
@@ -300,7 +301,7 @@ int cor_lookup_cname(char *out, size_t size, const char *name, int64_t deadline,
     if (cori_self() == NULL) {
         return COR_ENOT_TASK;
     }
-    if (!cori_hosts_canonical(CORI_HOSTS_FILE, name, text, sizeof(text))) {
+    if (cori_sys_other != NULL || !cori_hosts_canonical(CORI_HOSTS_FILE, name, text, sizeof(text))) {
         cor_records *records = NULL;
         int rc = ask(&records, name, CORI_DNS_CNAME, deadline, name, error);
         if (rc < 0) {
@@ -358,7 +359,7 @@ int cor_lookup_addr(cor_records **out, const char *address, int64_t deadline, co
     if (!cori_addr_parse_ip(address, &addr)) {
         return failed(COR_EUNRECOGNIZED_ADDRESS, address, &addr, error);
     }
-    int count = cori_hosts_names(CORI_HOSTS_FILE, &addr, names, sizeof(names));
+    int count = cori_sys_other == NULL ? cori_hosts_names(CORI_HOSTS_FILE, &addr, names, sizeof(names)) : 0;
     if (count > 0) {
         int rc = records_of_file(out, names, count);
         return rc < 0 ? failed(rc, address, &(cor_addr){0}, error) : rc;

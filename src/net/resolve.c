@@ -2,11 +2,15 @@
 /*
  * From "host:port" to endpoints, with Go's rules and words, from literals, files (hosts.c) and name servers (dns.c).
  */
+#include "base/sys_other.h"
 #include "net/hosts.h"
 #include "net/libc_names.h"
 #include "net/message.h"
+#include "net/order.h"
+#include "net/slot.h"
 #include "sched/park.h"
 
+#include <coracle/time.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,11 +174,50 @@ static int hosts_of_file(const char *host, cor_addr **list)
     return count;
 }
 
+/* Waits as long as an answer takes. */
+static int await_answer(int64_t after_ns, int64_t deadline)
+{
+    int64_t until = cor_after(after_ns);
+    int64_t end = deadline != 0 && deadline < until ? deadline : until;
+    int rc = 0;
+    while (rc == 0 && (rc = cori_interrupted(cori_here_task(), deadline)) == 0 && cori_here_now() < until) {
+        cori_park(cori_here_task(), end, "lookup");
+    }
+    return rc;
+}
+
+/* The names of a simulated run, as cori_resolve_host. */
+static int simulated_host(const cori_network *network, const char *host, int64_t deadline, cor_addr **list)
+{
+    struct in6_addr found[CORI_DIAL_ADDRS_MAX];
+    int64_t after_ns = 0;
+    int count = cori_sys_other->look_up(host, found, CORI_DIAL_ADDRS_MAX, &after_ns), kept = 0;
+    int rc = await_answer(after_ns, cori_slot_deadline(deadline));
+    cor_addr *made = rc == 0 && count > 0 ? calloc((size_t)count, sizeof(*made)) : NULL;
+    if (made == NULL) {
+        return rc < 0 ? rc : count > 0 ? -ENOMEM : count;
+    }
+    for (int i = 0; i < count; i++) {
+        made[kept].ip = cor_ip_of(&found[i], sizeof(found[i]));
+        kept += allowed(network, &made[kept]);
+    }
+    if (kept == 0) {
+        free(made);
+        return COR_ENO_SUCH_HOST;
+    }
+    cori_order(made, kept);
+    *list = made;
+    return kept;
+}
+
 int cori_resolve_host(const cori_network *network, const char *host, int64_t deadline, cor_addr **list,
                       cor_addr *server)
 {
     int family = family_of(network);
     *server = (cor_addr){0};
+    if (cori_sys_other != NULL && cori_self() != NULL) {
+        return simulated_host(network, host, deadline, list);
+    }
     if (cori_libc_wanted() && host[0] != '\0' && cori_self() != NULL) {
         return cori_libc_lookup(host, family, deadline, list);
     }

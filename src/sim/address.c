@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { LOOPBACK_NS = 5000, LATENCY_NS = 200000, JITTER_NS = 100000, DELAY_MOST_NS = 50000000 };
 
@@ -172,6 +173,25 @@ bool cori_sim_host_is_down(uint16_t host)
 bool cori_sim_is_cut(uint16_t from, uint16_t to)
 {
     return links[from][to].cut || hosts[to].down;
+}
+
+bool cori_sim_same_name(const char *a, const char *b)
+{
+    size_t length = strlen(a), other = strlen(b);
+    length -= length > 0 && a[length - 1] == '.';
+    other -= other > 0 && b[other - 1] == '.';
+    return length > 0 && length == other && strncasecmp(a, b, length) == 0;
+}
+
+int cori_sim_hosts_named(const char *name, struct in6_addr *list, int max)
+{
+    int count = 0;
+    for (int i = 1; i < host_count && count < max; i++) {
+        if (cori_sim_same_name(hosts[i].name, name)) {
+            list[count++] = hosts[i].address.ip;
+        }
+    }
+    return count;
 }
 
 int cori_sim_host_of(uint16_t from, const cori_sim_address *address)

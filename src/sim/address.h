@@ -52,6 +52,10 @@ void cori_sim_host_set_down(uint16_t host, bool down);
 bool cori_sim_host_is_down(uint16_t host);
 /* Nothing gets from one to the other now. */
 bool cori_sim_is_cut(uint16_t from, uint16_t to);
+/* The addresses of the hosts with a name, in the order in which they were added: their number, `max` at most. */
+int cori_sim_hosts_named(const char *name, struct in6_addr *list, int max);
+/* Whether two names are one: whatever the case, and with a last dot or without. */
+bool cori_sim_same_name(const char *a, const char *b);
 /* Which host has the address, seen from `from`; < 0: none. */
 int cori_sim_host_of(uint16_t from, const cori_sim_address *address);
 /* What a socket on `host` is bound to that dials `to`. */

@@ -6,6 +6,7 @@
 #include "sim/kernel.h"
 
 #include "sched/here.h"
+#include "sim/names.h"
 #include "sim/socket.h"
 
 #include <coracle/time.h>
@@ -395,4 +396,5 @@ const cori_sys_other_ops cori_sim_kernel = {
     .dup = sim_dup,
     .close = sim_close,
     .poll = sim_poll,
+    .look_up = cori_sim_look_up,
 };

@@ -7,6 +7,7 @@
 #include "sim/event.h"
 #include "sim/host.h"
 #include "sim/kernel.h"
+#include "sim/names.h"
 #include "sim/poller.h"
 #include "sim/report.h"
 #include "sim/socket.h"
@@ -88,6 +89,7 @@ int cor_sim_run(uint64_t seed, const cor_sim_options *options, int (*main_task)(
     cori_sim_sockets_begin();
     cori_sim_pollers_begin();
     cori_sim_faults_choose(options->hostile, options->without);
+    cori_sim_names_begin(seed, options->hostile);
     cori_sim_report_begin(options->report_fd != 0 ? options->report_fd : STDERR_FILENO);
     cori_sim_verdict_begin(seed);
     int by_seed = 1 + (int)cori_sim_below(WORKERS_MOST), workers = options->workers > 0 ? options->workers : by_seed;
