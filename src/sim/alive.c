@@ -55,7 +55,7 @@ static void probe_is_due(cori_sim_event *event)
     bool alive = socket->state == CORI_SIM_CONNECTED && socket->other != NULL && !socket->closed;
     if (alive && is_cut(socket)) {
         ask_again(socket);
-    } else if (alive && socket->other->crashed) {
+    } else if (alive && socket->other->state == CORI_SIM_DEAD) { /* it knows no such connection any more */
         cori_sim_die(socket, ECONNRESET);
     } else {
         socket->heard = cori_sim_now();

@@ -268,6 +268,42 @@ static void an_idle_peer_learns_of_a_restart(void **state)
     }
 }
 
+static void reset_in_a_cut(void *arg)
+{
+    cor_listener *listener;
+    cor_conn *conn;
+    (void)arg;
+    CHECK(cor_listen(&listener, "tcp", "10.0.0.1:7", NULL) == 0);
+    CHECK(cor_accept(listener, &conn) == 0);
+    CHECK(cor_sleep(2 * COR_SECOND) == 0);
+    CHECK(cor_set_linger(conn, 0) == 0 && cor_close(conn) == 0 && cor_listener_close(listener) == 0);
+}
+
+static int lost_reset_main(void *arg)
+{
+    int host = cor_sim_host("server", "10.0.0.1");
+    (void)arg;
+    CHECK(cor_sim_go(host, reset_in_a_cut, NULL) == 0);
+    CHECK(cor_sleep(COR_MILLISECOND) == 0);
+    cor_conn *conn = dial();
+    CHECK(cor_sleep(COR_SECOND) == 0);
+    CHECK(cor_sim_cut(0, host, true) == 0);
+    CHECK(cor_sleep(3 * COR_SECOND) == 0);
+    CHECK(cor_sim_cut(0, host, false) == 0);
+    char byte;
+    CHECK(cor_read(conn, &byte, 1) == -ECONNRESET); /* the answer to keep-alive's question */
+    return cor_close(conn);
+}
+
+static void a_lost_reset_is_sent_again_when_asked(void **state)
+{
+    cor_sim_options options = {.must_end = true};
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        assert_int_equal(cor_sim_run(seed, &options, lost_reset_main, NULL, NULL), 0);
+    }
+}
+
 static void outside(void **state)
 {
     (void)state;
@@ -278,9 +314,13 @@ static void outside(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hosts_crash_and_start_again),      cmocka_unit_test(restart_waits_for_the_last_task),
-        cmocka_unit_test(silence_ends_connections),         cmocka_unit_test(an_answer_in_time_keeps_them),
-        cmocka_unit_test(an_idle_peer_learns_of_a_restart), cmocka_unit_test(outside),
+        cmocka_unit_test(hosts_crash_and_start_again),
+        cmocka_unit_test(restart_waits_for_the_last_task),
+        cmocka_unit_test(silence_ends_connections),
+        cmocka_unit_test(an_answer_in_time_keeps_them),
+        cmocka_unit_test(an_idle_peer_learns_of_a_restart),
+        cmocka_unit_test(a_lost_reset_is_sent_again_when_asked),
+        cmocka_unit_test(outside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
