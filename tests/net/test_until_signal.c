@@ -252,7 +252,8 @@ TASK_TEST(after_the_grace_handlers_are_cancelled)
 {
     server under_test;
     char byte;
-    cor_conn *client = start_with(&under_test, read_twice, BRIEFLY);
+    /* Long enough for the handler to get a CPU within it. */
+    cor_conn *client = start_with(&under_test, read_twice, 100 * COR_MILLISECOND);
     T_EQ(kill(getpid(), SIGINT), 0);
     wait_for(&under_test.loop);
     T_CODE(under_test.result, 0);
