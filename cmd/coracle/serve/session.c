@@ -311,16 +311,16 @@ __attribute__((noinline)) static void tell_refusal(struct session *session)
 static void finish(struct session *session)
 {
     connection_decide(session->seen, REASON_INTERNAL);
-    if (log_enabled(LEVEL_INFO)) {
-        log_closed(session, connection_reason(session->seen));
-    }
     if (session->cut) {
         atomic_store(&session->busy, true); /* nobody is to shorten what follows */
         session_hang_up(session, REASON_DRAIN);
     }
     recent_note(session->service->serve->recent, session->seen);
-    /* Counted out first: a client that sees its connection end may connect again at once and must find room. */
+    /* Counted out first: whoever sees it end, or reads of it in the log, may connect again at once and must find room. */
     conns_leave(&session->service->serve->conns, session->seen);
+    if (log_enabled(LEVEL_INFO)) {
+        log_closed(session, connection_reason(session->seen));
+    }
 }
 
 void session_main(cor_conn *conn, void *arg)
@@ -344,8 +344,8 @@ void session_main(cor_conn *conn, void *arg)
         begin(&session);
         service->def->handle(&session);
     }
-    finish(&session);
     limits_left(serve, peer);
+    finish(&session);
     if (refusal != REASON_NONE && service->def->tells_refusal) {
         tell_refusal(&session);
     }
