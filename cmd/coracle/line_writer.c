@@ -16,7 +16,8 @@
  *
  * No wake-up is lost: the putting side stores `head` and then reads `state`, the writer stores `state` and then reads
  * every `head`, all sequentially consistent; one of them sees the other. It is the same with `asked` and `ending`. A
- * post too many makes the writer look once for nothing.
+ * post too many makes the writer look once for nothing. A close sets `ending` and then asks; a thread that sees the
+ * first may go before the second, and therefore answers all that will ever be asked.
  *
  * A record never straddles: one that does in the ring is put together in `scratch` before it is formatted. Its room is
  * given back when its text is in `text`, so that a descriptor that blocks holds up to a whole ring of records, and a
@@ -291,6 +292,9 @@ static void *write_lines(void *arg)
         bool found = write_round(writer);
         found = tell_of_losses(writer, found) || found; /* which may be another line for this thread */
         bool done = ending && !found;
+        if (done) { /* a close may be about to ask, and must not wait for a thread that has gone */
+            asked = UINT64_MAX;
+        }
         if (asked != writer->answered &&
             (done || !ending)) { /* at the end nobody waits for a thread that still writes */
             pthread_mutex_lock(&writer->lock);

@@ -359,6 +359,25 @@ static void test_line_that_never_fits(void **state)
     close(ends[0]);
 }
 
+/* A close at any moment of the thread's: it never goes without the answer that the close waits for. */
+static void test_close_at_any_moment(void **state)
+{
+    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    int64_t end = cor_after(300 * COR_MILLISECOND);
+    (void)state;
+    for (unsigned i = 0; cor_now() < end; i++) {
+        line_writer *writer = line_writer_new(null, 4096, NULL);
+        assert_non_null(writer);
+        for (unsigned spin = i * 7919 % 100000; spin > 0; spin--) {
+            atomic_signal_fence(memory_order_seq_cst); /* takes a while, another each time */
+        }
+        int64_t begin = cor_now();
+        line_writer_close(writer, SECONDS(20));
+        assert_true(cor_now() - begin < SECONDS(20));
+    }
+    close(null);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -371,6 +390,7 @@ int main(void)
         cmocka_unit_test(test_order_per_worker),
         cmocka_unit_test(test_lines_come_by_themselves),
         cmocka_unit_test(test_close_writes_everything),
+        cmocka_unit_test(test_close_at_any_moment),
         cmocka_unit_test(test_blocked_to_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
