@@ -6,7 +6,8 @@ MAKEFLAGS += --no-print-directory
 ARGS ?= serve
 JOBS ?= $(shell nproc)
 SECONDS_PER_FUZZER ?= 60
-export CTEST_PARALLEL_LEVEL ?= 2
+# Most tests wait for something: two at a time leave half of the processors idle.
+export CTEST_PARALLEL_LEVEL ?= 3
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(JOBS)
 
 # What CMake says at length goes to a log; what is off, and errors, stay on the terminal.

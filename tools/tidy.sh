@@ -8,5 +8,5 @@ if [ -z "$files" ]; then
     echo "tidy: there are no sources"
     exit 0
 fi
-printf '%s\n' $files | xargs -P "${CTEST_PARALLEL_LEVEL:-2}" -n 4 clang-tidy -p "$1" --quiet
+printf '%s\n' $files | xargs -P "$(nproc)" -n 4 clang-tidy -p "$1" --quiet
 echo "tidy: nothing found"

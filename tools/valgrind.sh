@@ -31,7 +31,7 @@ case $status in
     ;;
 esac'
 COR_WORKERS=1 COR_POLLER=epoll COR_VALGRIND=1 \
-    xargs -a "$list" -P "${CTEST_PARALLEL_LEVEL:-2}" -I{} sh -c "$one" one {} "$logs" "$suppressions"
+    xargs -a "$list" -P "$(nproc)" -I{} sh -c "$one" one {} "$logs" "$suppressions"
 status=$?
 echo "valgrind: $(wc -l <"$list") tests, $([ "$status" -eq 0 ] && echo "none failed" || echo "some FAILED")"
 [ "$status" -eq 0 ]
