@@ -316,7 +316,7 @@ static void finish(struct session *session)
         session_hang_up(session, REASON_DRAIN);
     }
     recent_note(session->service->serve->recent, session->seen);
-    /* Counted out first: whoever sees it end, or reads of it in the log, may connect again at once and must find room. */
+    /* Counted out first: whoever sees it end, or reads of it in the log, may connect at once and must find room. */
     conns_leave(&session->service->serve->conns, session->seen);
     if (log_enabled(LEVEL_INFO)) {
         log_closed(session, connection_reason(session->seen));
