@@ -108,8 +108,6 @@ def run(options, folder):
         if server.stdout.readline() != "ready\n":
             raise SystemExit("the name server does not start")
         compare_lookups(options, cpu, go_program)
-        # It shares its CPU with what sends the echoes, and must not delay that: it gives way now.
-        os.sched_setscheduler(server.pid, os.SCHED_IDLE, os.sched_param(0))
         compare_echo(options, cpu)
     finally:
         server.terminate()
