@@ -3,6 +3,7 @@
 /* test: workers=1 no-uring no-valgrind */
 /* link: -Wl,--wrap=fopen */
 #include "base/platform.h"
+#include "simcase.h"
 
 #include <coracle.h>
 #include <setjmp.h>
@@ -15,14 +16,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#define CHECK(condition)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            (void)fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                      \
-            abort();                                                                                                   \
-        }                                                                                                              \
-    } while (0)
 
 enum { MOST = 4, SEEDS = 60, LOOKUPS = 20 };
 

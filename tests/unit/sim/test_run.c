@@ -2,6 +2,7 @@
 /* Simulated runs: servers and clients on hosts of their own, the same for the same seed. */
 /* test: workers=1 no-uring no-valgrind */
 #include "base/platform.h"
+#include "simcase.h"
 
 #include <coracle.h>
 #include <setjmp.h>
@@ -14,14 +15,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#define CHECK(condition)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            (void)fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                      \
-            abort();                                                                                                   \
-        }                                                                                                              \
-    } while (0)
 
 enum { CLIENTS = 20, ROUNDS = 10 };
 
