@@ -6,6 +6,7 @@ when it is over. It must never be refused or get anything else. At full size 99 
 50 ms; the quick suite shares a machine with other tests and judges no times.
 """
 import contextlib
+import itertools
 import re
 import resource
 import signal
@@ -14,6 +15,7 @@ import time
 
 from harness import PATIENCE, Case, Peer, serve, settled_fds
 
+EACH = tuple(itertools.product(("epoll", "io_uring"), (1, 2)))
 PROBE_S = 0.1
 PROBE_P99_S = 0.050
 
@@ -22,6 +24,11 @@ def raise_limit():
     """Lets this process have as many sockets as it may."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def crowd(server, service, count, each=8000):
+    """Connects many clients, from several addresses so that ports do not run out."""
+    return [Peer(server.address(service), source="127.0.1.%d" % (1 + number // each)) for number in range(count)]
 
 
 class Probe(threading.Thread):

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT
+"""Attacks A: many clients at once, and such as do nothing, too little or too much. Each runs with its full numbers, or
+scaled down as the quick suite has it; where less is asked than the catalogue asks, the attack says so."""
+import contextlib
+import re
+import select
+import signal
+import time
+
+from harness import PATIENCE, Peer, close_all, serve
+
+from ground import EACH, Ground, crowd
+
+
+class A1(Ground):
+    """Slowloris: some send a byte now and then and never a whole line, as many send nothing at all."""
+
+    def test_slowloris(self):
+        for poller, workers in EACH:
+            with self.subTest(poller=poller, workers=workers):
+                self.attack(poller, workers, self.size(2000, 40), self.size(15.0, 0.3), self.size(5.0, 0.05))
+
+    def attack(self, poller, workers, count, limit, pause):
+        with self.attacked("random", poller=poller, workers=workers, patience=limit,
+                           options=("--first-byte-timeout", "%dms" % (limit * 1000))) as server, \
+                select.epoll() as ends:
+            peers = {}
+            for peer in crowd(server, "random", 2 * count):
+                peer.sock.setblocking(False)
+                peers[peer.sock.fileno()] = peer
+                ends.register(peer.sock, select.EPOLLRDHUP)
+            dripping, still = list(peers.values())[:count], len(peers)
+            over = time.monotonic() + limit + PATIENCE
+            while still > 0:
+                self.assertLess(time.monotonic(), over, "not cut")
+                for peer in dripping:
+                    with contextlib.suppress(OSError):
+                        peer.sock.send(b"x")
+                next_drip = time.monotonic() + pause
+                while time.monotonic() < next_drip and still > 0:
+                    for number, _ in ends.poll(pause, 100):
+                        ends.unregister(peers[number].sock)
+                        still -= 1
+            close_all(*peers.values())
+        lasted = [int(ms) for ms in re.findall(r"service=random .*reason=first_byte_timeout .*ms=(\d+)", server.err)]
+        self.assertEqual(len(lasted), 2 * count)
+        self.assertGreaterEqual(min(lasted), limit * 1000)
+        if self.full:
+            self.assertLess(max(lasted), limit * 1000 + 1000)
+
+
+class A7(Ground):
+    """Over the limits: more clients than --max-conns, than one address may have, and faster than it may."""
+
+    def test_one_address(self):
+        """The address .2 asks for more than its share. .3 has its own, and so has the probe."""
+        most, more = self.size(500, 15), self.size(500, 20)
+        for poller, workers in EACH:
+            with self.subTest(poller=poller, workers=workers):
+                with self.attacked("random", poller=poller, workers=workers, options=("--per-ip", str(most))) as server:
+                    inside = [self.client(server, "127.0.0.2") for _ in range(most)]
+                    outside = [self.client(server, "127.0.0.2", False) for _ in range(more)]
+                    self.assertIn(b"refused: too many connections from your address\n", outside)
+                    inside += [self.client(server, "127.0.0.3") for _ in range(most)]
+                    self.leave(inside.pop(0))
+                    inside.append(self.client(server, "127.0.0.2"))  # there is room again at once
+                    close_all(*inside)
+                self.assertEqual(server.counters.get("per_ip"), more)
+
+    def test_no_room(self):
+        """Nobody has a place kept, the probe neither: it is left out."""
+        most, more = self.size(1000, 30), self.size(500, 20)
+        for poller, workers in EACH:
+            with self.subTest(poller=poller, workers=workers), \
+                    serve("random", workers=workers,
+                          options=("--quiet", "--poller", poller, "--max-conns", str(most))) as server:
+                inside = [self.client(server, "127.0.0.2") for _ in range(most)]
+                outside = [self.client(server, "127.0.0.3", False) for _ in range(more)]
+                self.assertIn(b"refused: too many connections\n", outside)
+                self.leave(inside.pop())
+                inside.append(self.client(server, "127.0.0.3"))
+                server.signal(signal.SIGTERM)
+                self.assertEqual(server.wait(), 0, server.describe())
+                close_all(*inside)
+                self.assertEqual(self.check_sums(server), {"max_conns": more, "eof": 1, "drain": most})
+
+    def test_too_fast(self):
+        rate = self.size(200, 30)  # more than the probe needs
+        for poller, workers in EACH:
+            with self.subTest(poller=poller, workers=workers):
+                with self.attacked("random", poller=poller, workers=workers,
+                                   options=("--accept-rate", str(rate))) as server:
+                    refused = 0
+                    for _ in range(10 * rate):
+                        refused += not self.is_served(server)
+                    self.assertGreater(refused, 0)
+                    self.client(server, "127.0.0.3").close()
+                self.assertEqual(server.counters.get("rate"), refused)
+
+    @staticmethod
+    def is_served(server):
+        """Whether a client is, and not refused: it may be told why, or have a reset."""
+        with Peer(server.address("random"), source="127.0.0.2") as peer:
+            try:
+                peer.send("\n")
+                return peer.line()[:1].isdigit()
+            except ConnectionError:
+                return False
+
+    def leave(self, peer):
+        """A client leaves, and has seen that the server knows."""
+        peer.half_close()
+        self.assertEqual(peer.read_all(), b"")
+
+    def client(self, server, source, served=True):
+        """A client that is served; or, if it must not be, what it is told."""
+        peer = Peer(server.address("random"), source=source)
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            peer.send("\n")
+            answer = peer.line()
+        self.assertEqual(re.fullmatch(rb"\d+\n", answer) is not None, served, answer)
+        if served:
+            return peer
+        peer.close()
+        return answer
