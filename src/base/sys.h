@@ -44,6 +44,7 @@ enum cori_sys_call {
     CORI_SYS_SENDFILE,
     CORI_SYS_DUP,
     CORI_SYS_NEVER_WAIT,
+    CORI_SYS_ALLOC, /* of the library's own memory: memory.h */
     CORI_SYS_CLOSE, /* happens whatever the hook says */
 };
 

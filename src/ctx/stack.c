@@ -25,6 +25,7 @@
 #include "base/atomic.h"
 #include "base/fatal.h"
 #include "base/limits.h"
+#include "base/memory.h"
 #include "base/platform.h"
 #include "base/sys.h"
 
@@ -113,7 +114,7 @@ static cori_slab *slab_map(unsigned class)
     size_t slot_bytes = usable + CORI_STACK_GUARD_BYTES;
     size_t slots = SLAB_BYTES / slot_bytes;
     slots = slots < 1 ? 1 : slots > SLOTS_MAX ? SLOTS_MAX : slots;
-    cori_slab *slab = calloc(1, sizeof(*slab));
+    cori_slab *slab = cori_calloc(1, sizeof(*slab));
     if (slab == NULL) {
         return NULL;
     }

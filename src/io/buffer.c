@@ -6,13 +6,15 @@
  */
 #include "io/buffer.h"
 
+#include "base/memory.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
 void *cori_buffer_take(void)
 {
     cori_spares *spares = cori_here_spares();
-    return spares->count > 0 ? spares->buffers[--spares->count] : malloc(CORI_BUFFER_BYTES);
+    return spares->count > 0 ? spares->buffers[--spares->count] : cori_malloc(CORI_BUFFER_BYTES);
 }
 
 void cori_buffer_give(void *buffer)

@@ -14,6 +14,7 @@
 #include "base/atomic.h"
 #include "base/limits.h"
 #include "base/lock.h"
+#include "base/memory.h"
 #include "net/slot.h"
 
 #include <coracle/io.h>
@@ -232,7 +233,7 @@ int cor_pipe(cor_conn **a, cor_conn **b)
     if (cori_self() == NULL) {
         return COR_ENOT_TASK;
     }
-    pipe_pair *pair = calloc(1, sizeof(*pair));
+    pipe_pair *pair = cori_calloc(1, sizeof(*pair));
     if (pair == NULL) {
         return -ENOMEM;
     }

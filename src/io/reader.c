@@ -14,6 +14,7 @@
 #include "io/reader.h"
 
 #include "base/limits.h"
+#include "base/memory.h"
 #include "net/fd.h"
 
 #include <coracle/time.h>
@@ -62,7 +63,7 @@ static int make_room(cor_reader *reader)
     size_t limit = reader->max + SPARE;
     size_t capacity = reader->capacity == 0 ? CORI_READER_FIRST_BYTES : reader->capacity * 2;
     capacity = capacity < limit ? capacity : limit;
-    char *buf = realloc(reader->buf, capacity);
+    char *buf = cori_realloc(reader->buf, capacity);
     if (buf == NULL) {
         return -ENOMEM;
     }

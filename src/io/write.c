@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Formatted writes: a short text is made on the stack, a long one on the heap, and both go out in one piece. */
+#include "base/memory.h"
+
 #include <coracle/io.h>
 #include <errno.h>
 #include <stdio.h>
@@ -10,7 +12,7 @@ enum { SHORT_BYTES = 256 };
 /* Formats into the heap and writes; for texts that did not fit the stack. */
 static ssize_t write_long(cor_conn *conn, size_t length, const char *format, va_list values)
 {
-    char *text = malloc(length + 1);
+    char *text = cori_malloc(length + 1);
     if (text == NULL) {
         return -ENOMEM;
     }

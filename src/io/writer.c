@@ -4,6 +4,7 @@
  * fit leaves with what is buffered in one vectored write, and is never copied. The first error stays: of what was
  * under way then the peer may have got a part.
  */
+#include "base/memory.h"
 #include "io/buffer.h"
 
 #include <coracle/buffered.h>
@@ -75,7 +76,7 @@ ssize_t cor_writer_write(cor_writer *writer, const void *buf, size_t size)
 /* Formats what did not fit. */
 static ssize_t print_long(cor_writer *writer, size_t length, const char *format, va_list values)
 {
-    char *text = malloc(length + 1);
+    char *text = cori_malloc(length + 1);
     if (text == NULL) {
         return -ENOMEM;
     }

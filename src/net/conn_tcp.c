@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* TCP connections: what is theirs beside fd.c. Also opening a connection of any kind around a socket. */
+#include "base/memory.h"
 #include "base/sys.h"
 #include "net/conn.h"
 
@@ -67,7 +68,7 @@ cori_slot *cori_conn_slot(const cori_network *network, int fd, const cori_sockad
     } else {
         char text[COR_ADDR_TEXT];
         cori_unix_text(peer, peer_len, text, sizeof(text));
-        slot->is.path = strcmp(text, "@") != 0 ? strdup(text) : NULL; /* without memory it prints as unnamed */
+        slot->is.path = strcmp(text, "@") != 0 ? cori_strdup(text) : NULL; /* without memory it prints as unnamed */
     }
     return slot;
 }

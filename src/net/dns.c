@@ -42,6 +42,7 @@
 
 #include "base/limits.h"
 #include "base/list.h"
+#include "base/memory.h"
 #include "base/sys.h"
 #include "base/sys_other.h"
 #include "net/dns_channel.h"
@@ -108,7 +109,7 @@ static int keep_addresses(lookup *of, const struct ares_addrinfo *found)
     for (const struct ares_addrinfo_node *node = found->nodes; node != NULL; node = node->ai_next) {
         most += most < CORI_LOOKUP_ADDRS_MAX;
     }
-    cor_addr *list = most > 0 ? realloc(of->answer.list, (size_t)most * sizeof(*list)) : NULL;
+    cor_addr *list = most > 0 ? cori_realloc(of->answer.list, (size_t)most * sizeof(*list)) : NULL;
     if (list == NULL) {
         return most > 0 ? -ENOMEM : COR_ENO_SUCH_HOST;
     }
@@ -202,7 +203,7 @@ static void answered(void *arg, int status, int timeouts, struct ares_addrinfo *
 
 static int keep_message(lookup *of, const unsigned char *message, size_t size)
 {
-    of->answer.message = malloc(size);
+    of->answer.message = cori_malloc(size);
     if (of->answer.message == NULL) {
         return -ENOMEM;
     }
@@ -282,7 +283,7 @@ static int resolver_here(resolver **out, const char *path)
         *out = *here;
         return 0;
     }
-    resolver *at = calloc(1, sizeof(*at));
+    resolver *at = cori_calloc(1, sizeof(*at));
     cori_slot *slot = at != NULL ? cori_slot_new(CORI_KIND_CONN, &resolver_ops) : NULL;
     if (slot == NULL) {
         free(at);
@@ -330,7 +331,7 @@ static lookup *find(resolver *at, const cori_dns_question *question)
 static lookup *add(resolver *at, const cori_dns_question *question)
 {
     const char *name = question->name;
-    lookup *of = calloc(1, sizeof(*of));
+    lookup *of = cori_calloc(1, sizeof(*of));
     if (of != NULL) {
         *of = (lookup){.at = at, .type = question->type, .whole = question->whole, .bucket = bucket_of(name)};
         memcpy(of->name, name, strlen(name) + 1);
@@ -491,7 +492,7 @@ static void leave(lookup *of, waiter *own)
 static int copy_out(const lookup *of, cori_dns_answer *answer)
 {
     size_t size = of->whole ? of->answer.size_bytes : (size_t)of->count * sizeof(cor_addr);
-    void *copy = of->result > 0 ? malloc(size) : NULL;
+    void *copy = of->result > 0 ? cori_malloc(size) : NULL;
     answer->server = of->answer.server;
     if (copy == NULL) {
         return of->result > 0 ? -ENOMEM : of->result;

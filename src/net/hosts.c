@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/lock.h"
+#include "base/memory.h"
 #include "base/sys.h"
 
 #include <coracle/time.h>
@@ -202,14 +203,14 @@ static bool add_name(hosts *to, const cor_addr *addr, const char *word, int firs
 {
     if (to->count == to->room) {
         int room = to->room > 0 ? 2 * to->room : 16;
-        host *list = realloc(to->list, (size_t)room * sizeof(*list));
+        host *list = cori_realloc(to->list, (size_t)room * sizeof(*list));
         if (list == NULL) {
             return false;
         }
         to->list = list;
         to->room = room;
     }
-    char *name = strdup(word);
+    char *name = cori_strdup(word);
     if (name == NULL) {
         return false;
     }
@@ -236,7 +237,7 @@ static bool add_line(hosts *to, char *line)
 /* Reads a file, with one use; NULL: no memory. */
 static hosts *read_hosts(const char *path)
 {
-    hosts *made = calloc(1, sizeof(*made));
+    hosts *made = cori_calloc(1, sizeof(*made));
     if (made == NULL) {
         return NULL;
     }
@@ -249,7 +250,7 @@ static hosts *read_hosts(const char *path)
         good = add_line(made, line);
     }
     close_lines(&reading);
-    made->by_name = good ? calloc((size_t)made->count + 1, sizeof(int)) : NULL;
+    made->by_name = good ? cori_calloc((size_t)made->count + 1, sizeof(int)) : NULL;
     if (made->by_name == NULL) {
         release(made);
         return NULL;

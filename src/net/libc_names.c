@@ -11,6 +11,7 @@
 #include "net/libc_names.h"
 
 #include "base/limits.h"
+#include "base/memory.h"
 #include "base/sys.h"
 #include "net/slot.h"
 
@@ -56,7 +57,7 @@ static int keep(question *of, const struct addrinfo *found)
     for (const struct addrinfo *one = found; one != NULL; one = one->ai_next) {
         most += most < CORI_LOOKUP_ADDRS_MAX;
     }
-    of->list = malloc((size_t)(most + 1) * sizeof(*of->list));
+    of->list = cori_malloc((size_t)(most + 1) * sizeof(*of->list));
     if (of->list == NULL) {
         return -ENOMEM;
     }
@@ -97,7 +98,7 @@ static void drop(void *arg)
 int cori_libc_lookup(const char *host, int family, int64_t deadline, cor_addr **list)
 {
     size_t size = strlen(host) + 1;
-    question *of = calloc(1, sizeof(*of) + size);
+    question *of = cori_calloc(1, sizeof(*of) + size);
     if (of == NULL) {
         return -ENOMEM;
     }

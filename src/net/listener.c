@@ -10,6 +10,7 @@
 
 #include "base/limits.h"
 #include "base/lock.h"
+#include "base/memory.h"
 #include "base/sys.h"
 #include "net/conn.h"
 #include "net/listen.h"
@@ -79,10 +80,10 @@ static const cori_conn_ops listener_ops = {
 /* The state of a new listener; NULL: no memory. */
 static listener_state *state_new(const char *path, cori_file_id file)
 {
-    listener_state *listening = calloc(1, sizeof(*listening));
+    listener_state *listening = cori_calloc(1, sizeof(*listening));
     if (listening != NULL && file.inode != 0) {
         listening->file = file;
-        listening->path = strdup(path);
+        listening->path = cori_strdup(path);
         if (listening->path == NULL) {
             free(listening);
             return NULL;
@@ -229,7 +230,7 @@ int cor_listener_unlink_on_close(cor_listener *listener, bool unlink)
     cori_file_id file = {0, 0};
     if (unlink && cori_networks[slot->network].local && text[0] != '@') {
         file = cori_sys_socket_file(text);
-        path = file.inode != 0 ? strdup(text) : NULL;
+        path = file.inode != 0 ? cori_strdup(text) : NULL;
     }
     if (file.inode != 0 && path == NULL) {
         rc = -ENOMEM;

@@ -3,6 +3,7 @@
  * The public lookups, with Go's words for what comes of them. Addresses are asked for as a dial does it, other records
  * of name servers only, and their messages read by message.c. Records are returned in one allocation.
  */
+#include "base/memory.h"
 #include "base/rand.h"
 #include "base/sys_other.h"
 #include "net/hosts.h"
@@ -106,7 +107,7 @@ void cor_records_free(cor_records *records)
 /* Room for this many records and bytes of text after them; NULL: no memory. */
 static cor_records *new_records(int count, size_t text_bytes)
 {
-    cor_records *made = calloc(1, sizeof(*made) + (size_t)count * sizeof(cor_record) + text_bytes);
+    cor_records *made = cori_calloc(1, sizeof(*made) + (size_t)count * sizeof(cor_record) + text_bytes);
     if (made != NULL) {
         made->list = (cor_record *)(made + 1);
         made->count = count;

@@ -11,6 +11,8 @@
  */
 #include "net/message.h"
 
+#include "base/memory.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -224,7 +226,7 @@ int cori_message_records(const unsigned char *message, size_t size, enum cori_dn
         return COR_EBAD_ANSWER;
     }
     size_t list_bytes = (size_t)counted.count * sizeof(cor_record);
-    cor_records *made = calloc(1, sizeof(*made) + list_bytes + counted.text_bytes);
+    cor_records *made = cori_calloc(1, sizeof(*made) + list_bytes + counted.text_bytes);
     if (made == NULL) {
         return -ENOMEM;
     }

@@ -21,6 +21,7 @@
 #include "net/order.h"
 
 #include "base/limits.h"
+#include "base/memory.h"
 #include "base/sys.h"
 #include "net/addr.h"
 
@@ -145,7 +146,7 @@ static void rank(ranked *list, int count, int family)
 
 void cori_order(cor_addr *list, int count)
 {
-    ranked *all = count > 1 ? malloc((size_t)count * sizeof(*all)) : NULL;
+    ranked *all = count > 1 ? cori_malloc((size_t)count * sizeof(*all)) : NULL;
     if (all == NULL) {
         return;
     }

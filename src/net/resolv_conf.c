@@ -8,6 +8,7 @@
 #include "net/resolv_conf.h"
 
 #include "base/atomic.h"
+#include "base/memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -136,7 +137,7 @@ void cori_resolv_take(const char *path, cori_resolv_conf *out)
     }
     cori_resolv_read(path, out);
     size_t size = strlen(path) + 1;
-    kept_conf *made = out->no_reload && before == NULL ? malloc(sizeof(*made) + size) : NULL;
+    kept_conf *made = out->no_reload && before == NULL ? cori_malloc(sizeof(*made) + size) : NULL;
     if (made == NULL) {
         return;
     }

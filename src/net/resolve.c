@@ -2,6 +2,7 @@
 /*
  * From "host:port" to endpoints, with Go's rules and words, from literals, files (hosts.c) and name servers (dns.c).
  */
+#include "base/memory.h"
 #include "base/sys_other.h"
 #include "net/hosts.h"
 #include "net/libc_names.h"
@@ -154,7 +155,7 @@ static int hosts_of_file(const char *host, cor_addr **list)
     int room = 4, count = room;
     for (; count == room && room < CORI_LOOKUP_ADDRS_MAX;) { /* full: there may be more */
         room *= 4;
-        cor_addr *more = realloc(found, (size_t)room * sizeof(*found));
+        cor_addr *more = cori_realloc(found, (size_t)room * sizeof(*found));
         if (more == NULL) {
             free(found);
             return -ENOMEM;
@@ -193,7 +194,7 @@ static int simulated_host(const cori_network *network, const char *host, int64_t
     int64_t after_ns = 0;
     int count = cori_sys_other->look_up(host, found, CORI_DIAL_ADDRS_MAX, &after_ns), kept = 0;
     int rc = await_answer(after_ns, cori_slot_deadline(deadline));
-    cor_addr *made = rc == 0 && count > 0 ? calloc((size_t)count, sizeof(*made)) : NULL;
+    cor_addr *made = rc == 0 && count > 0 ? cori_calloc((size_t)count, sizeof(*made)) : NULL;
     if (made == NULL) {
         return rc < 0 ? rc : count > 0 ? -ENOMEM : count;
     }

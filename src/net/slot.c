@@ -11,6 +11,7 @@
 #include "base/fatal.h"
 #include "base/limits.h"
 #include "base/lock.h"
+#include "base/memory.h"
 
 #include <coracle/time.h>
 
@@ -97,7 +98,7 @@ static bool add_chunk(void)
     if (chunk == CORI_SLOT_CHUNKS_MAX) {
         return false;
     }
-    cori_slot *slots = aligned_alloc(CORI_SLOT_BYTES, CORI_SLOTS_PER_CHUNK * sizeof(*slots));
+    cori_slot *slots = cori_aligned_alloc(CORI_SLOT_BYTES, CORI_SLOTS_PER_CHUNK * sizeof(*slots));
     if (slots == NULL) {
         return false;
     }

@@ -20,6 +20,7 @@
 
 #include "base/atomic.h"
 #include "base/limits.h"
+#include "base/memory.h"
 #include "base/platform.h"
 #include "base/sys.h"
 
@@ -72,7 +73,7 @@ static void poll_epoll_close(cori_poller *base)
 
 static int poll_epoll_open(cori_poller **out)
 {
-    epoll_poller *poller = malloc(sizeof(*poller));
+    epoll_poller *poller = cori_malloc(sizeof(*poller));
     if (poller == NULL) {
         return -ENOMEM;
     }

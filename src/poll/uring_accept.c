@@ -15,6 +15,7 @@
  */
 #include "poll/uring_accept.h"
 
+#include "base/memory.h"
 #include "base/platform.h"
 #include "base/sys.h"
 
@@ -40,7 +41,7 @@ typedef struct cori_uring_accepts {
 
 int cori_uring_accepts_new(cori_uring_fd *state)
 {
-    state->accepts = calloc(1, sizeof(*state->accepts));
+    state->accepts = cori_calloc(1, sizeof(*state->accepts));
     if (state->accepts == NULL) {
         return -ENOMEM;
     }
@@ -84,7 +85,7 @@ static bool make_room(accepts *of)
         return true;
     }
     uint32_t room = of->room == 0 ? FIRST_ROOM : 2 * of->room;
-    accepted *queue = malloc(room * sizeof(*queue));
+    accepted *queue = cori_malloc(room * sizeof(*queue));
     if (queue == NULL) {
         return false;
     }

@@ -7,6 +7,7 @@
 #include "poll/uring_fd.h"
 
 #include "base/atomic.h"
+#include "base/memory.h"
 
 #include <stdlib.h>
 
@@ -14,7 +15,7 @@ cori_uring_fd *cori_uring_fd_new(cori_uring *poller)
 {
     cori_uring_fd *state = cori_uring_own == poller ? poller->spare : NULL;
     if (state == NULL) {
-        return calloc(1, sizeof(*state));
+        return cori_calloc(1, sizeof(*state));
     }
     poller->spare = state->next;
     poller->spare_count--;

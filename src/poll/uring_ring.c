@@ -8,6 +8,7 @@
 #include "poll/uring_ring.h"
 
 #include "base/atomic.h"
+#include "base/memory.h"
 #include "base/sys.h"
 
 #include <errno.h>
@@ -134,8 +135,9 @@ static int make_ring(cori_uring *poller)
 
 static int make_buffers(cori_uring *poller)
 {
-    poller->buffers = aligned_alloc(RING_BYTES, (CORI_URING_BUFFERS * CORI_URING_STRIDE / RING_BYTES + 1) * RING_BYTES);
-    poller->buffer_ring = aligned_alloc(RING_BYTES, RING_BYTES);
+    poller->buffers =
+        cori_aligned_alloc(RING_BYTES, (CORI_URING_BUFFERS * CORI_URING_STRIDE / RING_BYTES + 1) * RING_BYTES);
+    poller->buffer_ring = cori_aligned_alloc(RING_BYTES, RING_BYTES);
     if (poller->buffers == NULL || poller->buffer_ring == NULL) {
         return -ENOMEM;
     }
@@ -165,7 +167,7 @@ void cori_uring_free(cori_uring *poller)
 
 int cori_uring_make(const cori_poll_ops *ops, cori_uring **out)
 {
-    cori_uring *poller = calloc(1, sizeof(*poller));
+    cori_uring *poller = cori_calloc(1, sizeof(*poller));
     if (poller == NULL) {
         return -ENOMEM;
     }

@@ -19,6 +19,7 @@
  */
 #include "base/clock.h"
 #include "base/list.h"
+#include "base/memory.h"
 #include "sched/lifecycle.h"
 #include "sched/park.h"
 #include "sched/text.h"
@@ -251,7 +252,7 @@ int cori_blocking_leave(int (*fn)(void *arg), void *arg, void (*drop)(void *arg)
 {
     int half = cori_rt.blocking_threads / 2, rc = -ENOMEM;
     bool floats = cori_here_stay();
-    job *made = malloc(sizeof(*made));
+    job *made = cori_malloc(sizeof(*made));
     if (made != NULL) {
         *made = (job){.note.act = finished, .fn = fn, .arg = arg, .drop = drop, .task = cori_self()};
         rc = submit(&names, half > 0 ? half : 1, made);

@@ -4,6 +4,7 @@
  * stack (one per worker), names the task if the address lies in a guard, and lets the program die of the fault as it
  * would have.
  */
+#include "base/memory.h"
 #include "sched/lifecycle.h"
 #include "sched/text.h"
 
@@ -74,7 +75,7 @@ void cori_fault_uninstall(void)
 
 int cori_fault_thread_init(cori_worker *worker)
 {
-    worker->signal_stack = malloc(SIGNAL_STACK_BYTES);
+    worker->signal_stack = cori_malloc(SIGNAL_STACK_BYTES);
     if (worker->signal_stack == NULL) {
         return -ENOMEM;
     }

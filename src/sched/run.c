@@ -10,6 +10,7 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/fatal.h"
+#include "base/memory.h"
 #include "poll/poll_pick.h"
 #include "sched/here.h"
 #include "sched/lifecycle.h"
@@ -134,7 +135,7 @@ static int open_pollers(cori_worker *workers)
 static int make_workers(uint64_t seed)
 {
     size_t bytes = (size_t)cori_rt.worker_count * sizeof(cori_worker);
-    cori_worker *workers = aligned_alloc(CORI_CACHE_LINE, bytes);
+    cori_worker *workers = cori_aligned_alloc(CORI_CACHE_LINE, bytes);
     if (workers == NULL) {
         return -ENOMEM;
     }

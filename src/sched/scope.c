@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "base/list.h"
+#include "base/memory.h"
 #include "sched/wake.h"
 
 #include <stdlib.h>
@@ -24,7 +25,7 @@ static void give_back(cori_scope *scope)
 /* One from the heap, for good. */
 static cori_scope *make(void)
 {
-    cori_scope *scope = calloc(1, sizeof(*scope));
+    cori_scope *scope = cori_calloc(1, sizeof(*scope));
     if (scope != NULL) {
         cori_scope_lock(&free_spin);
         scope->next_made = made_last;

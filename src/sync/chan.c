@@ -6,6 +6,7 @@
 
 #include "base/atomic.h"
 #include "base/limits.h"
+#include "base/memory.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 cor_chan *cori_chan_make(size_t elem_size_bytes, size_t ring_bytes)
 {
     size_t bytes = (sizeof(cor_chan) + ring_bytes + CORI_CACHE_LINE - 1) & ~(size_t)(CORI_CACHE_LINE - 1);
-    cor_chan *chan = aligned_alloc(CORI_CACHE_LINE, bytes);
+    cor_chan *chan = cori_aligned_alloc(CORI_CACHE_LINE, bytes);
     if (chan != NULL) {
         memset(chan, 0, sizeof(*chan));
         chan->elem_size_bytes = elem_size_bytes;

@@ -5,6 +5,8 @@
  */
 #include "timer/heap.h"
 
+#include "base/memory.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -63,12 +65,12 @@ static void settle(cori_heap *heap, size_t index, cori_heap_entry entry)
 static int grow(cori_heap *heap)
 {
     size_t capacity = heap->capacity == 0 ? FIRST_CAPACITY : heap->capacity * 2;
-    cori_heap_entry *entries = realloc(heap->entries, capacity * sizeof(cori_heap_entry));
+    cori_heap_entry *entries = cori_realloc(heap->entries, capacity * sizeof(cori_heap_entry));
     if (entries == NULL) {
         return -ENOMEM;
     }
     heap->entries = entries;
-    cori_heap_slot *slots = realloc(heap->slots, capacity * sizeof(cori_heap_slot));
+    cori_heap_slot *slots = cori_realloc(heap->slots, capacity * sizeof(cori_heap_slot));
     if (slots == NULL) {
         return -ENOMEM;
     }

@@ -49,6 +49,8 @@ SNIPPETS = [
     (None, "src/poll/poll_epoll.c", body("epoll_wait(a, b, c, d);")),
     ("raw-syscall", "src/net/dial.c", body("syscall(1);")),
     ("raw-memory", "src/net/dial.c", body("mmap(a, b, c, d, e, f);")),
+    ("raw-allocation", "src/net/dial.c", body("char *a = malloc(1);")),
+    (None, "src/sim/event.c", body("char *a = malloc(1);")),
     ("fork", "cmd/coracle/a.c", body("fork();")),
     ("exit", "src/sched/sleep.c", body("exit(1);")),
     ("errno", "src/net/dial.c", body("errno = 4;")),

@@ -57,6 +57,9 @@ BANNED = [
     ("raw-syscall", ("src/", "cmd/", "examples/"), SEAM, "syscall", "a function with a name, in src/base"),
     ("raw-memory", ("src/",), SEAM + ("src/ctx/",), "mmap munmap mprotect madvise mremap",
      "the stacks of src/ctx or malloc"),
+    ("raw-allocation", ("src/",), SEAM + ("src/sim/",),
+     "malloc calloc realloc reallocarray aligned_alloc posix_memalign strdup strndup",
+     "base/memory.h: there an allocation can be made to fail"),
     ("fork", ("src/", "cmd/", "examples/"), (), "fork vfork", "posix_spawn: other workers do not survive a fork"),
     ("exit", ("src/",), SEAM, "exit _exit quick_exit", "return an error, or the one fatal function of src/base"),
 ]

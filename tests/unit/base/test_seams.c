@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/fatal.h"
 #include "base/lock.h"
+#include "base/memory.h"
 #include "base/rand.h"
 
 #include <pthread.h>
@@ -54,6 +55,33 @@ static void after_is_clamped(void **state)
     assert_true(cor_after(INT64_MAX) == INT64_MAX);
     assert_true(cor_after(INT64_MAX - 1000) == INT64_MAX);
     cori_clock_set(NULL, NULL);
+}
+
+static int refuse_memory(enum cori_sys_call call)
+{
+    return call == CORI_SYS_ALLOC ? -ENOMEM : 0;
+}
+
+static void memory_can_be_refused(void **state)
+{
+    (void)state;
+    char *kept = cori_malloc(8);
+    assert_non_null(kept);
+    cori_sys_fault = refuse_memory;
+    assert_null(cori_malloc(8));
+    assert_null(cori_calloc(1, 8));
+    assert_null(cori_aligned_alloc(64, 64));
+    assert_null(cori_strdup("text"));
+    assert_null(cori_realloc(kept, 16)); /* and what there was stays */
+    cori_sys_fault = NULL;
+    kept[7] = 'x';
+    char *more = cori_realloc(kept, 16);
+    assert_non_null(more);
+    assert_int_equal(more[7], 'x');
+    free(more);
+    char *text = cori_strdup("text");
+    assert_string_equal(text, "text");
+    free(text);
 }
 
 static void equal_seeds_give_equal_numbers(void **state)
@@ -178,6 +206,7 @@ int main(void)
         cmocka_unit_test(clock_is_positive_and_never_goes_back),
         cmocka_unit_test(clock_can_be_replaced),
         cmocka_unit_test(after_is_clamped),
+        cmocka_unit_test(memory_can_be_refused),
         cmocka_unit_test(equal_seeds_give_equal_numbers),
         cmocka_unit_test(numbers_are_uniform),
         cmocka_unit_test(kernel_seeds_differ),
