@@ -115,6 +115,15 @@ COR_API int cor_listener_on_pause(cor_listener *listener, void (*told)(int code,
                                   void *arg);
 
 /*
+ * Sets what cor_serve calls on this listener for each connection that it has accepted and that no handler will see,
+ * because there was no memory for it: it is closed with a reset or an end, and a server that counts its connections
+ * hears of it here alone. `peer` has no address for unix. Set it before cor_serve; NULL for nothing.
+ * Returns: 0, COR_ECLOSED, COR_ENOT_TASK. Parks: never; `told` may. Threads: as cor_listener_on_pause, whose pause
+ * follows. Owns: keeps `arg` until the listener is closed. Go: none.
+ */
+COR_API int cor_listener_on_loss(cor_listener *listener, void (*told)(int code, cor_addr peer, void *arg), void *arg);
+
+/*
  * Serves as cor_serve does until SIGINT or SIGTERM comes, then closes the listener and waits for the handlers. A
  * handler that waits for its client then is idle: its read gives COR_ECLOSING, at once if it is parked there, else when
  * it would next park. It hears that once: one that is in the middle of a message may read on. Handlers that have not

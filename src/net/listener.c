@@ -33,7 +33,7 @@ typedef struct listener_state {
     bool closing;
     int clone_count;
     twin clones[CORI_WORKERS_MAX];
-    cori_pause_hook on_pause;
+    cori_serve_hooks hooks;
 } listener_state;
 
 static void listener_local_text(cori_slot *slot, char *text, size_t size)
@@ -252,9 +252,10 @@ cor_addr cor_listener_endpoint(cor_listener *listener)
     return addr;
 }
 
-int cori_listener_accept(cor_listener *listener, enum cori_ending ending, cor_conn **out)
+int cori_listener_accept(cor_listener *listener, enum cori_ending ending, cor_conn **out, bool *lost, cor_addr *from)
 {
     cori_slot *slot;
+    *lost = false;
     int rc = cori_slot_enter(listener, CORI_KIND_LISTENER, CORI_LOCK_READ, &slot);
     if (rc < 0) {
         return rc;
@@ -269,6 +270,8 @@ int cori_listener_accept(cor_listener *listener, enum cori_ending ending, cor_co
     }
     cori_slot *conn = cori_conn_slot(network, fd, &peer, len);
     if (conn == NULL) {
+        *lost = true;
+        *from = network->local ? (cor_addr){.port = 0} : cori_addr_of(&peer);
         return -ENOMEM;
     }
     conn->ending = (uint8_t)ending;
@@ -278,7 +281,9 @@ int cori_listener_accept(cor_listener *listener, enum cori_ending ending, cor_co
 
 int cor_accept(cor_listener *listener, cor_conn **out)
 {
-    return cori_listener_accept(listener, CORI_ENDS_UNHEARD, out);
+    bool lost; /* the caller has the error */
+    cor_addr from;
+    return cori_listener_accept(listener, CORI_ENDS_UNHEARD, out, &lost, &from);
 }
 
 char *cor_listener_addr(cor_listener *listener, char *text, size_t size)
@@ -345,20 +350,33 @@ int cor_listener_on_pause(cor_listener *listener, void (*told)(int code, int64_t
     int rc = cori_slot_enter(listener, CORI_KIND_LISTENER, CORI_SHARED, &slot);
     if (rc == 0) {
         cori_spin_lock(&slot->spin);
-        state_of(slot)->on_pause = (cori_pause_hook){told, arg};
+        state_of(slot)->hooks.on_pause = (cori_pause_hook){told, arg};
         cori_spin_unlock(&slot->spin);
         cori_slot_leave(slot, CORI_SHARED);
     }
     return rc;
 }
 
-cori_pause_hook cori_listener_pause_hook(cor_listener *listener)
+int cor_listener_on_loss(cor_listener *listener, void (*told)(int code, cor_addr peer, void *arg), void *arg)
 {
     cori_slot *slot;
-    cori_pause_hook found = {NULL, NULL};
+    int rc = cori_slot_enter(listener, CORI_KIND_LISTENER, CORI_SHARED, &slot);
+    if (rc == 0) {
+        cori_spin_lock(&slot->spin);
+        state_of(slot)->hooks.on_loss = (cori_loss_hook){told, arg};
+        cori_spin_unlock(&slot->spin);
+        cori_slot_leave(slot, CORI_SHARED);
+    }
+    return rc;
+}
+
+cori_serve_hooks cori_listener_hooks(cor_listener *listener)
+{
+    cori_slot *slot;
+    cori_serve_hooks found = {.on_pause = {NULL, NULL}};
     if (cori_slot_enter(listener, CORI_KIND_LISTENER, CORI_SHARED, &slot) == 0) {
         cori_spin_lock(&slot->spin);
-        found = state_of(slot)->on_pause;
+        found = state_of(slot)->hooks;
         cori_spin_unlock(&slot->spin);
         cori_slot_leave(slot, CORI_SHARED);
     }

@@ -12,10 +12,23 @@ typedef struct cori_pause_hook {
     void (*told)(int code, int64_t pause_ns, void *arg); /* NULL: nobody */
     void *arg;
 } cori_pause_hook;
-cori_pause_hook cori_listener_pause_hook(cor_listener *listener);
+/* Whom cor_listener_on_loss has said to tell. */
+typedef struct cori_loss_hook {
+    void (*told)(int code, cor_addr peer, void *arg); /* NULL: nobody */
+    void *arg;
+} cori_loss_hook;
 
-/* As cor_accept; `ending` says what the connection hears of the end of its server. */
-int cori_listener_accept(cor_listener *listener, enum cori_ending ending, cor_conn **out);
+typedef struct cori_serve_hooks {
+    cori_pause_hook on_pause;
+    cori_loss_hook on_loss;
+} cori_serve_hooks;
+cori_serve_hooks cori_listener_hooks(cor_listener *listener);
+
+/*
+ * As cor_accept; `ending` says what the connection hears of the end of its server. -ENOMEM with *lost: a connection was
+ * accepted, there was no slot for it, and it is closed; its peer was *peer.
+ */
+int cori_listener_accept(cor_listener *listener, enum cori_ending ending, cor_conn **out, bool *lost, cor_addr *peer);
 
 /*
  * Opens a second handle on the same listening socket, closed together with the first; for accepting on another worker.

@@ -27,7 +27,7 @@ typedef struct service {
     void (*handler)(cor_conn *conn, void *arg);
     void *arg;
     const void *site; /* where handlers are said to be spawned */
-    cori_pause_hook on_pause;
+    cori_serve_hooks hooks;
     enum cori_ending ending; /* what the connections hear of */
 } service;
 
@@ -83,9 +83,41 @@ static bool is_passing(int code)
 
 static void tell(const service *serving, int code, int64_t pause_ns)
 {
-    if (serving->on_pause.told != NULL) {
-        serving->on_pause.told(code, pause_ns, serving->on_pause.arg);
+    const cori_pause_hook *hook = &serving->hooks.on_pause;
+    if (hook->told != NULL) {
+        hook->told(code, pause_ns, hook->arg);
     }
+}
+
+/* A connection from `peer` was accepted, and is closed before any handler has seen it. */
+static void tell_loss(const service *serving, int code, cor_addr peer)
+{
+    const cori_loss_hook *hook = &serving->hooks.on_loss;
+    if (hook->told != NULL) {
+        hook->told(code, peer, hook->arg);
+    }
+}
+
+/* Accepts one connection and starts its handler. Returns 0 or an error code; none is accepted and forgotten. */
+static int accept_one(const service *serving, cor_listener *listener)
+{
+    cor_conn *conn;
+    cor_addr peer;
+    bool lost;
+    int rc = cori_listener_accept(listener, serving->ending, &conn, &lost, &peer);
+    if (rc == 0) {
+        rc = start_handler(serving, conn);
+        if (rc == 0) {
+            return 0;
+        }
+        lost = true;
+        peer = cor_remote_endpoint(conn);
+        (void)cor_close(conn);
+    }
+    if (lost) {
+        tell_loss(serving, rc, peer);
+    }
+    return rc;
 }
 
 /* Accepts until the listener is closed or the task interrupted. */
@@ -93,15 +125,10 @@ static int accept_loop(const service *serving, cor_listener *listener)
 {
     int64_t pause_ns = 0;
     for (;;) {
-        cor_conn *conn;
-        int rc = cori_listener_accept(listener, serving->ending, &conn);
+        int rc = accept_one(serving, listener);
         if (rc == 0) {
-            rc = start_handler(serving, conn);
-            if (rc == 0) {
-                pause_ns = 0;
-                continue;
-            }
-            (void)cor_close(conn);
+            pause_ns = 0;
+            continue;
         }
         if (rc == COR_ECLOSED) {
             return 0;
@@ -168,7 +195,7 @@ static int serve(service *serving)
         return COR_ENOT_TASK;
     }
     cori_group_decide(serving->handlers);
-    serving->on_pause = cori_listener_pause_hook(serving->listener);
+    serving->hooks = cori_listener_hooks(serving->listener);
     int count = start_acceptors(serving, &acceptors, clones);
     int rc = accept_loop(serving, serving->listener);
     for (int i = 0; i < count; i++) { /* closed already if the listener was */

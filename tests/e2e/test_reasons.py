@@ -5,6 +5,7 @@ import collections
 import itertools
 import random
 import re
+import resource
 import signal
 import threading
 
@@ -14,6 +15,7 @@ POLLERS = ("epoll", "io_uring")
 THREADS, ENDINGS = 4, 60
 LINGERING = 5  # clients that are there at the end
 MAX_LINE = 200
+SPARE_SPACE = 4 << 20  # bytes of address space: less than a slab of stacks takes
 
 
 def counted(server):
@@ -23,6 +25,15 @@ def counted(server):
     counters = {word: int(count) for word, count in re.findall(r" (\w+)=(\d+)", counters)}
     stopped = re.search(r"event=stopped accepted=(\d+) closed=(\d+) open=(\d+)", server.err)
     return dict(events), counters, tuple(int(number) for number in stopped.groups())
+
+
+def echoes(peer):
+    """Whether the service echo serves this client."""
+    try:
+        peer.send("x")
+        return peer.read(1) == b"x"
+    except ConnectionError:
+        return False
 
 
 def ends_at_once(server, _):
@@ -156,6 +167,36 @@ class Reasons(Case):
                 self.assertEqual(events, {"max_conns": 7, "eof": 1, "drain": 3})
                 self.assertEqual(counters, events)
                 self.assertEqual(sums, (11, 11, 0))
+
+    def test_one_that_memory_is_lacking_for_counts_too(self):
+        """Address space for no more stacks: what is accepted then gets no task, and is closed, counted and logged."""
+        for poller in POLLERS:
+            with self.subTest(poller=poller), \
+                    serve("echo", workers=1, options=("--quiet", "--poller", poller)) as server:
+                if server.is_sanitized():
+                    self.skipTest("a sanitizer takes more address space than can be limited")
+                peers = [server.connect()]
+                self.assertTrue(echoes(peers[0]))
+                pid = server.process.pid
+                with open("/proc/%d/statm" % pid, encoding="ascii") as statm:
+                    used = int(statm.read().split()[0]) * resource.getpagesize()
+                before = resource.prlimit(pid, resource.RLIMIT_AS, (used + SPARE_SPACE, resource.RLIM_INFINITY))
+                while len(peers) < 1000 and echoes(peers[-1]):
+                    peers.append(server.connect())
+                server.wait_text("reason=oom", name="err")
+                resource.prlimit(pid, resource.RLIMIT_AS, before)
+                with server.connect() as peer:
+                    self.assertTrue(echoes(peer))
+                    server.signal(signal.SIGTERM)
+                    self.assertEqual(server.wait(), 0, server.describe())
+                count = len(peers) + 1
+                close_all(*peers)
+                events, counters, sums = counted(server)
+                self.assertEqual(events, counters)
+                self.assertEqual(set(events), {"oom", "drain"})
+                self.assertEqual(sums, (count, count, 0))
+                self.assertRegex(server.err, r"event=closed service=echo conn=\d+ peer=127\.0\.0\.1:\d+ reason=oom "
+                                             r"in=0 out=0 ms=0 error=\"?[Cc]annot allocate memory")
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ static void wish(void *arg)
     for (int i = 0; i < WISHES; i++) {
         T_CODE(cor_set_linger(of->conn, i % 2 == 0 ? 1 : -1), 0);
         T_CODE(cor_listener_on_pause(of->listener, i % 2 == 0 ? told : NULL, i % 2 == 0 ? arg : NULL), 0);
-        cori_pause_hook found = cori_listener_pause_hook(of->listener);
+        cori_pause_hook found = cori_listener_hooks(of->listener).on_pause;
         T_ASSERT((found.told == NULL) == (found.arg == NULL));
     }
 }

@@ -65,6 +65,15 @@ void conns_leave(struct conns *all, struct connection *one)
     pthread_mutex_unlock(&all->lock);
 }
 
+uint64_t conns_lose(struct conns *all, close_reason reason)
+{
+    pthread_mutex_lock(&all->lock);
+    uint64_t id = ++all->accepted;
+    all->closed[reason]++;
+    pthread_mutex_unlock(&all->lock);
+    return id;
+}
+
 void conns_count(struct conns *all, conns_counts *counts)
 {
     conns_count_with(all, counts, NULL, NULL);

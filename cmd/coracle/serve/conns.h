@@ -4,6 +4,7 @@
  *
  * accepted = open + closed, at all times: all three change under one lock, and are read under it. A connection is
  * counted and listed from when its task begins until just before its descriptor is closed, also one that is refused.
+ * One that gets no task, because memory has run out, is counted in and out at once (conns_lose).
  *
  * Exactly one reason. `reason` is REASON_NONE until somebody decides; a compare-and-swap lets the first one win, be it
  * the connection's own task, the room or the operator. conns_leave counts under that word, and nothing leaves without.
@@ -75,6 +76,9 @@ close_reason conns_enter(struct conns *all, struct connection *one, uint64_t mos
 
 /* Counts and takes a connection out. It has a reason by now. */
 void conns_leave(struct conns *all, struct connection *one);
+
+/* Counts one in and out that was closed before its task could begin. Returns its id. Any thread. */
+uint64_t conns_lose(struct conns *all, close_reason reason);
 
 /* Reads the counters. Any thread. */
 void conns_count(struct conns *all, conns_counts *counts);

@@ -164,6 +164,7 @@ static void accept_task(void *arg)
 {
     struct service *service = arg;
     cor_listener_on_pause(service->listener, accept_paused, service);
+    cor_listener_on_loss(service->listener, session_lost, service);
     int code = cor_serve(service->listener, &service->serve->sessions, session_main, service);
     accept_ended(service, "accept_failed", code);
     cor_waitgroup_done(&service->serve->acceptors);

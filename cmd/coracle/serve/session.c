@@ -249,6 +249,22 @@ __attribute__((noinline)) static void log_closed(struct session *session, close_
     log_event(LEVEL_INFO, "closed", fields, count);
 }
 
+void session_lost(int code, cor_addr peer, void *arg)
+{
+    struct service *service = arg;
+    close_reason reason = code == -ENOMEM ? REASON_OOM : code == COR_ECANCELED ? REASON_DRAIN : REASON_INTERNAL;
+    struct connection seen = {.service = service, .since = cor_now(), .reason = reason};
+    seen.id = conns_lose(&service->serve->conns, reason);
+    char text[COR_ADDR_TEXT] = "@";
+    if (peer.ip.family != 0) {
+        cor_addr_text(peer, text, sizeof(text));
+    }
+    recent_note(service->serve->recent, &seen, text);
+    LOG(LEVEL_INFO, "closed", {"service", service->def->name, 0}, {"conn", NULL, (int64_t)seen.id}, {"peer", text, 0},
+        {"reason", reason_names[reason], 0}, {"in", NULL, 0}, {"out", NULL, 0}, {"ms", NULL, 0},
+        {"error", cor_strerror(code), 0});
+}
+
 static bool end_if_idle(struct connection *one, void *arg)
 {
     (void)arg;
@@ -315,7 +331,7 @@ static void finish(struct session *session)
         atomic_store(&session->busy, true); /* nobody is to shorten what follows */
         session_hang_up(session, REASON_DRAIN);
     }
-    recent_note(session->service->serve->recent, session->seen);
+    recent_note(session->service->serve->recent, session->seen, NULL);
     /* Counted out first: whoever sees it end, or reads of it in the log, may connect at once and must find room. */
     conns_leave(&session->service->serve->conns, session->seen);
     if (log_enabled(LEVEL_INFO)) {

@@ -43,6 +43,9 @@ struct session {
 /* The handler for cor_serve: runs a whole session of the service `arg` and closes the connection. */
 void session_main(cor_conn *conn, void *arg);
 
+/* For cor_listener_on_loss: counts a connection of the service `arg` that gets no session, and says that it closed. */
+void session_lost(int code, cor_addr peer, void *arg);
+
 /* The options of this run. */
 const serve_options *session_options(const struct session *session);
 

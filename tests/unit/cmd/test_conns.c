@@ -129,11 +129,26 @@ static void test_refuses_beyond_the_most(void **state)
     assert_int_equal(counts.open, 2);
 }
 
+static void test_counts_those_without_a_task(void **state)
+{
+    (void)state;
+    conns_init(&all);
+    assert_int_equal(conns_lose(&all, REASON_OOM), 1);
+    assert_int_equal(conns_lose(&all, REASON_DRAIN), 2);
+    conns_counts counts;
+    conns_count(&all, &counts);
+    assert_int_equal(counts.accepted, 2);
+    assert_int_equal(counts.open, 0);
+    assert_int_equal(counts.closed, 2);
+    assert_int_equal(counts.by_reason[REASON_OOM], 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_under_traffic),
         cmocka_unit_test(test_refuses_beyond_the_most),
+        cmocka_unit_test(test_counts_those_without_a_task),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 
 #include "serve/service.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct recent *recent_new(void)
@@ -15,7 +16,7 @@ struct recent *recent_new(void)
     return recent;
 }
 
-__attribute__((noinline)) static void note(struct recent *recent, const struct connection *one)
+__attribute__((noinline)) static void note(struct recent *recent, const struct connection *one, const char *peer)
 {
     recent_entry entry = {
         .id = one->id,
@@ -26,16 +27,20 @@ __attribute__((noinline)) static void note(struct recent *recent, const struct c
         .bytes_in = atomic_load_explicit(&one->bytes_in, memory_order_relaxed),
         .bytes_out = atomic_load_explicit(&one->bytes_out, memory_order_relaxed),
     };
-    cor_remote_addr(one->conn, entry.peer, sizeof(entry.peer));
+    if (peer != NULL) {
+        (void)snprintf(entry.peer, sizeof(entry.peer), "%s", peer);
+    } else {
+        cor_remote_addr(one->conn, entry.peer, sizeof(entry.peer));
+    }
     pthread_mutex_lock(&recent->lock);
     recent->entries[recent->count++ % RECENT_COUNT] = entry;
     pthread_mutex_unlock(&recent->lock);
 }
 
-void recent_note(struct recent *recent, const struct connection *one)
+void recent_note(struct recent *recent, const struct connection *one, const char *peer)
 {
     if (recent != NULL) {
-        note(recent, one);
+        note(recent, one, peer);
     }
 }
 

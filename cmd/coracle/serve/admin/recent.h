@@ -31,8 +31,8 @@ struct recent {
 /* Makes an empty one. NULL: memory ran out. Freed with free. */
 struct recent *recent_new(void);
 
-/* Notes a connection that is about to be closed. NULL is accepted. Tasks only. */
-void recent_note(struct recent *recent, const struct connection *one);
+/* Notes a connection that is about to be closed. `peer` NULL: it is asked. `recent` may be NULL. Tasks only. */
+void recent_note(struct recent *recent, const struct connection *one, const char *peer);
 
 /* Copies the newest, at most `most`, newest first. Returns how many. Any thread. */
 size_t recent_copy(struct recent *recent, recent_entry *out, size_t most);
