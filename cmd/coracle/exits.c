@@ -22,6 +22,7 @@ int exit_code_of(int code)
         return EXIT_NO_PERMISSION;
     case -ECONNREFUSED:
     case -ECONNRESET:
+    case -ECONNABORTED:
     case -EHOSTUNREACH:
     case -ENETUNREACH:
     case -EHOSTDOWN:

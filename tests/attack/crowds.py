@@ -7,9 +7,9 @@ import select
 import signal
 import time
 
-from harness import PATIENCE, Peer, close_all, serve
+from harness import PATIENCE, Peer, close_all, serve, wait_until
 
-from ground import EACH, Ground, crowd
+from ground import EACH, KIB_PER_WORKER, MEMORY_KIB, Ground, crowd
 
 
 class A1(Ground):
@@ -22,9 +22,20 @@ class A1(Ground):
 
     def attack(self, poller, workers, count, limit, pause):
         with self.attacked("random", poller=poller, workers=workers, patience=limit,
-                           options=("--first-byte-timeout", "%dms" % (limit * 1000))) as server, \
-                select.epoll() as ends:
-            peers = {}
+                           options=("--first-byte-timeout", "%dms" % (limit * 1000))) as server:
+            made = 0
+            for _ in self.cycles(server):
+                self.drip(server, count, limit, pause)
+                made += 2 * count
+        lasted = [int(ms) for ms in re.findall(r"service=random .*reason=first_byte_timeout .*ms=(\d+)", server.err)]
+        self.assertEqual(len(lasted), made)
+        self.assertGreaterEqual(min(lasted), limit * 1000)
+        if self.full:
+            self.assertLess(max(lasted), limit * 1000 + 1000)
+
+    def drip(self, server, count, limit, pause):
+        peers = {}
+        with select.epoll() as ends:
             for peer in crowd(server, "random", 2 * count):
                 peer.sock.setblocking(False)
                 peers[peer.sock.fileno()] = peer
@@ -41,12 +52,48 @@ class A1(Ground):
                     for number, _ in ends.poll(pause, 100):
                         ends.unregister(peers[number].sock)
                         still -= 1
-            close_all(*peers.values())
-        lasted = [int(ms) for ms in re.findall(r"service=random .*reason=first_byte_timeout .*ms=(\d+)", server.err)]
-        self.assertEqual(len(lasted), 2 * count)
-        self.assertGreaterEqual(min(lasted), limit * 1000)
-        if self.full:
-            self.assertLess(max(lasted), limit * 1000 + 1000)
+        close_all(*peers.values())
+
+
+class A6(Ground):
+    """Clients come and go by the thousand while others just stay. What a silent one costs is what is published, and the
+    coming and going costs nothing that lasts."""
+    BYTES_EACH = 4300  # of test_idle.py, without deadlines
+
+    def test_churn(self):
+        for poller, workers in EACH:
+            with self.subTest(poller=poller, workers=workers), \
+                    self.attacked(poller=poller, workers=workers, options=("--no-limits",)) as server:
+                for _ in self.cycles(server):
+                    self.attack(server, poller, workers, self.size(10000, 100), self.size(100000, 600))
+
+    def attack(self, server, poller, workers, staying, passing):
+        base, idle = server.private_kib(), crowd(server, "echo", staying, each=5000)
+        wait_until(lambda: server.fds() >= server.base + staying, "all to be accepted")
+        if self.full and not server.is_sanitized():
+            each = (wait_until(lambda: self.at_rest(server), "memory to settle") - base) * 1024 / staying
+            print("%d idle connections: %.0f bytes each" % (staying, each), flush=True)
+            self.assertLess(each, self.BYTES_EACH + KIB_PER_WORKER[poller] * workers * 1024 / staying)
+        series = []
+        for number in range(passing):
+            with Peer(server.address("echo"), source="127.0.4.%d" % (1 + number % 8)) as peer:
+                peer.send("x")
+                self.assertEqual(peer.read(1), b"x")
+            if number % (passing // 10) == 0:
+                series.append(server.smaps("Rss"))
+        if self.full and not server.is_sanitized():
+            print("Rss in KiB during %d connections: %s" % (passing, series), flush=True)
+            self.assertLess(series[-1] - series[1], MEMORY_KIB)
+        for peer in idle[::100]:
+            peer.send("still")
+            self.assertEqual(peer.read(5), b"still")
+        close_all(*idle)
+
+    @staticmethod
+    def at_rest(server, before={}):
+        """KiB, once two looks see the same."""
+        last, before[server.pid] = before.get(server.pid), server.private_kib()
+        return before[server.pid] if last == before[server.pid] else 0
 
 
 class A7(Ground):
@@ -58,14 +105,20 @@ class A7(Ground):
         for poller, workers in EACH:
             with self.subTest(poller=poller, workers=workers):
                 with self.attacked("random", poller=poller, workers=workers, options=("--per-ip", str(most))) as server:
-                    inside = [self.client(server, "127.0.0.2") for _ in range(most)]
-                    outside = [self.client(server, "127.0.0.2", False) for _ in range(more)]
-                    self.assertIn(b"refused: too many connections from your address\n", outside)
-                    inside += [self.client(server, "127.0.0.3") for _ in range(most)]
-                    self.leave(inside.pop(0))
-                    inside.append(self.client(server, "127.0.0.2"))  # there is room again at once
-                    close_all(*inside)
-                self.assertEqual(server.counters.get("per_ip"), more)
+                    refused = 0
+                    for _ in self.cycles(server):
+                        self.crowd_in(server, most, more)
+                        refused += more
+                self.assertEqual(server.counters.get("per_ip"), refused)
+
+    def crowd_in(self, server, most, more):
+        inside = [self.client(server, "127.0.0.2") for _ in range(most)]
+        outside = [self.client(server, "127.0.0.2", False) for _ in range(more)]
+        self.assertIn(b"refused: too many connections from your address\n", outside)
+        inside += [self.client(server, "127.0.0.3") for _ in range(most)]
+        self.leave(inside.pop(0))
+        inside.append(self.client(server, "127.0.0.2"))  # there is room again at once
+        close_all(*inside)
 
     def test_no_room(self):
         """Nobody has a place kept, the probe neither: it is left out."""
@@ -91,10 +144,10 @@ class A7(Ground):
                 with self.attacked("random", poller=poller, workers=workers,
                                    options=("--accept-rate", str(rate))) as server:
                     refused = 0
-                    for _ in range(10 * rate):
-                        refused += not self.is_served(server)
+                    for _ in self.cycles(server):
+                        refused += sum(not self.is_served(server) for _ in range(10 * rate))
+                        self.client(server, "127.0.0.3").close()
                     self.assertGreater(refused, 0)
-                    self.client(server, "127.0.0.3").close()
                 self.assertEqual(server.counters.get("rate"), refused)
 
     @staticmethod

@@ -2,22 +2,33 @@
 """What all attacks share: a server under attack with a healthy client beside it, and what must hold after each attack.
 
 The healthy client connects anew each time and has an echo come back: when the attack begins, ten times a second, and
-when it is over. It must never be refused or get anything else. At full size 99 of 100 of its echoes take less than
-50 ms; the quick suite shares a machine with other tests and judges no times.
+when it is over. It must never be refused or get anything else. Once a second the status server is asked whether the
+server lives. After the attack descriptors and tasks are those that there were before, memory is back within 2 MiB,
+every connection accepted was closed for one reason, and there is no core file. At full size an attack is made twice,
+and memory compared with what it was after the first time; 99 of 100 of the echoes take less than 50 ms, an answer of
+the status server less than a second. The quick suite shares a machine with other tests and judges no times.
 """
 import contextlib
+import functools
 import itertools
+import json
+import os
 import re
 import resource
 import signal
+import tempfile
 import threading
 import time
 
-from harness import PATIENCE, Case, Peer, serve, settled_fds
+from harness import PATIENCE, Case, Peer, run_coracle, serve, settled_fds, split_address, wait_until
 
 EACH = tuple(itertools.product(("epoll", "io_uring"), (1, 2)))
 PROBE_S = 0.1
 PROBE_P99_S = 0.050
+LIVE_S = 1.0
+MEMORY_KIB = 2048
+KIB_PER_WORKER = {"epoll": 0, "io_uring": 1024}  # what a worker has for receiving, once it has received anything
+RECLAIM_S = 6.0  # deep pages of stacks go back to the kernel after 5 s
 
 
 def raise_limit():
@@ -29,6 +40,10 @@ def raise_limit():
 def crowd(server, service, count, each=8000):
     """Connects many clients, from several addresses so that ports do not run out."""
     return [Peer(server.address(service), source="127.0.1.%d" % (1 + number // each)) for number in range(count)]
+
+
+def allow_core():
+    resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
 
 
 class Probe(threading.Thread):
@@ -73,6 +88,44 @@ class Probe(threading.Thread):
         self.join(PATIENCE)
 
 
+@functools.lru_cache(maxsize=None)
+def has_status():
+    return "admin: off" not in run_coracle("--version").out
+
+
+def ask(server, path, method="GET", headers=""):
+    """Asks the status server; gives status and body, (0, "") if it ended the connection without a word."""
+    with Peer(server.address("admin")) as peer:
+        peer.send("%s %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n" % (method, path, headers))
+        head, _, body = peer.gone().partition(b"\r\n\r\n")
+    return (int(head.split()[1]) if head else 0), body.decode()
+
+
+class Pulse(threading.Thread):
+    """Asks once a second whether the server lives."""
+
+    def __init__(self, server):
+        super().__init__(daemon=True)
+        self.server, self.slowest, self.errors, self.over = server, 0.0, [], threading.Event()
+        self.start()
+
+    def run(self):
+        while not self.over.is_set():
+            begin = time.monotonic()
+            try:
+                answer = ask(self.server, "/livez")
+            except OSError as error:
+                answer = repr(error)
+            self.slowest = max(self.slowest, time.monotonic() - begin)
+            if answer != (200, "ok\n"):
+                self.errors.append(answer)
+            self.over.wait(1.0)
+
+    def stop(self):
+        self.over.set()
+        self.join(PATIENCE)
+
+
 class Ground(Case):
     """A case that attacks servers. `full`: with the numbers of the catalogue, else scaled down."""
     full = False
@@ -80,30 +133,94 @@ class Ground(Case):
     def size(self, full, quick):
         return full if self.full else quick
 
+    def cycles(self, server):
+        """How often the attack is made: twice at full size, and memory is compared with that after the first time."""
+        yield
+        if self.full:
+            self.rest(server)
+            server.memory = self.memory(server)
+            yield
+
+    @staticmethod
+    def memory(server):
+        """KiB, once stacks have been given back."""
+        least, over = server.smaps("Rss"), time.monotonic() + RECLAIM_S
+        while time.monotonic() < over:
+            least = min(least, server.smaps("Rss"))
+            threading.Event().wait(0.1)
+        return least
+
+    @staticmethod
+    def tasks(server):
+        return json.loads(ask(server, "/status?limit=1")[1])["runtime"]["tasks"]
+
+    def rest(self, server):
+        """Waits until descriptors and tasks are those of the beginning. The healthy client has some now and then."""
+        server.wait_fds(server.base)
+        if has_status():
+            wait_until(lambda: self.tasks(server) <= server.tasks, lambda: "%d tasks, now %d:\n%s" % (
+                server.tasks, self.tasks(server), ask(server, "/tasks")[1]))
+
+    def start(self, services, poller, workers, options, shown=False, **more):
+        """Starts a server with a status server and, unless `services` have it, echo; it writes cores where it runs.
+        `shown`: it shows what clients send."""
+        services += () if any(name.split("=")[0] == "echo" for name in services) else ("echo",)
+        options = (() if shown else ("--quiet",)) + ("--grace", "2s", "--poller", poller, *options)
+        if has_status():
+            options += () if "--admin" in options else ("--admin", "127.0.0.1:0")
+        folder = tempfile.TemporaryDirectory(prefix="attack-")
+        self.addCleanup(folder.cleanup)
+        server = serve(*services, workers=workers, options=options, cwd=folder.name, preexec=allow_core, **more)
+        server.folder = folder.name
+        if has_status():
+            server.wait_text("listening admin")
+            network, address = re.search(r"^listening admin (\S+) (\S+)$", server.out, re.M).groups()
+            server.addresses["admin"] = address if network == "unix" else split_address(address)
+        return server
+
     @contextlib.contextmanager
-    def attacked(self, *services, poller="epoll", workers=1, options=(), patience=PATIENCE):
-        """Gives a server of `services` and echo. After the attack in the body the invariants are checked: the process
-        lives, its descriptors are back, every connection accepted was closed for one reason, the probe is well."""
-        with serve(*services, "echo", workers=workers,
-                   options=("--quiet", "--grace", "2s", "--poller", poller, *options)) as server:
-            base = settled_fds(server, "echo")
-            memory = server.smaps("Rss")
-            server.probe = probe = Probe(server.address("echo"), patience)
+    def attacked(self, *services, poller="epoll", workers=1, options=(), patience=PATIENCE, **more):
+        """Gives a server of `services` and echo. After the attack in the body the invariants are checked."""
+        with self.start(services, poller, workers, options, **more) as server:
+            server.base = settled_fds(server, "echo")
+            server.tasks = self.tasks(server) if has_status() else 0
+            server.memory = server.smaps("Rss")
+            server.room = MEMORY_KIB + self.size(0, KIB_PER_WORKER[poller] * workers)  # at full size it is warm
+            begin = time.monotonic()
+            server.probe = Probe(server.address("echo"), patience)
+            pulse = Pulse(server) if has_status() else None
             try:
                 yield server
             finally:
-                probe.stop()
-            self.assertEqual(probe.errors[:3], [])
-            self.assertGreaterEqual(len(probe.times), 2)
-            self.assertTrue(server.alive(), server.describe())
-            server.wait_fds(base)
-            if self.full and not server.is_sanitized():
-                print("probe: %d echoes, p99 %.1f ms; Rss %+d KiB" % (len(probe.times), probe.p99() * 1000,
-                                                                      server.smaps("Rss") - memory))
-                self.assertLess(probe.p99(), PROBE_P99_S)
-            server.signal(signal.SIGTERM)
-            self.assertEqual(server.wait(), 0, server.describe())
-            self.check_sums(server)
+                server.probe.stop()
+                if pulse:
+                    pulse.stop()
+            self.check(server, pulse, time.monotonic() - begin)
+
+    def check(self, server, pulse, seconds):
+        probe, lines = server.probe, server.err.count("\n")
+        self.assertEqual(probe.errors[:3], [])
+        self.assertGreaterEqual(len(probe.times), 2)
+        self.assertTrue(server.alive(), server.describe())
+        self.assertEqual(pulse.errors[:3] if pulse else [], [])
+        self.rest(server)
+        self.check_memory(server)
+        if self.full and not server.is_sanitized():
+            print("probe: %d echoes, p99 %.1f ms; /livez %.0f ms at most; Rss %+d KiB; %.0f lines of log a second" % (
+                len(probe.times), probe.p99() * 1000, (pulse.slowest if pulse else 0) * 1000,
+                server.smaps("Rss") - server.memory, lines / seconds), flush=True)
+            self.assertLess(probe.p99(), PROBE_P99_S)
+            self.assertLess(pulse.slowest if pulse else 0, LIVE_S)
+        server.signal(signal.SIGTERM)
+        self.assertEqual(server.wait(), 0, server.describe())
+        self.check_sums(server)
+        self.assertEqual([name for name in os.listdir(server.folder) if name.startswith("core")], [])
+
+    def check_memory(self, server):
+        """At full size, after the attack has been made once before: within 2 MiB. Else it has not been warm."""
+        if not server.is_sanitized():
+            wait_until(lambda: server.smaps("Rss") - server.memory <= server.room,
+                       lambda: "memory to be given back: %+d KiB" % (server.smaps("Rss") - server.memory))
 
     def check_sums(self, server):
         """accepted = closed, as the counters say it and as the events do; gives the counters by reason."""

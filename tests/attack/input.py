@@ -3,11 +3,13 @@
 import contextlib
 import itertools
 import json
+import random
 import re
 import signal
 
-from harness import ACK_ANSWER, message, need_json, serve
+from harness import ACK_ANSWER, TOLD, join, message, need_json, serve
 
+import json_vectors as vectors
 from ground import EACH, Ground
 
 
@@ -19,8 +21,11 @@ class C1(Ground):
         for poller, workers in EACH:
             with self.subTest(poller=poller, workers=workers), \
                     self.attacked("random", poller=poller, workers=workers) as server:
-                self.attack(server)
-            self.assertEqual(server.counters.get("too_long"), 3)
+                made = 0
+                for _ in self.cycles(server):
+                    self.attack(server)
+                    made += 1
+            self.assertEqual(server.counters.get("too_long"), 3 * made)
 
     def attack(self, server):
         number = rb"\d+\n"
@@ -40,6 +45,118 @@ class C1(Ground):
             self.assertLess(server.smaps("Rss") - memory, 4096, "KiB")
 
 
+def in_message(value):
+    return b'{"message":"m","x":' + value + b"}"
+
+
+def is_message(text):
+    """Whether a strict reader, python's own, takes this for exactly one message."""
+    def refuse(word):
+        raise ValueError(word)
+
+    def last_message(pairs):
+        named = [value for name, value in pairs if name.lower().replace("\u017f", "s") == "message"]
+        return {"message": named[-1]} if named else {}
+    try:
+        found = json.loads(text.decode("utf-8"), parse_constant=refuse, object_pairs_hook=last_message)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and isinstance(found.get("message"), str) and found["message"] != ""
+
+
+class Mutator:
+    """Makes JSON values, and bytes that are almost such: the same for the same seed."""
+    PIECES = (b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b"\\u", b"0", b"-", b"+", b".", b"e", b"'", b"/", b"*",
+              b" ", b"\n", b"\x00", b"\x1f", b"\x7f", b"\x80", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80",
+              b"\xef\xbb\xbf", b"true", b"null", b"NaN", b"1e999", b"\\ud800")
+
+    def __init__(self, seed):
+        self.choice = random.Random(seed)
+
+    def value(self, depth=0):
+        kind = self.choice.randrange(8 if depth < 4 else 6)
+        if kind < 2:
+            return self.choice.choice(list(vectors.VALID.values()))
+        if kind < 4:
+            return str(self.choice.randint(-10 ** 12, 10 ** 12)).encode()
+        if kind < 6:
+            return json.dumps("".join(chr(self.choice.choice((34, 92, 10, 65, 233, 8364, 128512))) for _ in range(5)),
+                              ensure_ascii=self.choice.random() < 0.5).encode()
+        items = [self.value(depth + 1) for _ in range(self.choice.randrange(4))]
+        if kind == 6:
+            return b"[" + b",".join(items) + b"]"
+        return b"{" + b",".join(b'"k%d":' % number + item for number, item in enumerate(items)) + b"}"
+
+    def text(self):
+        value = bytearray(self.value())
+        for _ in range(self.choice.randrange(3)):
+            at = self.choice.randrange(len(value) + 1)
+            end = at + self.choice.randrange(3)
+            value[at:end] = self.choice.choice(self.PIECES) if self.choice.random() < 0.7 else b""
+        return in_message(bytes(value))
+
+
+class C2(Ground):
+    """JSON that is none, or almost: what a strict reader refuses is refused, and its sender is told; what it takes is
+    taken; and the others hear of the second kind only. The same of texts made at random, against python's reader."""
+
+    def test_vectors(self):
+        need_json()
+        texts = [(in_message(value), True) for value in vectors.VALID.values()]
+        texts += [(in_message(value), False) for value in vectors.INVALID.values()]
+        texts += [(in_message(value), taken) for value, taken in vectors.CHOSEN.values()]
+        texts += [(text, False) for text in vectors.WHOLE_INVALID.values()]
+        texts += [(text, True) for name, text in vectors.WHOLE_VALID.items() if name != "two"]
+        texts += [(text, None) for text in vectors.WHOLE_RESUMED.values()]
+        self.attack(texts)
+
+    def test_against_python(self):
+        need_json()
+        made = [Mutator(seed).text() for seed in range(self.size(5000, 150))]
+        texts = [(text, is_message(text)) for text in made]
+        self.assertLess(len(made) // 5, sum(taken for _, taken in texts))
+        self.assertLess(sum(taken for _, taken in texts), len(made) * 4 // 5)
+        self.attack(texts)
+
+    def test_python_agrees(self):
+        """Both readers, if both were wrong, would have to be so in the same way."""
+        for value in vectors.VALID.values():
+            self.assertTrue(is_message(in_message(value)), value)
+        for value in vectors.INVALID.values():
+            self.assertFalse(is_message(in_message(value)), value)
+        for name, text in vectors.WHOLE_VALID.items():
+            self.assertEqual(is_message(text), name != "two", text)
+        for text in (*vectors.WHOLE_INVALID.values(), *vectors.WHOLE_RESUMED.values()):
+            self.assertFalse(is_message(text), text)
+
+    def attack(self, texts):
+        for (poller, workers), shown in zip(self.size(EACH, EACH[::3]), itertools.cycle((False, True))):
+            with self.subTest(poller=poller, workers=workers, shown=shown), \
+                    self.attacked("broadcast", poller=poller, workers=workers, shown=shown) as server:
+                for _ in self.cycles(server):
+                    listener, = join(self, server, 1)
+                    for text, taken in texts:
+                        self.send(server, listener, text, taken)
+                    listener.close()
+
+    def send(self, server, listener, text, taken):
+        """`taken`: None if something invalid comes before a message."""
+        with server.connect("broadcast") as peer:
+            peer.send(text)
+            peer.half_close()
+            told = peer.gone()
+            name = peer.name.encode()
+        if taken is not True:
+            self.assertTrue(told.startswith(b"invalid message: "), (text, told))
+        if taken is not False:
+            self.assertTrue(told.endswith(name + ACK_ANSWER), (text, told))
+            self.assertEqual(listener.line()[:len(name + TOLD)], name + TOLD, text)
+        right = [line for line in told.splitlines() if not line.startswith(b"invalid message: ")]
+        self.assertEqual(len(right), taken is not False, (text, told))
+        if taken:
+            self.assertEqual(told, name + ACK_ANSWER, text)
+
+
 class C3(Ground):
     """Nested ever deeper: 32 levels are a message, more are refused, and the next message counts again."""
 
@@ -49,8 +166,9 @@ class C3(Ground):
         for poller, workers in EACH:
             with self.subTest(poller=poller, workers=workers), \
                     self.attacked("broadcast", poller=poller, workers=workers) as server:
-                for depth in depths:
-                    self.attack(server, depth)
+                for _ in self.cycles(server):
+                    for depth in depths:
+                        self.attack(server, depth)
                 self.assertNotIn("stack overflow", server.err)
 
     def attack(self, server, depth):

@@ -266,11 +266,12 @@ def settled_fds(server, service=None):
     return wait_until(at_rest, "the number of descriptors to settle")
 
 
-def serve(*services, workers=1, options=(), env=None, **more):
-    """Starts `coracle serve` for services given as "echo" or "echo=ADDRESS" (default: port 0 of the loopback)."""
+def serve(*services, workers=1, options=(), env=None, before=(), **more):
+    """Starts `coracle serve` for services given as "echo" or "echo=ADDRESS" (default: port 0 of the loopback).
+    `before`: words of a command line that ends in becoming the server."""
     if any(service.startswith("broadcast") for service in services):
         need_json()
-    argv = [BIN, "serve", "--workers", str(workers), *options]
+    argv = [*before, BIN, "serve", "--workers", str(workers), *options]
     for service in services:
         argv.append(service if "=" in service else service + "=127.0.0.1:0")
     server = Server(argv, env=env, **more)

@@ -176,9 +176,13 @@ close_reason session_reason(const struct session *session, const char *op, int c
         return REASON_TOO_LONG;
     case -ECONNRESET:
     case -EPIPE:
-    case -ETIMEDOUT: /* these three say that it has vanished */
+    case -ECONNABORTED: /* the kernel has ended it, for an administrator or to save memory */
+    case -ETIMEDOUT:    /* these say that it has vanished, with what routers said meanwhile */
     case -EHOSTUNREACH:
     case -ENETUNREACH:
+    case -EHOSTDOWN:
+    case -ENONET:
+    case -ECONNREFUSED:
         return REASON_RESET;
     case -ENOMEM:
         return REASON_OOM;
