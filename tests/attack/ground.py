@@ -224,8 +224,9 @@ class Ground(Case):
 
     def check_sums(self, server):
         """accepted = closed, as the counters say it and as the events do; gives the counters by reason."""
-        accepted, closed, still = map(int, re.search(
-            r"event=stopped accepted=(\d+) closed=(\d+) open=(\d+)", server.err).groups())
+        stopped = re.search(r"event=stopped accepted=(\d+) closed=(\d+) open=(\d+)", server.err)
+        self.assertIsNotNone(stopped, server.describe())
+        accepted, closed, still = map(int, stopped.groups())
         counters = re.search(r"event=reasons(.*)", server.err).group(1)
         counters = {word: int(count) for word, count in re.findall(r" (\w+)=(\d+)", counters)}
         self.assertEqual((closed, still), (accepted, 0))

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""Attacks D5 and D6: clocks that jump, a server that stands still, processors that others have."""
+import calendar
+import contextlib
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+from harness import PATIENCE, close_all, need_tool
+
+from ground import EACH, Ground, crowd
+
+BIG = 1000000000  # seconds
+DAY = 86400
+
+
+class D5(Ground):
+    """The wall clock jumps a day back, and ten years on, while limits run; or the monotonic one began long ago. Limits
+    in time do not know; what the log says of the time is what the wall clock says."""
+
+    def test_the_wall_clock_jumps(self):
+        if os.environ.get("COR_SANITIZE"):
+            raise unittest.SkipTest("a sanitizer is to be the first library, and so is the clock's")
+        with tempfile.TemporaryDirectory(prefix="attack-") as folder:
+            self.build(folder)
+            for poller, workers in self.size(EACH, EACH[::3]):
+                with self.subTest(poller=poller, workers=workers), \
+                        self.attacked("random", poller=poller, workers=workers, options=self.limit(), env={
+                            "LD_PRELOAD": folder + "/clock.so", "WALL_CLOCK": folder + "/offset"}) as server:
+                    for offset in (-DAY, 10 * 365 * DAY, 0):
+                        self.jump(server, folder, offset)
+                self.assertEqual(server.counters["first_byte_timeout"], 3)
+
+    @staticmethod
+    def build(folder):
+        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "wall_clock.c")
+        subprocess.run((need_tool("cc"), "-shared", "-fPIC", "-O1", "-o", folder + "/clock.so", source), check=True)
+        with open(folder + "/offset", "wb") as file:
+            file.write(struct.pack("q", 0))
+
+    def jump(self, server, folder, offset):
+        """The clock jumps while a client's time runs. The log has the date that it shows then."""
+        lines = server.err.count("reason=first_byte_timeout")
+        with server.connect("random") as peer:
+            with open(folder + "/offset", "r+b") as file:
+                file.write(struct.pack("q", offset))
+            today = time.time() + offset
+            self.cut_in_time(peer)
+        server.wait_text("reason=first_byte_timeout", count=lines + 1, name="err")
+        line = [line for line in server.err.splitlines() if "reason=first_byte_timeout" in line][-1]
+        stamp = calendar.timegm(time.strptime(line[5:24], "%Y-%m-%dT%H:%M:%S"))
+        self.assertLess(abs(stamp - today), PATIENCE, line)
+        lasted = int(re.search(r" ms=(\d+)", line).group(1))
+        self.assertLess(lasted, 1000 * PATIENCE, line)
+
+    def test_the_monotonic_clock_began_long_ago(self):
+        before = ("unshare", "-rT", "--monotonic", str(BIG), "--boottime", str(BIG))
+        up = subprocess.run((need_tool("unshare"), *before[1:], "cat", "/proc/uptime"), capture_output=True,
+                            check=False)
+        if up.returncode != 0 or float(up.stdout.split()[0]) < BIG:
+            raise unittest.SkipTest("no clock of its own allowed here")
+        for poller, workers in self.size(EACH, EACH[::3]):
+            with self.subTest(poller=poller, workers=workers), \
+                    self.attacked("random", poller=poller, workers=workers, options=self.limit(),
+                                  before=before) as server:
+                with server.connect("random") as peer:
+                    self.cut_in_time(peer)
+            self.assertEqual(server.counters["first_byte_timeout"], 1)
+
+    def limit(self):
+        return ("--first-byte-timeout", "%dms" % self.size(3000, 250))
+
+    def cut_in_time(self, peer):
+        begin = time.monotonic()
+        self.assertEqual(peer.read_all(), b"")
+        lasted = time.monotonic() - begin
+        self.assertGreater(lasted, self.size(2.9, 0.1))
+        if self.full:
+            self.assertLess(lasted, 4)
+
+
+class D6(Ground):
+    """The server is stopped for longer than its limits and goes on; and it has to share its processors with others that
+    would take them all. Clients that did what they should meanwhile are served, not cut."""
+
+    def test_stopped(self):
+        seconds, limit = self.size((30, 10000), (1.0, 400))
+        for poller, workers in self.size(EACH, EACH[::3]):
+            with self.subTest(poller=poller, workers=workers), \
+                    self.attacked("random", poller=poller, workers=workers, patience=seconds,
+                                  options=("--idle-timeout", "%dms" % limit)) as server:
+                for _ in self.cycles(server):
+                    self.stop(server, self.size(500, 40), seconds)
+
+    def stop(self, server, count, seconds):
+        peers = crowd(server, "random", count)
+        for peer in peers:
+            peer.send("\n")
+            self.assertRegex(peer.line(), rb"\A\d+\n\Z")
+        server.signal(signal.SIGSTOP)
+        stopped = time.monotonic()
+        try:
+            for peer in peers:
+                peer.send("\n")
+            while time.monotonic() < stopped + seconds:
+                time.sleep(0.01)  # pacing: as long as the server stands still
+        finally:
+            server.signal(signal.SIGCONT)
+        cut = 0
+        for peer in peers:
+            with contextlib.suppress(ConnectionError):
+                cut += not peer.line()
+        self.assertEqual(cut, 0, "of %d who had sent something in time" % count)
+        close_all(*peers)
+
+    def test_starved(self):
+        hogs = [subprocess.Popen((sys.executable, "-c", "while True: pass")) for _ in range(self.size(8, 2))]
+        try:
+            for poller, workers in self.size(EACH, EACH[1::2]):
+                with self.subTest(poller=poller, workers=workers), \
+                        self.attacked("random", poller=poller, workers=workers,
+                                      options=("--idle-timeout", "%ds" % self.size(5, 2))) as server:
+                    peers, over = crowd(server, "random", self.size(500, 40)), time.monotonic() + self.size(20, 0.2)
+                    while time.monotonic() < over:
+                        for peer in peers:
+                            peer.send("\n")
+                        for peer in peers:
+                            self.assertRegex(peer.line(), rb"\A\d+\n\Z")
+                    close_all(*peers)
+        finally:
+            for hog in hogs:
+                hog.kill()
+                hog.wait(PATIENCE)
