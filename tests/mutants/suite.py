@@ -31,8 +31,8 @@ class Test:
         self.labels = values.get("LABELS", [])
         self.serial = bool(values.get("RUN_SERIAL", False))
         self.skip_code = values.get("SKIP_RETURN_CODE")
-        binary = self.command[0]
-        self.target = os.path.basename(binary) if binary.startswith(build + os.sep) else None
+        built = [word for word in self.command if word.startswith(build + os.sep)]  # itself, or a script's argument
+        self.target = os.path.basename(built[0]) if built else None
 
 
 class Red:

@@ -3,7 +3,8 @@
  * One run, and many. A run begins with `coracle serve`, lets the clients come, sends the signal, and looks at what is
  * left when all have gone. Sweeps run in a child, so that a seed that crashes or hangs is named like any other.
  *     test_sim_room SEED                  one seed, and what it has in store
- *     test_sim_room --seeds FROM COUNT    many; --for SECONDS ends them early, --all does not end at the first failure
+ *     test_sim_room --seeds FROM COUNT    many; --for SECONDS ends them early, --all does not end at the first failure,
+ *                                         --hashes prints a line for each
  *     test_sim_room --idle MEMBERS        an hour in which nothing happens; --busy MEMBERS: a minute with much
  */
 #include "world.h"
@@ -240,8 +241,16 @@ static void tell_plan(const cor_sim_result *result)
            (unsigned long long)result->hash);
 }
 
-static void sweep(struct progress *at, uint64_t from, uint64_t end, double until_s, bool all)
+/* How to sweep. */
+struct sweep {
+    uint64_t from, count;
+    double seconds;   /* 0: as long as it takes */
+    bool all, hashes; /* goes on after a failure; prints a line for each seed */
+};
+
+static void sweep(const struct sweep *how, struct progress *at, uint64_t from, double until_s)
 {
+    uint64_t end = how->from + how->count;
     for (at->seed = from; at->seed < end && now_s() < until_s; at->seed++) {
         cor_sim_result result;
         alarm(HANG_S);
@@ -251,10 +260,13 @@ static void sweep(struct progress *at, uint64_t from, uint64_t end, double until
         at->virtual_ns += (uint64_t)result.virtual_ns;
         at->lines += run.lines;
         at->hash = (at->hash ^ result.hash) * UINT64_C(0x100000001b3);
+        if (how->hashes) {
+            printf("%llu %016llx\n", (unsigned long long)at->seed, (unsigned long long)result.hash);
+        }
         if (!fine) {
             at->failed++;
             tell_failed(at->seed, run.violation);
-            if (!all) {
+            if (!how->all) {
                 at->seed++;
                 return;
             }
@@ -263,19 +275,19 @@ static void sweep(struct progress *at, uint64_t from, uint64_t end, double until
     alarm(0);
 }
 
-static int sweep_in_children(uint64_t from, uint64_t count, double seconds, bool all)
+static int sweep_in_children(const struct sweep *how)
 {
     struct progress *at = mmap(NULL, sizeof(*at), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    double begun = now_s(), until_s = seconds > 0 ? begun + seconds : 1e300;
-    uint64_t end = from + count, next = from;
+    double begun = now_s(), until_s = how->seconds > 0 ? begun + how->seconds : 1e300;
+    uint64_t end = how->from + how->count, next = how->from;
     if (at == MAP_FAILED) {
         return 2;
     }
-    while (next < end && now_s() < until_s && (at->failed == 0 || all)) {
+    while (next < end && now_s() < until_s && (at->failed == 0 || how->all)) {
         (void)fflush(stdout);
         pid_t child = fork();
         if (child == 0) {
-            sweep(at, next, end, until_s, all);
+            sweep(how, at, next, until_s);
             exit(0);
         }
         int status = 0;
@@ -294,7 +306,7 @@ static int sweep_in_children(uint64_t from, uint64_t count, double seconds, bool
     printf(
         "%llu seeds from %llu, %llu failed: %.1f s, %.0f seeds/s, %.2f million events/s, %.0f virtual s, %llu lines, "
         "hash %016llx\n",
-        (unsigned long long)at->done, (unsigned long long)from, (unsigned long long)at->failed, took,
+        (unsigned long long)at->done, (unsigned long long)how->from, (unsigned long long)at->failed, took,
         (double)at->done / took, (double)at->events / took / 1e6, (double)at->virtual_ns / 1e9,
         (unsigned long long)at->lines, (unsigned long long)at->hash);
     return at->failed > 0;
@@ -318,29 +330,30 @@ static int run_one(uint64_t seed, int plain_members, bool busy)
 
 int main(int argc, char **argv)
 {
-    uint64_t from = 1, count = 300;
-    double seconds = 0;
-    bool all = false, seed_given = false, busy = false;
+    struct sweep how = {.from = 1, .count = 300};
+    bool seed_given = false, busy = false;
     int plain_members = 0;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--seeds") == 0 && i + 2 < argc) {
-            from = strtoull(argv[i + 1], NULL, 10);
-            count = strtoull(argv[i + 2], NULL, 10);
+            how.from = strtoull(argv[i + 1], NULL, 10);
+            how.count = strtoull(argv[i + 2], NULL, 10);
             i += 2;
         } else if (strcmp(argv[i], "--for") == 0 && i + 1 < argc) {
-            seconds = strtod(argv[++i], NULL);
+            how.seconds = strtod(argv[++i], NULL);
         } else if (strcmp(argv[i], "--all") == 0) {
-            all = true;
+            how.all = true;
+        } else if (strcmp(argv[i], "--hashes") == 0) {
+            how.hashes = true;
         } else if ((strcmp(argv[i], "--idle") == 0 || strcmp(argv[i], "--busy") == 0) && i + 1 < argc) {
             busy = argv[i][2] == 'b';
             plain_members = atoi(argv[++i]);
         } else {
             seed_given = true;
-            from = strtoull(argv[i], NULL, 10);
+            how.from = strtoull(argv[i], NULL, 10);
         }
     }
     if (seed_given || plain_members > 0) {
-        return run_one(from, plain_members, busy);
+        return run_one(how.from, plain_members, busy);
     }
-    return sweep_in_children(from, count, seconds, all);
+    return sweep_in_children(&how);
 }
