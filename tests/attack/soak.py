@@ -149,6 +149,9 @@ def sample(server, load, begin):
     if counters["accepted"] != still + counters["closed"] or counters["closed"] != sum(reasons.values()):
         load.problems.append("the counters do not add up: %s" % counters)
     load.cut = reasons["slow_consumer"]
+    if "tasks" not in status["runtime"]:
+        load.count("looks without tasks")  # no worker had half a second for the question
+        return None
     return {"seconds": time.monotonic() - begin, "Rss in KiB": server.smaps("Rss"),
             "descriptors": status["process"]["open_fds"] - still, "tasks": status["runtime"]["tasks"] - still,
             "open": still}
@@ -201,11 +204,12 @@ def run(options, server):
         pause = SAMPLE_S if options.seconds > 60 else 0.5
         while time.monotonic() < begin + options.seconds and not load.problems and server.alive():
             threading.Event().wait(pause)
-            samples.append(sample(server, load, begin))
+            one = sample(server, load, begin)
+            samples += [one] if one else []
             if time.monotonic() - begin > 60 * (reloads + 1):
                 reloads += 1
                 server.signal(signal.SIGHUP)
-            if options.csv:
+            if options.csv and samples:
                 with open(options.csv, "w", encoding="ascii", newline="") as file:
                     writer = csv.DictWriter(file, samples[0])
                     writer.writeheader()
