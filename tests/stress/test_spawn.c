@@ -92,8 +92,8 @@ static void spawn_without_a_pause(void *arg)
 TASK_TEST(storms_without_a_pause)
 {
     enum { SPAWNERS = 8 };
-    for (int round = 1; round <= 3; round++) {
-        uint32_t each = taskcase_scale(20000);
+    for (int round = 1; round <= (taskcase_is_slow() ? 2 : 3); round++) {
+        uint32_t each = taskcase_scale(CORI_TSAN ? 10000 : 20000);
         cor_group group = {0};
         for (int i = 0; i < SPAWNERS; i++) {
             T_CODE(cor_group_go(&group, spawn_without_a_pause, &each), 0);

@@ -68,8 +68,9 @@ static void lock_once(void *a, void *b)
 /* A waiter on another worker that was told to try again, but came too late, is told once more. */
 TASK_TEST(an_overtaken_waiter_is_not_forgotten)
 {
+    int rounds = taskcase_is_slow() ? 400 : 2000;
     cori_spawn spawn = {.entry = lock_once, .worker = cori_rt.worker_count - 1};
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < rounds; i++) {
         cor_waitgroup_add(&tasks, 1);
         cor_mutex_lock(&mutex);
         T_OK(cori_spawn_task(&spawn, NULL));
@@ -84,7 +85,7 @@ TASK_TEST(an_overtaken_waiter_is_not_forgotten)
         cor_mutex_unlock(&mutex);
         T_OK(cor_waitgroup_wait(&tasks, 0));
     }
-    T_EQ(counter, 2000);
+    T_EQ(counter, rounds);
 }
 
 static int32_t active; /* atomic: readers, or a writer as 10000 */
@@ -223,7 +224,8 @@ static void finish(void *arg)
 /* N339: the group may go as soon as the wait has returned. */
 TASK_TEST(waitgroup_may_be_freed_by_its_waiter)
 {
-    for (int i = 0; i < 2000; i++) {
+    int rounds = taskcase_is_slow() ? 400 : 2000;
+    for (int i = 0; i < rounds; i++) {
         cor_waitgroup *group = calloc(1, sizeof(*group));
         cor_waitgroup_add(group, 3);
         for (int n = 0; n < 3; n++) {
@@ -263,7 +265,8 @@ static void drop(void *arg)
 /* N337: the last one to unlock may free the mutex, though the one before is still on its way out of its unlock. */
 TASK_TEST(mutex_may_be_freed_by_its_last_owner)
 {
-    for (int i = 0; i < 2000; i++) {
+    int rounds = taskcase_is_slow() ? 400 : 2000;
+    for (int i = 0; i < rounds; i++) {
         counted *object = calloc(1, sizeof(*object));
         object->users = 4;
         cor_waitgroup_add(&tasks, 4);
@@ -295,7 +298,8 @@ static void need(void *arg)
 /* N340 */
 TASK_TEST(once_is_complete_for_everybody)
 {
-    for (int i = 0; i < 500; i++) {
+    int rounds = taskcase_is_slow() ? 400 : 2000;
+    for (int i = 0; i < rounds / 4; i++) {
         cor_once one = {0};
         once = &one;
         made = 0;
