@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Installs the Debian packages that are missing; does nothing, quickly, when all are there.
-# usage: deps.sh run|test|check|bench     check and bench include test, test includes run; --list prints the names
+# usage: deps.sh run|test|check|bench|browser     all but run include test, test includes run; --list prints the names
 set -eu
 
 run="build-essential cmake pkg-config libjson-c-dev liburing-dev libc-ares-dev libmicrohttpd-dev"
@@ -11,6 +11,8 @@ redis-tools libhiredis-dev python3-dnslib curl python3-prometheus-client"
 check="clang clang-tidy clang-format libclang-rt-14-dev gcovr"
 # Who is compared with, and what draws the plots.
 bench="libuv1-dev libevent-dev nats-server redis-server gnuplot-nox"
+# The status page is tested in it. It is big, and without it that test is skipped.
+browser="chromium fonts-dejavu-core"
 # The emulated run makes sense only where the machine is not ARM itself.
 emulate="qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 
@@ -27,8 +29,9 @@ check)
     [ "$(uname -m)" = aarch64 ] || packages="$packages $emulate"
     ;;
 bench) packages="$run $test $bench" ;;
+browser) packages="$run $test $browser" ;;
 *)
-    echo "usage: $0 [--list] run|test|check|bench" >&2
+    echo "usage: $0 [--list] run|test|check|bench|browser" >&2
     exit 2
     ;;
 esac

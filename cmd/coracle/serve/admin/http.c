@@ -217,7 +217,8 @@ static enum MHD_Result send_reply(struct MHD_Connection *connection, const http_
         {"Cross-Origin-Resource-Policy", "same-origin"},
         {"Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
                                     "img-src data:; "
-                                    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
+                                    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+                                    "require-trusted-types-for 'script'; trusted-types 'none'"},
     };
     char seconds[16];
     for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""A server to look at, for docs/guide/operate.md: with clients, one of which is slow, and others that are gone.
+
+    python3 -B tests/e2e/operate.py pictures     makes the guide's pictures anew, in Chromium
+"""
+import contextlib
+import os
+import re
+import sys
+import threading
+import time
+
+from harness import SOURCE, close_all, message, serve, wait_until
+
+GUIDE = os.path.join(SOURCE, "docs", "guide")
+MOST = 10  # connections
+PICTURES_LAST = 30  # seconds of traffic before a picture is taken
+
+
+class Demo:
+    """The server and its clients. Use it in a `with`."""
+
+    def __init__(self, options=()):
+        self.server = serve("echo", "random", "broadcast",
+                            options=("--admin", "127.0.0.1:0", "--max-conns", str(MOST), *options))
+        self.server.wait_text("listening admin")
+        self.address = re.search(r"^listening admin tcp (\S+)$", self.server.out, re.M).group(1)
+        self.over = threading.Event()
+        self.threads = []
+        self.peers = [self.server.connect("echo") for _ in range(4)]
+        for peer in self.peers:
+            self.talk(peer, 100)
+        self.members = [self.server.connect("broadcast") for _ in range(3)]
+        for number, member in enumerate(self.members):
+            member.send(message("hello %d" % number))
+            member.line()
+        self.fill(self.peers[0])
+        self.leave()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+        close_all(*self.peers, *self.members)
+        self.server.stop()
+
+    @staticmethod
+    def talk(peer, size):
+        peer.send("x" * size)
+        peer.read(size)
+
+    @staticmethod
+    def fill(peer):
+        """Sends and does not read, until nothing more goes."""
+        peer.sock.settimeout(0.3)
+        with contextlib.suppress(TimeoutError):
+            while True:
+                peer.sock.send(b"z" * 65536)
+
+    def leave(self):
+        """Some leave, each in its own way."""
+        with self.server.connect("random") as lines:
+            lines.send("y" * 70_000)
+            lines.gone()
+        with self.server.connect("echo") as peer:
+            self.talk(peer, 1)
+            peer.reset()
+        wait_until(lambda: self.server.err.count("event=closed") == 2, "two to have left")
+        more = [self.server.connect("echo") for _ in range(MOST - len(self.peers) - len(self.members))]
+        for peer in more:
+            self.talk(peer, 1)
+        with self.server.connect("echo") as refused:
+            refused.gone()
+        close_all(*more)
+
+    def keep_talking(self):
+        """Some traffic that goes up and down, until the end."""
+        def run():
+            turn = 0
+            while not self.over.wait(0.05):
+                turn += 1
+                for peer in self.peers[1:]:
+                    self.talk(peer, 2000 + 1900 * (turn // 7 % 3) + turn * 37 % 900)
+                if turn % 9 < turn // 40 % 4:
+                    self.server.connect("echo").close()
+        self.threads.append(threading.Thread(target=run))
+        self.threads[0].start()
+
+
+def make_pictures():
+    from browser import Browser  # pylint: disable=import-outside-toplevel
+    with Demo(("--write-timeout", "1m")) as demo, Browser() as browser:
+        demo.keep_talking()
+        with browser.page("http://%s/" % demo.address, width=1180) as page:
+            end = time.monotonic() + PICTURES_LAST
+            page.wait("document.querySelector('tr.stuck')")
+            wait_until(lambda: time.monotonic() > end, "the traffic", 2 * PICTURES_LAST)
+            for name in ("light", "dark"):
+                page.dark(name == "dark")
+                page.screenshot(os.path.join(GUIDE, "status-%s.png" % name))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["pictures"]:
+        sys.exit(__doc__)
+    make_pictures()
