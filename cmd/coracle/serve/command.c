@@ -4,6 +4,7 @@
 
 #include "exits.h"
 #include "options.h"
+#include "serve/admin/admin.h"
 #include "serve/limits.h"
 #include "serve/serve.h"
 #include "suggest.h"
@@ -264,8 +265,9 @@ int serve_command(int argc, char **argv)
         }
         return first == OPTIONS_HELP ? EXIT_OK : EXIT_USAGE;
     }
-    if (serve.options.admin != NULL && !COR_HAVE_ADMIN) {
-        fprintf(stderr, "coracle serve: --admin: built without libmicrohttpd\n");
+    const char *trouble = serve.options.admin != NULL ? admin_load() : NULL;
+    if (trouble != NULL) {
+        fprintf(stderr, "coracle serve: --admin: %s\n", trouble);
         return EXIT_BAD_CONFIG;
     }
     limits_settle(&serve.options);

@@ -15,6 +15,8 @@
 
 #if COR_HAVE_ADMIN
 
+#include "serve/admin/mhd.h"
+
 static const http_route routes[] = {
     {"GET", "/metrics", metrics_view}, {"GET", "/livez", livez_view},
     {"GET", "/readyz", readyz_view},   {"GET", "/tasks", tasks_view},
@@ -75,6 +77,11 @@ static void forget_recent(struct serve *serve)
 {
     free(serve->recent);
     serve->recent = NULL;
+}
+
+const char *admin_load(void)
+{
+    return mhd_load();
 }
 
 int admin_listen(struct serve *serve, cor_error *error)
@@ -167,6 +174,11 @@ void admin_stop(struct serve *serve)
 }
 
 #else /* the command refuses the option */
+
+const char *admin_load(void)
+{
+    return "built without libmicrohttpd";
+}
 
 int admin_listen(struct serve *serve, cor_error *error)
 {

@@ -20,6 +20,9 @@
 
 #include "serve/service.h"
 
+/* Loads what it needs. Returns NULL, or why that cannot be. Before tasks run. */
+const char *admin_load(void);
+
 /*
  * Listens at options.admin, if that is set. Returns 0; or an error code, and `error` says more unless its code is 0.
  * For a task.

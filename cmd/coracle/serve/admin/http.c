@@ -5,10 +5,10 @@
 #if COR_HAVE_ADMIN
 
 #include "serve/admin/guard.h"
+#include "serve/admin/mhd.h"
 
 #include <coracle.h>
 #include <errno.h>
-#include <microhttpd.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -74,7 +74,7 @@ static void make_room(http_server *server)
     }
     if (oldest != NULL && cor_now() - oldest->since > TURN_NS) {
         const union MHD_ConnectionInfo *info =
-            MHD_get_connection_info(oldest->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+            mhd.get_connection_info(oldest->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         oldest->ended = true;
         (void)shutdown(info->connect_fd, SHUT_RDWR);
     }
@@ -124,7 +124,7 @@ static enum MHD_Result look_at_header(void *arg, enum MHD_ValueKind kind, const 
 /* A NUL in a path or a word of the query would hide what follows: it becomes a byte that is in none of ours. */
 static size_t unescape(void *arg, struct MHD_Connection *connection, char *text)
 {
-    size_t size = MHD_http_unescape(text);
+    size_t size = mhd.http_unescape(text);
     (void)arg, (void)connection;
     for (size_t i = 0; i < size; i++) {
         text[i] = text[i] == '\0' ? '\1' : text[i];
@@ -143,7 +143,7 @@ static bool check_head(const http_server *server, struct MHD_Connection *connect
                        http_reply *reply)
 {
     struct head head = {0};
-    MHD_get_connection_values(connection, MHD_HEADER_KIND, look_at_header, &head);
+    mhd.get_connection_values(connection, MHD_HEADER_KIND, look_at_header, &head);
     if (head.hosts != 1 || head.host == NULL) {
         refuse(reply, MHD_HTTP_BAD_REQUEST, "a request has one Host");
     } else if (head.has_body) {
@@ -187,7 +187,7 @@ static struct MHD_Response *respond_memory(http_server *server, char *bytes, siz
     }
     *sent = (struct sent){.server = server, .bytes = bytes, .size = size};
     struct MHD_Response *response =
-        MHD_create_response_from_buffer_with_free_callback_cls(size, bytes, free_sent, sent);
+        mhd.create_response_from_buffer_with_free_callback_cls(size, bytes, free_sent, sent);
     server->under_way += size;
     if (response == NULL) {
         free_sent(sent);
@@ -199,7 +199,7 @@ static struct MHD_Response *respond_file(int fd)
 {
     struct stat status;
     struct MHD_Response *response =
-        fstat(fd, &status) == 0 ? MHD_create_response_from_fd64((uint64_t)status.st_size, fd) : NULL;
+        fstat(fd, &status) == 0 ? mhd.create_response_from_fd64((uint64_t)status.st_size, fd) : NULL;
     if (response == NULL) {
         close(fd);
     }
@@ -222,18 +222,18 @@ static enum MHD_Result send_reply(struct MHD_Connection *connection, const http_
     };
     char seconds[16];
     for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
-        MHD_add_response_header(response, headers[i][0], headers[i][1]);
+        mhd.add_response_header(response, headers[i][0], headers[i][1]);
     }
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, reply->type);
+    mhd.add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, reply->type);
     if (allow != NULL) {
-        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, allow);
+        mhd.add_response_header(response, MHD_HTTP_HEADER_ALLOW, allow);
     }
     if (reply->retry_after > 0) {
         snprintf(seconds, sizeof(seconds), "%d", reply->retry_after);
-        MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+        mhd.add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
     }
-    enum MHD_Result result = MHD_queue_response(connection, reply->status, response);
-    MHD_destroy_response(response);
+    enum MHD_Result result = mhd.queue_response(connection, reply->status, response);
+    mhd.destroy_response(response);
     return result;
 }
 
@@ -249,7 +249,7 @@ static const char *fill_reply(http_server *server, struct MHD_Connection *connec
         const http_route *route = find_route(server, method, path, &allow, reply);
         if (route != NULL) {
             const http_request request = {
-                .accept = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT),
+                .accept = mhd.lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT),
                 .connection = connection,
             };
             route->answer(server->arg, &request, reply);
@@ -278,7 +278,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
         free(bytes);
         response = reply.fd >= 0 ? respond_file(reply.fd)
                    : failed      ? NULL
-                                 : MHD_create_response_from_buffer(reply.size, (void *)(uintptr_t)reply.bytes,
+                                 : mhd.create_response_from_buffer(reply.size, (void *)(uintptr_t)reply.bytes,
                                                                    MHD_RESPMEM_PERSISTENT);
     } else {
         response = respond_memory(server, bytes, size);
@@ -288,7 +288,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 
 const char *http_argument(const http_request *request, const char *name)
 {
-    return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
+    return mhd.lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
 http_server *http_start(int fd, const http_route *routes, void *arg, const char *own, bool any_host)
@@ -301,7 +301,7 @@ http_server *http_start(int fd, const http_route *routes, void *arg, const char 
     sigset_t all, before;
     sigfillset(&all); /* signals are for the workers */
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    server->daemon = MHD_start_daemon(
+    server->daemon = mhd.start_daemon(
         MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_BYTES, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
@@ -317,7 +317,7 @@ http_server *http_start(int fd, const http_route *routes, void *arg, const char 
 void http_stop(http_server *server)
 {
     if (server != NULL) {
-        MHD_stop_daemon(server->daemon);
+        mhd.stop_daemon(server->daemon);
         free(server);
     }
 }
