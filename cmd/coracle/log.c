@@ -56,6 +56,11 @@ void log_flush(void)
     line_writer_flush(err, FLUSH_NS);
 }
 
+uint64_t log_dropped(void)
+{
+    return line_writer_dropped(err);
+}
+
 void log_last_words(void)
 {
     line_writer_flush(err, LAST_WORDS_NS);

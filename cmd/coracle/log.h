@@ -25,6 +25,9 @@ void log_close(void);
 /* Waits a short time at most until stdout and stderr have everything: what follows comes after it on a terminal. */
 void log_flush(void);
 
+/* How many events were lost so far because nobody took lines from stderr in time. While the log is open; any thread. */
+uint64_t log_dropped(void);
+
 /* As log_flush, for a process that is told to end at once: waits just long enough for a stream that takes lines. */
 void log_last_words(void);
 

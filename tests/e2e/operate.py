@@ -2,18 +2,22 @@
 """A server to look at, for docs/guide/operate.md: with clients, one of which is slow, and others that are gone.
 
     python3 -B tests/e2e/operate.py pictures     makes the guide's pictures anew, in Chromium
+    python3 -B tests/e2e/operate.py guide        puts the output of the guide's commands into it
 """
 import contextlib
 import os
 import re
+import signal
+import subprocess
 import sys
 import threading
 import time
 
-from harness import SOURCE, close_all, message, serve, wait_until
+from harness import BIN, SOURCE, close_all, message, serve, wait_until
 
 GUIDE = os.path.join(SOURCE, "docs", "guide")
 MOST = 10  # connections
+SHOWN_COLUMNS = 112
 PICTURES_LAST = 30  # seconds of traffic before a picture is taken
 
 
@@ -27,7 +31,7 @@ class Demo:
         self.address = re.search(r"^listening admin tcp (\S+)$", self.server.out, re.M).group(1)
         self.over = threading.Event()
         self.threads = []
-        self.peers = [self.server.connect("echo") for _ in range(4)]
+        self.peers = [self.server.connect("echo") for _ in range(5)]
         for peer in self.peers:
             self.talk(peer, 100)
         self.members = [self.server.connect("broadcast") for _ in range(3)]
@@ -103,7 +107,55 @@ def make_pictures():
                 page.screenshot(os.path.join(GUIDE, "status-%s.png" % name))
 
 
+def read_guide():
+    """The guide in pieces: texts, and [commands] for the blocks of commands with their output."""
+    with open(os.path.join(GUIDE, "operate.md"), encoding="utf-8") as file:
+        text = file.read()
+    pieces = re.split(r"(^    \$ .*\n(?:    .*\n|\n(?=    ))*)", text, flags=re.M)
+    return [re.findall(r"^    (.*)$", piece, re.M) if number % 2 else piece for number, piece in enumerate(pieces)]
+
+
+def answer(demo, command):
+    """The output of one of the guide's commands, as though the server were where the guide has it."""
+    port = demo.address.rpartition(":")[2]
+    asked = command.replace("7070", port).replace("coracle status", "coracle status 127.0.0.1:" + port)
+    path = os.path.dirname(BIN) + ":" + os.environ["PATH"]
+    done = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, timeout=30, check=False,
+                          env=dict(os.environ, PATH=path))
+    if done.returncode != 0 or done.stderr:
+        raise AssertionError("%s: %d %s%s" % (command, done.returncode, done.stdout, done.stderr))
+    return done.stdout.replace(port, "7070").rstrip("\n").split("\n")
+
+
+def ready_to_ask():
+    """A demo of which all ten questions have something to tell."""
+    demo = Demo()
+    demo.server.signal(signal.SIGHUP)
+    demo.server.wait_text("event=reloaded", name="err")
+    return demo
+
+
+def write_guide():
+    with ready_to_ask() as demo:
+        wait_until(lambda: re.search(r"[1-9]\d*\.\ds$", answer(demo, "coracle status -n 1 | grep -A1 PENDING")[1]),
+                   "one to be stuck")
+        text = ""
+        for piece in read_guide():
+            if isinstance(piece, str):
+                text += piece
+                continue
+            for command in [line for line in piece if line.startswith("$ ")]:
+                lines = answer(demo, command[2:])
+                lines = [line if len(line) <= SHOWN_COLUMNS else line[:SHOWN_COLUMNS - 4] + " ..." for line in lines]
+                text += "".join("    %s\n" % line if line else "\n" for line in [command, *lines])
+    with open(os.path.join(GUIDE, "operate.md"), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
 if __name__ == "__main__":
-    if sys.argv[1:] != ["pictures"]:
+    if sys.argv[1:] == ["pictures"]:
+        make_pictures()
+    elif sys.argv[1:] == ["guide"]:
+        write_guide()
+    else:
         sys.exit(__doc__)
-    make_pictures()

@@ -34,11 +34,11 @@ class Command(Case):
         with Asked("echo") as asked:
             where = "%s:%d" % asked.address
             with coracle("status", "--watch", where) as watcher, coracle("status", "-w", where) as other:
-                watcher.wait_text("accepted 0")
-                other.wait_text("accepted 0")
+                watcher.wait_text("accepted 0,")
+                other.wait_text("accepted 0,")
                 other.signal(signal.SIGINT)
                 self.assertEqual(other.wait(), 0, other.describe())
-                watcher.wait_text("accepted 0", count=2)
+                watcher.wait_text("accepted 0,", count=2)
                 self.assertIn("\n\ncoracle ", watcher.out)
                 asked.server.stop()
                 self.assertEqual(watcher.wait(), 69, watcher.describe())
@@ -46,7 +46,10 @@ class Command(Case):
     def test_what_is_no_status_server(self):
         done = run_coracle("status", closed_port())
         self.assertEqual(done.code, 69, done.describe())
-        self.assertRegex(done.err, "^coracle status: dial tcp .*: connection refused\n$")
+        self.assertRegex(done.err, "^coracle status: dial tcp .*: connection refused\ncoracle status: nothing listens")
+        done = run_coracle("status", "unix:///nowhere/admin")
+        self.assertEqual(done.code, 69, done.describe())
+        self.assertRegex(done.err, "no such file or directory\ncoracle status: nothing listens there: start the server")
         bad = (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort", b"HTTP/1.1 200 OK\r\n\r\n", b"",
                b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n", b"HTTP/1.1 ", b"\0" * 100_000)
         with Listener() as listener:
@@ -56,6 +59,7 @@ class Command(Case):
                     peer.send(answer)
                     peer.half_close()
                     self.assertEqual(asking.wait(), 1, asking.describe())
+                    self.assertIn("\ncoracle status: what listens there is no status server", asking.err)
             with coracle("status", listener.text) as asking, listener.accept() as peer:
                 peer.read(16)
                 peer.send(b"HTTP/1.1 418 x\r\ncontent-length: 8\r\n\r\n\x1b[31mno\n")

@@ -265,10 +265,12 @@ static int read_lists(void *arg)
 static void reload_files(struct serve *serve)
 {
     struct reload reload = {.serve = serve};
-    if (serve->options.allow == NULL && serve->options.deny == NULL) {
-        LOG(LEVEL_INFO, "reloaded", {"blocks", NULL, 0});
-    } else if (cor_blocking(read_lists, &reload) > 0) {
-        LOG(LEVEL_INFO, "reloaded", {"blocks", NULL, (int64_t)access_count(&serve->access)});
+    bool has_lists = serve->options.allow != NULL || serve->options.deny != NULL;
+    bool done = !has_lists || cor_blocking(read_lists, &reload) > 0;
+    atomic_store(&serve->reloaded, cor_now());
+    atomic_fetch_add(&serve->reloads[done ? RELOAD_DONE : RELOAD_FAILED], 1);
+    if (done) {
+        LOG(LEVEL_INFO, "reloaded", {"blocks", NULL, has_lists ? (int64_t)access_count(&serve->access) : 0});
     } else {
         LOG(LEVEL_ERROR, "reload_failed", {"error", reload.trouble, 0});
     }

@@ -49,6 +49,8 @@ typedef struct serve_options {
     int log_level;                                                      /* a log_level */
 } serve_options;
 
+enum { RELOAD_DONE, RELOAD_FAILED, RELOAD_RESULTS };
+
 /* One run of `coracle serve`. */
 struct serve {
     serve_options options;
@@ -68,6 +70,8 @@ struct serve {
     _Atomic int64_t served_until; /* set before `stopping`; when clients are not served on that go on sending */
     atomic_bool stopping;         /* the server ends: no new clients, and idle sessions end */
     atomic_int accepting;         /* services whose accept loop still runs */
+    _Atomic uint64_t reloads[RELOAD_RESULTS];
+    _Atomic int64_t reloaded; /* cor_now() of the last one; 0: none */
 };
 
 /* A kind of service. */

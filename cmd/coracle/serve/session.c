@@ -263,7 +263,7 @@ void session_lost(int code, cor_addr peer, void *arg)
     if (peer.ip.family != 0) {
         cor_addr_text(peer, text, sizeof(text));
     }
-    recent_note(service->serve->recent, &seen, text);
+    recent_note(service->serve->recent, &seen, text, 0);
     LOG(LEVEL_INFO, "closed", {"service", service->def->name, 0}, {"conn", NULL, (int64_t)seen.id}, {"peer", text, 0},
         {"reason", reason_names[reason], 0}, {"in", NULL, 0}, {"out", NULL, 0}, {"ms", NULL, 0},
         {"error", cor_strerror(code), 0});
@@ -335,7 +335,7 @@ static void finish(struct session *session)
         atomic_store(&session->busy, true); /* nobody is to shorten what follows */
         session_hang_up(session, REASON_DRAIN);
     }
-    recent_note(session->service->serve->recent, session->seen, NULL);
+    recent_note(session->service->serve->recent, session->seen, NULL, session->dropped);
     /* Counted out first: whoever sees it end, or reads of it in the log, may connect at once and must find room. */
     conns_leave(&session->service->serve->conns, session->seen);
     if (log_enabled(LEVEL_INFO)) {

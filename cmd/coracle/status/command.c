@@ -73,6 +73,34 @@ static void show(const fetched *answer, bool is_json, FILE *to)
     free(shown);
 }
 
+/* Says what to do about an error. */
+static void advise(int code)
+{
+    const char *advice = NULL;
+    switch (code) {
+    case -ECONNREFUSED:
+    case -ENOENT:
+        advice = "nothing listens there: start the server with --admin and this address, or give the one that it has";
+        break;
+    case -EACCES:
+    case -EPERM:
+        advice = "the socket is its server's: run this as the same user";
+        break;
+    case COR_ETIMEOUT:
+        advice =
+            "it does not answer: is this the address of --admin, and does the server run (kill -QUIT shows tasks)?";
+        break;
+    case -EPROTO:
+        advice = "what listens there is no status server: a service has another address than --admin";
+        break;
+    default:
+        break;
+    }
+    if (advice != NULL) {
+        fprintf(stderr, "coracle status: %s\n", advice);
+    }
+}
+
 /* Asks once and shows the answer. Returns an exit code. */
 static int look(const status_run *run, bool on_terminal)
 {
@@ -84,6 +112,7 @@ static int look(const status_run *run, bool on_terminal)
     int code = fetch(&run->from, path, cor_after(ANSWER_NS), &answer, &error);
     if (code < 0) {
         fprintf(stderr, "coracle status: %s\n", cor_error_text(&error, text, sizeof(text)));
+        advise(code);
         return code == -EPROTO ? EXIT_FAILED : exit_code_of(code);
     }
     bool good = answer.status == 200;

@@ -99,6 +99,7 @@ int admin_listen(struct serve *serve, cor_error *error)
         return -ENOMEM;
     }
     *admin = (struct admin){.serve = serve, .started = cor_now(), .born = time_of_day()};
+    admin->before.at = admin->last.at = admin->started;
     admin->at = address_of_admin(serve->options.admin, admin->text, sizeof(admin->text));
     char port[16];
     admin->names_host = !is_unix(admin) &&

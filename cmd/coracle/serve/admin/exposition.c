@@ -59,6 +59,20 @@ void exposition_one_counter(const exposition *out, const char *name, const char 
     fprintf(out->to, "%s_total %" PRIu64 "\n", name, number);
 }
 
+void exposition_histogram(const exposition *out, const char *name, const char *help, const int64_t *bounds,
+                          const uint64_t *counts, size_t count, int64_t sum_ns)
+{
+    uint64_t sum = 0;
+    begin(out, name, "", "histogram", help);
+    for (size_t i = 0; i < count; i++) {
+        sum += counts[i];
+        fprintf(out->to, "%s_bucket{le=\"%.3f\"} %" PRIu64 "\n", name, (double)bounds[i] / (double)NS_PER_SECOND, sum);
+    }
+    sum += counts[count];
+    fprintf(out->to, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %.6f\n%s_count %" PRIu64 "\n", name, sum, name,
+            (double)sum_ns / (double)NS_PER_SECOND, name, sum);
+}
+
 void exposition_end(const exposition *out)
 {
     if (out->open) {

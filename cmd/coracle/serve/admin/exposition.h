@@ -36,6 +36,10 @@ void exposition_seconds(const exposition *out, const char *name, int64_t ns);
 void exposition_one_gauge(const exposition *out, const char *name, const char *help, uint64_t number);
 void exposition_one_counter(const exposition *out, const char *name, const char *help, uint64_t number);
 
+/* A family of one histogram: how many samples were at most each bound, in ns; counts[count] is how many were above. */
+void exposition_histogram(const exposition *out, const char *name, const char *help, const int64_t *bounds,
+                          const uint64_t *counts, size_t count, int64_t sum_ns);
+
 /* Ends the text. */
 void exposition_end(const exposition *out);
 

@@ -15,20 +15,27 @@
 
 struct stats_question {
     cor_runtime_stats stats;
+    int64_t asked, begun; /* cor_now() */
     int code;
 };
 
 static void fill_stats(void *arg)
 {
     struct stats_question *of = arg;
+    of->begun = cor_now();
     of->code = cor_stats(&of->stats);
 }
 
 int view_stats(struct admin *admin, cor_runtime_stats *stats)
 {
     struct stats_question *of = calloc(1, sizeof(*of));
-    int code = of == NULL ? -ENOMEM : ask_task(&admin->asker, fill_stats, free, of);
+    int code = -ENOMEM;
+    if (of != NULL) {
+        of->asked = cor_now();
+        code = ask_task(&admin->asker, fill_stats, free, of);
+    }
     if (code == 0) {
+        admin->waited = of->begun - of->asked;
         code = of->code;
         *stats = of->stats;
         free(of);

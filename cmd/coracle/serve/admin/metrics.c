@@ -7,6 +7,7 @@
 #include "serve/admin/census.h"
 #include "serve/admin/exposition.h"
 #include "serve/admin/process.h"
+#include "serve/admin/recent.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -93,8 +94,58 @@ static void put_connections(const exposition *out, struct admin *admin)
     free(open);
 }
 
-static void put_runtime(const exposition *out, const cor_runtime_stats *stats)
+/* What waits for the members of rooms. */
+struct queues {
+    uint64_t sum, longest;
+};
+
+static bool add_queue(struct connection *one, void *arg)
 {
+    struct queues *queues = arg;
+    if (one->member != NULL) {
+        uint64_t queued = session_queued(one);
+        queues->sum += queued;
+        queues->longest = queued > queues->longest ? queued : queues->longest;
+    }
+    return true;
+}
+
+static void put_rooms(const exposition *out, struct serve *serve, const recent_totals *totals)
+{
+    struct queues queues = {0};
+    conns_each(&serve->conns, add_queue, &queues);
+    exposition_one_gauge(out, "coracle_hub_queue_bytes", "Bytes that members of rooms have still to take, together.",
+                         queues.sum);
+    exposition_one_gauge(out, "coracle_hub_slowest_queue_bytes", "Those of the member farthest behind.",
+                         queues.longest);
+    exposition_counter(out, "coracle_messages_dropped", "Messages that members missed, counted when they leave.");
+    exposition_put(out, "coracle_messages_dropped_total", "reason", "slow_consumer", totals->dropped);
+}
+
+static void put_closed(const exposition *out, struct serve *serve)
+{
+    recent_totals totals;
+    recent_sums(serve->recent, &totals);
+    exposition_histogram(out, "coracle_connection_duration_seconds", "How long connections lasted that are closed.",
+                         recent_bounds, totals.lasted, RECENT_BOUNDS, totals.lasted_ns);
+    put_rooms(out, serve, &totals);
+}
+
+static void put_operation(const exposition *out, struct serve *serve)
+{
+    static const char *const results[RELOAD_RESULTS] = {[RELOAD_DONE] = "ok", [RELOAD_FAILED] = "failed"};
+    exposition_counter(out, "coracle_reloads", "SIGHUPs, by what became of them.");
+    for (int i = 0; i < RELOAD_RESULTS; i++) {
+        exposition_put(out, "coracle_reloads_total", "result", results[i], atomic_load(&serve->reloads[i]));
+    }
+    exposition_one_counter(out, "coracle_log_lines_dropped", "Events that nobody took in time from stderr.",
+                           log_dropped());
+}
+
+static void put_runtime(const exposition *out, const struct admin *admin, const cor_runtime_stats *stats)
+{
+    exposition_gauge(out, "rt_sched_delay_seconds", "How long the task of this look waited for a worker.");
+    exposition_seconds(out, "rt_sched_delay_seconds", admin->waited);
     exposition_one_gauge(out, "rt_workers", "Worker threads.", (uint64_t)stats->workers);
     exposition_one_gauge(out, "rt_tasks", "Tasks alive now.", stats->tasks);
     exposition_one_counter(out, "rt_tasks_spawned", "Tasks started.", stats->spawned);
@@ -124,8 +175,10 @@ void metrics_view(void *arg, const http_request *request, http_reply *reply)
     exposition_one_gauge(&out, "coracle_ready", "1 while new connections are welcome.",
                          !atomic_load(&admin->serve->stopping));
     put_connections(&out, admin);
+    put_closed(&out, admin->serve);
+    put_operation(&out, admin->serve);
     if (answered) { /* else no worker has: what is not known is left out */
-        put_runtime(&out, &stats);
+        put_runtime(&out, admin, &stats);
     }
     put_process(&out, admin);
     exposition_end(&out);

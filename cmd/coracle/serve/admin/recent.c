@@ -7,6 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+const int64_t recent_bounds[RECENT_BOUNDS] = {
+    COR_MILLISECOND, 10 * COR_MILLISECOND, 100 * COR_MILLISECOND, COR_SECOND,
+    10 * COR_SECOND, 60 * COR_SECOND,      600 * COR_SECOND,      3600 * COR_SECOND,
+};
+
 struct recent *recent_new(void)
 {
     struct recent *recent = calloc(1, sizeof(*recent));
@@ -16,7 +21,8 @@ struct recent *recent_new(void)
     return recent;
 }
 
-__attribute__((noinline)) static void note(struct recent *recent, const struct connection *one, const char *peer)
+__attribute__((noinline)) static void note(struct recent *recent, const struct connection *one, const char *peer,
+                                           uint64_t dropped)
 {
     recent_entry entry = {
         .id = one->id,
@@ -32,15 +38,22 @@ __attribute__((noinline)) static void note(struct recent *recent, const struct c
     } else {
         cor_remote_addr(one->conn, entry.peer, sizeof(entry.peer));
     }
+    int bound = 0;
+    while (bound < RECENT_BOUNDS && entry.closed_at - entry.since > recent_bounds[bound]) {
+        bound++;
+    }
     pthread_mutex_lock(&recent->lock);
+    recent->totals.lasted[bound]++;
+    recent->totals.lasted_ns += entry.closed_at - entry.since;
+    recent->totals.dropped += dropped;
     recent->entries[recent->count++ % RECENT_COUNT] = entry;
     pthread_mutex_unlock(&recent->lock);
 }
 
-void recent_note(struct recent *recent, const struct connection *one, const char *peer)
+void recent_note(struct recent *recent, const struct connection *one, const char *peer, uint64_t dropped)
 {
     if (recent != NULL) {
-        note(recent, one, peer);
+        note(recent, one, peer, dropped);
     }
 }
 
@@ -68,4 +81,11 @@ size_t recent_copy(struct recent *recent, recent_entry *out, size_t most)
         done += more;
     } while (more > 0);
     return done;
+}
+
+void recent_sums(struct recent *recent, recent_totals *out)
+{
+    pthread_mutex_lock(&recent->lock);
+    *out = recent->totals;
+    pthread_mutex_unlock(&recent->lock);
 }

@@ -57,11 +57,31 @@ static void put_process(struct admin *admin, FILE *to)
             ",\"max_fds\":%" PRIu64 "},\n",
             seconds(facts.cpu_ns), facts.resident_bytes, facts.open_fds, facts.max_fds);
     if (view_stats(admin, &stats) == 0) {
-        fprintf(to, "\"runtime\":{\"workers\":%d,\"tasks\":%" PRIu64 ",\"spawned\":%" PRIu64 "},\n", stats.workers,
-                stats.tasks, stats.spawned);
+        fprintf(to, "\"runtime\":{\"workers\":%d,\"tasks\":%" PRIu64 ",\"spawned\":%" PRIu64 ",\"delay\":%.6f},\n",
+                stats.workers, stats.tasks, stats.spawned, seconds(admin->waited));
     } else {
         fprintf(to, "\"runtime\":{\"silent\":" SECONDS "},\n", seconds(ask_late_for(&admin->asker)));
     }
+}
+
+/* What has changed since when, and what was lost. */
+static void put_operation(struct admin *admin, FILE *to)
+{
+    struct serve *serve = admin->serve;
+    struct view_rates rates;
+    view_rates(admin, &rates);
+    fprintf(to,
+            "\"rates\":{\"seconds\":%.3f,\"accepted\":%.3f,\"closed\":%.3f,\"received_bytes\":%.0f,"
+            "\"sent_bytes\":%.0f,\"cpu\":%.4f},\n",
+            rates.seconds, rates.accepted, rates.closed, rates.bytes_in, rates.bytes_out, rates.cpu);
+    fprintf(to, "\"reloads\":{\"ok\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"last\":",
+            atomic_load(&serve->reloads[RELOAD_DONE]), atomic_load(&serve->reloads[RELOAD_FAILED]));
+    if (atomic_load(&serve->reloaded) != 0) {
+        put_time(admin, to, atomic_load(&serve->reloaded));
+    } else {
+        fputs("null", to);
+    }
+    fprintf(to, "},\"log_lines_dropped\":%" PRIu64 ",\n", log_dropped());
 }
 
 static void put_head(struct admin *admin, FILE *to)
@@ -196,6 +216,7 @@ void status_view(void *arg, const http_request *request, http_reply *reply)
     }
     reply->type = "application/json";
     put_head(admin, reply->body);
+    put_operation(admin, reply->body);
     put_services(admin->serve, reply->body);
     put_counters(admin, reply->body);
     put_connections(admin, reply->body, most);

@@ -33,6 +33,16 @@ static void put_bytes(FILE *to, int width, uint64_t bytes)
     fprintf(to, unit == 0 ? "%*.0f%c" : "%*.1f%c", width - 1, number, units[unit]);
 }
 
+/* How much of a limit is used, and a word if that is much. */
+static void put_limit(FILE *to, uint64_t used, uint64_t limit)
+{
+    if (limit > 0 && used >= limit) {
+        fputs(" (FULL)", to);
+    } else if (limit > 0 && (double)used >= 0.8 * (double)limit) {
+        fputs(" (NEAR)", to);
+    }
+}
+
 static void put_peer(FILE *to, const char *peer)
 {
     size_t size = strnlen(peer, COR_ADDR_TEXT);
@@ -65,9 +75,18 @@ static void put_counters(struct admin *admin, FILE *to)
     process_look(&facts);
     census_bytes(admin->serve, admin->bytes);
     conns_count(&admin->serve->conns, &counts);
-    fprintf(to, "connections %" PRIu64 " of %" PRIu64 ", descriptors %" PRIu64 " of %" PRIu64 ", memory", counts.open,
-            admin->serve->options.max_conns, facts.open_fds, facts.max_fds);
+    const serve_options *options = &admin->serve->options;
+    fprintf(to, "connections %" PRIu64 " of %" PRIu64, counts.open, options->max_conns);
+    put_limit(to, counts.open, options->max_conns);
+    fprintf(to, ", descriptors %" PRIu64 " of %" PRIu64, facts.open_fds, facts.max_fds);
+    put_limit(to, facts.open_fds, facts.max_fds);
+    fputs(", memory", to);
     put_bytes(to, 7, facts.resident_bytes);
+    if (options->max_memory > 0) {
+        fputs(" of", to);
+        put_bytes(to, 7, options->max_memory);
+        put_limit(to, facts.resident_bytes, options->max_memory);
+    }
     fprintf(to, ", cpu %.2f s\naccepted %" PRIu64 ", received", seconds(facts.cpu_ns), counts.accepted);
     put_bytes(to, 7, admin->bytes[0]);
     fputs(", sent", to);
@@ -81,6 +100,31 @@ static void put_counters(struct admin *admin, FILE *to)
         }
     }
     fputc('\n', to);
+}
+
+/* How fast it goes, and what an operator has done or has lost. */
+static void put_operation(struct admin *admin, FILE *to)
+{
+    struct serve *serve = admin->serve;
+    struct view_rates rates;
+    view_rates(admin, &rates);
+    fprintf(to, "in the last %.1f s: accepted %.1f/s, closed %.1f/s, received", rates.seconds, rates.accepted,
+            rates.closed);
+    put_bytes(to, 7, (uint64_t)rates.bytes_in);
+    fputs("/s, sent", to);
+    put_bytes(to, 7, (uint64_t)rates.bytes_out);
+    fprintf(to, "/s, cpu %.0f %%, a task waits %.3f ms\n", 100 * rates.cpu,
+            (double)admin->waited / (double)COR_MILLISECOND);
+    int64_t reloaded = atomic_load(&serve->reloaded);
+    if (reloaded != 0) {
+        fprintf(to, "reloaded %" PRIu64 " times, failed %" PRIu64 ", last %.0f s ago\n",
+                atomic_load(&serve->reloads[RELOAD_DONE]), atomic_load(&serve->reloads[RELOAD_FAILED]),
+                seconds(cor_now() - reloaded));
+    }
+    uint64_t dropped = log_dropped();
+    if (dropped > 0) {
+        fprintf(to, "LOG LINES LOST: %" PRIu64 "\n", dropped);
+    }
 }
 
 static void put_row(FILE *to, const census_row *row, int64_t now)
@@ -143,6 +187,7 @@ void report_text(struct admin *admin, FILE *to, size_t most)
 {
     put_head(admin, to);
     put_counters(admin, to);
+    put_operation(admin, to);
     put_connections(admin, to, most);
     put_recent(admin, to, most);
 }

@@ -7,6 +7,15 @@
 #include "serve/admin/http.h"
 #include "serve/service.h"
 
+#define VIEW_SAMPLE_NS (500 * COR_MILLISECOND)
+
+/* Counters at a moment, for rates. */
+struct view_sample {
+    int64_t at; /* cor_now() */
+    uint64_t accepted, closed, bytes_in, bytes_out;
+    int64_t cpu_ns;
+};
+
 struct admin {
     struct serve *serve;
     address at;                /* as asked for */
@@ -17,10 +26,12 @@ struct admin {
     bool names_host;           /* there is one */
     http_server *http;
     struct asker asker;
-    uint64_t bytes[2]; /* received and sent, as told last */
-    int64_t dumped;    /* cor_now() of the last dump of the tasks; 0: none */
-    int64_t started;   /* cor_now() */
-    int64_t born;      /* the time of day then, ns since 1970 */
+    uint64_t bytes[2];               /* received and sent, as told last */
+    struct view_sample before, last; /* at looks, VIEW_SAMPLE_NS apart or more; the first: at the start */
+    int64_t waited;                  /* ns that the last question waited for a worker */
+    int64_t dumped;                  /* cor_now() of the last dump of the tasks; 0: none */
+    int64_t started;                 /* cor_now() */
+    int64_t born;                    /* the time of day then, ns since 1970 */
 };
 
 /* The handlers of routes; `arg` is the struct admin. */
@@ -36,6 +47,14 @@ void page_js_view(void *arg, const http_request *request, http_reply *reply);
 
 /* The status as text, with at most so many connections and so many closed ones. */
 void report_text(struct admin *admin, FILE *to, size_t most);
+
+/* What has changed per second, in the last `seconds`. */
+struct view_rates {
+    double seconds, accepted, closed, bytes_in, bytes_out, cpu;
+};
+
+/* Looks, and compares with an earlier look, VIEW_SAMPLE_NS ago or more; if there was none, with the start. */
+void view_rates(struct admin *admin, struct view_rates *out);
 
 /* The run-time's counters, asked of a task. Returns 0, or -EAGAIN when no worker has answered. */
 int view_stats(struct admin *admin, cor_runtime_stats *stats);

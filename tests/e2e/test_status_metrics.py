@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: MIT
+# test: timeout=60
+"""What the status server counts: every metric is there, named and typed by the rules of Prometheus, and true."""
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import unittest
+
+from harness import Case, close_all, main, need_json, serve, wait_until
+from test_status import Asked, echo, setUpModule  # noqa: F401: the last is for unittest
+
+REASONS = ("eof", "reset", "idle", "first_byte_timeout", "write_timeout", "slow_consumer", "too_long", "rate", "denied",
+           "max_conns", "per_ip", "drain", "kicked", "oom", "internal")
+PRESENT = {
+    "coracle_build_info": "gauge", "coracle_ready": "gauge", "coracle_connections": "gauge",
+    "coracle_connections_limit": "gauge", "coracle_connections_accepted_total": "counter",
+    "coracle_connections_refused_total": "counter", "coracle_connections_closed_total": "counter",
+    "coracle_connection_duration_seconds": "histogram", "coracle_received_bytes_total": "counter",
+    "coracle_sent_bytes_total": "counter", "coracle_messages_dropped_total": "counter",
+    "coracle_hub_queue_bytes": "gauge", "coracle_hub_slowest_queue_bytes": "gauge", "coracle_reloads_total": "counter",
+    "coracle_log_lines_dropped_total": "counter", "rt_workers": "gauge", "rt_tasks": "gauge",
+    "rt_tasks_spawned_total": "counter", "rt_sched_delay_seconds": "gauge", "process_cpu_seconds_total": "counter",
+    "process_resident_memory_bytes": "gauge", "process_open_fds": "gauge", "process_max_fds": "gauge",
+    "process_start_time_seconds": "gauge",
+}
+SAMPLE = re.compile(r'([a-z][a-z0-9_]*)((?:\{[a-z]+="[^"\\\n]*"(?:,[a-z]+="[^"\\\n]*")*\})?) (\d+(?:\.\d+)?)')
+
+
+def read_strictly(text):
+    """Reads version 0.0.4 of the text format as it is written here: each family once, with HELP, TYPE and samples, all
+    names by the rules. Gives family to (type, {name and labels: number})."""
+    families, name = {}, None
+    if not text.endswith("\n"):
+        raise AssertionError("the last line does not end")
+    for line in text[:-1].split("\n"):
+        if line.startswith("# HELP "):
+            _, _, name, words = line.split(" ", 3)
+            if name in families or not words.strip():
+                raise AssertionError("twice, or without a help: " + line)
+            families[name] = (None, {})
+        elif line.startswith("# TYPE "):
+            _, _, typed, kind = line.split(" ")
+            if typed != name or families[name][0] or kind not in ("counter", "gauge", "histogram"):
+                raise AssertionError("a type in the wrong place: " + line)
+            if (kind == "counter") != name.endswith("_total") or re.search(r"_(ms|milliseconds|kb|percent)\b", name):
+                raise AssertionError("a name against the rules: " + line)
+            families[name] = (kind, {})
+        else:
+            found = SAMPLE.fullmatch(line)
+            suffixes = ("_bucket", "_sum", "_count") if families[name][0] == "histogram" else ("",)
+            if not found or found.group(1) not in [name + suffix for suffix in suffixes]:
+                raise AssertionError("not a sample of %s: %r" % (name, line))
+            samples = families[name][1]
+            if found.group(1) + found.group(2) in samples:
+                raise AssertionError("twice: " + line)
+            samples[found.group(1) + found.group(2)] = float(found.group(3))
+    return families
+
+
+class Metrics(Case):
+    def test_all_are_there_from_the_start(self):
+        with Asked("echo", "random") as asked:
+            families = wait_until(lambda: {name: value for name, value in
+                                           read_strictly(asked.ask("/metrics").text).items()
+                                           if "rt_workers" in asked.ask("/metrics").text}, "a worker to answer")
+            self.assertEqual({name: kind for name, (kind, _) in families.items()}, PRESENT)
+            for name, (_, samples) in families.items():
+                self.assertTrue(samples, name)
+            closed = families["coracle_connections_closed_total"][1]
+            self.assertEqual(set(closed), {'coracle_connections_closed_total{reason="%s"}' % one for one in REASONS})
+            self.assertEqual(set(closed.values()), {0.0})
+            self.assertEqual(len(families["coracle_connections_refused_total"][1]), 4)
+
+    def test_by_promtool(self):
+        promtool = shutil.which("promtool")
+        if promtool is None:
+            raise unittest.SkipTest("promtool is not installed")
+        with Asked("echo") as asked:
+            done = subprocess.run([promtool, "check", "metrics"], input=asked.ask("/metrics").text, text=True,
+                                  capture_output=True, timeout=30, check=False)
+            self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ""))
+
+    def test_durations_are_of_those_that_have_closed(self):
+        with Asked("echo", workers=2) as asked:
+            name = "coracle_connection_duration_seconds"
+            staying = asked.server.connect()
+            echo(staying)
+            for _ in range(5):
+                with asked.server.connect() as peer:
+                    echo(peer)
+            asked.wait_closed(5)
+            samples = read_strictly(asked.ask("/metrics").text)[name][1]
+            buckets = [number for key, number in samples.items() if "_bucket" in key]
+            self.assertEqual(buckets, sorted(buckets))
+            self.assertEqual((buckets[-1], samples[name + "_count"]), (5, 5))
+            self.assertEqual(list(samples)[len(buckets) - 1], name + '_bucket{le="+Inf"}')
+            self.assertGreater(samples[name + "_sum"], 0)
+            close_all(staying)
+
+    def test_queues_of_a_room(self):
+        need_json()
+        with Asked("broadcast", options=("--quiet",)) as asked:
+            with asked.server.connect() as slow, asked.server.connect() as sender:
+                for peer in (slow, sender):
+                    peer.send('{"message":"x"}')
+                    peer.line()
+                text = '{"message":"%s"}' % ("y" * 60_000)
+                for _ in range(120):  # more than the sockets of one that reads nothing take
+                    sender.send(text)
+                    sender.line()
+                samples = asked.metrics()
+                self.assertGreater(samples["coracle_hub_slowest_queue_bytes"], 100_000)
+                self.assertGreaterEqual(samples["coracle_hub_queue_bytes"], samples["coracle_hub_slowest_queue_bytes"])
+
+    def test_reloads_are_counted_and_told(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".list") as file:
+            file.write("192.0.2.0/24\n")
+            file.flush()
+            with Asked("echo", options=("--deny", "@" + file.name)) as asked:
+                self.assertEqual(asked.status()["reloads"], {"ok": 0, "failed": 0, "last": None})
+                self.assertNotIn("reloaded", asked.ask("/status?format=text").text)
+                asked.server.signal(signal.SIGHUP)
+                wait_until(lambda: asked.status()["reloads"]["ok"] == 1, "a reload")
+                file.write("nonsense\n")
+                file.flush()
+                asked.server.signal(signal.SIGHUP)
+                wait_until(lambda: asked.status()["reloads"]["failed"] == 1, "a failed reload")
+                self.assertIsNotNone(asked.status()["reloads"]["last"])
+                self.assertIn("reloaded 1 times, failed 1, last ", asked.ask("/status?format=text").text)
+                self.assertEqual(asked.metrics()['coracle_reloads_total{result="failed"}'], 1)
+
+    def test_rates_are_those_since_the_last_look(self):
+        with Asked("echo") as asked:
+            wait_until(lambda: asked.status()["rates"]["seconds"] >= 0.5, "time to pass")
+            for _ in range(3):
+                with asked.server.connect() as peer:
+                    echo(peer, "x" * 1000)
+            asked.wait_closed(3)
+            rates = asked.status()["rates"]
+            self.assertAlmostEqual(rates["accepted"] * rates["seconds"], 3, 1)
+            self.assertAlmostEqual(rates["closed"] * rates["seconds"], 3, 1)
+            self.assertAlmostEqual(rates["received_bytes"] * rates["seconds"], 3000, -2)
+            self.assertRegex(asked.ask("/status?format=text").text, r"\nin the last \d+\.\d s: accepted \d+\.\d/s, ")
+            wait_until(lambda: asked.status()["rates"]["accepted"] == 0, "rates to be of the last time only")
+
+    def test_limits_that_are_near_are_said(self):
+        with Asked("echo", options=("--max-conns", "5")) as asked:
+            peers = [asked.server.connect() for _ in range(3)]
+            for most, word in ((3, "5,"), (4, "5 (NEAR),"), (5, "5 (FULL),")):
+                while len(peers) < most:
+                    peers.append(asked.server.connect())
+                for peer in peers:
+                    echo(peer)
+                self.assertIn("connections %d of %s" % (most, word), asked.ask("/status?format=text").text)
+            close_all(*peers)
+
+    def test_the_library_is_loaded_for_those_who_ask(self):
+        def mapped(server):
+            with open("/proc/%d/maps" % server.pid, encoding="ascii", errors="replace") as maps:
+                return "libmicrohttpd" in maps.read()
+        with Asked("echo") as asked, serve("echo") as plain:
+            self.assertTrue(mapped(asked.server))
+            self.assertFalse(mapped(plain))
+
+
+if __name__ == "__main__":
+    main()
