@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEFS_MAX 32
+#define DEFS_MAX 64
 /* What getopt_long returns for def number i is FIRST_VALUE + i: above every letter. */
 #define FIRST_VALUE 256
 #define HELP_VALUE 255

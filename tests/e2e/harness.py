@@ -266,14 +266,16 @@ def settled_fds(server, service=None):
     return wait_until(at_rest, "the number of descriptors to settle")
 
 
-def serve(*services, workers=1, options=(), env=None, before=(), **more):
+def serve(*services, workers=1, options=(), env=None, before=(), program=(), **more):
     """Starts `coracle serve` for services given as "echo" or "echo=ADDRESS" (default: port 0 of the loopback).
-    `before`: words of a command line that ends in becoming the server."""
+    `before`: words of a command line that ends in becoming the server; `program`: what exec runs."""
     if any(service.startswith("broadcast") for service in services):
         need_json()
     argv = [*before, BIN, "serve", "--workers", str(workers), *options]
     for service in services:
         argv.append(service if "=" in service else service + "=127.0.0.1:0")
+    if program:
+        argv += ["--", *program]
     server = Server(argv, env=env, **more)
     try:
         server.wait_text(re.compile(r"^listening \S+ \S+ \S+$", re.M), count=len(services) or len(SERVICES))

@@ -5,6 +5,7 @@
 #include "exits.h"
 #include "options.h"
 #include "serve/admin/admin.h"
+#include "serve/exec/exec.h"
 #include "serve/limits.h"
 #include "serve/serve.h"
 #include "suggest.h"
@@ -62,6 +63,9 @@ static const option_def defs[] = {
      NULL, 0, 0},
     {"grace", 'g', OPTION_DURATION, FIELD(grace), "D",
      "time for clients to finish after SIGTERM or SIGINT (default 5s)", NULL, 0, 0},
+    {"exec-max", 0, OPTION_COUNT, FIELD(exec_max), "N", "exec: most processes at a time (default 64)", NULL, 1, 65536},
+    {"exec-grace", 0, OPTION_DURATION, FIELD(exec_grace), "D",
+     "exec: time for a process between SIGTERM and SIGKILL (default 5s)", NULL, 0, 0},
     {"admin", 0, OPTION_TEXT, FIELD(admin), "ADDRESS",
      "status over HTTP: a port or address, without a host the loopback's (default: none)", NULL, 0, 0},
     {"quiet", 'q', OPTION_FLAG, FIELD(quiet), NULL, "do not show what clients send", NULL, 0, 0},
@@ -75,8 +79,8 @@ const option_table serve_table = {"coracle serve", defs, sizeof(defs) / sizeof(d
 
 void serve_help(FILE *to)
 {
-    fprintf(to, "Usage: coracle serve [OPTIONS] [SERVICE[=ADDRESS]]...\n"
-                "Runs services. Without SERVICE it runs all of them, each on its default address.\n\n"
+    fprintf(to, "Usage: coracle serve [OPTIONS] [SERVICE[=ADDRESS]]... [-- PROGRAM [ARGUMENT]...]\n"
+                "Runs services. Without SERVICE it runs all but exec, each on its default address.\n\n"
                 "Services:\n");
     for (size_t i = 0; service_table[i] != NULL; i++) {
         const service_def *def = service_table[i];
@@ -140,7 +144,9 @@ static int choose_services(struct serve *serve, int count, char **words)
         return EXIT_TRY_AGAIN;
     }
     for (size_t i = 0; count == 0 && i < all; i++) {
-        (void)add_service(serve, service_table[i], service_table[i]->address);
+        if (!service_table[i]->needs_program) {
+            (void)add_service(serve, service_table[i], service_table[i]->address);
+        }
     }
     int code = EXIT_OK;
     for (int i = 0; i < count && code == EXIT_OK; i++) {
@@ -152,6 +158,33 @@ static int choose_services(struct serve *serve, int count, char **words)
         code = add_service(serve, def, words[i][size] == '=' ? words[i] + size + 1 : def->address);
     }
     return code;
+}
+
+/* How many words follow the first `--`; -1 if there is none. Reading the options moves them all to the end. */
+static int count_last_words(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--") == 0) {
+            return argc - i - 1;
+        }
+    }
+    return -1;
+}
+
+/*
+ * Chooses from the operands, of which `last` stood after a `--`: they are the program if a service needs one, else
+ * services as well.
+ */
+static int choose_words(struct serve *serve, int count, char **words, int last)
+{
+    bool needs_program = false;
+    int after = last > 0 && last < count ? last : 0;
+    for (int i = 0; i < count - after; i++) {
+        size_t size = strcspn(words[i], "=");
+        needs_program = needs_program || (size == 4 && memcmp(words[i], "exec", size) == 0);
+    }
+    int code = choose_services(serve, needs_program ? count - after : count, words);
+    return code == EXIT_OK && needs_program ? exec_set_program(serve, after, words + count - after) : code;
 }
 
 /* The first task: says so if the poller is not the one that was asked for. */
@@ -253,11 +286,14 @@ int serve_command(int argc, char **argv)
                               .outbox = 16 * KIB * KIB,
                               .slow_after = NOT_GIVEN_TIME,
                               .grace = 5 * COR_SECOND,
+                              .exec_max = 64,
+                              .exec_grace = 5 * COR_SECOND,
                               .reply = "Sua mensagem foi recebida com sucesso",
                               .log_level = LEVEL_INFO,
                           }};
     conns_init(&serve.conns);
     pthread_mutex_init(&serve.access.lock, NULL);
+    const int last = count_last_words(argc, argv);
     int first = options_read(&serve_table, argc, argv, &serve.options);
     if (first < 0) {
         if (first == OPTIONS_HELP) {
@@ -271,7 +307,7 @@ int serve_command(int argc, char **argv)
         return EXIT_BAD_CONFIG;
     }
     limits_settle(&serve.options);
-    int code = choose_services(&serve, argc - first, argv + first);
+    int code = choose_words(&serve, argc - first, argv + first, last);
     code = code == EXIT_OK ? read_access(&serve) : code;
     code = code == EXIT_OK ? set_unix_mode(serve.options.unix_mode) : code;
     if (code == EXIT_OK && serve.options.dump_config) {
@@ -280,6 +316,7 @@ int serve_command(int argc, char **argv)
         code = run_logged(&serve);
     }
     access_clear(&serve.access);
+    exec_clear(&serve);
     free(serve.services);
     return code;
 }

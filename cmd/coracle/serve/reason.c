@@ -17,6 +17,7 @@ const char *const reason_names[REASON_COUNT] = {
     [REASON_PER_IP] = "per_ip",
     [REASON_DRAIN] = "drain",
     [REASON_KICKED] = "kicked",
+    [REASON_EXEC_EXIT] = "exec_exit",
     [REASON_OOM] = "oom",
     [REASON_INTERNAL] = "internal",
 };

@@ -18,6 +18,7 @@ typedef enum close_reason {
     REASON_PER_IP,        /* refused: its address had too many open */
     REASON_DRAIN,         /* the server was ending */
     REASON_KICKED,        /* the operator ended it */
+    REASON_EXEC_EXIT,     /* the process that served it ended; the event says how */
     REASON_OOM,           /* memory ran out */
     REASON_INTERNAL,      /* anything else that failed; the event has the error */
     REASON_COUNT

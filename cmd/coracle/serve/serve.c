@@ -8,6 +8,7 @@
 
 #include "exits.h"
 #include "serve/admin/admin.h"
+#include "serve/exec/exec.h"
 #include "serve/limits.h"
 #include "serve/packets.h"
 #include "serve/session.h"
@@ -232,6 +233,11 @@ static void wind_down(struct serve *serve)
     atomic_store(&serve->served_until, now + grace / 2);
     atomic_store(&serve->stopping, true);
     close_listeners(serve);
+    for (size_t i = 0; i < serve->service_count; i++) {
+        if (serve->services[i].def->stopping != NULL) {
+            serve->services[i].def->stopping(&serve->services[i]);
+        }
+    }
     packets_end_all(serve);
     cor_waitgroup_wait(&serve->acceptors, 0);
     close_packets(serve);
@@ -286,6 +292,13 @@ static int wait_for_the_end(struct serve *serve)
     return number;
 }
 
+/* A second signal ends the process at once: nothing that it has started stays. */
+static void last_words(void)
+{
+    exec_kill_all();
+    log_last_words();
+}
+
 int serve_main(void *arg)
 {
     struct serve *serve = arg;
@@ -309,7 +322,7 @@ int serve_main(void *arg)
         int signal_number = wait_for_the_end(serve);
         LOG(LEVEL_INFO, "stopping", {"signal", NULL, signal_number}, {"open", NULL, open_now(serve)});
     }
-    signals_end_at_once(log_last_words);
+    signals_end_at_once(last_words);
     wind_down(serve);
     return atomic_load(&serve->failed) ? EXIT_FAILED : EXIT_OK;
 }

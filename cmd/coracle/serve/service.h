@@ -38,6 +38,8 @@ typedef struct serve_options {
     int64_t slow_after;         /* ns in which a member of the room must take something; 0: any time */
     int slow_policy;            /* a slow_policy */
     int64_t grace;              /* ns */
+    uint64_t exec_max;          /* processes at a time */
+    int64_t exec_grace;         /* ns from SIGTERM to SIGKILL */
     int64_t spin;               /* ns; 0: not, unless the environment says so */
     bool quiet;
     bool no_limits;
@@ -56,6 +58,7 @@ struct serve {
     serve_options options;
     struct service *services;
     size_t service_count;
+    char **program;               /* what exec runs, and its arguments; NULL: nothing */
     struct admin *admin;          /* the status server; NULL: none */
     struct recent *recent;        /* what it says of closed connections; NULL: nothing is kept */
     cor_group sessions;           /* all session tasks */
@@ -88,10 +91,13 @@ typedef struct service_def {
      */
     bool (*answer)(cor_packet *packet, const char *name);
     const char *streams_only; /* then: why, as the end of a sentence */
+    bool needs_program;       /* it runs only with one after `--` */
     bool may_listen;          /* clients may just listen: see limits.h */
     bool tells_refusal;       /* there is a place for a line that says why a client is refused */
     /* Prepares what the sessions share (service.state) and says what the tutorial says at start. NULL: nothing. */
     int (*start)(struct service *service);
+    /* The server has begun to end. NULL: nothing. */
+    void (*stopping)(struct service *service);
     /* Undoes start after the last session. NULL: nothing. */
     void (*stop)(struct service *service);
     /* How many bytes a member of the room is behind. Any thread. NULL: there is no room. */
@@ -122,7 +128,7 @@ static inline uint64_t session_queued(const struct connection *one)
 
 extern const service_def *const service_table[]; /* ends with NULL */
 
-extern const service_def ack_service, print_service, greet_service, echo_service, random_service;
+extern const service_def ack_service, print_service, greet_service, echo_service, random_service, exec_service;
 #if COR_HAVE_JSON
 extern const service_def broadcast_service;
 #endif

@@ -247,6 +247,9 @@ __attribute__((noinline)) static void log_closed(struct session *session, close_
     if (session->dropped > 0) {
         fields[count++] = (log_field){"dropped", NULL, (int64_t)session->dropped};
     }
+    if (session->note.key != NULL) {
+        fields[count++] = session->note;
+    }
     if (error_matters(session, reason)) {
         fields[count++] = (log_field){"error", cor_strerror(session->error), 0};
     }
@@ -366,7 +369,7 @@ void session_main(cor_conn *conn, void *arg)
     }
     limits_left(serve, peer);
     finish(&session);
-    if (refusal != REASON_NONE && service->def->tells_refusal) {
+    if ((refusal != REASON_NONE || session.refused) && service->def->tells_refusal) {
         tell_refusal(&session);
     }
     cor_close(conn);

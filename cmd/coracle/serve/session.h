@@ -36,6 +36,8 @@ struct session {
     bool may_listen;         /* it may be silent but inside a message: session_limit_message */
     bool whole;              /* then: a message has ended since it was armed */
     bool looking;            /* the server stops, and this is the last look for something to read */
+    bool refused;            /* by the service itself: told so as others are */
+    log_field note;          /* what its `closed` event says besides; no key: nothing */
     bool cut;                /* ended by the server while the client was still sending */
     atomic_bool busy;        /* inside a line or message; its own task changes it */
 };

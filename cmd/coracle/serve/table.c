@@ -7,5 +7,5 @@ const service_def *const service_table[] = {
 #if COR_HAVE_JSON
     &broadcast_service,
 #endif
-    &echo_service,      &random_service, NULL,
+    &echo_service,      &random_service, &exec_service,  NULL,
 };

@@ -8,6 +8,7 @@
 #include "serve/admin/exposition.h"
 #include "serve/admin/process.h"
 #include "serve/admin/recent.h"
+#include "serve/exec/children.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,17 @@ static void put_connections(const exposition *out, struct admin *admin)
     free(open);
 }
 
+static void put_processes(const exposition *out)
+{
+    children_counts counts;
+    children_count(&counts);
+    exposition_one_gauge(out, "coracle_exec_running", "Processes that serve a connection now.", counts.running);
+    exposition_counter(out, "coracle_exec_exits", "Processes that have ended, or could not be started, by how.");
+    for (int i = 0; i < CHILD_END_COUNT; i++) {
+        exposition_put(out, "coracle_exec_exits_total", "kind", child_end_names[i], counts.ends[i]);
+    }
+}
+
 /* What waits for the members of rooms. */
 struct queues {
     uint64_t sum, longest;
@@ -177,6 +189,7 @@ void metrics_view(void *arg, const http_request *request, http_reply *reply)
     put_connections(&out, admin);
     put_closed(&out, admin->serve);
     put_operation(&out, admin->serve);
+    put_processes(&out);
     if (answered) { /* else no worker has: what is not known is left out */
         put_runtime(&out, admin, &stats);
     }
