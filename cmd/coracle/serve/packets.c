@@ -122,7 +122,7 @@ static int read_failed(packets *of, int code, int64_t *pause)
     if (code == COR_ETIMEOUT) {
         return atomic_load(&of->service->serve->stopping) ? COR_ETIMEOUT : 0;
     }
-    if (code != -ENOMEM && code != -ENOBUFS) {
+    if (code != -ENOMEM && code != -ENOBUFS && code != -ENOSPC) {
         return code;
     }
     LOG(LEVEL_WARN, "read_paused", {"service", of->service->def->name, 0}, {"error", cor_strerror(code), 0},
