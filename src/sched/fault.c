@@ -73,12 +73,14 @@ void cori_fault_uninstall(void)
     }
 }
 
-int cori_fault_thread_init(cori_worker *worker)
+int cori_fault_thread_prepare(cori_worker *worker)
 {
     worker->signal_stack = cori_malloc(SIGNAL_STACK_BYTES);
-    if (worker->signal_stack == NULL) {
-        return -ENOMEM;
-    }
+    return worker->signal_stack != NULL ? 0 : -ENOMEM;
+}
+
+int cori_fault_thread_init(cori_worker *worker)
+{
     stack_t own = {.ss_sp = worker->signal_stack, .ss_size = SIGNAL_STACK_BYTES};
     return sigaltstack(&own, &worker->earlier_signal_stack) == 0 ? 0 : -errno;
 }

@@ -7,6 +7,8 @@
 
 void cori_fault_install(void);
 void cori_fault_uninstall(void);
+/* Takes the memory for a worker's signal stack; then, on its own thread, uses it. 0 or -errno. */
+int cori_fault_thread_prepare(cori_worker *worker);
 int cori_fault_thread_init(cori_worker *worker);
 void cori_fault_thread_end(cori_worker *worker);
 void cori_dump_install(void);

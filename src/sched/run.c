@@ -184,6 +184,7 @@ static void free_worker(cori_worker *worker)
     }
     free_fresh(worker);
     cori_heap_free(&worker->timers);
+    free(worker->signal_stack); /* of a thread that was not started */
     for (unsigned i = 0; i < worker->spares.count; i++) {
         free(worker->spares.buffers[i]);
     }
@@ -211,9 +212,9 @@ static void free_workers(void)
 static void *worker_thread(void *arg)
 {
     cori_worker *worker = arg;
-    if (cori_fault_thread_init(worker) == 0) {
-        cori_worker_run(worker);
-    }
+    (void)cori_fault_thread_init(
+        worker); /* without it only an overflow here goes unreported; tasks wait for the worker */
+    cori_worker_run(worker);
     cori_signal_thread_stop(worker);
     while (sem_wait(&cori_rt.gate) < 0) {}
     cori_fault_thread_end(worker);
@@ -230,7 +231,8 @@ static int start_threads(int *rc)
 #endif
     while (*rc == 0 && started < cori_rt.worker_count && cori_virtual_driver == NULL) {
         cori_worker *worker = &cori_rt.workers[started];
-        *rc = -pthread_create(&worker->thread, NULL, worker_thread, worker);
+        *rc = cori_fault_thread_prepare(worker);
+        *rc = *rc == 0 ? -pthread_create(&worker->thread, NULL, worker_thread, worker) : *rc;
         started += *rc == 0;
     }
 #if CORI_TSAN
@@ -290,7 +292,8 @@ static void shut_foreign_out(void)
 static int run(void)
 {
     cori_worker *first = &cori_rt.workers[0];
-    int rc = cori_fault_thread_init(first);
+    int rc = cori_fault_thread_prepare(first);
+    rc = rc == 0 ? cori_fault_thread_init(first) : rc;
     rc = rc == 0 ? spawn_main() : rc;
     int threads = start_threads(&rc);
     if (rc == 0) {
