@@ -79,7 +79,7 @@ static void receive(void *arg)
 
 static bool send_message(struct dialog *dialog, const char *own, const char *line, size_t size)
 {
-    char *text = malloc(64 + COR_JSON_QUOTE_MAX(strlen(own)) + COR_JSON_QUOTE_MAX(size));
+    char *text = dialog_alloc(dialog, 64 + COR_JSON_QUOTE_MAX(strlen(own)) + COR_JSON_QUOTE_MAX(size));
     if (text == NULL) {
         return false;
     }
@@ -117,7 +117,7 @@ static void talk(struct dialog *dialog)
 
 static void broadcast_run(struct dialog *dialog)
 {
-    partial *part = malloc(sizeof(*part));
+    partial *part = dialog_alloc(dialog, sizeof(*part));
     if (part == NULL) {
         return;
     }

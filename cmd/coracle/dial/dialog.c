@@ -26,6 +26,22 @@ void dialog_failed(struct dialog *dialog, const char *before, const char *op, in
     }
 }
 
+void dialog_no_memory(struct dialog *dialog)
+{
+    if (atomic_exchange(&dialog->exit_code, EXIT_FAILED) == EXIT_OK) {
+        fprintf(stderr, "coracle dial: %s\n", cor_strerror(-ENOMEM));
+    }
+}
+
+void *dialog_alloc(struct dialog *dialog, size_t size)
+{
+    void *memory = malloc(size);
+    if (memory == NULL) {
+        dialog_no_memory(dialog);
+    }
+    return memory;
+}
+
 bool dialog_put(struct dialog *dialog, const void *bytes, size_t size)
 {
     ssize_t count = dialog->out == NULL ? -EBADF : cor_write(dialog->out, bytes, size);
@@ -38,7 +54,7 @@ bool dialog_put(struct dialog *dialog, const void *bytes, size_t size)
 bool dialog_show(struct dialog *dialog, const char *before, const void *bytes, size_t size, const char *after, int keep)
 {
     size_t total = strlen(before) + escape_size(bytes, size, keep) + strlen(after);
-    char *text = malloc(total + 1);
+    char *text = dialog_alloc(dialog, total + 1);
     if (text == NULL) {
         return false;
     }

@@ -51,10 +51,16 @@ void dialog_packets(struct dialog *dialog);
 /* Notes that the client failed, and says why on stderr: `before` and the error of a call `op` on the connection. */
 void dialog_failed(struct dialog *dialog, const char *before, const char *op, int code);
 
+/* Notes and says that there is no memory. */
+void dialog_no_memory(struct dialog *dialog);
+
+/* Memory as malloc gives it; NULL is noted and said. */
+void *dialog_alloc(struct dialog *dialog, size_t size);
+
 /* Writes to standard output. Returns false, and notes the failure, when nobody takes it. */
 bool dialog_put(struct dialog *dialog, const void *bytes, size_t size);
 
-/* Writes `before`, the peer's bytes escaped (escape.h, with `keep`), `after`. Returns as dialog_put. */
+/* Writes `before`, the peer's bytes escaped (escape.h, with `keep`), `after`. Returns as dialog_put, or no memory. */
 bool dialog_show(struct dialog *dialog, const char *before, const void *bytes, size_t size, const char *after,
                  int keep);
 

@@ -22,7 +22,10 @@ static bool take_bytes(struct dialog *dialog, exchange *talk, const unsigned cha
 {
     while (size > 0) {
         if (talk->want == 0 && cor_chan_try_recv(talk->sent, &talk->want) == 1) {
-            talk->answer = malloc(talk->want);
+            talk->answer = dialog_alloc(dialog, talk->want);
+            if (talk->answer == NULL) {
+                return false;
+            }
         }
         if (talk->answer == NULL) {
             return dialog_show(dialog, "", bytes, size, "\n", ESCAPE_KEEP_BACKSLASH);
@@ -92,7 +95,9 @@ static void echo_run(struct dialog *dialog)
 {
     exchange talk = {.sent = cor_chan_new(sizeof(size_t), 1), .answered = cor_chan_new(0, 1)};
     dialog->state = &talk;
-    if (talk.sent != NULL && talk.answered != NULL && dialog_start(dialog, receive)) {
+    if (talk.sent == NULL || talk.answered == NULL) {
+        dialog_no_memory(dialog);
+    } else if (dialog_start(dialog, receive)) {
         talk_lines(dialog, &talk);
         dialog_leave(dialog);
     }

@@ -18,7 +18,7 @@ typedef struct rest {
 static bool show_piece(struct dialog *dialog, rest *held, const cor_buffer *data)
 {
     size_t size = held->size + data->size;
-    char *text = malloc(size);
+    char *text = dialog_alloc(dialog, size);
     if (text == NULL) {
         return false;
     }

@@ -28,7 +28,7 @@ static void watch(void *arg)
 static bool send_says(struct dialog *dialog, const char *name, const char *line, size_t size)
 {
     size_t total = strlen(name) + strlen(SAYS) + size;
-    char *text = malloc(total);
+    char *text = dialog_alloc(dialog, total);
     if (text == NULL) {
         return false;
     }
@@ -45,6 +45,9 @@ static void talk(struct dialog *dialog)
     size_t size;
     if (dialog_say(dialog, "First, what is your name?") && dialog_next_line(dialog, &lines, &line, &size)) {
         char *name = strndup(line, size);
+        if (name == NULL) {
+            dialog_no_memory(dialog);
+        }
         while (name != NULL && dialog_say(dialog, "What to send to the server? Type Q to quit.") &&
                dialog_next_line(dialog, &lines, &line, &size) && !(size == 1 && *line == 'Q') &&
                send_says(dialog, name, line, size)) {}

@@ -42,7 +42,7 @@ static size_t add_cr(char *data, size_t size)
 static void send_input(void *arg)
 {
     struct dialog *dialog = arg;
-    char *data = malloc((size_t)2 * INPUT_BYTES);
+    char *data = dialog_alloc(dialog, (size_t)2 * INPUT_BYTES);
     ssize_t count = 0;
     bool sent = data != NULL;
     while (sent && (count = cor_read(dialog->in, data, INPUT_BYTES)) > 0) {
@@ -77,7 +77,7 @@ static int show_packets(struct dialog *dialog, char *data)
 
 void dialog_packets(struct dialog *dialog)
 {
-    char *data = malloc(PACKET_BYTES);
+    char *data = dialog_alloc(dialog, PACKET_BYTES);
     if (data == NULL || (dialog->in != NULL && !dialog_start(dialog, send_input))) {
         free(data);
         return;

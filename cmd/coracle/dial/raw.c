@@ -8,13 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* With --send-only: how long the server may take to notice that all was sent. */
+/* With --send-only, or when not all could be sent: how long the server may take to notice the end. */
 #define SENT_NS COR_SECOND
 
 /* Copies with a CR before each LF that has none; *last is the byte before, across calls. Returns the size, to frees. */
-static char *add_cr(const cor_buffer *data, unsigned char *last, size_t *size)
+static char *add_cr(struct dialog *dialog, const cor_buffer *data, unsigned char *last, size_t *size)
 {
-    char *text = malloc(2 * data->size);
+    char *text = dialog_alloc(dialog, 2 * data->size);
     size_t used = 0;
     for (size_t i = 0; text != NULL && i < data->size; i++) {
         if (data->data[i] == '\n' && *last != '\r') {
@@ -33,7 +33,7 @@ static bool send_buffer(struct dialog *dialog, const cor_buffer *data, unsigned 
         return dialog_send(dialog, data->data, data->size);
     }
     size_t size;
-    char *text = add_cr(data, last, &size);
+    char *text = add_cr(dialog, data, last, &size);
     bool sent = text != NULL && dialog_send(dialog, text, size);
     free(text);
     return sent;
@@ -53,11 +53,11 @@ static void send_input(void *arg)
     if (sent) {
         dialog_input_ended(dialog, (int)count);
     }
-    if (!sent || dialog->options.no_shutdown) {
+    if (sent && dialog->options.no_shutdown) {
         return;
     }
-    cor_close_write(dialog->conn);
-    if (dialog->options.send_only) {
+    bool told = cor_close_write(dialog->conn) == 0;
+    if (!sent || !told || dialog->options.send_only) { /* a server that waits for the rest must not be waited for */
         atomic_store(&dialog->leaving, true);
         cor_set_read_deadline(dialog->conn, cor_after(SENT_NS));
     }
