@@ -32,6 +32,7 @@
 enum { URING_ENABLE = 12 }; /* IORING_REGISTER_ENABLE_RINGS; the shared library of liburing 2.3 lacks its call for it */
 
 int (*cori_sys_fault)(enum cori_sys_call call);
+size_t (*cori_sys_short)(enum cori_sys_call call, size_t size);
 const cori_sys_other_ops *cori_sys_other;
 
 /* Runs `call` until it is not interrupted; gives its result or -errno, or what the fault hook wants. errno stays. */
@@ -70,6 +71,7 @@ ssize_t cori_sys_send_hooked(int fd, const void *buf, size_t size)
         struct iovec part = {.iov_base = (void *)(uintptr_t)buf, .iov_len = size};
         return cori_sys_send_parts(fd, &part, 1);
     }
+    size = cori_sys_short != NULL ? cori_sys_short(CORI_SYS_SEND, size) : size;
     RETRY(CORI_SYS_SEND, ssize_t, send(fd, buf, size, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 

@@ -26,6 +26,7 @@ enum cori_sys_call {
     CORI_SYS_ACCEPT,
     CORI_SYS_CONNECT,
     CORI_SYS_RECV,
+    CORI_SYS_TAKE, /* what a ring has received is handed to a read */
     CORI_SYS_SEND,
     CORI_SYS_READ,
     CORI_SYS_WRITE,
@@ -53,6 +54,12 @@ enum cori_sys_call {
  * while no cor_run is active.
  */
 extern int (*cori_sys_fault)(enum cori_sys_call call);
+
+/*
+ * Test hook, set together with the other one: of how many of `size` bytes a read or a write of a stream is to be. A
+ * read then asks for no more, instead of getting less than it asked for, which would mean that nothing is left.
+ */
+extern size_t (*cori_sys_short)(enum cori_sys_call call, size_t size);
 
 /* Asks the hook; 0 to go on. */
 static inline int cori_sys_faulted(enum cori_sys_call call)

@@ -304,6 +304,7 @@ static inline ssize_t after_read(cori_slot *slot, ssize_t count, size_t size, bo
 ssize_t cori_fd_read_now(cori_slot *slot, void *buf, size_t size)
 {
     size = size < CALL_BYTES_MAX ? size : CALL_BYTES_MAX;
+    size = cori_likely(cori_sys_short == NULL) ? size : cori_sys_short(CORI_SYS_RECV, size);
     bool sticky = consume_read_signs(slot);
     return after_read(slot, try_read(slot, buf, size), size, sticky);
 }

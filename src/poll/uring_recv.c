@@ -145,6 +145,14 @@ static ssize_t take_end(cori_uring_fd *state)
     return error != 0 ? error : state->ended ? 0 : -EAGAIN;
 }
 
+/* What a test wants to come in place of what is there, or 0; guard: state->spin. */
+static cori_rare int faulted(const cori_uring_fd *state)
+{
+    bool any = state->head != CORI_URING_NO_BUFFER || state->error != 0 || state->ended;
+    int fault = any ? cori_sys_faulted(CORI_SYS_TAKE) : 0;
+    return fault != -EINTR && fault != -EAGAIN ? fault : 0;
+}
+
 ssize_t cori_uring_receive(cori_poller *base, cori_pollfd *pollfd, void *buf, size_t size)
 {
     cori_uring *poller = (cori_uring *)base;
@@ -153,7 +161,8 @@ ssize_t cori_uring_receive(cori_poller *base, cori_pollfd *pollfd, void *buf, si
         return cori_sys_recv(pollfd->fd, buf, size);
     }
     cori_spin_lock(&state->spin);
-    ssize_t count = (ssize_t)copy_out(poller, state, buf, size);
+    ssize_t count = cori_likely(cori_sys_fault == NULL) ? 0 : faulted(state);
+    count = cori_likely(count == 0) ? (ssize_t)copy_out(poller, state, buf, size) : count;
     if (cori_unlikely(count == 0)) {
         count = take_end(state);
     }

@@ -1,0 +1,355 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Loops over n-th failures: the n-th allocation of the process, or the n-th system call of a kind, fails in the middle
+of a dialogue, for n = 1, 2, 3 ... until a dialogue comes to its end without a failure.
+
+    tests/faults/nth.py               all services, all calls, all their errors, both pollers, 1 and 2 workers
+    tests/faults/nth.py --quick ECHO  one service as in the fast suite: some failures of each kind
+
+After each failure the next client must be served in full; at the end of a loop the server must be as it was: its
+descriptors back, every connection that was accepted closed for one reason, exit code 0, nothing leaked.
+COR_BIN is the program with faults, build/release/tests/coracle_faults if it is not set.
+"""
+import contextlib
+import errno
+import json
+import mmap
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SOURCE = os.path.dirname(os.path.dirname(HERE))
+os.environ.setdefault("COR_BIN", os.path.join(SOURCE, "build", "release", "tests", "coracle_faults"))
+sys.path[:0] = [os.path.join(SOURCE, "tests", "e2e"), os.path.join(SOURCE, "tests", "attack")]
+
+from harness import (  # noqa: E402
+    ACK_ANSWER, BIN, GREETING, PATIENCE, REPLY, TOLD, Peer, Program, message, run_coracle, serve, settled_fds, split_address,
+    text_address)
+
+MOST = 3000  # no dialogue has that many calls
+QUICK_STEP = 7
+
+# What else a call may fail with, besides its usual error.
+MORE = {
+    "socket": "ENFILE ENOBUFS", "accept": "ENFILE ENOMEM ENOBUFS ECONNABORTED EPROTO EPERM", "recv": "ECONNRESET ETIMEDOUT",
+    "take": "ECONNRESET ETIMEDOUT", "send": "ECONNRESET ENOBUFS ENOMEM", "epoll_ctl": "ENOMEM", "mmap": "EAGAIN",
+    "splice": "EINVAL", "read": "EINTR", "write": "ENOSPC",
+}
+RULE = struct.Struct("6I")  # struct fault_rule of faults.h
+
+
+class Page:
+    """The rules and counts of a process, shared with it."""
+
+    def __init__(self):
+        listed = subprocess.run([BIN], env={"COR_FAULT": "help"}, capture_output=True, text=True, check=True).stdout
+        rows = [line.split() for line in listed.splitlines()]
+        self.index = {name: int(number) for number, name, _ in rows}
+        self.usual = {name: int(code) for _, name, code in rows}
+        self.file = tempfile.NamedTemporaryFile(prefix="coracle-faults-")
+        self.file.truncate(RULE.size * len(rows))
+        self.map = mmap.mmap(self.file.fileno(), RULE.size * len(rows))
+        self.env = {"COR_FAULT_PAGE": self.file.name}
+
+    def close(self):
+        self.map.close()
+        self.file.close()
+
+    def arm(self, call, first, code=0, step=0):
+        RULE.pack_into(self.map, RULE.size * self.index[call], 0, 0, first, step, code, 0)
+
+    def disarm(self, call):
+        """Ends the rule; gives how many calls failed since it was set. Its count of calls goes on."""
+        place = RULE.size * self.index[call]
+        _, hits, *_ = RULE.unpack_from(self.map, place)
+        struct.pack_into("I", self.map, place + 8, 0)
+        return hits
+
+
+class Lost(Exception):
+    """The client was not served in full: allowed in the dialogue with the failure, and in no other."""
+
+
+def expect(got, wanted):
+    if got != wanted:
+        raise Lost("%r instead of %r" % (got[:80], wanted[:80]))
+
+
+def talk_ack(server):
+    with server.connect("ack") as peer:
+        peer.send("one")
+        expect(peer.read_all(), REPLY)
+
+
+def talk_print(server):
+    with server.connect("print") as peer:
+        peer.send("one\ntwo\n" + "x" * 5000)
+        peer.half_close()
+        expect(peer.read_all(), b"")
+
+
+def talk_greet(server):
+    with server.connect("greet") as peer:
+        expect(peer.line(), GREETING)
+        peer.send("one\ntwo")
+        peer.half_close()
+        expect(peer.read_all(), b"")
+
+
+def talk_echo(server):
+    text = b"0123456789" * 3000
+    with server.connect("echo") as peer:
+        peer.send("first")
+        expect(peer.read(5), b"first")
+        peer.send(text)
+        peer.half_close()
+        expect(peer.read_all(), text)
+
+
+def talk_random(server):
+    with server.connect("random") as peer:
+        for line in (b"\n", b"x" * 5000 + b"\n"):
+            peer.send(line)
+            if not peer.line().strip().isdigit():
+                raise Lost("no number")
+        peer.send("STOP\n")
+        expect(peer.read_all(), b"")
+
+
+def talk_broadcast(server):
+    """Two members: plain texts, what needs the parser, what is no message, and one that is large."""
+    with contextlib.ExitStack() as both:
+        other = both.enter_context(server.connect("broadcast"))
+        other.send(message("here"))
+        expect(other.line(), other.name.encode() + ACK_ANSWER)
+        sender = both.enter_context(server.connect("broadcast"))
+        texts = ["plain", "esc\"aped \u00e9\U0001f600", "x" * 20000]
+        for text in texts:
+            object = {"list": [1, {"deep": [2.5, None, True]}], "other": "v" * 100, "message": text}
+            sender.send(message(text) + json.dumps(object).encode())
+            told = sender.name.encode() + TOLD + text.encode() + b"\n"
+            for _ in range(2):
+                expect(read_told(sender), sender.name.encode() + ACK_ANSWER)
+            for _ in range(2):
+                expect(read_told(other), told)
+        sender.send(b'{"message":[1,2}\n' + b'{"message":5}')
+        expect(sender.line()[:16], b"invalid message:")
+        expect(sender.line()[:16], b"invalid message:")
+        sender.half_close()
+        expect(sender.read_all()[-1:], b"")
+
+
+def read_told(peer):
+    line = peer.line()
+    if line.startswith(b"room notice:"):
+        raise Lost(line)
+    return line
+
+
+def talk_unix(server):
+    with server.connect("echo") as peer:
+        peer.send("first")
+        expect(peer.read(5), b"first")
+        peer.half_close()
+        expect(peer.read_all(), b"")
+
+
+def talk_packets(server):
+    """A datagram may be lost; then it is sent once more."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(0.1)
+        sock.connect(server.address("echo"))
+        for attempt in range(100):
+            try:
+                sock.send(b"datagram")
+                expect(sock.recv(100), b"datagram")
+                return
+            except (TimeoutError, ConnectionRefusedError):
+                if attempt == 99:
+                    raise
+
+
+def talk_admin(server):
+    """What an operator asks, while a client is there."""
+    with server.connect("echo") as peer:
+        peer.send("first")
+        expect(peer.read(5), b"first")
+        for path in ("/metrics", "/status", "/livez", "/readyz", "/"):
+            with Peer(server.admin) as asked:
+                asked.send("GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n" % path)
+                expect(asked.read_all()[:15], b"HTTP/1.1 200 OK")
+        peer.half_close()
+        expect(peer.read_all(), b"")
+
+
+# Name: the services, what is said to them, options of the server.
+SERVED = {
+    "ack": (("ack",), talk_ack, ()),
+    "print": (("print",), talk_print, ()),
+    "greet": (("greet",), talk_greet, ()),
+    "echo": (("echo",), talk_echo, ()),
+    "random": (("random",), talk_random, ()),
+    "broadcast": (("broadcast",), talk_broadcast, ()),
+    "unix": (("echo=unix://@coracle-faults-%d" % os.getpid(),), talk_unix, ()),
+    "packets": (("echo=udp://127.0.0.1:0",), talk_packets, ()),
+    "admin": (("echo",), talk_admin, ("--admin", "127.0.0.1:0")),
+}
+# Name: the arguments of dial, what it is given to send, and the service it talks to.
+DIALED = {
+    "dial-raw": (("--as", "raw"), b"one\ntwo\n", "echo"),
+    "dial-echo": (("--as", "echo"), b"one\ntwo\n", "echo"),
+    "dial-name": (("--as", "name"), b"one\n", "print"),
+    "dial-broadcast": (("--as", "broadcast"), b"one\ntwo\n", "broadcast"),
+    "dial-get": (("--as", "get"), b"", "ack"),
+}
+GOOD_ENDS = (0, 1, 69, 75)  # EXIT_OK, _FAILED, _UNREACHABLE, _TRY_AGAIN
+GOOD_STARTS = GOOD_ENDS + (77, 78, 128 + signal.SIGTERM)  # the last one: told to end while it failed to start
+CASES = tuple(SERVED) + tuple(DIALED) + ("start",)
+
+
+class Loops:
+    """Loops over one process or one command. `quick`: over some failures only, each call with its usual error."""
+
+    def __init__(self, quick):
+        self.quick, self.page, self.failures, self.dialogues, self.packets = quick, Page(), 0, 0, False
+
+    def errors(self, call):
+        """Its usual error, and others; but a socket of packets has no connection to lose."""
+        more = [] if self.quick or self.packets else [getattr(errno, name) for name in MORE.get(call, "").split()]
+        return [self.page.usual[call]] + more
+
+    def calls(self):
+        return ("any", "alloc") if self.quick else [call for call in self.page.index if call != "any"]
+
+    def loop(self, run, calls=None):
+        """run(call): a dialogue with the rule set; the loop ends when none of its calls fails."""
+        for call in calls or self.calls():
+            for code in self.errors(call):
+                first = 1
+                while first < MOST:
+                    self.page.arm(call, first, code)
+                    try:
+                        run(call)
+                    except BaseException:
+                        print("failed: call %s, number %d, %s" % (call, first, errno.errorcode.get(code)))
+                        raise
+                    hits = self.page.disarm(call)
+                    self.dialogues += 1
+                    if hits == 0:
+                        break
+                    self.failures += hits
+                    first += QUICK_STEP if self.quick else 1
+
+    def serve(self, name, poller, workers):
+        services, talk, options = SERVED[name]
+        with serve(*services, workers=workers, env=self.page.env,
+                   options=("--quiet", "--grace", "2s", "--poller", poller, *options)) as server:
+            if "--admin" in options:
+                server.wait_text("listening admin")
+                server.admin = split_address(re.search(r"^listening admin \S+ (\S+)$", server.out, re.M).group(1))
+            self.packets = name == "packets"
+            talk(server)
+            base = server.fds() if self.packets else settled_fds(server)
+
+            def run(call):
+                try:
+                    talk(server)
+                except TimeoutError:
+                    raise  # it is stuck
+                except (Lost, OSError):
+                    pass
+                self.page.disarm(call)
+                talk(server)
+            self.loop(run)
+            if not server.alive():
+                raise AssertionError(server.describe())
+            server.wait_fds(base)
+            server.signal(signal.SIGTERM)
+            if server.wait() != 0:
+                raise AssertionError(server.describe())
+            accepted, closed, still = map(int, re.search(
+                r"event=stopped accepted=(\d+) closed=(\d+) open=(\d+)", server.err).groups())
+            if accepted != closed or still != 0:
+                raise AssertionError(server.describe())
+
+    def dial(self, name, poller):
+        arguments, text, service = DIALED[name]
+        env = dict(self.page.env, COR_POLLER=poller)
+        with serve(service, options=("--quiet",)) as server:
+            address = text_address(server.address())
+
+            clean = run_coracle("dial", *arguments, address, stdin=text)
+
+            def run(_):
+                """It must not say that all went well and have lost something."""
+                done = run_coracle("dial", *arguments, address, stdin=text, env=env)
+                if done.code not in GOOD_ENDS or (done.code == 0 and len(done.out) != len(clean.out)):
+                    raise AssertionError(done.describe())
+            self.loop(run)
+            server.signal(signal.SIGTERM)
+            if server.wait() != 0:
+                raise AssertionError(server.describe())
+
+    def start(self, poller):
+        """Until the services serve, or a clean refusal to start."""
+        def run(_):
+            argv = [BIN, "serve", "--poller", poller, "--workers", "2"]
+            argv += [name + "=127.0.0.1:0" for name in ("ack", "broadcast", "echo")]
+            with Program(argv, env=self.page.env) as server:
+                over = time.monotonic() + PATIENCE
+                while server.alive() and not self.serves(server):
+                    time.sleep(0.001)
+                    if time.monotonic() > over:
+                        raise AssertionError("neither served nor ended: " + server.describe())
+                if server.alive():
+                    server.signal(signal.SIGTERM)
+                if server.wait() not in GOOD_STARTS:
+                    raise AssertionError(server.describe())
+        self.loop(run, [call for call in self.calls() if call != "getsockname"])  # a bound socket has an address
+
+    @staticmethod
+    def serves(server):
+        """Whether the last of the services answers by now."""
+        bound = re.search(r"^listening echo tcp (\S+)$", server.out, re.M)
+        with contextlib.suppress(OSError):
+            if bound:
+                with Peer(split_address(bound.group(1))) as peer:
+                    peer.send("x")
+                    return peer.read(1) == b"x"
+        return False
+
+    def case(self, name, poller, workers):
+        if name in SERVED:
+            self.serve(name, poller, workers)
+        elif name in DIALED:
+            self.dial(name, poller)
+        else:
+            self.start(poller)
+
+
+def main(argv):
+    names = [word for word in argv if not word.startswith("-")]
+    quick = "--quick" in argv
+    if set(argv) - set(names) - {"--quick"} or set(names) - set(CASES):
+        print(__doc__ + "\nnames: " + " ".join(CASES), file=sys.stderr)
+        return 2
+    for name in names or CASES:
+        for poller in ("epoll", "io_uring"):
+            for workers in (1, 2) if name in SERVED else (1,):
+                loops, begin = Loops(quick), time.monotonic()
+                loops.case(name, poller, workers)
+                print("%-15s %-8s workers=%d: %5d failures in %5d dialogues, %.1f s" % (
+                    name, poller, workers, loops.failures, loops.dialogues, time.monotonic() - begin), flush=True)
+                loops.page.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
