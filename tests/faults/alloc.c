@@ -10,10 +10,15 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+/*
+ * The names are for the libraries too; but a sanitizer allocates before it can bear instrumented code, and there they
+ * are for the program alone.
+ */
 #if CORI_ASAN || CORI_TSAN
 #define REAL(name) __interceptor_##name
 #else
 #define REAL(name) __libc_##name
+#pragma GCC visibility push(default)
 #endif
 
 void *REAL(malloc)(size_t size);

@@ -7,7 +7,7 @@
  * Input: a byte with the limit (0: none), a byte with the number of events after which to stop (0: never), cuts,
  * stream.
  */
-/* sources: cmd/coracle/serve/scanner.c cmd/coracle/utf8.c */
+/* sources: cmd/coracle/serve/json_memory.c cmd/coracle/serve/scanner.c cmd/coracle/utf8.c */
 /* test: needs-json */
 #include "input.h"
 #include "serve/scanner.h"

@@ -6,6 +6,7 @@
  * ending in LF, so that answers cannot run together; control characters in a message are escaped on the way, so that a
  * message cannot pass for another line.
  */
+#include "serve/json_memory.h"
 #include "serve/room/room.h"
 #include "serve/scanner.h"
 
@@ -40,11 +41,12 @@ static bool tell_invalid(void *arg, const char *reason)
 __attribute__((noinline)) static void show_message(const struct member *sender, struct json_object *object)
 {
     size_t size;
+    (void)json_memory_failed();
     const char *text =
         json_object_to_json_string_length(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
     char before[COR_ADDR_TEXT + 8];
     snprintf(before, sizeof(before), "%s---->", room_address_of(sender));
-    if (text != NULL) {
+    if (text != NULL && !json_memory_failed()) {
         log_show(before, text, size, "");
     }
     log_say("connection is connected from  %s", room_address_of(sender));

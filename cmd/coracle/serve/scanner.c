@@ -11,6 +11,7 @@
 
 #if COR_HAVE_JSON
 
+#include "serve/json_memory.h"
 #include "utf8.h"
 
 #include <json-c/json.h>
@@ -396,6 +397,7 @@ static void parse(struct scanner *scanner, feeding *feed, size_t given, bool wro
 {
     struct json_object *object = NULL;
     enum json_tokener_error error = json_tokener_continue;
+    (void)json_memory_failed(); /* what failed elsewhere on this thread */
     if (given > 0) {
         object = json_tokener_parse_ex(scanner->tokener, feed->next, (int)given);
         error = json_tokener_get_error(scanner->tokener);
@@ -406,7 +408,10 @@ static void parse(struct scanner *scanner, feeding *feed, size_t given, bool wro
     }
     scanner->size += taken;
     advance(feed, taken);
-    if (error == json_tokener_success) {
+    if (json_memory_failed() || (error == json_tokener_success && object == NULL)) {
+        json_object_put(object);
+        feed->result = SCANNER_NO_MEMORY;
+    } else if (error == json_tokener_success) {
         pass_object(scanner, feed, object);
         json_object_put(object);
     } else if (error != json_tokener_continue) {

@@ -2,7 +2,7 @@
 /*
  * The JSON stream scanner: any segmentation gives the same messages; limits and invalid input have their defined end.
  */
-/* sources: cmd/coracle/serve/scanner.c cmd/coracle/utf8.c */
+/* sources: cmd/coracle/serve/json_memory.c cmd/coracle/serve/scanner.c cmd/coracle/utf8.c */
 /* test: workers=1 */
 #include <setjmp.h>
 #include <stdarg.h>
