@@ -15,6 +15,15 @@
 
 COR_BEGIN
 
+/* Who goes on when several could. */
+typedef enum cor_sim_schedule {
+    COR_SIM_TURNS,  /* any worker, whenever a task waits, yields or ends */
+    COR_SIM_POINTS, /* the same, and in the middle of a task's turn: at its locks, channel operations, selects, reads,
+                       writes and the like, as often as the seed says */
+    COR_SIM_PCT     /* there, too, but by priorities that change at few places: "probabilistic concurrency testing".
+                       Finds orders in which one side must wait for long; workers are 4 to 12 by default */
+} cor_sim_schedule;
+
 /* How a simulated run goes; all-zero means all defaults. */
 typedef struct cor_sim_options {
     int workers;      /* virtual ones, 1..256; 0: 1 to 4, by the seed */
@@ -28,6 +37,8 @@ typedef struct cor_sim_options {
     int scale;        /* percent of what cor_sim_scale is asked for; 0: all; a search makes it smaller */
     uint32_t without; /* faults that are off, a bit each; a search sets them */
     int report_fd;    /* where reports of failures go; 0: standard error; < 0: nowhere */
+    cor_sim_schedule schedule;
+    int depth; /* with COR_SIM_PCT: how many constraints on the order a bug may take, 1..16; 0: 3 */
 } cor_sim_options;
 
 /* What is known of a run when it has ended. */
@@ -58,9 +69,10 @@ typedef struct cor_sim_report {
 
 /*
  * Runs `count` seeds, as cor_sim_run, until one does not return 0. Then it looks for a smaller run that returns the
- * same: without some of the faults, with fewer workers, with less of what cor_sim_scale gives; shows it, and prints the
- * command that repeats it. COR_SIM_REPLAY in the environment, as printed, has it run that one alone. main_task must
- * begin from scratch each time. A run that aborts ends the process, after its command has been printed.
+ * same: by a simpler schedule, without some of the faults, with fewer workers, with less of what cor_sim_scale gives;
+ * shows it, and prints the command that repeats it. COR_SIM_REPLAY in the environment, as printed, has it run that one
+ * alone; COR_SIM_SCHEDULE=turns, points, pct or pct:DEPTH has it search by another schedule than that of the options.
+ * main_task must begin from scratch each time. A run that aborts ends the process, after its command has been printed.
  * Returns: 0, or what the failing run returned. Parks: no. Threads: an ordinary thread.
  * Owns: borrows all arguments until return; `options` and `report` may be NULL. Go: the search of testing.F, somewhat.
  */

@@ -12,8 +12,12 @@
 #include "base/atomic.h"
 #include "base/platform.h"
 
-#include <sched.h>
 #include <stdint.h>
+
+/* What a thread does that has spun for a while: sched_yield(), or what stands in for it where workers are virtual. */
+void cori_spin_give_way(void);
+/* NULL: sched_yield(). Set only while no cor_run is active. */
+extern void (*cori_spin_way)(void);
 
 static inline void cori_spin_lock(uint32_t *word)
 {
@@ -21,7 +25,7 @@ static inline void cori_spin_lock(uint32_t *word)
     while (cori_unlikely(cori_swap_acquire(word, 1) != 0)) {
         while (cori_load_relaxed(word) != 0) {
             if (++spins % 128 == 0) {
-                sched_yield();
+                cori_spin_give_way();
             }
             cori_pause();
         }

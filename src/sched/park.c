@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/fatal.h"
+#include "sched/virtual.h"
 
 /* Arms the task's timer for self->deadline unless it will fire earlier anyway. */
 static __attribute__((noinline)) int arm(cori_worker *worker, cori_task *self)
@@ -87,4 +88,11 @@ void cori_park_outside(cori_task *self, const char *what)
     cori_bump(worker->external, 1);
     cori_park_plain(self, 0, what);
     end_outside(self->worker);
+}
+
+void cori_turn_spent(void)
+{
+    if (cori_virtual_driver == NULL || cori_virtual_point()) {
+        cor_yield();
+    }
 }

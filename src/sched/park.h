@@ -69,6 +69,9 @@ static inline int cori_interrupted(const cori_task *self, int64_t deadline)
     return cori_member_is_free(self) ? 0 : cori_member_interrupted(self, cori_here_now());
 }
 
+/* The running task has used up its budget: it yields, or its virtual worker is left where it is. */
+void cori_turn_spent(void);
+
 /*
  * Lets others run if this task has done much without parking. Call once per operation that succeeded at once; the
  * second, if it moved `bytes`: a turn ends by its work, else a peer's flood would make it last for milliseconds.
@@ -76,7 +79,7 @@ static inline int cori_interrupted(const cori_task *self, int64_t deadline)
 static inline void cori_charge(cori_task *self)
 {
     if (cori_unlikely(--self->worker->ops_left <= 0)) {
-        cor_yield();
+        cori_turn_spent();
     }
 }
 
@@ -85,7 +88,7 @@ static inline void cori_charge_bytes(cori_task *self, size_t bytes)
     size_t credits = 1 + bytes / CORI_OP_BYTES;
     self->worker->ops_left -= credits < CORI_OPS_BUDGET ? (int)credits : CORI_OPS_BUDGET;
     if (cori_unlikely(self->worker->ops_left <= 0)) {
-        cor_yield();
+        cori_turn_spent();
     }
 }
 

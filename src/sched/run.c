@@ -144,6 +144,7 @@ static int make_workers(uint64_t seed)
         workers[i].id = i;
         workers[i].solo = cori_rt.solo;
         workers[i].round_most = CORI_ROUND_SWITCHES;
+        workers[i].ops_most = CORI_OPS_BUDGET;
         workers[i].fresh_first = UINT64_MAX;
         workers[i].ticket = 1; /* higher than that of a task that has none */
         cori_rand_init(&workers[i].rand, seed, (uint64_t)i);

@@ -111,10 +111,16 @@ static int spawn_fresh(cori_worker *worker, const cori_spawn *spawn)
     return 0;
 }
 
-/* In a simulated run a host's tasks are held together, to end with it. */
-static int spawn_on_host(cori_worker *worker, const cori_spawn *spawn, cori_task **out)
+/* In a simulated run: where the driver has it. A host's tasks are held together, to end with it. */
+static int spawn_virtual(cori_worker *worker, const cori_spawn *spawn, cori_task **out)
 {
     cori_spawn inside = *spawn;
+    if (cori_virtual_driver->place != NULL && spawn->worker < 0 && !spawn->floats) {
+        inside.worker = cori_virtual_driver->place();
+    }
+    if (worker->current->host == 0 || spawn->scope != NULL) {
+        return spawn_made(worker, &inside, out);
+    }
     int rc = cori_virtual_driver->enter(&inside.scope);
     if (rc < 0) {
         return rc;
@@ -134,8 +140,7 @@ int cori_spawn_task(const cori_spawn *spawn, cori_task **out)
     }
     if (spawn->worker >= 0 || spawn->stack_now || cori_virtual_driver != NULL ||
         (spawn->stack_size_bytes != 0 && spawn->stack_size_bytes != cori_rt.stack_size_bytes)) {
-        bool alone = cori_virtual_driver != NULL && worker->current->host != 0 && spawn->scope == NULL;
-        return alone ? spawn_on_host(worker, spawn, out) : spawn_made(worker, spawn, out);
+        return cori_virtual_driver != NULL ? spawn_virtual(worker, spawn, out) : spawn_made(worker, spawn, out);
     }
     return spawn_fresh(worker, spawn);
 }

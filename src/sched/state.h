@@ -69,6 +69,7 @@ typedef struct cori_worker {
     uint64_t turns;                /* in all rounds before this one */
     cori_task *yielded;            /* by yielding it has ended the round: queued after what has happened meanwhile */
     int ops_left;                  /* of the current task's turn: see cori_charge */
+    int ops_most;                  /* of a turn: CORI_OPS_BUDGET, or 1 where each may end it: virtual.h */
     int64_t now;                   /* the clock as of this round, at least */
     const int *errno_shown;        /* where a switch looks for errno; carry.h's, like the next */
     int *errno_at;                 /* the thread's */

@@ -16,8 +16,8 @@ void cori_task_main(void *arg);
 static inline void cori_begin_turn(cori_worker *worker, cori_task *next)
 {
     worker->current = next;
-    if (worker->ops_left != CORI_OPS_BUDGET) {
-        worker->ops_left = CORI_OPS_BUDGET;
+    if (worker->ops_left != worker->ops_most) {
+        worker->ops_left = worker->ops_most;
     }
 }
 

@@ -5,11 +5,17 @@
  * exactly if the driver's choices do; src/sim/ is the driver.
  *
  * A worker gives way in two places: after each round, and where its poller would wait. Both are on the scheduler's own
- * stack, between two tasks: so tasks, locks and queues see nothing of it, and a spin lock is never met locked. What a
- * second thread could do in the middle of a turn does not happen here; which of two workers comes first does.
+ * stack, between two tasks: so tasks, locks and queues see nothing of it.
+ *
+ * If the driver has points, a worker may also be left in the middle of a task's turn, as a thread that loses its CPU:
+ * where an operation is charged (cori_charge), which is each lock, and each channel operation, select, read, write and
+ * accept that did not wait; and on both sides of a simulated system call. The task is not queued: it stands on the CPU
+ * of its worker, and goes on when that is chosen again. If it was left with a spin lock, another worker that spins for
+ * it gives way, too (cori_spin_way), until the driver has chosen the holder.
  *
  * The flow of a worker and its `scheduler` context are one: the context holds where the loop is left, for a task or for
- * the driver. Everything that is a thread's (signal mask, alternate stack, errno's place) is that of the one thread.
+ * the driver. A worker that is left in the middle of a turn is in its task's context. Everything that is
+ * a thread's (signal mask, alternate stack, errno's place) is that of the one thread.
  */
 #ifndef CORI_SCHED_VIRTUAL_H
 #define CORI_SCHED_VIRTUAL_H
@@ -18,6 +24,9 @@
 
 struct cori_scope;
 struct cori_worker;
+
+/* At a point the task goes on, or yields to the others of its worker, or its worker is left. */
+enum cori_virtual_then { CORI_VIRTUAL_GO_ON, CORI_VIRTUAL_YIELD, CORI_VIRTUAL_LEAVE };
 
 typedef struct cori_virtual {
     /*
@@ -32,6 +41,10 @@ typedef struct cori_virtual {
      * tasks of that host together. 0 or why it cannot be. cori_member_uncount undoes it.
      */
     int (*enter)(struct cori_scope **out);
+    /* NULL: there are no points. Else what becomes of the running task at one; on its stack. */
+    enum cori_virtual_then (*point)(void);
+    /* Which worker a new task begins on; < 0, or NULL: where placement has it. */
+    int (*place)(void);
     /* All workers have stopped and nothing is closed yet: where reports go, < 0: nowhere. */
     int (*stopped)(void);
 } cori_virtual;
@@ -43,6 +56,8 @@ extern const cori_virtual *cori_virtual_driver;
 
 /* Lets the driver choose. On the worker's own stack. */
 void cori_virtual_pause(void);
+/* A point in the running task's turn; the driver may have its worker left meanwhile. True: the task is to yield. */
+bool cori_virtual_point(void);
 /* Calls `run` for each worker on a flow of its own, until all have returned. 0, or -ENOMEM before any has begun. */
 int cori_virtual_run(void (*run)(struct cori_worker *worker));
 /* Prints all tasks, when the workers have stopped. */

@@ -6,12 +6,13 @@
 #include "base/list.h"
 #include "sim/event.h"
 #include "sim/host.h"
+#include "sim/schedule.h"
 #include "sim/socket.h"
 #include "sim/verdict.h"
 
 #include <errno.h>
 
-enum { TURN_NS = 1000, LONG_ONCE_IN = 4 };
+enum { TURN_NS = 1000 };
 
 typedef struct cori_sim_poller {
     cori_poller base; /* first */
@@ -111,28 +112,17 @@ const cori_poll_ops cori_sim_poll_ops = {
     .kick = sim_kick,
 };
 
-static bool can_go_on(const cori_sim_poller *poller)
+bool cori_sim_can_go_on(int worker)
 {
+    const cori_sim_poller *poller = &pollers[worker];
     return !poller->waits || poller->kicked || poller->ready != NULL || poller->until <= cori_sim_now();
-}
-
-/* Of the workers that can go on, one by chance; < 0: none can. */
-static int choose(void)
-{
-    int able[CORI_WORKERS_MAX], count = 0;
-    for (int i = 0; i < poller_count; i++) {
-        if (can_go_on(&pollers[i])) {
-            able[count++] = i;
-        }
-    }
-    return count > 0 ? able[cori_sim_below((uint64_t)count)] : -1;
 }
 
 static int next_worker(void)
 {
     for (;;) {
         cori_sim_events_due();
-        int chosen = choose();
+        int chosen = cori_sim_schedule_choose();
         if (chosen >= 0) {
             cori_sim_note((uint64_t)chosen);
             cori_sim_pass(TURN_NS);
@@ -152,15 +142,16 @@ static int next_worker(void)
     }
 }
 
-/* Mostly one task's turn or two, to let the workers mix; sometimes many. */
-static int round_switches(void)
+const cori_virtual *cori_sim_driver(void)
 {
-    return 1 + (int)(cori_sim_once_in(LONG_ONCE_IN) ? cori_sim_below(64) : cori_sim_below(3));
+    static cori_virtual driver = {
+        .next = next_worker,
+        .switches = cori_sim_schedule_switches,
+        .enter = cori_sim_host_enter,
+        .stopped = cori_sim_verdict_report,
+    };
+    bool points = cori_sim_schedule_has_points();
+    driver.point = points ? cori_sim_schedule_point : NULL;
+    driver.place = points ? cori_sim_schedule_place : NULL;
+    return &driver;
 }
-
-const cori_virtual cori_sim_driver = {
-    .next = next_worker,
-    .switches = round_switches,
-    .enter = cori_sim_host_enter,
-    .stopped = cori_sim_verdict_report,
-};

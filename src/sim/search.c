@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cor_sim_search: runs seed after seed until one fails, then makes that run smaller, one step at a time: a fault is
- * switched off, the workers become fewer, cor_sim_scale gives less. A step is kept if the run still ends with the same
- * code. Each step makes another run of the seed, which may miss the fault by chance: some seeds after it are tried too.
+ * cor_sim_search: runs seed after seed until one fails, then makes that run smaller, one step at a time: the schedule
+ * becomes a simpler one, a fault is switched off, the workers become fewer, cor_sim_scale gives less. A step is kept if
+ * the run still ends with the same code. Each step makes another run of the seed, which may miss the fault by chance:
+ * some seeds after it are tried too.
  *
  * A run that aborts takes the search with it; its seed is told before.
  */
@@ -32,11 +33,17 @@ static char last_words[600];
 static size_t last_words_size;
 static int last_words_fd;
 
+static const char *const schedules[] = {[COR_SIM_TURNS] = "turns", [COR_SIM_POINTS] = "points", [COR_SIM_PCT] = "pct"};
+
 /* What repeats a run: an environment for the same program. */
 static int replay_text(char *text, size_t size, uint64_t seed, const cor_sim_options *options)
 {
-    return snprintf(text, size, "COR_SIM_REPLAY=%llu:%d:%x:%d %.200s", (unsigned long long)seed, options->workers,
-                    options->without, options->scale, program_invocation_name);
+    char schedule[40] = "";
+    if (options->schedule != COR_SIM_TURNS) {
+        (void)snprintf(schedule, sizeof(schedule), ":%s:%d", schedules[options->schedule], options->depth);
+    }
+    return snprintf(text, size, "COR_SIM_REPLAY=%llu:%d:%x:%d%s %.200s", (unsigned long long)seed, options->workers,
+                    options->without, options->scale, schedule, program_invocation_name);
 }
 
 static void on_abort(int number)
@@ -82,6 +89,16 @@ static void fewer_faults(search *of)
     }
 }
 
+static void simpler_schedule(search *of)
+{
+    bool fails = false;
+    for (cor_sim_schedule schedule = COR_SIM_TURNS; schedule < of->best.options.schedule && !fails; schedule++) {
+        cor_sim_options with = of->best.options;
+        with.schedule = schedule;
+        fails = still_fails(of, &with);
+    }
+}
+
 static void fewer_workers(search *of)
 {
     bool fails = false;
@@ -111,6 +128,7 @@ static void shrink(search *of)
 {
     int fd = of->best.options.report_fd;
     of->best.options.report_fd = -1;
+    simpler_schedule(of);
     fewer_workers(of);
     fewer_faults(of);
     smaller_scale(of);
@@ -132,14 +150,35 @@ static void show(search *of)
     cori_sim_print("again: %s (COR_SIM_TRACE=1 traces it)\n", replay);
 }
 
-/* COR_SIM_REPLAY=seed:workers:without:scale; false: there is none. */
+/* A schedule's name, and a depth or not: "pct:3". What is none changes nothing. */
+static void read_schedule(const char *text, cor_sim_options *options)
+{
+    char name[16] = "";
+    int depth = 0;
+    if (text == NULL || sscanf(text, "%15[a-z]:%d", name, &depth) < 1) {
+        return;
+    }
+    for (size_t i = 0; i < sizeof(schedules) / sizeof(*schedules); i++) {
+        if (strcmp(schedules[i], name) == 0) {
+            options->schedule = (cor_sim_schedule)i;
+            options->depth = depth;
+        }
+    }
+}
+
+/* COR_SIM_REPLAY=seed:workers:without:scale, and :schedule:depth if it is not by turns; false: there is none. */
 static bool read_replay(uint64_t *seed, cor_sim_options *options)
 {
     const char *text = getenv("COR_SIM_REPLAY");
     unsigned long long number;
-    return text != NULL &&
-           sscanf(text, "%llu:%d:%x:%d", &number, &options->workers, &options->without, &options->scale) == 4 &&
-           ((*seed = number), true);
+    int used = 0;
+    if (text == NULL ||
+        sscanf(text, "%llu:%d:%x:%d%n", &number, &options->workers, &options->without, &options->scale, &used) != 4) {
+        return false;
+    }
+    *seed = number;
+    read_schedule(text[used] == ':' ? text + used + 1 : schedules[COR_SIM_TURNS], options);
+    return true;
 }
 
 static int search_all(search *of, uint64_t seed, uint64_t count, const cor_sim_options *options)
@@ -167,6 +206,7 @@ int cor_sim_search(uint64_t first_seed, uint64_t count, const cor_sim_options *o
     struct sigaction aborting = {.sa_handler = on_abort, .sa_flags = SA_RESETHAND | SA_ONSTACK}, earlier;
     last_words_fd = with.report_fd != 0 ? with.report_fd : STDERR_FILENO;
     (void)sigaction(SIGABRT, &aborting, &earlier);
+    read_schedule(getenv("COR_SIM_SCHEDULE"), &with);
     int code;
     if (read_replay(&first_seed, &with)) {
         code = run_once(&of, first_seed, &with, &of.best.result);

@@ -10,6 +10,7 @@
 #include "sim/names.h"
 #include "sim/poller.h"
 #include "sim/report.h"
+#include "sim/schedule.h"
 #include "sim/socket.h"
 #include "sim/trace.h"
 #include "sim/verdict.h"
@@ -74,7 +75,7 @@ static void put_in_place(bool on, const cori_sys_other_ops *kernel)
 {
     cori_clock_set(on ? read_clock : NULL, NULL);
     cori_poll_override(on ? &cori_sim_poll_ops : NULL);
-    cori_virtual_driver = on ? &cori_sim_driver : NULL;
+    cori_virtual_driver = on ? cori_sim_driver() : NULL;
     cori_sys_other = on ? kernel : NULL;
     cori_sys_fault = on ? no_fault : NULL;
 }
@@ -92,14 +93,14 @@ int cor_sim_run(uint64_t seed, const cor_sim_options *options, int (*main_task)(
     cori_sim_names_begin(seed, options->hostile);
     cori_sim_report_begin(options->report_fd != 0 ? options->report_fd : STDERR_FILENO);
     cori_sim_verdict_begin(seed);
-    int by_seed = 1 + (int)cori_sim_below(WORKERS_MOST), workers = options->workers > 0 ? options->workers : by_seed;
+    int workers = cori_sim_schedule_begin(seed, options, 1 + (int)cori_sim_below(WORKERS_MOST), cori_sim_can_go_on);
     cor_options inside = {.workers = workers, .seed = seed != 0 ? seed : 1};
     program.main_task = main_task;
     program.arg = arg;
     program.must_end = options->must_end;
     program.scale = options->scale;
     int64_t begun = cori_sim_now();
-    put_in_place(true, cori_sim_trace_begin(options->trace, &cori_sim_kernel));
+    put_in_place(true, cori_sim_schedule_kernel(cori_sim_trace_begin(options->trace, &cori_sim_kernel)));
     int rc = cor_run(run_program, NULL, &inside);
     put_in_place(false, NULL);
     rc = cori_sim_verdict_end(rc, options->must_end);
