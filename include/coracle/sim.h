@@ -24,6 +24,14 @@ typedef enum cor_sim_schedule {
                        Finds orders in which one side must wait for long; workers are 4 to 12 by default */
 } cor_sim_schedule;
 
+/* Faults that a seed may choose where cor_sim_options.more has them. Their bits are those of `without`. */
+enum {
+    COR_SIM_NARROW = 1 << 7,    /* links have a bandwidth, of 8 KiB to 8 MiB per second */
+    COR_SIM_LOSSY = 1 << 8,     /* links lose up to 6 % of what is sent: see cor_sim_link */
+    COR_SIM_FULL = 1 << 9,      /* accepting fails: EMFILE, ENFILE, ENOBUFS, ENOMEM */
+    COR_SIM_NO_MEMORY = 1 << 10 /* the library's own allocations fail now and then */
+};
+
 /* How a simulated run goes; all-zero means all defaults. */
 typedef struct cor_sim_options {
     int workers;      /* virtual ones, 1..256; 0: 1 to 4, by the seed */
@@ -38,7 +46,9 @@ typedef struct cor_sim_options {
     uint32_t without; /* faults that are off, a bit each; a search sets them */
     int report_fd;    /* where reports of failures go; 0: standard error; < 0: nowhere */
     cor_sim_schedule schedule;
-    int depth; /* with COR_SIM_PCT: how many constraints on the order a bug may take, 1..16; 0: 3 */
+    int depth;     /* with COR_SIM_PCT: how many constraints on the order a bug may take, 1..16; 0: 3 */
+    uint32_t more; /* further faults, COR_SIM_NO_MEMORY and the like: a seed switches on about half of them, each as
+                      strong as it says */
 } cor_sim_options;
 
 /* What is known of a run when it has ended. */
@@ -110,6 +120,29 @@ COR_API COR_CHECK int cor_sim_go(int host, void (*task)(void *arg), void *arg);
  */
 COR_API int cor_sim_cut(int host_a, int host_b, bool cut);
 
+/* How what is sent from one host reaches another, from when it is said to. */
+typedef struct cor_sim_link {
+    int64_t latency_ns, jitter_ns; /* jitter: up to so much more, by chance; a second at most */
+    uint64_t bytes_per_s;          /* 0: no limit. Datagrams are lost that find 256 KiB waiting */
+    uint32_t lost_per_million;     /* datagrams are lost; parts of streams come 200 ms later, or 600, ... */
+} cor_sim_link;
+
+/*
+ * Says what the way from one host to another is like; the other direction stays as it is. By default it has a latency
+ * of 200 us and a jitter of 100 us, within a host 5 us and none, no limit and no loss.
+ * Returns: 0; -EINVAL: no such host, a latency above an hour, a jitter above a second, more than a million lost;
+ * COR_ENOT_TASK outside a simulated run. Parks: never. Threads: tasks only. Owns: borrows until return.
+ */
+COR_API COR_CHECK int cor_sim_set_link(int from, int to, const cor_sim_link *link);
+
+/*
+ * Has the next `count` accepts on a host fail that would have found a client: with -EMFILE, -ENFILE, -ENOBUFS or
+ * -ENOMEM, after which the client still waits, or -ECONNABORTED.
+ * Returns: 0; -EINVAL: no such host, another code, count < 0; COR_ENOT_TASK outside a simulated run. Parks: never.
+ * Threads: tasks only.
+ */
+COR_API COR_CHECK int cor_sim_fail_accepts(int host, int code, int count);
+
 /*
  * Crashes a host: its connections and listeners are gone, and no peer is told; a peer learns of it by a reset when it
  * sends after the restart, or by its own time limits. The host's tasks cannot vanish, since all hosts share one memory:
@@ -127,6 +160,13 @@ COR_API int cor_sim_crash(int host);
  * -EINVAL: no such host, or host 0; COR_ENOT_TASK. Parks: until its tasks have ended. Threads: tasks of other hosts.
  */
 COR_API COR_CHECK int cor_sim_restart(int host);
+
+/*
+ * Has the `nth` allocation that the library makes from now on fail, and `count - 1` after it, as where memory ends;
+ * `count` 0 ends that. The program's own are not touched.
+ * Returns: 0; -EINVAL: nth < 1, count < 0; COR_ENOT_TASK outside a simulated run. Parks: never. Threads: tasks only.
+ */
+COR_API COR_CHECK int cor_sim_fail_memory(int64_t nth, int64_t count);
 
 /*
  * Adds an invariant of the program: `check(arg)` is called whenever no task can go on, before the clock jumps, and at

@@ -13,11 +13,14 @@
 #include <strings.h>
 
 enum { LOOPBACK_NS = 5000, LATENCY_NS = 200000, JITTER_NS = 100000, DELAY_MOST_NS = 50000000 };
+enum { QUEUE_BYTES = 256 * 1024, SENT_AGAIN_MOST = 6, NARROWEST_BYTES_PER_S = 8 * 1024, PER_MILLION = 1000000 };
+#define SENT_AGAIN_NS (200 * COR_MILLISECOND)
 
 typedef struct known_host {
     char name[64];
     cori_sim_address address; /* family 0: loopback only */
     bool down;
+    int accept_code, accepts_to_fail;
 } known_host;
 
 static known_host hosts[CORI_SIM_HOSTS_MAX];
@@ -128,7 +131,20 @@ void cori_sim_hosts_begin(void)
 {
     hosts[0] = (known_host){.name = "main"};
     host_count = 1;
-    links[0][0] = (cori_sim_link){.latency_ns = LOOPBACK_NS}; /* the others: when their hosts are added */
+    links[0][0] = (cori_sim_link){.is.latency_ns = LOOPBACK_NS}; /* the others: when their hosts are added */
+}
+
+/* The usual link, or, where the seed has it, a narrow one or one that loses. */
+static cori_sim_link new_link(void)
+{
+    cori_sim_link link = {.is = {.latency_ns = LATENCY_NS, .jitter_ns = JITTER_NS}};
+    if (cori_sim_strength(CORI_SIM_NARROW) != 0 && cori_sim_more_below(2) == 0) {
+        link.is.bytes_per_s = (uint64_t)NARROWEST_BYTES_PER_S << cori_sim_more_below(11);
+    }
+    if (cori_sim_strength(CORI_SIM_LOSSY) != 0 && cori_sim_more_below(2) == 0) {
+        link.is.lost_per_million = PER_MILLION / (2 * cori_sim_strength(CORI_SIM_LOSSY));
+    }
+    return link;
 }
 
 int cori_sim_host_add(const char *name, const cori_sim_address *address)
@@ -140,13 +156,13 @@ int cori_sim_host_add(const char *name, const cori_sim_address *address)
         return -EEXIST;
     }
     known_host *added = &hosts[host_count];
+    *added = (known_host){0};
     (void)snprintf(added->name, sizeof(added->name), "%s", name);
     added->address = *address;
     for (int i = 0; i <= host_count; i++) {
-        cori_sim_link usual = {.latency_ns = LATENCY_NS, .jitter_ns = JITTER_NS};
-        links[i][host_count] = links[host_count][i] = usual;
+        links[i][host_count] = links[host_count][i] = new_link();
     }
-    links[host_count][host_count] = (cori_sim_link){.latency_ns = LOOPBACK_NS};
+    links[host_count][host_count] = (cori_sim_link){.is.latency_ns = LOOPBACK_NS};
     return host_count++;
 }
 
@@ -231,12 +247,53 @@ int64_t cori_sim_link_arrival(uint16_t from, uint16_t to, size_t size)
     cori_sim_link *link = &links[from][to];
     int64_t now = cori_sim_now();
     link->free_at = link->free_at > now ? link->free_at : now;
-    if (link->bytes_per_s != 0) {
-        link->free_at += (int64_t)((unsigned __int128)size * COR_SECOND / link->bytes_per_s);
+    if (link->is.bytes_per_s != 0) {
+        link->free_at += (int64_t)((unsigned __int128)size * COR_SECOND / link->is.bytes_per_s);
     }
-    int64_t jitter_ns = link->jitter_ns > 0 ? (int64_t)cori_sim_below((uint64_t)link->jitter_ns) : 0;
+    int64_t jitter_ns = link->is.jitter_ns > 0 ? (int64_t)cori_sim_below((uint64_t)link->is.jitter_ns) : 0;
     if (from != to && cori_sim_happens(CORI_SIM_DELAY)) { /* nothing overtakes within a host */
         jitter_ns += (int64_t)cori_sim_below(DELAY_MOST_NS);
     }
-    return link->free_at + link->latency_ns + jitter_ns;
+    return link->free_at + link->is.latency_ns + jitter_ns;
+}
+
+static bool is_lost(const cori_sim_link *link)
+{
+    return link->is.lost_per_million != 0 && cori_sim_more_below(PER_MILLION) < link->is.lost_per_million;
+}
+
+bool cori_sim_link_loses(uint16_t from, uint16_t to)
+{
+    const cori_sim_link *link = &links[from][to];
+    int64_t waits_ns = link->free_at - cori_sim_now();
+    if (link->is.bytes_per_s != 0 && waits_ns > 0 &&
+        (unsigned __int128)waits_ns * link->is.bytes_per_s > (unsigned __int128)QUEUE_BYTES * COR_SECOND) {
+        return true;
+    }
+    return is_lost(link);
+}
+
+int64_t cori_sim_link_stall(uint16_t from, uint16_t to)
+{
+    int64_t stall_ns = 0;
+    for (int i = 0; i < SENT_AGAIN_MOST && is_lost(&links[from][to]); i++) {
+        stall_ns += SENT_AGAIN_NS << i;
+    }
+    return stall_ns;
+}
+
+void cori_sim_host_fail_accepts(uint16_t host, int code, int count)
+{
+    hosts[host].accept_code = code;
+    hosts[host].accepts_to_fail = count;
+}
+
+int cori_sim_host_take_accept(uint16_t host)
+{
+    known_host *of = &hosts[host];
+    if (of->accepts_to_fail == 0) {
+        return 0;
+    }
+    of->accepts_to_fail--;
+    return of->accept_code;
 }

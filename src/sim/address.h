@@ -3,6 +3,7 @@
 #ifndef CORI_SIM_ADDRESS_H
 #define CORI_SIM_ADDRESS_H
 
+#include <coracle/sim.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -34,9 +35,7 @@ bool cori_sim_address_same_ip(const cori_sim_address *a, const cori_sim_address 
 
 /* How what is sent from one host reaches another. */
 typedef struct cori_sim_link {
-    int64_t latency_ns, jitter_ns; /* one way */
-    uint64_t bytes_per_s;          /* 0: no limit */
-    uint32_t lost_per_million;     /* datagrams */
+    cor_sim_link is;
     bool cut;
     int64_t free_at; /* when the last byte sent has left */
 } cori_sim_link;
@@ -50,6 +49,9 @@ const char *cori_sim_host_name(uint16_t host);
 /* It has crashed, or has been started again. */
 void cori_sim_host_set_down(uint16_t host, bool down);
 bool cori_sim_host_is_down(uint16_t host);
+/* Accepts that are to fail there: the next `count`, with `code`. Taking one gives the code; 0: none is left. */
+void cori_sim_host_fail_accepts(uint16_t host, int code, int count);
+int cori_sim_host_take_accept(uint16_t host);
 /* Nothing gets from one to the other now. */
 bool cori_sim_is_cut(uint16_t from, uint16_t to);
 /* The addresses of the hosts with a name, in the order in which they were added: their number, `max` at most. */
@@ -61,6 +63,10 @@ int cori_sim_host_of(uint16_t from, const cori_sim_address *address);
 /* What a socket on `host` is bound to that dials `to`. */
 cori_sim_address cori_sim_host_address(uint16_t host, const cori_sim_address *to);
 cori_sim_link *cori_sim_link_of(uint16_t from, uint16_t to);
+/* A datagram sent now is lost, by the link's chance or since too much waits for the link. */
+bool cori_sim_link_loses(uint16_t from, uint16_t to);
+/* How much later a part of a stream arrives, since it has been lost and is sent again. */
+int64_t cori_sim_link_stall(uint16_t from, uint16_t to);
 /* When `size` bytes sent now arrive. */
 int64_t cori_sim_link_arrival(uint16_t from, uint16_t to, size_t size);
 

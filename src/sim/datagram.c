@@ -62,7 +62,7 @@ void cori_sim_datagram_drop(cori_sim_event *event)
 
 static bool is_lost(uint16_t from, uint16_t to)
 {
-    return cori_sim_is_cut(from, to) || cori_sim_happens(CORI_SIM_LOST);
+    return cori_sim_is_cut(from, to) || cori_sim_happens(CORI_SIM_LOST) || cori_sim_link_loses(from, to);
 }
 
 static void put_on_the_way(cori_sim_socket *from, const cori_sim_address *to, uint16_t host,

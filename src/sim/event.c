@@ -10,7 +10,8 @@
 static cori_heap heap;
 static int64_t now_ns;
 static uint64_t hash, count;
-static cori_rand chance;
+static cori_rand chance, extra;
+static bool arming;                      /* an event is put into the heap */
 static uint32_t faults[CORI_SIM_FAULTS]; /* once in how many times; 0: never */
 
 void cori_sim_events_begin(uint64_t seed)
@@ -44,9 +45,17 @@ void cori_sim_pass(int64_t duration_ns)
 
 void cori_sim_event_at(cori_sim_event *event, int64_t when)
 {
-    if (cori_heap_set(&heap, &event->timer, when > now_ns ? when : now_ns) < 0) {
+    arming = true;
+    int rc = cori_heap_set(&heap, &event->timer, when > now_ns ? when : now_ns);
+    arming = false;
+    if (rc < 0) {
         cori_fatal("simulation: no memory for what is to come");
     }
+}
+
+bool cori_sim_event_is_armed_now(void)
+{
+    return arming;
 }
 
 void cori_sim_event_cancel(cori_sim_event *event)
@@ -72,7 +81,7 @@ void cori_sim_events_due(void)
 
 void cori_sim_faults_choose(bool hostile, uint32_t without)
 {
-    for (int fault = 0; fault < CORI_SIM_FAULTS; fault++) {
+    for (int fault = 0; fault < CORI_SIM_NARROW; fault++) {
         uint32_t rarest = fault < CORI_SIM_RESET ? 6 : 10; /* a power of two */
         uint32_t once_in = 2u << cori_sim_below(rarest);
         once_in = fault < CORI_SIM_RESET ? once_in : 16 * once_in;
@@ -81,9 +90,32 @@ void cori_sim_faults_choose(bool hostile, uint32_t without)
     }
 }
 
+void cori_sim_faults_more(uint64_t seed, uint32_t more)
+{
+    cori_rand_init(&extra, seed, UINT64_C(0x4d));
+    for (int fault = CORI_SIM_NARROW; fault < CORI_SIM_FAULTS; fault++) {
+        uint32_t once_in = 8u << cori_rand_below(&extra, 8);
+        bool on = cori_rand_below(&extra, 2) == 0;
+        faults[fault] = on && (more >> fault & 1) != 0 ? once_in : 0;
+    }
+}
+
 bool cori_sim_happens(enum cori_sim_fault fault)
 {
-    return faults[fault] != 0 && cori_sim_once_in(faults[fault]);
+    if (faults[fault] == 0) {
+        return false;
+    }
+    return fault >= CORI_SIM_NARROW ? cori_sim_more_below(faults[fault]) == 0 : cori_sim_once_in(faults[fault]);
+}
+
+uint32_t cori_sim_strength(enum cori_sim_fault fault)
+{
+    return faults[fault];
+}
+
+uint64_t cori_sim_more_below(uint64_t limit)
+{
+    return (uint64_t)(((unsigned __int128)cori_rand_next(&extra) * limit) >> 32);
 }
 
 uint64_t cori_sim_below(uint64_t limit)

@@ -26,6 +26,8 @@ void cori_sim_pass(int64_t duration_ns);
 
 /* Lets it happen at `when`. There is memory for it, or the run ends with a fatal error. */
 void cori_sim_event_at(cori_sim_event *event, int64_t when);
+/* True inside of that: what is allocated then is the simulator's. */
+bool cori_sim_event_is_armed_now(void);
 /* It will not happen. */
 void cori_sim_event_cancel(cori_sim_event *event);
 /* When the next one is due; INT64_MAX: there is none. */
@@ -51,10 +53,22 @@ enum cori_sim_fault {
     CORI_SIM_RESET,    /* the connection breaks; the first of the second set */
     CORI_SIM_LOST,     /* nobody answers a dial's first packet */
     CORI_SIM_ABORTED,  /* accept fails once */
+    CORI_SIM_NARROW,   /* a link has a bandwidth; the first of those that a program asks for one by one */
+    CORI_SIM_LOSSY,    /* a link loses what is sent */
+    CORI_SIM_FULL,     /* accepting finds a table full */
+    CORI_SIM_MEMORY,   /* an allocation of the library fails */
     CORI_SIM_FAULTS
 };
 /* `without`: a bit for each that is off whatever the seed says; the others stay as they are. */
 void cori_sim_faults_choose(bool hostile, uint32_t without);
+/*
+ * The third set, of those that `more` has a bit for, at their places above. They have a generator of their own: a run
+ * without them is what it was before there were any.
+ */
+void cori_sim_faults_more(uint64_t seed, uint32_t more);
+/* Once in how many times it happens; 0: never. Numbers below `limit` (at most 2^32) by that generator. */
+uint32_t cori_sim_strength(enum cori_sim_fault fault);
+uint64_t cori_sim_more_below(uint64_t limit);
 /* Tells whether it happens now. */
 bool cori_sim_happens(enum cori_sim_fault fault);
 

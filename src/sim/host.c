@@ -118,6 +118,29 @@ int cor_sim_cut(int host_a, int host_b, bool cut)
     return 0;
 }
 
+int cor_sim_set_link(int from, int to, const cor_sim_link *link)
+{
+    bool good = link->latency_ns >= 0 && link->latency_ns <= (60 * COR_MINUTE) && link->jitter_ns >= 0 &&
+                link->jitter_ns <= COR_SECOND && link->lost_per_million <= 1000000;
+    if (!in_run() || !is_host(from) || !is_host(to) || !good) {
+        return in_run() ? -EINVAL : COR_ENOT_TASK;
+    }
+    trace_plan("gets another link to", from, to);
+    cori_sim_link_of((uint16_t)from, (uint16_t)to)->is = *link;
+    return 0;
+}
+
+int cor_sim_fail_accepts(int host, int code, int count)
+{
+    bool known = code == -EMFILE || code == -ENFILE || code == -ENOBUFS || code == -ENOMEM || code == -ECONNABORTED;
+    if (!in_run() || !is_host(host) || !known || count < 0) {
+        return in_run() ? -EINVAL : COR_ENOT_TASK;
+    }
+    trace_plan("fails to accept", host, -1);
+    cori_sim_host_fail_accepts((uint16_t)host, code, count);
+    return 0;
+}
+
 int cor_sim_crash(int host)
 {
     if (!in_run() || host == 0 || !is_host(host)) {

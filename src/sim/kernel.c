@@ -94,6 +94,17 @@ static int sim_listen(int number, int backlog)
     return 0;
 }
 
+/* What an accept on the host fails with that would find somebody, by plan or by the seed; 0: it does not. */
+static int accept_failure(uint16_t host)
+{
+    static const int full[] = {-EMFILE, -ENFILE, -ENOBUFS, -ENOMEM};
+    int planned = cori_sim_host_take_accept(host);
+    if (planned == 0 && cori_sim_happens(CORI_SIM_FULL)) {
+        return full[cori_sim_more_below(sizeof(full) / sizeof(*full))];
+    }
+    return planned;
+}
+
 static int sim_accept(int number, struct sockaddr *addr, socklen_t *len)
 {
     cori_sim_socket *listener = find(number);
@@ -103,6 +114,10 @@ static int sim_accept(int number, struct sockaddr *addr, socklen_t *len)
     cori_sim_socket *child = listener->accept_head;
     if (child != NULL && cori_sim_happens(CORI_SIM_ABORTED)) {
         return cori_sim_once_in(2) ? -ECONNABORTED : -EMFILE;
+    }
+    int failure = child != NULL ? accept_failure(listener->host) : 0;
+    if (failure != 0) {
+        return failure;
     }
     int fd = child != NULL ? cori_sim_fd_new(child) : -EAGAIN;
     if (fd < 0) {

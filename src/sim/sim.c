@@ -7,6 +7,7 @@
 #include "sim/event.h"
 #include "sim/host.h"
 #include "sim/kernel.h"
+#include "sim/memory.h"
 #include "sim/names.h"
 #include "sim/poller.h"
 #include "sim/report.h"
@@ -19,6 +20,7 @@
 #include <coracle/sim.h>
 #include <coracle/task.h>
 #include <coracle/time.h>
+#include <errno.h>
 #include <unistd.h>
 
 enum { WORKERS_MOST = 4, READING_NS = 20 };
@@ -31,11 +33,10 @@ static int64_t read_clock(void *arg)
     return cori_sim_now();
 }
 
-/* The hot calls ask for another kernel only while there is a hook. */
-static int no_fault(enum cori_sys_call call)
+/* The hot calls ask for another kernel only while there is a hook. What else fails is that kernel's. */
+static int fault(enum cori_sys_call call)
 {
-    (void)call;
-    return 0;
+    return call == CORI_SYS_ALLOC && cori_sim_memory_fails() ? -ENOMEM : 0;
 }
 
 static struct {
@@ -64,7 +65,9 @@ static int run_program(void *unused)
 {
     (void)unused;
     cori_sim_trace_main();
+    cori_sim_memory_main(true);
     int rc = program.main_task(program.arg);
+    cori_sim_memory_main(false);
     if (rc == 0 && program.must_end) {
         await_end_of_all();
     }
@@ -77,7 +80,7 @@ static void put_in_place(bool on, const cori_sys_other_ops *kernel)
     cori_poll_override(on ? &cori_sim_poll_ops : NULL);
     cori_virtual_driver = on ? cori_sim_driver() : NULL;
     cori_sys_other = on ? kernel : NULL;
-    cori_sys_fault = on ? no_fault : NULL;
+    cori_sys_fault = on ? fault : NULL;
 }
 
 int cor_sim_run(uint64_t seed, const cor_sim_options *options, int (*main_task)(void *arg), void *arg,
@@ -90,6 +93,8 @@ int cor_sim_run(uint64_t seed, const cor_sim_options *options, int (*main_task)(
     cori_sim_sockets_begin();
     cori_sim_pollers_begin();
     cori_sim_faults_choose(options->hostile, options->without);
+    cori_sim_faults_more(seed, options->more & ~options->without);
+    cori_sim_memory_begin();
     cori_sim_names_begin(seed, options->hostile);
     cori_sim_report_begin(options->report_fd != 0 ? options->report_fd : STDERR_FILENO);
     cori_sim_verdict_begin(seed);

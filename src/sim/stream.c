@@ -60,6 +60,7 @@ static void send_off(cori_sim_socket *from, cori_sim_segment *segment)
     uint16_t to = from->other != NULL ? from->other->host : from->host;
     int64_t when =
         segment->kind == CORI_SIM_SYN ? cori_sim_now() : cori_sim_link_arrival(from->host, to, segment->size);
+    when += segment->kind != CORI_SIM_SYN ? cori_sim_link_stall(from->host, to) : 0;
     segment->when = from->last_when = when > from->last_when ? when : from->last_when + 1;
     bool first = from->wire.head == NULL;
     cori_sim_queue_put(&from->wire, segment);
@@ -248,7 +249,8 @@ static void syn_arrives(cori_sim_socket *client)
         return;
     }
     int host = cori_sim_host_of(client->host, &client->peer);
-    bool lost = host < 0 || cori_sim_happens(CORI_SIM_LOST) || cori_sim_is_cut(client->host, (uint16_t)host);
+    bool lost = host < 0 || cori_sim_happens(CORI_SIM_LOST) || cori_sim_is_cut(client->host, (uint16_t)host) ||
+                cori_sim_link_stall(client->host, (uint16_t)host) > 0;
     cori_sim_socket *listener = lost ? NULL : cori_sim_socket_at((uint16_t)host, &client->peer, client->type, true);
     if (listener != NULL && listener->queued <= listener->backlog) {
         cori_sim_socket *child = child_of(listener, client);
