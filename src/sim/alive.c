@@ -22,7 +22,8 @@ bool cori_sim_is_stuck_for_good(cori_sim_socket *socket)
 {
     int64_t usual = socket->wire.head->kind == CORI_SIM_SYN_ACK ? SYN_ACK_TRIES_NS : TRIES_NS;
     int64_t most = socket->patience.user_ns != 0 ? socket->patience.user_ns : usual;
-    if (socket->stuck_since == 0) {
+    if (!socket->stuck) {
+        socket->stuck = true;
         socket->stuck_since = cori_sim_now();
     }
     return cori_sim_now() - socket->stuck_since >= most;
@@ -71,8 +72,9 @@ void cori_sim_probe_if_cut(cori_sim_socket *socket)
         socket->closed || socket->probe.timer.slot != 0 || !is_cut(socket)) {
         return;
     }
-    int64_t silence = cori_sim_now() - socket->heard;
-    socket->silent_from = socket->heard + silence / patience->idle_ns * patience->idle_ns;
+    int64_t heard = socket->heard > socket->other->heard ? socket->heard : socket->other->heard;
+    int64_t silence = cori_sim_now() - heard;
+    socket->silent_from = heard + silence / patience->idle_ns * patience->idle_ns;
     socket->probe.happens = probe_is_due;
     cori_sim_event_at(&socket->probe, socket->silent_from + patience->idle_ns);
 }

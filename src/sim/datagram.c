@@ -26,7 +26,7 @@ static bool same_end(const cori_sim_address *a, const cori_sim_address *b)
 
 static void refuse(const datagram *sent)
 {
-    cori_sim_socket *sender = cori_sim_socket_at(sent->from_host, &sent->segment->from, SOCK_DGRAM, false);
+    cori_sim_socket *sender = cori_sim_socket_at(sent->from_host, sent->segment->from, SOCK_DGRAM, false);
     if (sender != NULL && sender->peer.family != 0 && same_end(&sender->peer, &sent->to)) {
         sender->error = ECONNREFUSED;
         cori_sim_edge(sender, 1u << CORI_READ | 1u << CORI_WRITE);
@@ -38,15 +38,16 @@ static void datagram_arrives(cori_sim_event *event)
     datagram *sent = (datagram *)event;
     cori_sim_segment *segment = sent->segment;
     cori_sim_socket *to = cori_sim_socket_at(sent->to_host, &sent->to, SOCK_DGRAM, false);
-    bool heard = to != NULL && (to->peer.family == 0 || same_end(&to->peer, &segment->from));
-    if (heard && to->inbox.bytes + segment->size <= CORI_SIM_DATAGRAM_QUEUE_BYTES) {
+    bool heard = to != NULL && (to->peer.family == 0 || same_end(&to->peer, segment->from));
+    if (heard && to->queued_bytes + segment->size <= CORI_SIM_DATAGRAM_QUEUE_BYTES) {
+        to->queued_bytes += segment->size;
         cori_sim_queue_put(&to->inbox, segment);
         cori_sim_edge(to, 1u << CORI_READ);
     } else {
         if (!heard && !cori_sim_host_is_down(sent->to_host)) {
             refuse(sent);
         }
-        free(segment);
+        cori_sim_segment_free(segment);
     }
     free(sent);
 }
@@ -55,7 +56,7 @@ void cori_sim_datagram_drop(cori_sim_event *event)
 {
     if (event->happens == datagram_arrives) {
         datagram *sent = (datagram *)event;
-        free(sent->segment);
+        cori_sim_segment_free(sent->segment);
         free(sent);
     }
 }
@@ -69,15 +70,15 @@ static void put_on_the_way(cori_sim_socket *from, const cori_sim_address *to, ui
                            const struct msghdr *message, size_t size)
 {
     datagram *sent = calloc(1, sizeof(*sent));
-    cori_sim_segment *segment = cori_sim_segment_of(message, size);
+    cori_sim_segment *segment = cori_sim_segment_datagram(message, size);
     if (sent == NULL) {
         cori_fatal("simulation: no memory");
     }
-    segment->from = cori_sim_host_address(from->host, to);
+    *segment->from = cori_sim_host_address(from->host, to);
     if (!cori_sim_address_is_any(&from->local)) {
-        segment->from.ip = from->local.ip;
+        segment->from->ip = from->local.ip;
     }
-    segment->from.port = from->local.port;
+    segment->from->port = from->local.port;
     *sent = (datagram){.to = *to, .from_host = from->host, .to_host = host, .segment = segment};
     sent->event.happens = datagram_arrives;
     cori_sim_event_at(&sent->event, cori_sim_link_arrival(from->host, host, size));
@@ -116,6 +117,7 @@ ssize_t cori_sim_datagram_take(cori_sim_socket *at, struct msghdr *message)
         return at->shut_read ? 0 : -EAGAIN;
     }
     size_t size = first->size, done = 0;
+    at->queued_bytes -= size;
     for (size_t i = 0; i < message->msg_iovlen && done < size; i++) {
         size_t part = message->msg_iov[i].iov_len < size - done ? message->msg_iov[i].iov_len : size - done;
         memcpy(message->msg_iov[i].iov_base, first->bytes + done, part);
@@ -124,8 +126,8 @@ ssize_t cori_sim_datagram_take(cori_sim_socket *at, struct msghdr *message)
     message->msg_flags = done < size ? MSG_TRUNC : 0;
     message->msg_controllen = 0;
     if (message->msg_name != NULL) {
-        cori_sim_address_to(&first->from, at->family, message->msg_name, &message->msg_namelen);
+        cori_sim_address_to(first->from, at->family, message->msg_name, &message->msg_namelen);
     }
-    free(first);
+    cori_sim_segment_free(first);
     return (ssize_t)done;
 }

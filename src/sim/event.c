@@ -3,6 +3,7 @@
 #include "sim/event.h"
 
 #include "base/fatal.h"
+#include "base/platform.h"
 #include "base/rand.h"
 
 #include <stddef.h>
@@ -74,6 +75,7 @@ void cori_sim_events_due(void)
     cori_timer *first;
     while ((first = cori_heap_first(&heap)) != NULL && first->when <= now_ns) {
         cori_heap_remove(&heap, first);
+        cori_prefetch_write(cori_heap_first(&heap)); /* the next one: far from here, and not looked at for long */
         cori_sim_note((uint64_t)first->when);
         ((cori_sim_event *)first)->happens((cori_sim_event *)first);
     }

@@ -260,10 +260,9 @@ static ssize_t sim_receive(int number, struct msghdr *message)
     while (done < size && socket->inbox.head != NULL) {
         cori_sim_segment *first = socket->inbox.head;
         size_t part = copy_out(first, message, done);
-        socket->inbox.bytes -= part;
         done += part;
         if (first->taken == first->size) {
-            free(cori_sim_queue_take(&socket->inbox));
+            cori_sim_segment_free(cori_sim_queue_take(&socket->inbox));
         }
     }
     if (done > 0) {

@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "base/list.h"
+#include "base/platform.h"
 #include "sim/event.h"
 #include "sim/host.h"
 #include "sim/schedule.h"
@@ -50,7 +51,6 @@ static int sim_add(cori_poller *poller, cori_pollfd *pollfd)
         return -EPERM; /* a real file: it is never waited for */
     }
     fd->pollfd = pollfd;
-    fd->generation = cori_load_acquire(&pollfd->generation);
     fd->ready_list = &((cori_sim_poller *)poller)->ready;
     cori_sim_fd_edge(fd, cori_sim_readiness(fd->to));
     return 0;
@@ -67,6 +67,15 @@ static bool sim_remove(cori_poller *poller, cori_pollfd *pollfd, bool closing)
     return true;
 }
 
+/* What is looked at next: the wait word of the next descriptor, and bytes, by the task that waits for this one. */
+static void prefetch(const cori_sim_fd *fd, const cori_sim_fd *next)
+{
+    cori_prefetch_write(&fd->to->inbox);
+    if (next != NULL) {
+        cori_prefetch_write(next->pollfd);
+    }
+}
+
 /* Reports edges, in an order of chance when there are several. */
 static int take_events(cori_sim_poller *poller, cori_event *events, int max)
 {
@@ -77,6 +86,7 @@ static int take_events(cori_sim_poller *poller, cori_event *events, int max)
             fd = fd->ready_next;
         }
         cori_list_remove(&poller->ready, fd, ready_next, ready_prev);
+        prefetch(fd, poller->ready);
         events[count++] = (cori_event){.pollfd = fd->pollfd, .mask = fd->pending};
         cori_sim_note((uint64_t)fd->number << 2 | fd->pending);
         fd->pending = 0;

@@ -4,6 +4,7 @@
 
 #include "base/fatal.h"
 #include "base/list.h"
+#include "base/platform.h"
 #include "base/sys_other.h"
 #include "sim/report.h"
 
@@ -14,6 +15,9 @@
 
 enum { FDS_MAX = 1 << 16, PORT_FIRST = 32768, PORT_COUNT = 28232 };
 
+_Static_assert(offsetof(cori_sim_socket, answer) == 2 * CORI_CACHE_LINE && sizeof(cori_sim_fd) <= CORI_CACHE_LINE,
+               "what each packet touches is no longer in two lines and one");
+
 static cori_sim_fd *fds[FDS_MAX];
 static int fd_least; /* none below it is free */
 static int fd_end;   /* none from it on was used in this run */
@@ -22,11 +26,12 @@ static uint16_t next_port[CORI_SIM_HOSTS_MAX];
 
 static void *zeroed(size_t size)
 {
-    void *memory = calloc(1, size);
+    size = (size + CORI_CACHE_LINE - 1) / CORI_CACHE_LINE * CORI_CACHE_LINE;
+    void *memory = aligned_alloc(CORI_CACHE_LINE, size);
     if (memory == NULL) {
         cori_fatal("simulation: no memory");
     }
-    return memory;
+    return memset(memory, 0, size);
 }
 
 void cori_sim_sockets_begin(void)
@@ -50,7 +55,6 @@ void cori_sim_queue_put(cori_sim_queue *queue, cori_sim_segment *segment)
         queue->tail->next = segment;
     }
     queue->tail = segment;
-    queue->bytes += segment->size - segment->taken;
 }
 
 cori_sim_segment *cori_sim_queue_take(cori_sim_queue *queue)
@@ -58,7 +62,6 @@ cori_sim_segment *cori_sim_queue_take(cori_sim_queue *queue)
     cori_sim_segment *first = queue->head;
     if (first != NULL) {
         queue->head = first->next;
-        queue->bytes -= first->size - first->taken;
     }
     return first;
 }
@@ -67,7 +70,7 @@ void cori_sim_queue_drop(cori_sim_queue *queue)
 {
     cori_sim_segment *segment;
     while ((segment = cori_sim_queue_take(queue)) != NULL) {
-        free(segment);
+        cori_sim_segment_free(segment);
     }
 }
 
@@ -88,6 +91,7 @@ void cori_sim_sockets_end(void)
     while (all != NULL) {
         free_socket(all);
     }
+    cori_sim_segments_end();
 }
 
 cori_sim_fd *cori_sim_fd_find(int number)
@@ -195,8 +199,8 @@ int cori_sim_fds_open(void)
 cori_sim_socket *cori_sim_socket_new(int family, int type, uint16_t host)
 {
     cori_sim_socket *made = zeroed(sizeof(*made));
-    made->family = family;
-    made->type = type;
+    made->family = (uint16_t)family;
+    made->type = (uint16_t)type;
     made->host = host;
     made->heard = cori_sim_now();
     made->patience = (cori_sim_patience){.idle_ns = 7200 * COR_SECOND, .interval_ns = 75 * COR_SECOND, .probes = 9};

@@ -42,29 +42,29 @@ enum cori_sim_kind {
 
 enum cori_sim_state { CORI_SIM_NEW, CORI_SIM_LISTENING, CORI_SIM_CONNECTING, CORI_SIM_CONNECTED, CORI_SIM_DEAD };
 
+/* Made and freed in segment.c. */
 typedef struct cori_sim_segment {
     struct cori_sim_segment *next;
+    cori_sim_address *from; /* of a datagram, after its bytes; else NULL */
+    int64_t when;           /* it arrives, if nothing holds it up */
+    size_t size, taken;     /* bytes, and how many of them have been read */
     enum cori_sim_kind kind;
-    int64_t when;          /* it arrives, if nothing holds it up */
-    size_t size, taken;    /* bytes, and how many of them have been read */
-    cori_sim_address from; /* of a datagram */
+    bool pooled;
     char bytes[];
 } cori_sim_segment;
 
 typedef struct cori_sim_queue {
     cori_sim_segment *head, *tail;
-    size_t bytes;
 } cori_sim_queue;
 
-/* What a descriptor number leads to. */
+/* What a descriptor number leads to: one cache line. */
 typedef struct cori_sim_fd {
-    int number; /* -1: free */
+    int number;       /* -1: free */
+    unsigned pending; /* edges not reported yet */
     struct cori_sim_socket *to;
     struct cori_sim_fd *fd_next;                 /* of the same socket */
     cori_pollfd *pollfd;                         /* registered; NULL: not */
-    uint16_t generation;                         /* of pollfd */
     struct cori_sim_fd **ready_list;             /* its poller's */
-    unsigned pending;                            /* edges not reported yet */
     struct cori_sim_fd *ready_next, *ready_prev; /* in its poller's list, while pending != 0 */
 } cori_sim_fd;
 
@@ -76,27 +76,35 @@ typedef struct cori_sim_patience {
     int probes;
 } cori_sim_patience;
 
+/*
+ * A room of a thousand members is two thousand of these, each looked at for a moment and next time no longer in a
+ * cache. So what each packet touches comes first, in two cache lines.
+ */
 typedef struct cori_sim_socket {
     cori_sim_event arrival; /* first: of the wire's head */
-    cori_sim_event answer;  /* to a SYN that nobody took, or the time to send it again */
-    cori_sim_event probe;   /* the next keep-alive probe, while the way is cut: alive.c */
-    cori_sim_patience patience;
-    int64_t heard;       /* when something came last, or an answer to what was sent */
-    int64_t stuck_since; /* the wire's head cannot arrive since then; 0: it can */
-    int64_t silent_from; /* the last answer to a probe before those that get none */
-    struct cori_sim_socket *all_next, *all_prev;
+    struct cori_sim_socket *other;
+    cori_sim_queue wire;
+    int64_t heard; /* when what it sent arrived last: then both ends have heard of each other */
+    uint16_t family, type, host, other_host;
+    /* the second line */
+    cori_sim_queue inbox;
+    size_t outstanding; /* bytes sent and not read yet */
+    int64_t last_when;  /* of the wire's tail */
     cori_sim_fd *fds;
-    int family, type;
-    uint16_t host;
     enum cori_sim_state state;
     int error; /* errno's value, told once */
+    bool bound : 1, closed : 1, sent_fin : 1, got_fin : 1, shut_read : 1, lingers_not : 1, v6_only : 1, blocked : 1;
+    bool queued_for_accept : 1, crashed : 1, stuck : 1;
+    /* what is rarely needed */
+    size_t queued_bytes;   /* of datagrams in `inbox` */
+    cori_sim_event answer; /* to a SYN that nobody took, or the time to send it again */
+    cori_sim_event probe;  /* the next keep-alive probe, while the way is cut: alive.c */
+    cori_sim_patience patience;
+    int64_t stuck_since; /* if `stuck`: the wire's head cannot arrive since then */
+    int64_t silent_from; /* the last answer to a probe before those that get none */
+    struct cori_sim_socket *all_next, *all_prev;
     cori_sim_address local, peer;
-    bool bound, closed, sent_fin, got_fin, shut_read, lingers_not, v6_only, blocked, queued_for_accept, crashed;
-    unsigned tries; /* SYNs sent again */
-    struct cori_sim_socket *other;
-    cori_sim_queue wire, inbox;
-    int64_t last_when;                /* of the wire's tail */
-    size_t outstanding;               /* bytes sent and not read yet */
+    unsigned tries;                   /* SYNs sent again */
     struct cori_sim_socket *listener; /* of a server's end that has not been accepted */
     struct cori_sim_socket *accept_head, *accept_tail, *accept_next;
     int backlog, queued; /* limit; ends that wait to be accepted, or for their ACK */
@@ -155,8 +163,13 @@ void cori_sim_socket_closed(cori_sim_socket *socket);
 /* Frees it, if nothing needs it any more. */
 void cori_sim_socket_release(cori_sim_socket *socket);
 
-/* A segment of DATA that has the first `size` bytes of a message. */
-cori_sim_segment *cori_sim_segment_of(const struct msghdr *message, size_t size);
+/* Segments: segment.c. A new one that has `size` bytes of a message, from its byte `from` on. */
+cori_sim_segment *cori_sim_segment_new(enum cori_sim_kind kind, const struct msghdr *message, size_t from, size_t size);
+/* A datagram, with room for its sender's address. */
+cori_sim_segment *cori_sim_segment_datagram(const struct msghdr *message, size_t size);
+void cori_sim_segment_free(cori_sim_segment *segment);
+/* Frees those that are kept for later. */
+void cori_sim_segments_end(void);
 
 /* Silence: alive.c. True if the way from the socket to its peer, which is stuck, has been so for too long. */
 bool cori_sim_is_stuck_for_good(cori_sim_socket *socket);

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Streams: what travels between two ends, and what its arrival does. See socket.h. */
-#include "base/fatal.h"
 #include "sim/socket.h"
 #include "sim/trace.h"
 
 #include <coracle/time.h>
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
 enum { SYN_TRIES = 6 };
 #define RETRY_NS (200 * COR_MILLISECOND)
@@ -26,23 +23,6 @@ static bool is_local(const cori_sim_socket *socket)
     return socket->family == AF_UNIX;
 }
 
-/* Copies `size` bytes of a message, from its byte `from` on. */
-static void copy_in(cori_sim_segment *segment, const struct msghdr *message, size_t from, size_t size)
-{
-    for (size_t i = 0; size > 0; i++) {
-        size_t length = message->msg_iov[i].iov_len;
-        if (from >= length) {
-            from -= length;
-            continue;
-        }
-        size_t part = length - from < size ? length - from : size;
-        memcpy(segment->bytes + segment->size, (const char *)message->msg_iov[i].iov_base + from, part);
-        from = 0;
-        segment->size += part;
-        size -= part;
-    }
-}
-
 /* Arms the event of the wire's head. */
 static void arm(cori_sim_socket *from)
 {
@@ -57,7 +37,7 @@ static void send_off(cori_sim_socket *from, cori_sim_segment *segment)
         arrives(from, segment);
         return;
     }
-    uint16_t to = from->other != NULL ? from->other->host : from->host;
+    uint16_t to = from->other != NULL ? from->other_host : from->host;
     int64_t when =
         segment->kind == CORI_SIM_SYN ? cori_sim_now() : cori_sim_link_arrival(from->host, to, segment->size);
     when += segment->kind != CORI_SIM_SYN ? cori_sim_link_stall(from->host, to) : 0;
@@ -69,26 +49,9 @@ static void send_off(cori_sim_socket *from, cori_sim_segment *segment)
     }
 }
 
-static cori_sim_segment *new_segment(enum cori_sim_kind kind, size_t room)
-{
-    cori_sim_segment *segment = calloc(1, sizeof(*segment) + room);
-    if (segment == NULL) {
-        cori_fatal("simulation: no memory");
-    }
-    segment->kind = kind;
-    return segment;
-}
-
-cori_sim_segment *cori_sim_segment_of(const struct msghdr *message, size_t size)
-{
-    cori_sim_segment *segment = new_segment(CORI_SIM_DATA, size);
-    copy_in(segment, message, 0, size);
-    return segment;
-}
-
 void cori_sim_send_segment(cori_sim_socket *from, enum cori_sim_kind kind)
 {
-    send_off(from, new_segment(kind, 0));
+    send_off(from, cori_sim_segment_new(kind, NULL, 0, 0));
 }
 
 void cori_sim_send_bytes(cori_sim_socket *from, const struct msghdr *message, size_t size)
@@ -97,9 +60,7 @@ void cori_sim_send_bytes(cori_sim_socket *from, const struct msghdr *message, si
     while (sent < size) {
         size_t part = size - sent;
         part = cori_sim_happens(CORI_SIM_SPLIT) ? 1 + cori_sim_below(part) : part;
-        cori_sim_segment *segment = new_segment(CORI_SIM_DATA, part);
-        copy_in(segment, message, sent, part);
-        send_off(from, segment);
+        send_off(from, cori_sim_segment_new(CORI_SIM_DATA, message, sent, part));
         sent += part;
     }
 }
@@ -109,7 +70,7 @@ static void head_is_due(cori_sim_event *event)
     cori_sim_socket *from = (cori_sim_socket *)event;
     const cori_sim_socket *to = from->other;
     cori_sim_segment *head = from->wire.head;
-    bool cut = to != NULL && cori_sim_is_cut(from->host, to->host);
+    bool cut = to != NULL && cori_sim_is_cut(from->host, from->other_host);
     if (cut && head->kind != CORI_SIM_RST) { /* sent again and again, until it is healed or given up */
         if (cori_sim_is_stuck_for_good(from)) {
             give_up(from);
@@ -120,13 +81,13 @@ static void head_is_due(cori_sim_event *event)
         }
         return;
     }
-    from->stuck_since = 0;
+    from->stuck = false;
     (void)cori_sim_queue_take(&from->wire);
     if (from->wire.head != NULL) {
         arm(from);
     }
     if (cut) {
-        free(head); /* a reset is sent once */
+        cori_sim_segment_free(head); /* a reset is sent once */
         part_if_done(from);
     } else {
         arrives(from, head);
@@ -213,9 +174,11 @@ static cori_sim_socket *child_of(cori_sim_socket *listener, cori_sim_socket *cli
     child->peer = client->local;
     child->bound = false; /* it shares the listener's port */
     child->other = client;
+    child->other_host = client->host;
     child->listener = listener;
     child->patience = listener->patience;
     client->other = child;
+    client->other_host = child->host;
     listener->queued++;
     return child;
 }
@@ -281,7 +244,7 @@ static void queue_for_accept(cori_sim_socket *child)
 static void data_arrives(cori_sim_socket *to, cori_sim_segment *segment)
 {
     if (to->closed) { /* nobody will read it */
-        free(segment);
+        cori_sim_segment_free(segment);
         if (to->state != CORI_SIM_DEAD) {
             reset(to);
         }
@@ -309,14 +272,14 @@ static void arrives(cori_sim_socket *from, cori_sim_segment *segment)
         trace_segment(from, segment);
     }
     if (to != NULL) {
-        from->heard = to->heard = cori_sim_now();
+        from->heard = cori_sim_now();
     }
     if (kind == CORI_SIM_DATA && to != NULL && to->state == CORI_SIM_CONNECTED) {
         data_arrives(to, segment);
         part_if_done(from);
         return;
     }
-    free(segment);
+    cori_sim_segment_free(segment);
     if (kind == CORI_SIM_SYN) {
         syn_arrives(from);
         return;

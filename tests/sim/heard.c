@@ -98,13 +98,13 @@ void log_line(const char *line, size_t size)
 }
 
 /* The next entry that fits, from where the member is; beyond the log if there is none. */
-static size_t find(const sim_client *at, bool own)
+static size_t find(const sim_client *at, const char *line, size_t size, bool own)
 {
     size_t i = at->next;
     while (i < run.log_count) {
         const said *entry = &run.log[i];
-        bool fits = entry->by != at->id && entry->size == at->line_size;
-        if (own ? entry->by == at->id : fits && memcmp(entry->text, at->line, at->line_size) == 0) {
+        bool fits = entry->by != at->id && entry->size == size;
+        if (own ? entry->by == at->id : fits && memcmp(entry->text, line, size) == 0) {
             break;
         }
         i++;
@@ -113,9 +113,9 @@ static size_t find(const sim_client *at, bool own)
 }
 
 /* A message, or in place of one of its own an acknowledgement. */
-static void heard_said(sim_client *at, bool own)
+static void heard_said(sim_client *at, const char *line, size_t size, bool own)
 {
-    int shown = at->line_size < SHOWN ? (int)at->line_size : SHOWN;
+    int shown = size < SHOWN ? (int)size : SHOWN;
     if (own && drops()) { /* which of its own it is, is not known */
         at->acked++;
         if (at->acked > at->said) {
@@ -123,46 +123,45 @@ static void heard_said(sim_client *at, bool own)
         }
         return;
     }
-    size_t found = find(at, own);
+    size_t found = find(at, line, size, own);
     if (found == run.log_count) {
         violated("client %d hears %s that is not said after its %zu, of %zu: %.*s", at->id,
-                 own ? "an acknowledgement of what" : "what", at->next, run.log_count, shown, at->line);
+                 own ? "an acknowledgement of what" : "what", at->next, run.log_count, shown, line);
         return;
     }
     if (at->placed && found != at->next && !drops()) {
         violated("client %d hears %zu of the log after %zu, of %zu: %.*s", at->id, found, at->next, run.log_count,
-                 shown, at->line);
+                 shown, line);
     }
     at->acked += own;
     at->placed = true;
     at->next = found + 1;
 }
 
-static bool begins_with(const sim_client *at, const char *text, size_t size)
+static bool begins_with(const char *line, size_t size, const char *text, size_t text_size)
 {
-    return at->line_size >= size && memcmp(at->line, text, size) == 0;
+    return size >= text_size && memcmp(line, text, text_size) == 0;
 }
 
-static void heard_line(sim_client *at)
+static void heard_line(sim_client *at, const char *line, size_t size)
 {
     size_t own_size = strlen(at->address), rest = strlen(ACKNOWLEDGED);
     run.lines++;
-    if (begins_with(at, INVALID, strlen(INVALID))) {
-        bool refused = memmem(at->line, at->line_size, "memory", 6) != NULL;
+    if (begins_with(line, size, INVALID, strlen(INVALID))) {
+        bool refused = memmem(line, size, "memory", 6) != NULL;
         at->refused += refused;
         if (refused ? run.plan.no_memory_once_in == 0 : at->does.role != LIES) {
-            violated("client %d is told, whose messages are all valid: %.*s", at->id, (int)at->line_size, at->line);
+            violated("client %d is told, whose messages are all valid: %.*s", at->id, (int)size, line);
         }
-    } else if (begins_with(at, REFUSED, strlen(REFUSED))) { /* it never was a member */
+    } else if (begins_with(line, size, REFUSED, strlen(REFUSED))) { /* it never was a member */
         if (run.plan.options.max_conns == 0 || at->placed || at->acked > 0) {
-            violated("client %d is told: %.*s", at->id, (int)at->line_size, at->line);
+            violated("client %d is told: %.*s", at->id, (int)size, line);
         }
     } else {
-        bool own = at->line_size == own_size + rest && begins_with(at, at->address, own_size) &&
-                   memcmp(at->line + own_size, ACKNOWLEDGED, rest) == 0;
-        heard_said(at, own);
+        bool own = size == own_size + rest && begins_with(line, size, at->address, own_size) &&
+                   memcmp(line + own_size, ACKNOWLEDGED, rest) == 0;
+        heard_said(at, line, size, own);
     }
-    at->line_size = 0;
 }
 
 static void keep(sim_client *at, const char *bytes, size_t size)
@@ -184,8 +183,13 @@ void heard(sim_client *at, const char *bytes, size_t size)
 {
     const char *end;
     while (size > 0 && (end = memchr(bytes, '\n', size)) != NULL) {
-        keep(at, bytes, (size_t)(end - bytes));
-        heard_line(at);
+        if (at->line_size == 0) { /* most come whole, and a copy of each would be another place in memory */
+            heard_line(at, bytes, (size_t)(end - bytes));
+        } else {
+            keep(at, bytes, (size_t)(end - bytes));
+            heard_line(at, at->line, at->line_size);
+            at->line_size = 0;
+        }
         size -= (size_t)(end - bytes) + 1;
         bytes = end + 1;
     }
