@@ -192,7 +192,7 @@ static ssize_t sim_send(int number, const struct msghdr *message)
     if (socket->state != CORI_SIM_CONNECTED) {
         return socket->state == CORI_SIM_CONNECTING ? -EAGAIN : -ENOTCONN;
     }
-    if (socket->family == AF_UNIX && socket->other->closed) {
+    if (socket->family == AF_UNIX && (socket->other->closed || socket->other->shut_read)) {
         return -EPIPE;
     }
     size_t size = size_of(message), room = CORI_SIM_WINDOW_BYTES - socket->outstanding;

@@ -144,12 +144,24 @@ static void give_up(cori_sim_socket *socket)
     part_if_done(socket);
 }
 
+/* What is under way is lost, but for the last packet of the handshake: a connection that was made can be accepted. */
+static void lose_wire(cori_sim_socket *socket)
+{
+    bool made = socket->wire.head != NULL && socket->wire.head->kind == CORI_SIM_ACK;
+    cori_sim_segment *ack = made ? cori_sim_queue_take(&socket->wire) : NULL;
+    cori_sim_queue_drop(&socket->wire);
+    if (ack != NULL) {
+        cori_sim_queue_put(&socket->wire, ack);
+    } else {
+        cori_sim_event_cancel(&socket->arrival);
+    }
+}
+
 /* Ends the connection from this side at once. */
 static void reset(cori_sim_socket *socket)
 {
     if (socket->wire.head != NULL) {
-        cori_sim_event_cancel(&socket->arrival);
-        cori_sim_queue_drop(&socket->wire);
+        lose_wire(socket);
     }
     socket->state = CORI_SIM_DEAD;
     socket->sent_fin = true;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Accepting: who gets a connection, deadlines, errors that pass, what close does to what is queued. */
+/* test: simulated */
 #include "net/netcase.h"
 #include "support/faults.h"
 
@@ -240,6 +241,7 @@ TASK_TEST(connection_reset_before_accept)
 /* The first calls fail as the kernel can make them fail; a connection comes out all the same. */
 TASK_TEST(accept_in_spite_of_faults)
 {
+    T_SKIP_SIMULATED("it has no faults of a test");
     cor_conn *server;
     open_listener();
     cor_conn *client = dial();
@@ -262,6 +264,7 @@ static void aborted_connections_are_skipped(void **state)
 
 TASK_TEST(accept_after_exhaustion)
 {
+    T_SKIP_SIMULATED("it has no faults of a test");
     cor_conn *server;
     open_listener();
     cor_conn *client = dial();

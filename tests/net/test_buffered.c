@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Buffered readers and writers. */
+/* test: simulated */
 #include "base/limits.h"
 #include "net/netcase.h"
 

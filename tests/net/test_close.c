@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Close and half-close: who wakes, when the descriptor is gone, and what a stale handle can do (nothing). */
+/* test: simulated */
 #include "net/netcase.h"
 #include "support/child.h"
 
@@ -215,7 +216,7 @@ TASK_TEST(close_write)
         T_CODE(cor_close_write(a), 0);
         T_CODE(cor_close_write(a), 0);
         T_CODE(cor_write(a, "x", 1), -EPIPE);
-        T_EQ(cor_read(b, buf, sizeof(buf)), 3);
+        read_all(b, buf, 3);
         T_EQ(cor_read(b, buf, sizeof(buf)), 0);
         write_all(b, "answer", 6);
         T_CODE(cor_close_write(b), 0);
@@ -322,6 +323,7 @@ static void close_and_count(void *arg)
 
 TASK_TEST_WITH(lingering_close, &one_worker)
 {
+    T_SKIP_SIMULATED("the test counts system calls");
     static char buf[65536];
     cor_conn *a, *b;
     cor_group closer = {0};

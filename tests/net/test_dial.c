@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Dialing: refused, blackholed, cancelled and racing dials; which error is told; nothing is left behind. */
+/* test: simulated */
 #include "net/dialcase.h"
 #include "support/faults.h"
 
@@ -91,6 +92,7 @@ static int dial_in_order(cor_conn **out, const char *target, int64_t deadline)
 /* N119, N125: of two candidates the first does not answer; the second still gets its time. */
 TASK_TEST(silent_candidate_does_not_use_up_the_time)
 {
+    T_SKIP_SIMULATED("the silent listener is a socket of the test's");
     char target[COR_ADDR_TEXT];
     cor_conn *client, *server;
     blackhole hole;
@@ -116,6 +118,7 @@ TASK_TEST(silent_candidate_does_not_use_up_the_time)
 /* N108, N064 */
 TASK_TEST(blackholed)
 {
+    T_SKIP_SIMULATED("the silent listener is a socket of the test's");
     blackhole hole;
     cor_conn *conn = NULL;
     cor_error error;
@@ -185,6 +188,7 @@ static void dial_times_out(void *arg)
 /* N065, N105 */
 TASK_TEST(cancelled_while_waiting)
 {
+    T_SKIP_SIMULATED("the silent listener is a socket of the test's");
     blackhole hole;
     cor_group dialing = {0}, timed = {0};
     open_blackhole(&hole);
@@ -218,6 +222,7 @@ static int sockets_open(void)
 /* Who goes through all connections (as the end of a server does) enters none that is being dialed still. */
 TASK_TEST(nobody_enters_before_the_end)
 {
+    T_SKIP_SIMULATED("the silent listener is a socket of the test's");
     blackhole hole;
     cor_group dialing = {0};
     cor_conn *client, *server;
@@ -351,6 +356,7 @@ static void expect_cancelled_at_success(conn_kind kind)
 
 TASK_TEST(cancelled_at_success)
 {
+    T_SKIP_SIMULATED("the test waits in the middle of a system call");
     expect_cancelled_at_success(KIND_TCP);
     expect_cancelled_at_success(KIND_UNIX);
 }
@@ -398,6 +404,7 @@ TASK_TEST(success_is_never_spurious)
 /* N113, N071 */
 TASK_TEST(dial_in_spite_of_faults)
 {
+    T_SKIP_SIMULATED("it has no faults of a test");
     cor_conn *client, *server;
     open_listener();
     T_CODE(cor_dial(&client, "tcp", address, NULL), 0);
@@ -416,6 +423,7 @@ static void no_local_port_is_tried_again(void **state)
 
 TASK_TEST(dial_without_descriptors)
 {
+    T_SKIP_SIMULATED("it has no faults of a test");
     cor_conn *conn = NULL;
     cor_error error;
     T_CODE(cor_dial(&conn, "tcp", "127.0.0.1:1", &error), -EMFILE);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The words and classes of errors: as Go prints and classifies them. */
+/* test: simulated */
 #include "net/netcase.h"
 
 static const char *text_of(const cor_error *error)

@@ -3,6 +3,7 @@
  * Datagrams that leave as trains: what the receiver sees is what it would have seen without, and what the kernel does
  * not take as a train goes singly.
  */
+/* test: simulated */
 #include "net/netcase.h"
 #include "support/faults.h"
 
@@ -172,6 +173,7 @@ TASK_TEST(a_train_is_one_message)
 /* A kernel that takes none: what each datagram alone would have given comes from a second call, and only then. */
 TASK_TEST_WITH(refused_trains_go_singly, &one_worker)
 {
+    T_SKIP_SIMULATED("it has no faults of a test");
     static const int codes[] = {-EINVAL, -EMSGSIZE, -EIO, -EOPNOTSUPP, -ENOBUFS};
     cor_packet packets[3];
     const size_t sizes[3] = {SIZE, SIZE, SIZE};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* In-memory connection pairs: synchronous, and like a socket in everything else. */
+/* test: simulated */
 #include "net/netcase.h"
 
 #include <coracle/io.h>

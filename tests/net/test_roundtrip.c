@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* N030: the text of a connection's end, dialed, leads to an equal end. */
+/* test: simulated */
 #include "net/netcase.h"
 
 #include <coracle/addr.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test: timeout=180 */
+/* test: simulated timeout=180 */
 /*
  * Groups in random trees, against a model. Each round grows a tree of groups: every group is first used by one to
  * three tasks of the group above at once, or is told to have no parent, or its grandparent; some groups lie below a

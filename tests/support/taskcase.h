@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* cmocka wants the four headers above first. */
@@ -102,6 +103,13 @@
 
 /* Ends the test as skipped, with the reason; in a task only. */
 #define T_SKIP(reason) taskcase_skip(__FILE__, __LINE__, (reason))
+/* Likewise, but in simulated runs only: tests/net/simulated.md. */
+#define T_SKIP_SIMULATED(reason)                                                                                       \
+    do {                                                                                                               \
+        if (getenv("COR_TEST_SIM") != NULL) {                                                                          \
+            T_SKIP("on the simulated kernel: " reason);                                                                \
+        }                                                                                                              \
+    } while (0)
 
 /* Says in the body that this test leaves tasks or connections behind on purpose. */
 void taskcase_leaves_tasks(void);
