@@ -105,8 +105,9 @@ struct run {
     size_t program_bytes; /* allocated by the program now */
     bool stopping, serving;
     cor_waitgroup listening, stop, served, over, busy, alive, failed;
-    char violation[512]; /* the first; empty: none */
-    uint64_t chance;     /* of the program: random numbers, memory that runs out */
+    char violation[512];   /* the first; empty: none */
+    const char *failed_as; /* its format */
+    uint64_t chance;       /* of the program: random numbers, memory that runs out */
     uint64_t lines, checks;
 };
 
