@@ -16,14 +16,18 @@
 /*
  * How long a client that reads may wait for its acknowledgement. Somebody who stops reading delays the room by a
  * second; somebody who reads slowly, or whom the policy has the room wait for, by as long as he likes within his own
- * limits.
+ * limits. Those who flood fill the log, and whoever has something to say waits for room in it: all get their turns, but
+ * nothing promises the order in which they came, so each of them costs a little.
  */
 static int64_t patience(const sim_client *client)
 {
     const sim_plan *plan = &run.plan;
     int64_t others = plan->stalled + plan->slow + (plan->cuts ? plan->clients : 0);
-    if (client->does.service != BROADCAST || others == 0) {
+    if (client->does.service != BROADCAST) {
         return 2 * COR_SECOND;
+    }
+    if (others == 0) {
+        return 2 * COR_SECOND + plan->flooding * 100 * COR_MILLISECOND;
     }
     bool waits = plan->slow > 0 || plan->options.slow_policy == SLOW_BLOCK;
     return waits ? 24 * 60 * COR_MINUTE : (2 + 2 * others) * COR_SECOND;

@@ -115,6 +115,7 @@ static void choose_role(uint64_t *chance, const struct swarm *swarm, sim_script 
 static void choose_script(uint64_t *chance, const struct swarm *swarm, sim_script *does)
 {
     choose_role(chance, swarm, does);
+    run.plan.flooding += does->role == FLOODS;
     if (does->role != TALKS && swarm->stalls && once_in(chance, 3)) {
         does->reading = READS_NOT;
         run.plan.stalled++;

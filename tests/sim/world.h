@@ -88,6 +88,7 @@ typedef struct sim_plan {
     bool stops_early;           /* the signal comes while clients talk */
     int64_t stop_ns;            /* then: when */
     int stalled, slow;          /* members that take nothing, or little */
+    int flooding;               /* members that wait for nothing */
 } sim_plan;
 
 struct run {
