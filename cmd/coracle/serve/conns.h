@@ -40,6 +40,7 @@ struct connection {
     _Atomic uint64_t queued;    /* bytes of a write that is held up; see session_queued in service.h */
     _Atomic int64_t stuck;      /* since when it has taken nothing though there was something; 0: it does take */
     _Atomic int reason;         /* a close_reason */
+    atomic_bool told_slow;      /* it has been said that much waits for it, and much does still */
     bool refused;               /* it has never been let in */
     struct member *member;      /* guard: the lock; in the room */
     uint64_t *among;            /* guard: the lock; one of how many open ones it is; NULL: not counted there */

@@ -17,6 +17,8 @@
 /* A limit may come this much late, so that busy connections need not arm it anew for every byte. */
 #define LATE_NS (250 * COR_MILLISECOND)
 enum { EIGHTHS = 8 };
+/* Where there is no limit: how soon it is seen that a peer takes nothing. */
+#define SEEN_STUCK_NS COR_SECOND
 /* So many refused clients are waited for at a time, until they have read why; others are closed at once. */
 enum { TELLING_MAX = 32 };
 /* How long a session of a server that stops waits for what its client may have sent. */
@@ -129,10 +131,38 @@ ssize_t session_read(struct session *session, void *buf, size_t size)
     return count;
 }
 
+/* How long a write may take nothing before it is looked at. */
+static int64_t write_step(int64_t limit_ns)
+{
+    return limit_ns > 0 ? limit_ns / EIGHTHS + 1 : SEEN_STUCK_NS;
+}
+
 void session_limit_writes(struct session *session, int64_t limit_ns)
 {
     session->write_limit = limit_ns;
-    cor_set_write_deadline(session->conn, limit_ns > 0 ? cor_after(limit_ns / EIGHTHS + 1) : 0);
+    cor_set_write_deadline(session->conn, cor_after(write_step(limit_ns)));
+}
+
+void session_tell_slow(struct connection *of, const char *peer, uint64_t queued)
+{
+    if (!atomic_exchange_explicit(&of->told_slow, true, memory_order_relaxed)) {
+        int64_t stuck = atomic_load_explicit(&of->stuck, memory_order_relaxed);
+        LOG(LEVEL_INFO, "slow", {"service", of->service->def->name, 0}, {"conn", NULL, (int64_t)of->id},
+            {"peer", peer, 0}, {"queued", NULL, (int64_t)queued},
+            {"stuck_ms", NULL, stuck != 0 ? (cor_now() - stuck) / COR_MILLISECOND : 0});
+    }
+}
+
+/* Half of the time in which the peer must take something is over. */
+__attribute__((noinline)) static void half_is_over(const struct session *session)
+{
+    struct conns *conns = &session->service->serve->conns;
+    char peer[COR_ADDR_TEXT];
+    cor_remote_addr(session->conn, peer, sizeof(peer));
+    pthread_mutex_lock(&conns->lock);
+    uint64_t queued = session_queued(session->seen);
+    pthread_mutex_unlock(&conns->lock);
+    session_tell_slow(session->seen, peer, queued);
 }
 
 /*
@@ -141,22 +171,28 @@ void session_limit_writes(struct session *session, int64_t limit_ns)
  */
 int session_write_rest(struct session *session, const char *bytes, size_t size, size_t done)
 {
-    int64_t limit = session->write_limit;
+    int64_t step = write_step(session->write_limit);
     struct connection *seen = session->seen;
     int code = COR_ETIMEOUT;
-    int64_t since = cor_now() - limit / EIGHTHS;
-    for (int eighths = 0; limit > 0 && code == COR_ETIMEOUT && eighths <= EIGHTHS; eighths++) {
+    int64_t since = cor_now() - step;
+    for (int steps = 0; code == COR_ETIMEOUT && (session->write_limit == 0 || steps <= EIGHTHS); steps++) {
         size_t written;
         atomic_store_explicit(&seen->queued, size - done, memory_order_relaxed);
         atomic_store_explicit(&seen->stuck, since, memory_order_relaxed);
-        cor_set_write_deadline(session->conn, cor_after(limit / EIGHTHS + 1));
+        if (steps == EIGHTHS / 2 && session->write_limit > 0) {
+            half_is_over(session);
+        }
+        cor_set_write_deadline(session->conn, cor_after(step));
         code = cor_write_counted(session->conn, bytes + done, size - done, &written);
         done += written;
-        eighths = written > 0 ? 0 : eighths;
+        steps = written > 0 ? 0 : steps < EIGHTHS ? steps : EIGHTHS;
         since = written > 0 ? cor_now() : since;
     }
     atomic_store_explicit(&seen->queued, 0, memory_order_relaxed);
     atomic_store_explicit(&seen->stuck, 0, memory_order_relaxed);
+    if (seen->service->def->behind == NULL) { /* else the room knows when it has caught up */
+        atomic_store_explicit(&seen->told_slow, false, memory_order_relaxed);
+    }
     return code;
 }
 
@@ -311,9 +347,7 @@ static void begin(struct session *session)
     } else if (atomic_load(&session->service->serve->stopping)) {
         cor_set_read_deadline(session->conn, cor_now());
     }
-    if (options->write_timeout > 0) {
-        session_limit_writes(session, options->write_timeout);
-    }
+    session_limit_writes(session, options->write_timeout);
 }
 
 /* Says why a client is refused, where there is a place for it, and waits a short time until that has been read. */

@@ -128,6 +128,9 @@ static inline int session_write(struct session *session, const void *buf, size_t
     return 0;
 }
 
+/* Says that much waits for this peer, unless that was said since it last had little to take. Any task. */
+void session_tell_slow(struct connection *of, const char *peer, uint64_t queued);
+
 /* Why a session ends, from the result of a call of kind `op` ("read", "write"); 0 is end of stream. */
 close_reason session_reason(const struct session *session, const char *op, int code);
 

@@ -58,6 +58,21 @@ static bool give_up(struct member *member)
 }
 
 /*
+ * Says once that a member is half of the outbox behind, and may say so again when it has been below a quarter. One that
+ * moves is waited for before that: it is not told of, however fast the room goes.
+ */
+static void tell_half(struct member *member, uint64_t behind)
+{
+    uint64_t outbox = member->room->options->outbox;
+    struct connection *seen = member->session.seen;
+    if (behind > outbox / 2) {
+        session_tell_slow(seen, member->address, behind);
+    } else if (behind < outbox / 4 && atomic_load_explicit(&seen->told_slow, memory_order_relaxed)) {
+        atomic_store_explicit(&seen->told_slow, false, memory_order_relaxed);
+    }
+}
+
+/*
  * How far the log may grow for the sake of a member at `place`, if `size` bytes are to be added to it. A member that
  * has heard everything can always take one message, however long. *until: when to ask again if that is too little.
  */
@@ -66,6 +81,7 @@ static uint64_t limit_of(struct member *member, uint64_t place, size_t size, int
     uint64_t outbox = member->room->options->outbox, end = member->room->log.end;
     uint64_t behind = end - place + size;
     bool moving = true;
+    tell_half(member, end - place);
     if (place == end || behind <= outbox / LOOKS_PER_OUTBOX) {
         member->watched_since = 0;
     } else {
