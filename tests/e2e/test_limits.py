@@ -2,6 +2,7 @@
 """The limits of `coracle serve`: which hold when nothing is said, what a client over one of them sees, that it is
 counted, and that there is room again at once when somebody leaves."""
 import itertools
+import os
 import re
 import signal
 
@@ -11,6 +12,7 @@ POLLERS = ("epoll", "io_uring")
 MORE = 500 if FULL else 60  # clients beyond the limit
 MEMORY = 24 << 20  # bytes that a room may take beyond what the program has at its start
 TEXT = b"x" * 60000
+SOME = 20  # texts; more than a unix socket takes
 
 
 def config(*options):
@@ -158,36 +160,67 @@ class Beyond(Case):
 
 
 class Memory(Case):
-    def test_the_longest_queue_goes_first(self):
-        """A room whose log may become larger than memory: the member that does not read is cut for it, nobody else."""
-        need_json()
-        with serve("broadcast") as server:
+    """--max-memory, for all rooms and connections together: the longest queue is given up, whosever it is."""
+    OPTIONS = ("--quiet", "--outbox", "1G", "--slow-policy", "block", "--write-timeout", "10m")
+
+    def base(self, *services):
+        with serve(*services) as server:
             if server.is_sanitized():
                 self.skipTest("a sanitizer's memory is not the program's")
-            base = resident(server)
-        options = ("--quiet", "--outbox", "1G", "--slow-policy", "block", "--write-timeout", "10m")
-        with serve("broadcast", options=(*options, "--max-memory", str(base + MEMORY))) as server:
-            stalled, talker = server.connect(small_buffer=4096), server.connect()
-            stalled.send(message("here"))
-            self.assertIn(ACK_ANSWER, stalled.line())
-            self.assertTrue(talker.line())
-            sent = 0
-            while "event=queue_cut" not in server.err and sent < 4 * MEMORY:
-                talker.send(message(TEXT.decode()))
-                self.assertIn(ACK_ANSWER, talker.line())
-                sent += len(TEXT)
-            server.wait_text("reason=oom", name="err")
-            self.assertLess(sent, 4 * MEMORY)
-            server.wait_text("event=memory_short", name="err")
-            server.wait_text("event=memory_enough", name="err")
-            talker.send(message("still here"))
-            self.assertIn(ACK_ANSWER, talker.line())
-            with server.connect() as another:
-                another.send(message("new"))
-                self.assertIn(ACK_ANSWER, another.line())
-            stalled.close()
-            talker.close()
-            self.assertEqual(end(self, server)["oom"], 1)
+            return resident(server)
+
+    def say(self, talker, text):
+        talker.send(message(text))
+        self.assertIn(ACK_ANSWER, talker.line())
+
+    def test_the_longest_queue_goes_first(self):
+        """Two rooms whose logs may become larger than memory. Of their members that do not read, the one for which most
+        waits is cut; the other one, for which little waits in the other room, hears all of it later."""
+        need_json()
+        sockets = ["broadcast=unix://@coracle-memory-%d-%d" % (os.getpid(), number) for number in range(2)]
+        base = self.base(*sockets)
+        for poller in POLLERS:
+            with self.subTest(poller=poller), \
+                    serve(*sockets, options=(*self.OPTIONS, "--poller", poller,
+                                             "--max-memory", str(base + MEMORY))) as server:
+                members = []
+                for room in (*sockets[:1] * 2, *sockets[1:] * 2):
+                    members.append(Peer(room.partition("unix://")[2]))
+                    self.say(members[-1], "here")
+                greedy, talker, modest, other = members
+                for _ in range(SOME):
+                    self.say(other, TEXT.decode())
+                sent = 0
+                while "event=queue_cut" not in server.err and sent < 4 * MEMORY:
+                    self.say(talker, TEXT.decode())
+                    sent += len(TEXT)
+                self.assertGreater(sent, MEMORY // 2)  # and not before
+                server.wait_text("reason=oom", name="err")
+                self.assertLess(sent, 4 * MEMORY)
+                server.wait_text("event=memory_short", name="err")
+                server.wait_text("event=memory_enough", name="err")
+                self.assertIn("event=queue_cut conn=1 ", server.err)
+                self.assertTrue(modest.line().endswith(b"here\n"))
+                for _ in range(SOME):
+                    self.assertTrue(modest.line().endswith(TEXT + b"\n"))
+                self.say(talker, "still here")
+                self.say(other, "still here")
+                with Peer(sockets[0].partition("unix://")[2]) as another:
+                    self.say(another, "new")
+                close_all(*members)
+                self.assertEqual(end(self, server)["oom"], 1)
+
+    def test_nobody_is_let_in_while_it_is_short(self):
+        """Those who are in stay in; the others are told why, and counted."""
+        for poller in POLLERS:
+            with self.subTest(poller=poller), \
+                    serve("random", options=("--quiet", "--poller", poller, "--max-memory", "1M")) as server:
+                server.wait_text("event=memory_short", name="err")  # the program alone takes more
+                for _ in range(3):
+                    with server.connect() as peer:
+                        self.assertFalse(speaks(peer))
+                        self.assertEqual(peer.said, b"refused: out of memory, try again later\n")
+                self.assertEqual(end(self, server), {"oom": 3})
 
 
 if __name__ == "__main__":

@@ -25,6 +25,9 @@
 /* How often memory is looked at: rarely while there is enough. */
 #define LOOK_OFTEN_NS (100 * COR_MILLISECOND)
 #define LOOK_RARELY_NS COR_SECOND
+/* How long a connection whose queue is given up may take to leave before the next one is looked for. */
+#define LEAVING_NS COR_SECOND
+enum { LEAVING_LOOKS = 50 };
 /* Ending a connection with a shorter queue frees too little to be worth it. */
 #define QUEUE_WORTH_IT 4096
 
@@ -207,12 +210,35 @@ static int give_back(void *unused)
     return malloc_trim(0);
 }
 
+struct wanted {
+    uint64_t id;
+    bool found;
+};
+
+static bool look_for(struct connection *one, void *arg)
+{
+    struct wanted *wanted = arg;
+    wanted->found |= one->id == wanted->id;
+    return one->id < wanted->id;
+}
+
+/* Waits until a connection that ends has left, and with it what waited for it; not for ever. */
+static void await_end_of(struct serve *serve, uint64_t id)
+{
+    struct wanted wanted = {.id = id, .found = true};
+    for (int looks = 0; wanted.found && looks < LEAVING_LOOKS && cor_sleep(LEAVING_NS / LEAVING_LOOKS) == 0; looks++) {
+        wanted.found = false;
+        conns_each(&serve->conns, look_for, &wanted);
+    }
+}
+
 static void end_longest(struct serve *serve)
 {
     struct longest longest = {.queued = QUEUE_WORTH_IT};
     conns_each(&serve->conns, look, &longest);
     if (longest.id != 0 && conns_end(&serve->conns, longest.id, REASON_OOM)) {
         LOG(LEVEL_WARN, "queue_cut", {"conn", NULL, (int64_t)longest.id}, {"queued", NULL, (int64_t)longest.queued});
+        await_end_of(serve, longest.id);
     }
     (void)cor_blocking(give_back, NULL);
 }
