@@ -18,6 +18,9 @@
 #define REAL(name) __interceptor_##name
 #else
 #define REAL(name) __libc_##name
+#define EVERYBODYS
+#endif
+#ifdef EVERYBODYS
 #pragma GCC visibility push(default)
 #endif
 
@@ -63,3 +66,7 @@ int posix_memalign(void **out, size_t alignment, size_t size)
     }
     return memory != NULL ? 0 : ENOMEM;
 }
+
+#ifdef EVERYBODYS
+#pragma GCC visibility pop
+#endif
