@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Installs the Debian packages that are missing; does nothing, quickly, when all are there.
-# usage: deps.sh run|test|check|bench|browser     all but run include test, test includes run; --list prints the names
+# usage: deps.sh run|test|check|bench|browser|rivals  all but run include test, it includes run; --list prints names
 set -eu
 
 run="build-essential cmake pkg-config libjson-c-dev liburing-dev libc-ares-dev libmicrohttpd-dev"
@@ -13,6 +13,8 @@ check="clang clang-tidy clang-format libclang-rt-14-dev gcovr"
 bench="libuv1-dev libevent-dev nats-server redis-server gnuplot-nox"
 # The status page is tested in it. It is big, and without it that test is skipped.
 browser="chromium fonts-dejavu-core"
+# Who is attacked beside ours (tests/attack/rivals.py).
+rivals="nats-server redis-server ucspi-tcp haproxy"
 # The emulated run makes sense only where the machine is not ARM itself.
 emulate="qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 
@@ -30,8 +32,9 @@ check)
     ;;
 bench) packages="$run $test $bench" ;;
 browser) packages="$run $test $browser" ;;
+rivals) packages="$run $test $rivals" ;;
 *)
-    echo "usage: $0 [--list] run|test|check|bench|browser" >&2
+    echo "usage: $0 [--list] run|test|check|bench|browser|rivals" >&2
     exit 2
     ;;
 esac

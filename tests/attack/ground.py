@@ -136,10 +136,11 @@ class Ground(Case):
     def size(self, full, quick):
         return full if self.full else quick
 
-    def cycles(self, server):
-        """How often the attack is made: twice at full size, and memory is compared with that after the first time."""
+    def cycles(self, server, warm=1):
+        """How often the attack is made: once more than `warm` at full size, and memory is compared with that before the
+        last time."""
         yield
-        if self.full:
+        for _ in range(self.size(warm, 0)):
             self.rest(server)
             server.memory = self.memory(server)
             yield
