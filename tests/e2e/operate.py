@@ -127,9 +127,10 @@ def answer(demo, command):
     return done.stdout.replace(port, "7070").rstrip("\n").split("\n")
 
 
-def ready_to_ask():
+def ready_to_ask(*options):
     """A demo of which all ten questions have something to tell."""
-    demo = Demo()
+    demo = Demo(options)
+    demo.server.wait_text("event=closed", count=5, name="err")
     demo.server.signal(signal.SIGHUP)
     demo.server.wait_text("event=reloaded", name="err")
     return demo

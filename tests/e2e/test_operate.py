@@ -13,7 +13,7 @@ class Guide(Case):
         need_json()
         need_tool("curl")
         asked = 0
-        with ready_to_ask() as demo:
+        with ready_to_ask("--write-timeout", "5m") as demo:
             for piece in read_guide():
                 if isinstance(piece, str):
                     continue

@@ -62,9 +62,10 @@ def read_strictly(text):
 class Metrics(Case):
     def test_all_are_there_from_the_start(self):
         with Asked("echo", "random") as asked:
-            families = wait_until(lambda: {name: value for name, value in
-                                           read_strictly(asked.ask("/metrics").text).items()
-                                           if "rt_workers" in asked.ask("/metrics").text}, "a worker to answer")
+            def answered():
+                found = read_strictly(asked.ask("/metrics").text)
+                return "rt_workers" in found and found
+            families = wait_until(answered, "a worker to answer")
             self.assertEqual({name: kind for name, (kind, _) in families.items()}, PRESENT)
             for name, (_, samples) in families.items():
                 self.assertTrue(samples, name)
@@ -101,7 +102,7 @@ class Metrics(Case):
 
     def test_queues_of_a_room(self):
         need_json()
-        with Asked("broadcast", options=("--quiet",)) as asked:
+        with Asked("broadcast", options=("--quiet", "--slow-after", "5m")) as asked:
             with asked.server.connect() as slow, asked.server.connect() as sender:
                 for peer in (slow, sender):
                     peer.send('{"message":"x"}')
@@ -137,7 +138,7 @@ class Metrics(Case):
             for _ in range(3):
                 with asked.server.connect() as peer:
                     echo(peer, "x" * 1000)
-            asked.wait_closed(3)
+            asked.server.wait_text("event=closed", count=3, name="err")  # without looks in between
             rates = asked.status()["rates"]
             self.assertAlmostEqual(rates["accepted"] * rates["seconds"], 3, 1)
             self.assertAlmostEqual(rates["closed"] * rates["seconds"], 3, 1)
