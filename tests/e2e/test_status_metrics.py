@@ -12,7 +12,7 @@ from harness import Case, close_all, main, need_json, serve, wait_until
 from test_status import Asked, echo, setUpModule  # noqa: F401: the last is for unittest
 
 REASONS = ("eof", "reset", "idle", "first_byte_timeout", "write_timeout", "slow_consumer", "too_long", "rate", "denied",
-           "max_conns", "per_ip", "drain", "kicked", "oom", "internal")
+           "max_conns", "per_ip", "drain", "kicked", "exec_exit", "oom", "internal")
 PRESENT = {
     "coracle_build_info": "gauge", "coracle_ready": "gauge", "coracle_connections": "gauge",
     "coracle_connections_limit": "gauge", "coracle_connections_accepted_total": "counter",
@@ -23,7 +23,7 @@ PRESENT = {
     "coracle_log_lines_dropped_total": "counter", "rt_workers": "gauge", "rt_tasks": "gauge",
     "rt_tasks_spawned_total": "counter", "rt_sched_delay_seconds": "gauge", "process_cpu_seconds_total": "counter",
     "process_resident_memory_bytes": "gauge", "process_open_fds": "gauge", "process_max_fds": "gauge",
-    "process_start_time_seconds": "gauge",
+    "process_start_time_seconds": "gauge", "coracle_exec_running": "gauge", "coracle_exec_exits_total": "counter",
 }
 SAMPLE = re.compile(r'([a-z][a-z0-9_]*)((?:\{[a-z]+="[^"\\\n]*"(?:,[a-z]+="[^"\\\n]*")*\})?) (\d+(?:\.\d+)?)')
 
