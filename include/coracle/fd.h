@@ -30,7 +30,8 @@ COR_API COR_CHECK int cor_listener_of_fd(cor_listener **out, int fd);
 
 /*
  * Gives a copy of the listener's descriptor, for instance to hand it to a successor. It listens on when this listener
- * is closed. What has been accepted ahead (over io_uring, with one worker) stays with this listener.
+ * is closed. From now on this one takes nothing out of the kernel's queue before cor_accept asks (over io_uring, with
+ * one worker, it did), so that closing it loses no connection once what it had taken has been accepted.
  * Returns: a descriptor (>= 0) that exec closes, COR_ECLOSED, -EINVAL (NULL), -EMFILE; COR_ENOT_TASK.
  * Owns: returns owned; end with close(2). Go: (*net.TCPListener).File.
  */

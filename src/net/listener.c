@@ -8,6 +8,7 @@
  */
 #include "net/listener.h"
 
+#include "base/atomic.h"
 #include "base/limits.h"
 #include "base/lock.h"
 #include "base/memory.h"
@@ -184,12 +185,28 @@ int cor_listener_of_fd(cor_listener **out, int fd)
     return open_on(out, network, own, CORI_FD_PLAIN, NULL, (cori_file_id){0, 0});
 }
 
+/* Of this listener alone the kernel's queue is not any more: nothing is taken out of it before a call asks. */
+static void end_accepting_ahead(cori_slot *slot)
+{
+    if (cori_load(&slot->pollfd.kind) != CORI_FD_ACCEPTS) {
+        return;
+    }
+    cori_store(&slot->pollfd.kind, CORI_FD_PLAIN);
+    cori_poller *poller = cori_load_acquire(&slot->pollfd.poller);
+    if (poller != NULL && poller->ops->ahead != NULL) { /* else at the next wait */
+        (void)poller->ops->ahead->arm(poller, &slot->pollfd, CORI_READ);
+    }
+}
+
 int cor_listener_fd(cor_listener *listener)
 {
     cori_slot *slot;
     int rc = cori_slot_enter(listener, CORI_KIND_LISTENER, CORI_SHARED, &slot);
     if (rc == 0) {
         rc = cori_sys_dup(slot->pollfd.fd);
+        if (rc >= 0) {
+            end_accepting_ahead(slot);
+        }
         cori_slot_leave(slot, CORI_SHARED);
     }
     return rc;

@@ -9,18 +9,24 @@
  * which finds the error itself, and the acceptor pauses as it always does. A connection that comes after the
  * listener was closed, or that nobody has taken by then, is reset, as those in the kernel's queue are.
  *
+ * A listener that another process may have too (cor_listener_fd) accepts ahead no more: what it takes out of the
+ * kernel's queue it could not give back when it is closed. Its request is cancelled, what that has brought is taken
+ * first, and then a poll waits in its place.
+ *
  * Peers' addresses: all accepts of a request write to one place. What stands there is the last one's, and the kernel
  * accepts only inside our calls (`deferred`): it belongs to a completion after which there is no other. The others
  * ask for theirs with SO_PEERNAME, which tells it as accept4(2) does also after a reset; getpeername(2) does not.
  */
 #include "poll/uring_accept.h"
 
+#include "base/atomic.h"
 #include "base/memory.h"
 #include "base/platform.h"
 #include "base/sys.h"
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,6 +41,7 @@ typedef struct accepted {
 typedef struct cori_uring_accepts {
     struct sockaddr_in6 peer; /* of the last connection; written by the kernel */
     socklen_t peer_len;
+    bool polls; /* the request in the ring is a poll */
     uint32_t first, count, room;
     accepted *queue; /* a ring of `room` */
 } accepts;
@@ -99,11 +106,33 @@ static bool make_room(accepts *of)
     return true;
 }
 
-void cori_uring_prepare_accept(struct io_uring_sqe *sqe, const cori_uring_fd *state)
+static void prepare_accept(struct io_uring_sqe *sqe, const cori_uring_fd *state)
 {
     io_uring_prep_multishot_accept(sqe, state->fd, (struct sockaddr *)&state->accepts->peer, &state->accepts->peer_len,
                                    SOCK_CLOEXEC | SOCK_NONBLOCK);
     io_uring_sqe_set_data64(sqe, cori_uring_tag(state, CORI_URING_ACCEPT));
+}
+
+int cori_uring_arm_accept(cori_uring *poller, cori_uring_fd *state)
+{
+    accepts *of = state->accepts;
+    bool polls = cori_load_acquire(&state->pollfd->kind) != CORI_FD_ACCEPTS;
+    if (state->armed_read) {
+        return polls == of->polls || cori_uring_enough(poller, state, CORI_URING_ACCEPT) ? 0 : -EBUSY;
+    }
+    struct io_uring_sqe *sqe = cori_uring_sqe(poller);
+    if (sqe == NULL) {
+        return -EBUSY;
+    }
+    if (polls) {
+        io_uring_prep_poll_multishot(sqe, state->fd, POLLIN);
+        io_uring_sqe_set_data64(sqe, cori_uring_tag(state, CORI_URING_POLL_IN));
+    } else {
+        prepare_accept(sqe, state);
+    }
+    of->polls = polls;
+    state->armed_read = true;
+    return 0;
 }
 
 static struct sockaddr_in6 peer_of(const cori_uring *poller, const accepts *of, int fd)
@@ -138,7 +167,7 @@ int cori_uring_accept(cori_poller *base, cori_pollfd *pollfd, struct sockaddr *a
 {
     cori_uring_fd *state = base != NULL ? cori_uring_state(pollfd) : NULL;
     accepts *of = state != NULL && state->accepts_ahead ? state->accepts : NULL;
-    if (of == NULL || (of->count == 0 && !state->armed_read)) {
+    if (of == NULL || (of->count == 0 && (!state->armed_read || of->polls))) {
         return cori_sys_accept(pollfd->fd, addr, len);
     }
     int fault = cori_sys_faulted(CORI_SYS_ACCEPT);

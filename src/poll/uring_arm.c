@@ -30,8 +30,6 @@ static void prepare(struct io_uring_sqe *sqe, const cori_uring_fd *state, int di
     if (direction == CORI_WRITE) {
         io_uring_prep_poll_multishot(sqe, state->fd, POLLOUT);
         io_uring_sqe_set_data64(sqe, cori_uring_tag(state, CORI_URING_POLL_OUT));
-    } else if (state->accepts_ahead) {
-        cori_uring_prepare_accept(sqe, state);
     } else {
         io_uring_prep_poll_multishot(sqe, state->fd, POLLIN | POLLRDHUP | POLLPRI);
         io_uring_sqe_set_data64(sqe, cori_uring_tag(state, CORI_URING_POLL_IN));
@@ -90,6 +88,9 @@ int cori_uring_arm_own(cori_uring *poller, cori_uring_fd *state, int direction)
 {
     if (direction == CORI_READ && cori_uring_is_stream(state)) {
         return arm_stream(poller, state);
+    }
+    if (direction == CORI_READ && state->accepts_ahead) {
+        return cori_uring_arm_accept(poller, state);
     }
     bool *armed = direction == CORI_WRITE ? &state->armed_write : &state->armed_read;
     if (!*armed) {

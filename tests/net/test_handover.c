@@ -74,6 +74,33 @@ TASK_TEST(a_listener_lives_on_in_a_copy)
     hand_listener_over(KIND_UNIX);
 }
 
+/* Who comes when there are two waits in the kernel's queue, and is no victim of the first one's end. */
+TASK_TEST(a_copied_listener_takes_nothing_ahead)
+{
+    char address[COR_ADDR_TEXT];
+    const char *network;
+    cor_conn *early, *late, *server;
+    cor_listener *second, *first = listen_kind(KIND_TCP, &network, address);
+    expect_reached(first, network, address);
+    T_CODE(cor_dial(&early, network, address, NULL), 0);
+    int copy = cor_listener_fd(first);
+    T_OK(copy);
+    T_CODE(cor_accept(first, &server), 0); /* what has been taken ahead can still be had */
+    expect_talk(early, server);
+    T_CODE(cor_listener_set_deadline(first, cor_after(BRIEFLY)), 0);
+    close_pair(early, server);
+    T_CODE(cor_accept(first, &server), COR_ETIMEOUT);
+    T_CODE(cor_dial(&late, network, address, NULL), 0);
+    T_CODE(cor_sleep(COR_MILLISECOND), 0); /* the worker's poller has its turn */
+    T_CODE(cor_listener_close(first), 0);
+    T_CODE(cor_listener_of_fd(&second, copy), 0);
+    T_EQ(close(copy), 0);
+    T_CODE(cor_accept(second, &server), 0);
+    expect_talk(late, server);
+    close_pair(late, server);
+    T_CODE(cor_listener_close(second), 0);
+}
+
 /* N181, N182: what another program has made blocks; a listener of it does not. */
 TASK_TEST(a_blocking_listener_is_taken_over)
 {
@@ -429,6 +456,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_listener_lives_on_in_a_copy),
+        cmocka_unit_test(a_copied_listener_takes_nothing_ahead),
         cmocka_unit_test(a_blocking_listener_is_taken_over),
         cmocka_unit_test(what_is_no_socket_of_ours),
         cmocka_unit_test(socket_files),
