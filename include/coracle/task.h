@@ -120,6 +120,15 @@ COR_API int cor_stats(cor_runtime_stats *out);
 COR_API int cor_worker_id(void);
 
 /*
+ * Waits until every worker has come round since the call: has ended the turn of the task it ran and looked at what
+ * other threads want. A worker that computes, or that the system has stopped, does not. For a watchdog. `deadline` is
+ * absolute, 0 for none.
+ * Returns: 0; COR_ETIMEOUT, COR_ECANCELED; -EBUSY if another task waits already; COR_ENOT_TASK.
+ * Parks: until deadline. Go: none.
+ */
+COR_API int cor_roll_call(int64_t deadline);
+
+/*
  * Writes a dump of all tasks to the descriptor `fd`: number ("-" if it never ran), name or function and spawn site,
  * state, what it waits for, for how long, and a backtrace. SIGQUIT does the same on stderr.
  * Returns: 0, or COR_ENOT_TASK.

@@ -137,6 +137,10 @@ typedef struct cori_worker {
     uint32_t floating_count; /* atomic; as fresh_count */
     cori_fresh_queue fresh;  /* guard: fresh_lock */
     cori_runq floating;      /* ready tasks that others may take: float.h; guard: fresh_lock */
+
+    /* Shared, seldom used: roll.c's. */
+    _Alignas(CORI_CACHE_LINE) cori_note roll_note;
+    uint32_t called; /* atomic: the note is on its way to the worker */
 } cori_worker;
 
 typedef struct cori_runtime {
