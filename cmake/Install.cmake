@@ -13,6 +13,11 @@ file(GLOB man_pages CONFIGURE_DEPENDS docs/man/*.1)
 if(man_pages)
   install(FILES ${man_pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 endif()
+if(TARGET coracle_program)
+  # Where systemd looks below each prefix; with DESTDIR too.
+  configure_file(packaging/systemd/coracle.service.in coracle.service @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/coracle.service packaging/systemd/coracle.socket DESTINATION lib/systemd/system)
+endif()
 install(FILES LICENSE NOTICE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 # Found from its own place, so that it is right wherever the files were installed (DESTDIR, --prefix, a package).

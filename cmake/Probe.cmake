@@ -44,6 +44,18 @@ if(NOT COR_HAVE_ADMIN)
   message(NOTICE "libmicrohttpd: off or not found; no status over HTTP")
 endif()
 
+# COR_HAVE_SYSTEMD 0/1: what the program hears from systemd, and tells it.
+set(COR_HAVE_SYSTEMD 0)
+if(COR_WITH_SYSTEMD AND PkgConfig_FOUND)
+  pkg_check_modules(SYSTEMD QUIET IMPORTED_TARGET libsystemd>=246)
+  if(SYSTEMD_FOUND)
+    set(COR_HAVE_SYSTEMD 1)
+  endif()
+endif()
+if(NOT COR_HAVE_SYSTEMD)
+  message(NOTICE "libsystemd: off or not found; no socket activation, readiness or watchdog")
+endif()
+
 # COR_HAVE_URING 0/1: the io_uring poller. It needs liburing.a too, which goes into libcoracle.a.
 set(COR_HAVE_URING 0)
 if(COR_WITH_URING AND PkgConfig_FOUND)

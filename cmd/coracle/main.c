@@ -54,6 +54,7 @@ static void print_version(void)
     printf("poller: %s\n", cor_poller_info());
     printf("json: %s\n", COR_HAVE_JSON ? "on" : "off (built without json-c: no broadcast service)");
     printf("dns: %s\n", COR_HAVE_CARES ? "on" : "off (built without c-ares: names of files only)");
+    printf("systemd: %s\n", COR_HAVE_SYSTEMD ? "on" : "off (built without libsystemd: no socket activation)");
     printf("admin: %s\n", COR_HAVE_ADMIN ? "on" : "off (built without libmicrohttpd: no status over HTTP)");
 }
 

@@ -75,12 +75,12 @@ def need_json():
 class Program:
     """A child process whose output is collected as it comes. Use it in a `with`: it is stopped at the end."""
 
-    def __init__(self, argv, env=None, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec=None, cwd=None):
+    def __init__(self, argv, env=None, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec=None, cwd=None, fds=()):
         full_env = dict(os.environ, **(env or {}))
         self.argv = argv
         self.started = time.monotonic()
         self.process = subprocess.Popen(argv, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, env=full_env,
-                                        preexec_fn=preexec, cwd=cwd, bufsize=0)
+                                        preexec_fn=preexec, cwd=cwd, bufsize=0, pass_fds=fds)
         self.pid = self.process.pid
         self._bytes = {"out": bytearray(), "err": bytearray()}
         self._news = threading.Condition()

@@ -6,6 +6,7 @@
 #include "options.h"
 #include "serve/admin/admin.h"
 #include "serve/exec/exec.h"
+#include "serve/life/inherit.h"
 #include "serve/limits.h"
 #include "serve/serve.h"
 #include "suggest.h"
@@ -132,6 +133,19 @@ static int add_service(struct serve *serve, const service_def *def, const char *
     return EXIT_OK;
 }
 
+/* Without services on the command line those that sockets are named after are what is wanted. */
+static void add_inherited(struct serve *serve)
+{
+    const struct inheritance *found = &serve->inheritance;
+    for (size_t i = 0; i < found->count; i++) {
+        for (size_t at = 0; service_table[at] != NULL; at++) {
+            if (strcmp(service_table[at]->name, found->sockets[i].name) == 0) {
+                (void)add_service(serve, service_table[at], service_table[at]->address);
+            }
+        }
+    }
+}
+
 /* Fills serve->services from "name" and "name=address" words. Returns an exit code. */
 static int choose_services(struct serve *serve, int count, char **words)
 {
@@ -139,9 +153,13 @@ static int choose_services(struct serve *serve, int count, char **words)
     while (service_table[all] != NULL) {
         all++;
     }
-    serve->services = calloc(count > 0 ? (size_t)count : all, sizeof(*serve->services));
+    serve->services = calloc((size_t)count + all + serve->inheritance.count, sizeof(*serve->services));
     if (serve->services == NULL) {
         return EXIT_TRY_AGAIN;
+    }
+    if (count == 0) {
+        add_inherited(serve);
+        all = serve->service_count > 0 ? 0 : all;
     }
     for (size_t i = 0; count == 0 && i < all; i++) {
         if (!service_table[i]->needs_program) {
@@ -307,7 +325,9 @@ int serve_command(int argc, char **argv)
         return EXIT_BAD_CONFIG;
     }
     limits_settle(&serve.options);
-    int code = choose_words(&serve, argc - first, argv + first, last);
+    int code = inherit_find(&serve.inheritance);
+    code = code == EXIT_OK ? choose_words(&serve, argc - first, argv + first, last) : code;
+    code = code == EXIT_OK ? inherit_assign(&serve) : code;
     code = code == EXIT_OK ? read_access(&serve) : code;
     code = code == EXIT_OK ? set_unix_mode(serve.options.unix_mode) : code;
     if (code == EXIT_OK && serve.options.dump_config) {
@@ -317,6 +337,7 @@ int serve_command(int argc, char **argv)
     }
     access_clear(&serve.access);
     exec_clear(&serve);
+    inherit_clear(&serve.inheritance);
     free(serve.services);
     return code;
 }

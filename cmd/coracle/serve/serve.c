@@ -9,6 +9,8 @@
 #include "exits.h"
 #include "serve/admin/admin.h"
 #include "serve/exec/exec.h"
+#include "serve/life/inherit.h"
+#include "serve/life/manager.h"
 #include "serve/limits.h"
 #include "serve/packets.h"
 #include "serve/session.h"
@@ -78,14 +80,17 @@ static void end_vanished(const struct service *service)
 static int listen_on(struct service *service, cor_error *error)
 {
     const address *at = &service->address;
+    bool inherits = service->inherited != 0;
     if (address_is_packets(at)) {
-        int code = cor_listen_packet(&service->packets, at->network, at->text, error);
+        int code = inherits ? inherit_listen(NULL, &service->packets, service->inherited, at, error)
+                            : cor_listen_packet(&service->packets, at->network, at->text, error);
         if (code == 0) {
             cor_local_addr(service->packets, service->bound, sizeof(service->bound));
         }
         return code;
     }
-    int code = cor_listen(&service->listener, at->network, at->text, error);
+    int code = inherits ? inherit_listen(&service->listener, NULL, service->inherited, at, error)
+                        : cor_listen(&service->listener, at->network, at->text, error);
     if (code == 0) {
         end_vanished(service);
         cor_listener_addr(service->listener, service->bound, sizeof(service->bound));
@@ -271,6 +276,7 @@ static int read_lists(void *arg)
 static void reload_files(struct serve *serve)
 {
     struct reload reload = {.serve = serve};
+    manager_reloading();
     bool has_lists = serve->options.allow != NULL || serve->options.deny != NULL;
     bool done = !has_lists || cor_blocking(read_lists, &reload) > 0;
     atomic_store(&serve->reloaded, cor_now());
@@ -280,6 +286,7 @@ static void reload_files(struct serve *serve)
     } else {
         LOG(LEVEL_ERROR, "reload_failed", {"error", reload.trouble, 0});
     }
+    manager_ready(serve);
 }
 
 /* Waits for the signal that ends the program, and obeys others meanwhile. Returns its number. */
@@ -315,12 +322,15 @@ int serve_main(void *arg)
     announce(serve);
     code = start_all(serve);
     code = code < 0 ? code : admin_start(serve);
+    code = code < 0 ? code : manager_watch(serve);
     if (code < 0) {
         LOG(LEVEL_ERROR, "start_failed", {"error", cor_strerror(code), 0});
         atomic_store(&serve->failed, true);
     } else {
+        manager_ready(serve);
         int signal_number = wait_for_the_end(serve);
         LOG(LEVEL_INFO, "stopping", {"signal", NULL, signal_number}, {"open", NULL, open_now(serve)});
+        manager_tell("STOPPING=1\nSTATUS=Ending %lld connections", (long long)open_now(serve));
     }
     signals_end_at_once(last_words);
     wind_down(serve);

@@ -7,6 +7,7 @@
 #include "log.h"
 #include "serve/access.h"
 #include "serve/conns.h"
+#include "serve/life/sockets.h"
 
 #include <coracle.h>
 #include <stdatomic.h>
@@ -75,6 +76,8 @@ struct serve {
     atomic_int accepting;         /* services whose accept loop still runs */
     _Atomic uint64_t reloads[RELOAD_RESULTS];
     _Atomic int64_t reloaded; /* cor_now() of the last one; 0: none */
+
+    struct inheritance inheritance; /* sockets that it was started with */
 };
 
 /* A kind of service. */
@@ -109,6 +112,7 @@ struct service {
     const service_def *def;
     struct serve *serve;
     address address;           /* as asked for */
+    int inherited;             /* its socket, if the program was started with it; 0: it makes its own */
     cor_listener *listener;    /* NULL: not listening */
     cor_conn *packets;         /* in its place for datagrams */
     char bound[COR_ADDR_TEXT]; /* where it listens */

@@ -4,6 +4,7 @@
 
 #include "serve/admin/recent.h"
 #include "serve/admin/views.h"
+#include "serve/life/inherit.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -64,7 +65,9 @@ static int listen_at(struct admin *admin, cor_error *error)
         snprintf(error->address, sizeof(error->address), "%s", admin->at.text);
         return error->code;
     }
-    int code = cor_listen_with(&admin->listener, &options, admin->at.network, admin->at.text, error);
+    int fd = admin->serve->inheritance.admin;
+    int code = fd != 0 ? inherit_listen(&admin->listener, NULL, fd, &admin->at, error)
+                       : cor_listen_with(&admin->listener, &options, admin->at.network, admin->at.text, error);
     if (code == 0) {
         cor_listener_addr(admin->listener, admin->bound, sizeof(admin->bound));
         warn_if_public(admin);
