@@ -12,7 +12,8 @@ int signals_catch(void)
 {
     int code = cor_signal_catch(SIGINT);
     code = code < 0 ? code : cor_signal_catch(SIGTERM);
-    return code < 0 ? code : cor_signal_catch(SIGHUP);
+    code = code < 0 ? code : cor_signal_catch(SIGHUP);
+    return code < 0 ? code : cor_signal_catch(SIGUSR2);
 }
 
 int signals_wait(void)
@@ -28,7 +29,7 @@ static void wait_and_exit(void *arg)
     int number;
     do {
         number = cor_signal_wait(0);
-    } while (number == SIGHUP);
+    } while (number == SIGHUP || number == SIGUSR2);
     if (number > 0) {
         if (call_before != NULL) {
             call_before();

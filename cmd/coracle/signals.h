@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What ends `coracle serve`: the first SIGINT or SIGTERM asks it to finish, the second ends it at once. SIGHUP asks it
- * to read its files again.
+ * to read its files again, SIGUSR2 to start a successor.
  */
 #ifndef CORACLE_CMD_SIGNALS_H
 #define CORACLE_CMD_SIGNALS_H
 
-/* Begins to catch SIGINT, SIGTERM and SIGHUP. Task only. Returns 0 or a negative code. */
+/* Begins to catch SIGINT, SIGTERM, SIGHUP and SIGUSR2. Task only. Returns 0 or a negative code. */
 int signals_catch(void);
 
 /* Waits for the next one. Returns its number, or a negative code. */

@@ -7,6 +7,7 @@
 #include "serve/admin/admin.h"
 #include "serve/exec/exec.h"
 #include "serve/life/inherit.h"
+#include "serve/life/restart.h"
 #include "serve/limits.h"
 #include "serve/serve.h"
 #include "suggest.h"
@@ -64,6 +65,8 @@ static const option_def defs[] = {
      NULL, 0, 0},
     {"grace", 'g', OPTION_DURATION, FIELD(grace), "D",
      "time for clients to finish after SIGTERM or SIGINT (default 5s)", NULL, 0, 0},
+    {"lame-duck", 0, OPTION_DURATION, FIELD(lame_duck), "D",
+     "time before that over which idle clients are closed (default 0: at once)", NULL, 0, 0},
     {"exec-max", 0, OPTION_COUNT, FIELD(exec_max), "N", "exec: most processes at a time (default 64)", NULL, 1, 65536},
     {"exec-grace", 0, OPTION_DURATION, FIELD(exec_grace), "D",
      "exec: time for a process between SIGTERM and SIGKILL (default 5s)", NULL, 0, 0},
@@ -311,12 +314,14 @@ int serve_command(int argc, char **argv)
                           }};
     conns_init(&serve.conns);
     pthread_mutex_init(&serve.access.lock, NULL);
+    restart_remember(&serve.restart, argv);
     const int last = count_last_words(argc, argv);
     int first = options_read(&serve_table, argc, argv, &serve.options);
     if (first < 0) {
         if (first == OPTIONS_HELP) {
             serve_help(stdout);
         }
+        restart_forget(&serve.restart);
         return first == OPTIONS_HELP ? EXIT_OK : EXIT_USAGE;
     }
     const char *trouble = serve.options.admin != NULL ? admin_load() : NULL;
@@ -338,6 +343,7 @@ int serve_command(int argc, char **argv)
     access_clear(&serve.access);
     exec_clear(&serve);
     inherit_clear(&serve.inheritance);
+    restart_forget(&serve.restart);
     free(serve.services);
     return code;
 }

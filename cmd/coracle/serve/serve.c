@@ -11,6 +11,7 @@
 #include "serve/exec/exec.h"
 #include "serve/life/inherit.h"
 #include "serve/life/manager.h"
+#include "serve/life/restart.h"
 #include "serve/limits.h"
 #include "serve/packets.h"
 #include "serve/session.h"
@@ -20,6 +21,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* When a client that has vanished is noticed: after 15 s without a word it is asked every 5 s, and given up at 40 s. */
@@ -93,6 +95,7 @@ static int listen_on(struct service *service, cor_error *error)
                         : cor_listen(&service->listener, at->network, at->text, error);
     if (code == 0) {
         end_vanished(service);
+        service->owns_file = inherits ? service->owns_file : strcmp(at->network, "unix") == 0;
         cor_listener_addr(service->listener, service->bound, sizeof(service->bound));
     }
     return code;
@@ -231,12 +234,35 @@ static void log_counts(struct serve *serve)
         {"open", NULL, (int64_t)counts.open});
 }
 
-/* Ends the sessions: idle ones at once, the others when they have finished or the time of grace is over. */
+/*
+ * Plans the end of idle sessions: at once, or over --lame-duck. After a takeover nobody waits for this process to end:
+ * the first half of its time nobody is ended. Returns until when sessions may last.
+ */
+static int64_t plan_ends(struct serve *serve, bool taken_over)
+{
+    int64_t grace = serve->options.grace, now = cor_now(), spread = serve->options.lame_duck;
+    int64_t until = cor_after(spread + grace);
+    if (taken_over && spread == 0) {
+        spread = grace / 4 * 3;
+        grace -= spread;
+    }
+    int64_t quiet = taken_over ? spread / 3 * 2 : 0;
+    serve->ends_from = now + quiet;
+    serve->ends_over = spread - quiet;
+    atomic_store(&serve->served_until, now + spread + grace / 2);
+    return until;
+}
+
+/* Ends the sessions: idle ones as planned, the others when they have finished or the time is over. */
 static void wind_down(struct serve *serve)
 {
-    int64_t grace = serve->options.grace, now = cor_now();
-    atomic_store(&serve->served_until, now + grace / 2);
+    bool taken_over = atomic_load(&serve->restart.successor) != 0;
+    int64_t until = plan_ends(serve, taken_over);
     atomic_store(&serve->stopping, true);
+    if (taken_over) {
+        restart_leave_files(serve);
+        admin_end_answers(serve);
+    }
     close_listeners(serve);
     for (size_t i = 0; i < serve->service_count; i++) {
         if (serve->services[i].def->stopping != NULL) {
@@ -247,7 +273,7 @@ static void wind_down(struct serve *serve)
     cor_waitgroup_wait(&serve->acceptors, 0);
     close_packets(serve);
     session_end_all_idle(serve);
-    if (cor_group_wait(&serve->sessions, cor_after(grace)) == COR_ETIMEOUT) {
+    if (cor_group_wait(&serve->sessions, until) == COR_ETIMEOUT) {
         LOG(LEVEL_INFO, "grace_over", {"open", NULL, open_now(serve)});
         cor_group_cancel(&serve->sessions);
         cor_group_wait(&serve->sessions, 0);
@@ -292,11 +318,28 @@ static void reload_files(struct serve *serve)
 /* Waits for the signal that ends the program, and obeys others meanwhile. Returns its number. */
 static int wait_for_the_end(struct serve *serve)
 {
-    int number;
-    while ((number = signals_wait()) == SIGHUP) {
-        reload_files(serve);
+    for (;;) {
+        int number = signals_wait();
+        if (number == SIGHUP) {
+            reload_files(serve);
+        } else if (number == SIGUSR2 && atomic_load(&serve->restart.successor) == 0) {
+            restart_begin(serve);
+        } else {
+            return number;
+        }
     }
-    return number;
+}
+
+/* Says how it ends, to the log and to the manager: with a takeover that is another process's business. */
+static void tell_the_end(struct serve *serve, int signal_number)
+{
+    int successor = atomic_load(&serve->restart.successor);
+    if (successor != 0) {
+        LOG(LEVEL_INFO, "taken_over", {"pid", NULL, successor}, {"open", NULL, open_now(serve)});
+        return;
+    }
+    LOG(LEVEL_INFO, "stopping", {"signal", NULL, signal_number}, {"open", NULL, open_now(serve)});
+    manager_tell("STOPPING=1\nSTATUS=Ending %lld connections", (long long)open_now(serve));
 }
 
 /* A second signal ends the process at once: nothing that it has started stays. */
@@ -327,10 +370,9 @@ int serve_main(void *arg)
         LOG(LEVEL_ERROR, "start_failed", {"error", cor_strerror(code), 0});
         atomic_store(&serve->failed, true);
     } else {
+        restart_serves(serve);
         manager_ready(serve);
-        int signal_number = wait_for_the_end(serve);
-        LOG(LEVEL_INFO, "stopping", {"signal", NULL, signal_number}, {"open", NULL, open_now(serve)});
-        manager_tell("STOPPING=1\nSTATUS=Ending %lld connections", (long long)open_now(serve));
+        tell_the_end(serve, wait_for_the_end(serve));
     }
     signals_end_at_once(last_words);
     wind_down(serve);

@@ -39,6 +39,7 @@ typedef struct serve_options {
     int64_t slow_after;         /* ns in which a member of the room must take something; 0: any time */
     int slow_policy;            /* a slow_policy */
     int64_t grace;              /* ns */
+    int64_t lame_duck;          /* ns before that, over which idle clients are closed */
     uint64_t exec_max;          /* processes at a time */
     int64_t exec_grace;         /* ns from SIGTERM to SIGKILL */
     int64_t spin;               /* ns; 0: not, unless the environment says so */
@@ -53,6 +54,14 @@ typedef struct serve_options {
 } serve_options;
 
 enum { RELOAD_DONE, RELOAD_FAILED, RELOAD_RESULTS };
+
+/* A successor that takes over the sockets; see life/restart.h. */
+struct restart {
+    char *program;         /* this program's file */
+    char **argv;           /* as it was given */
+    atomic_bool under_way; /* a successor is being started */
+    atomic_int successor;  /* the process that has taken over; 0: none */
+};
 
 /* One run of `coracle serve`. */
 struct serve {
@@ -78,6 +87,9 @@ struct serve {
     _Atomic int64_t reloaded; /* cor_now() of the last one; 0: none */
 
     struct inheritance inheritance; /* sockets that it was started with */
+    struct restart restart;
+    bool admin_owns_file;         /* the status server's socket file is to be removed in the end */
+    int64_t ends_from, ends_over; /* set before `stopping`; the time over which idle sessions end */
 };
 
 /* A kind of service. */
@@ -113,6 +125,7 @@ struct service {
     struct serve *serve;
     address address;           /* as asked for */
     int inherited;             /* its socket, if the program was started with it; 0: it makes its own */
+    bool owns_file;            /* its socket file is to be removed in the end */
     cor_listener *listener;    /* NULL: not listening */
     cor_conn *packets;         /* in its place for datagrams */
     char bound[COR_ADDR_TEXT]; /* where it listens */

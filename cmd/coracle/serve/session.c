@@ -40,13 +40,26 @@ static int64_t later_deadline(int64_t armed, int64_t limit)
     return cor_after(limit + slack < limit ? limit : limit + slack);
 }
 
+/*
+ * When a session of a server that stops is to end if it is idle then: now, or at its place in the time over which the
+ * ends are spread. Multiples of the golden ratio lie evenly in [0, 1), whichever numbers are left.
+ */
+static int64_t ends_at(const struct session *session)
+{
+    const struct serve *serve = session->service->serve;
+    uint32_t place = (uint32_t)session->seen->id * UINT32_C(2654435769);
+    int64_t now = cor_now();
+    int64_t at = serve->ends_from + (serve->ends_over >> 16) * (int64_t)(place >> 16);
+    return at > now ? at : now;
+}
+
 /* Sets the read deadline, unless the server stops: then session_end_all_idle may have set another one by now. */
 static void set_read_deadline(struct session *session, int64_t deadline)
 {
     session->read_deadline = deadline;
     cor_set_read_deadline(session->conn, deadline);
     if (atomic_load(&session->service->serve->stopping)) {
-        cor_set_read_deadline(session->conn, cor_now());
+        cor_set_read_deadline(session->conn, ends_at(session));
     }
 }
 
@@ -94,7 +107,12 @@ int session_timed_out(struct session *session)
         cor_set_read_deadline(session->conn, 0);
         return 1;
     }
-    session->cut = !session->looking && cor_now() >= atomic_load(&serve->served_until);
+    int64_t at = ends_at(session), now = cor_now(); /* in this order: one that is due is not later than now */
+    if (!session->looking && at > now) {
+        cor_set_read_deadline(session->conn, at);
+        return 1;
+    }
+    session->cut = !session->looking && now >= atomic_load(&serve->served_until);
     if (session->looking || session->cut) {
         return 0;
     }
@@ -312,7 +330,7 @@ static bool end_if_idle(struct connection *one, void *arg)
 {
     (void)arg;
     if (!atomic_load(&one->session->busy)) {
-        cor_set_read_deadline(one->conn, cor_now());
+        cor_set_read_deadline(one->conn, ends_at(one->session));
     }
     return true;
 }
@@ -329,7 +347,7 @@ void session_inside_message(struct session *session, bool inside)
     } else if (atomic_load_explicit(&session->busy, memory_order_relaxed)) {
         atomic_store(&session->busy, false);
         if (atomic_load(&session->service->serve->stopping)) {
-            cor_set_read_deadline(session->conn, cor_now());
+            cor_set_read_deadline(session->conn, ends_at(session));
         }
     }
 }
@@ -345,7 +363,7 @@ static void begin(struct session *session)
     if (session->first_byte > 0) {
         set_read_deadline(session, cor_after(session->first_byte));
     } else if (atomic_load(&session->service->serve->stopping)) {
-        cor_set_read_deadline(session->conn, cor_now());
+        cor_set_read_deadline(session->conn, ends_at(session));
     }
     session_limit_writes(session, options->write_timeout);
 }

@@ -69,6 +69,7 @@ static int listen_at(struct admin *admin, cor_error *error)
     int code = fd != 0 ? inherit_listen(&admin->listener, NULL, fd, &admin->at, error)
                        : cor_listen_with(&admin->listener, &options, admin->at.network, admin->at.text, error);
     if (code == 0) {
+        admin->serve->admin_owns_file = fd != 0 ? admin->serve->admin_owns_file : is_unix(admin);
         cor_listener_addr(admin->listener, admin->bound, sizeof(admin->bound));
         warn_if_public(admin);
     }
@@ -158,18 +159,40 @@ static int stop_http(void *arg)
     return 0;
 }
 
+int admin_fd(const struct serve *serve)
+{
+    return cor_listener_fd(serve->admin->listener);
+}
+
+void admin_own_file(struct serve *serve, bool own)
+{
+    if (is_unix(serve->admin) && cor_listener_unlink_on_close(serve->admin->listener, own) < 0) {
+        LOG(LEVEL_WARN, "file_stays", {"service", "admin", 0});
+    }
+}
+
+void admin_end_answers(struct serve *serve)
+{
+    struct admin *admin = serve->admin;
+    if (admin == NULL) {
+        return;
+    }
+    cor_listener_close(admin->listener);
+    /* Off the worker: an answer being made may wait for a task. */
+    if (admin->http != NULL && cor_blocking(stop_http, admin->http) < 0) {
+        http_stop(admin->http);
+    }
+    admin->http = NULL;
+}
+
 void admin_stop(struct serve *serve)
 {
     struct admin *admin = serve->admin;
     if (admin == NULL) {
         return;
     }
+    admin_end_answers(serve);
     serve->admin = NULL;
-    cor_listener_close(admin->listener);
-    /* Off the worker: an answer being made may wait for a task. */
-    if (admin->http != NULL && cor_blocking(stop_http, admin->http) < 0) {
-        http_stop(admin->http);
-    }
     ask_end(&admin->asker);
     if (ask_late_for(&admin->asker) == 0) {
         free(admin);
@@ -204,6 +227,22 @@ int admin_start(struct serve *serve)
 {
     (void)serve;
     return 0;
+}
+
+int admin_fd(const struct serve *serve)
+{
+    (void)serve;
+    return -EBADF;
+}
+
+void admin_own_file(struct serve *serve, bool own)
+{
+    (void)serve, (void)own;
+}
+
+void admin_end_answers(struct serve *serve)
+{
+    (void)serve;
 }
 
 void admin_stop(struct serve *serve)

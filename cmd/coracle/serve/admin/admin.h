@@ -36,6 +36,15 @@ void admin_hint(const struct serve *serve);
 /* Begins to answer. Returns 0 or a negative errno. For a task. */
 int admin_start(struct serve *serve);
 
+/* A copy of the listening socket, or a negative errno. For a task. */
+int admin_fd(const struct serve *serve);
+
+/* Says whether the socket's file is removed in the end. For a task. */
+void admin_own_file(struct serve *serve, bool own);
+
+/* Answers nobody any more: a successor does. Parks. For a task. */
+void admin_end_answers(struct serve *serve);
+
 /* Ends it. Accepts that it was never started. Parks. For a task. */
 void admin_stop(struct serve *serve);
 

@@ -61,7 +61,12 @@ static int list_sockets(struct inheritance *found, int first)
             fprintf(stderr, "coracle serve: socket '%s': descriptor %d is not open\n", found->names[i], fd);
             return EXIT_BAD_CONFIG;
         }
-        found->sockets[i] = (struct inherited){fd, found->names[i]};
+        size_t size = strlen(found->names[i]);
+        bool owns_file = found->restarted && size > 0 && found->names[i][size - 1] == '+';
+        if (owns_file) {
+            found->names[i][size - 1] = '\0';
+        }
+        found->sockets[i] = (struct inherited){fd, owns_file, found->names[i]};
     }
     return EXIT_OK;
 }
@@ -124,6 +129,7 @@ static int give(struct inherited *socket, struct service *service)
         return EXIT_BAD_CONFIG;
     }
     service->inherited = socket->fd;
+    service->owns_file = socket->owns_file;
     socket->fd = 0;
     return EXIT_OK;
 }
@@ -154,6 +160,7 @@ static int assign(struct serve *serve, bool named)
         struct service *service = admin ? NULL : free_service(serve, named ? socket->name : NULL);
         if (admin && serve->options.admin != NULL && found->admin == 0) {
             found->admin = socket->fd;
+            serve->admin_owns_file = socket->owns_file;
             socket->fd = 0;
         } else if (service != NULL) {
             code = give(socket, service);

@@ -9,6 +9,7 @@
 /* One socket; `fd` 0: it has been given to somebody. */
 struct inherited {
     int fd;
+    bool owns_file;   /* a unix socket whose file is to be removed in the end */
     const char *name; /* borrowed from `names` */
 };
 
