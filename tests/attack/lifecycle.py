@@ -3,13 +3,14 @@
 import contextlib
 import json
 import os
+import pwd
 import re
 import signal
 import subprocess
 import sys
 import tempfile
 
-from harness import BIN, Program, serve, wait_until
+from harness import BIN, Peer, Program, need_tool, serve, wait_until
 
 from ground import EACH, Ground
 
@@ -155,3 +156,69 @@ class D2(Ground):
         with Program([BIN, "serve", "--poller", poller, "random=" + path]) as second:
             self.assertEqual(second.wait(), 75)
             self.assertIn("address already in use", second.err)
+
+
+class F1(Ground):
+    """Started by root with --user: it listens where only root may, and there is no way back."""
+
+    def setUp(self):
+        if os.getuid() != 0:
+            self.skipTest("only root can become somebody else")
+        need_tool("unshare")
+        self.user = pwd.getpwnam("nobody")
+
+    def status(self, server):
+        """What the kernel says of each thread: dicts of /proc/PID/task/TID/status."""
+        found = []
+        for thread in os.listdir("/proc/%d/task" % server.pid):
+            with open("/proc/%d/task/%s/status" % (server.pid, thread), encoding="ascii") as status:
+                found.append(dict(re.split(r":\s*", line.strip(), maxsplit=1) for line in status))
+        return found
+
+    def powerless(self, server):
+        for thread in self.status(server):
+            self.assertEqual(thread["Uid"].split(), [str(self.user.pw_uid)] * 4)
+            self.assertEqual(thread["Gid"].split(), [str(self.user.pw_gid)] * 4)
+            self.assertEqual(set(map(int, thread["Groups"].split())),
+                             set(os.getgrouplist("nobody", self.user.pw_gid)))
+            for word in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+                self.assertEqual(int(thread[word], 16), 0, word)
+            self.assertEqual(thread["NoNewPrivs"], "1")
+
+    def test_no_way_back(self):
+        """Port 80 of a network of its own, a socket file in root's folder, a list that is read again."""
+        for poller, workers in EACH[::3]:
+            with self.subTest(poller=poller, workers=workers), tempfile.TemporaryDirectory() as folder, \
+                    tempfile.NamedTemporaryFile("w", encoding="ascii") as allowed:
+                allowed.write("127.0.0.0/8\n")
+                allowed.flush()
+                os.chmod(allowed.name, 0o644)
+                path = os.path.join(folder, "x")
+                argv = ["unshare", "-n", BIN, "serve", "--quiet", "--poller", poller, "--workers", str(workers),
+                        "--user", "nobody", "--allow", "@" + allowed.name, "echo=0.0.0.0:80", "echo=unix://" + path]
+                with Program(argv) as server:
+                    if "unshare failed" in server.err:
+                        self.skipTest("no network namespace here")
+                    server.wait_text("listening echo unix ")
+                    self.powerless(server)
+                    with Peer(path) as peer:
+                        peer.send("x")
+                        self.assertEqual(peer.read(1), b"x")
+                    server.signal(signal.SIGHUP)
+                    server.wait_text("event=reloaded blocks=1", name="err")
+                    self.powerless(server)
+                    server.signal(signal.SIGTERM)
+                    self.assertEqual(server.wait(), 0, server.describe())
+
+    def test_what_cannot_be(self):
+        for options, code, text in ((("--user", "no-such-user"), 78, "--user: there is no 'no-such-user' here"),
+                                    (("--group", "no-such-group"), 78, "--group: there is no 'no-such-group' here")):
+            with Program([BIN, "serve", *options, "echo=127.0.0.1:0"]) as server:
+                self.assertEqual(server.wait(), code)
+                self.assertIn(text, server.err)
+
+    def test_only_root_can(self):
+        with Program([BIN, "serve", "--user", "root", "echo=127.0.0.1:0"],
+                     preexec=lambda: os.setuid(self.user.pw_uid)) as server:
+            self.assertEqual(server.wait(), 77)
+            self.assertIn("only root can become somebody else", server.err)

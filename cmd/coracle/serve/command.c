@@ -7,6 +7,7 @@
 #include "serve/admin/admin.h"
 #include "serve/exec/exec.h"
 #include "serve/life/inherit.h"
+#include "serve/life/privileges.h"
 #include "serve/life/restart.h"
 #include "serve/limits.h"
 #include "serve/serve.h"
@@ -41,6 +42,8 @@ static const option_def defs[] = {
      0, 0},
     {"deny", 0, OPTION_TEXT, FIELD(deny), "LIST", "those that may not; the longest block of both lists decides", NULL,
      0, 0},
+    {"user", 0, OPTION_TEXT, FIELD(user), "NAME", "become this user for good when all sockets are open", NULL, 0, 0},
+    {"group", 0, OPTION_TEXT, FIELD(group), "NAME", "and this group (default: the user's)", NULL, 0, 0},
     {"unix-mode", 0, OPTION_TEXT, FIELD(unix_mode), "MODE", "permissions of unix sockets, octal, as in 660", NULL, 0,
      0},
     {"max-memory", 0, OPTION_SIZE, FIELD(max_memory), "BYTES",
@@ -327,6 +330,7 @@ int serve_command(int argc, char **argv)
     const char *trouble = serve.options.admin != NULL ? admin_load() : NULL;
     if (trouble != NULL) {
         fprintf(stderr, "coracle serve: --admin: %s\n", trouble);
+        restart_forget(&serve.restart);
         return EXIT_BAD_CONFIG;
     }
     limits_settle(&serve.options);
@@ -338,8 +342,10 @@ int serve_command(int argc, char **argv)
     if (code == EXIT_OK && serve.options.dump_config) {
         options_dump(&serve_table, &serve.options, stdout);
     } else if (code == EXIT_OK) {
-        code = run_logged(&serve);
+        code = privileges_prepare(&serve);
+        code = code == EXIT_OK ? run_logged(&serve) : code;
     }
+    free(serve.become.groups);
     access_clear(&serve.access);
     exec_clear(&serve);
     inherit_clear(&serve.inheritance);

@@ -11,6 +11,7 @@
 #include "serve/exec/exec.h"
 #include "serve/life/inherit.h"
 #include "serve/life/manager.h"
+#include "serve/life/privileges.h"
 #include "serve/life/restart.h"
 #include "serve/limits.h"
 #include "serve/packets.h"
@@ -353,6 +354,9 @@ int serve_main(void *arg)
 {
     struct serve *serve = arg;
     int exit_code = listen_all(serve);
+    if (exit_code == EXIT_OK && (exit_code = privileges_drop(serve)) != EXIT_OK) {
+        close_all(serve);
+    }
     if (exit_code != EXIT_OK) {
         return exit_code;
     }

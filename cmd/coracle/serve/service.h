@@ -11,6 +11,7 @@
 
 #include <coracle.h>
 #include <stdatomic.h>
+#include <sys/types.h>
 
 struct session;
 struct service;
@@ -47,6 +48,7 @@ typedef struct serve_options {
     bool no_limits;
     bool dump_config;
     bool per_ip_given, accept_rate_given, idle_given, first_byte_given; /* by limits_settle */
+    const char *user, *group;                                           /* to become when listening; NULL: as it is */
     const char *admin;                                                  /* where operators look; NULL: nowhere */
     const char *reply;                                                  /* what ack answers */
     int log_format;                                                     /* a log_format */
@@ -61,6 +63,15 @@ struct restart {
     char **argv;           /* as it was given */
     atomic_bool under_way; /* a successor is being started */
     atomic_int successor;  /* the process that has taken over; 0: none */
+};
+
+/* Whom the program becomes when it listens; see life/privileges.h. */
+struct become {
+    bool wanted;
+    uid_t uid;
+    gid_t gid;
+    gid_t *groups; /* group_count of them */
+    size_t group_count;
 };
 
 /* One run of `coracle serve`. */
@@ -88,6 +99,7 @@ struct serve {
 
     struct inheritance inheritance; /* sockets that it was started with */
     struct restart restart;
+    struct become become;
     bool admin_owns_file;         /* the status server's socket file is to be removed in the end */
     int64_t ends_from, ends_over; /* set before `stopping`; the time over which idle sessions end */
 };
