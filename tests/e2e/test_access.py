@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Who may connect: --allow and --deny, and reading their files again on SIGHUP."""
+import grp
 import os
+import pwd
 import re
 import signal
 import tempfile
@@ -54,6 +56,66 @@ class Access(Case):
             done = run_coracle("serve", "random=127.0.0.1:0", "--unix-mode", mode)
             self.assertEqual((done.code, done.out), (2, ""), mode)
             self.assertIn("is not an octal number up to 777", done.err)
+
+    def test_owner_of_a_unix_socket(self):
+        """By number and by name; those that are not there are a mistake, and so is what only root may do."""
+        group, me = grp.getgrgid(os.getegid()).gr_name, pwd.getpwuid(os.geteuid()).pw_name
+        cases = [(me, os.geteuid(), os.getegid()), (":" + group, os.geteuid(), os.getegid()),
+                 ("%d:%s" % (os.geteuid(), group), os.geteuid(), os.getegid())]
+        if os.geteuid() == 0:
+            cases += [("12345:54321", 12345, 54321), ("nobody", pwd.getpwnam("nobody").pw_uid, 0), (":54321", 0, 54321)]
+        for owner, user, group in cases:
+            for network in ("unix", "unixgram"):
+                with self.subTest(owner=owner, network=network), tempfile.TemporaryDirectory() as folder:
+                    path = os.path.join(folder, "socket")
+                    with serve("random=%s://%s" % (network, path), options=("--quiet", "--unix-owner", owner)):
+                        self.assertEqual((os.stat(path).st_uid, os.stat(path).st_gid), (user, group))
+        for owner, code, words in (("no-such-user", 78, "there is no user 'no-such-user'"),
+                                   (":no-such-group", 78, "there is no group 'no-such-group'"),
+                                   ("", 2, "is not USER, USER:GROUP or :GROUP"), (":", 2, "is not USER"),
+                                   (me + ":", 2, "is not USER"), ("4294967295", 78, "there is no user '4294967295'"),
+                                   ("-1", 78, "there is no user '-1'")):
+            done = run_coracle("serve", "random=127.0.0.1:0", "--unix-owner=" + owner)
+            self.assertEqual((done.code, done.out), (code, ""), owner)
+            self.assertIn("coracle serve: --unix-owner: ", done.err)
+            self.assertIn(words, done.err)
+
+    def test_an_owner_that_may_not_be_given(self):
+        """In Go's words, and the socket is gone again."""
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o777)
+            path = os.path.join(folder, "socket")
+
+            def preexec():
+                if os.geteuid() == 0:
+                    os.setgroups([])
+                    os.setgid(65534)
+                    os.setuid(65534)
+
+            try:
+                done = run_coracle("serve", "random=unix://" + path, "--unix-owner", "12345", preexec=preexec)
+            except PermissionError:
+                self.skipTest("the program lies where only root may run it")
+            self.assertEqual((done.code, done.out), (77, ""), done.err)
+            self.assertEqual(done.err, "listen unix %s: chown: operation not permitted\n" % path)
+            self.assertFalse(os.path.exists(path))
+
+    def test_the_longest_block_wins(self):
+        """In either list; IPv4 within IPv6 is IPv4; the same block in both lists is denied."""
+        cases = [(("--deny", "127.0.0.0/8", "--allow", "127.1.0.0/16"), (("127.1.0.1", True), ("127.2.0.1", False))),
+                 (("--allow", "127.0.0.0/8", "--deny", "127.1.0.0/16"), (("127.1.0.1", False), ("127.2.0.1", True))),
+                 (("--deny", "0.0.0.0/0", "--allow", "127.0.0.0/8,127.0.0.9"), (("127.0.0.9", True),)),
+                 (("--deny", "127.0.0.9", "--allow", "127.0.0.9,127.0.0.0/8"),
+                  (("127.0.0.9", False), ("127.0.0.8", True)))]
+        for options, expected in cases:
+            for listens in ("127.0.0.1:0", "[::]:0"):  # the second one sees clients as ::ffff:127.0.0.9
+                with self.subTest(options=options, listens=listens), \
+                        serve("random=" + listens, options=("--quiet", *options)) as server:
+                    port = server.address()[1]
+                    for source, served in expected:
+                        with Peer(("127.0.0.1", port), source=source) as peer:
+                            peer.send("\n")
+                            self.assertEqual(peer.line() != REFUSED, served, source)
 
     def test_files_are_read_again_all_or_nothing(self):
         for poller in POLLERS:

@@ -46,6 +46,8 @@ static const option_def defs[] = {
     {"group", 0, OPTION_TEXT, FIELD(group), "NAME", "and this group (default: the user's)", NULL, 0, 0},
     {"unix-mode", 0, OPTION_TEXT, FIELD(unix_mode), "MODE", "permissions of unix sockets, octal, as in 660", NULL, 0,
      0},
+    {"unix-owner", 0, OPTION_TEXT, FIELD(unix_owner), "USER[:GROUP]", "whose unix sockets are; also :GROUP", NULL, 0,
+     0},
     {"max-memory", 0, OPTION_SIZE, FIELD(max_memory), "BYTES",
      "refuse clients near it, cut the longest queue above it (default 3/4 of all; 0: any)", NULL, 0, SIZE_MAX / 2},
     {"max-line", 'l', OPTION_SIZE, FIELD(max_line), "BYTES", "longest line or JSON message (default 64k)", NULL, 16,
@@ -339,6 +341,7 @@ int serve_command(int argc, char **argv)
     code = code == EXIT_OK ? inherit_assign(&serve) : code;
     code = code == EXIT_OK ? read_access(&serve) : code;
     code = code == EXIT_OK ? set_unix_mode(serve.options.unix_mode) : code;
+    code = code == EXIT_OK ? owner_read(&serve.owner, serve.options.unix_owner) : code;
     if (code == EXIT_OK && serve.options.dump_config) {
         options_dump(&serve_table, &serve.options, stdout);
     } else if (code == EXIT_OK) {

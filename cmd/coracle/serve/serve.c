@@ -83,10 +83,12 @@ static void end_vanished(const struct service *service)
 static int listen_on(struct service *service, cor_error *error)
 {
     const address *at = &service->address;
-    bool inherits = service->inherited != 0;
+    const struct owner *owner = &service->serve->owner;
+    bool inherits = service->inherited != 0; /* then the file is whose it was made */
     if (address_is_packets(at)) {
         int code = inherits ? inherit_listen(NULL, &service->packets, service->inherited, at, error)
                             : cor_listen_packet(&service->packets, at->network, at->text, error);
+        code = code == 0 && !inherits ? owner_give(owner, at, error) : code;
         if (code == 0) {
             cor_local_addr(service->packets, service->bound, sizeof(service->bound));
         }
@@ -94,6 +96,7 @@ static int listen_on(struct service *service, cor_error *error)
     }
     int code = inherits ? inherit_listen(&service->listener, NULL, service->inherited, at, error)
                         : cor_listen(&service->listener, at->network, at->text, error);
+    code = code == 0 && !inherits ? owner_give(owner, at, error) : code;
     if (code == 0) {
         end_vanished(service);
         service->owns_file = inherits ? service->owns_file : strcmp(at->network, "unix") == 0;

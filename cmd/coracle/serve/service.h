@@ -8,6 +8,7 @@
 #include "serve/access.h"
 #include "serve/conns.h"
 #include "serve/life/sockets.h"
+#include "serve/owner.h"
 
 #include <coracle.h>
 #include <stdatomic.h>
@@ -30,6 +31,7 @@ typedef struct serve_options {
     uint64_t per_ip;            /* connections of one address; 0: any number */
     uint64_t accept_rate;       /* new connections of one address a second; 0: any number */
     const char *unix_mode;      /* as given: octal; NULL: what the umask leaves */
+    const char *unix_owner;     /* as given: see owner.h; NULL: whoever runs the program */
     const char *allow, *deny;   /* lists of access.h; NULL: none */
     size_t max_memory;          /* bytes of the process; 0: any number */
     size_t max_line;            /* bytes of a line or message */
@@ -85,6 +87,7 @@ struct serve {
     cor_group sessions;           /* all session tasks */
     struct conns conns;           /* all connections */
     struct access access;         /* who may come in */
+    struct owner owner;           /* of unix sockets' files */
     struct peers *peers;          /* addresses of clients; NULL: they are not limited */
     atomic_bool short_of_memory;  /* nobody else is let in */
     atomic_int telling;           /* refused clients that are told why, and waited for */
