@@ -87,6 +87,9 @@ struct line_writer {
     struct timespec told;           /* when that was */
     bool failed;                    /* the last write */
     void (*on_drop)(uint64_t count);
+    _Atomic(int64_t (*)(bool ending)) between; /* NULL: nothing is to be called; written once, by anybody */
+    _Atomic int next_fd;                       /* what to write to from the next round on; -1: `fd` still */
+    bool owns_fd;
     int fd;
 };
 
@@ -228,10 +231,25 @@ static bool anything_waits(line_writer *writer)
     return false;
 }
 
+/* Takes the descriptor that is to be written to from now on, if there is another one. */
+static void take_next_fd(line_writer *writer)
+{
+    int next = atomic_exchange(&writer->next_fd, -1);
+    if (next >= 0) {
+        if (writer->owns_fd) {
+            close(writer->fd);
+        }
+        writer->fd = next;
+        writer->owns_fd = true;
+        atomic_store(&writer->broken, false);
+    }
+}
+
 /* Writes all that was there at the beginning; tells whether that was anything. */
 static bool write_round(line_writer *writer)
 {
     bool found = false;
+    take_next_fd(writer);
     for (size_t i = 0; i < atomic_load(&writer->rings_used); i++) {
         ring *one = atomic_load(&writer->rings[i]);
         found = (one != NULL && empty_ring(writer, one)) || found;
@@ -259,13 +277,14 @@ static bool tell_of_losses(line_writer *writer, bool in_flood)
     return true;
 }
 
-/* Naps if there was something just now, else sleeps until there is. */
-static void rest(line_writer *writer, bool found)
+/* Naps if there was something just now, else sleeps until there is, or for `most_ns` if that is not 0. */
+static void rest(line_writer *writer, bool found, int64_t most_ns)
 {
     atomic_store(&writer->state, found ? NAPPING : ASLEEP);
-    bool wanted = atomic_load(&writer->asked) != writer->answered || atomic_load(&writer->ending);
-    if (!wanted && found) {
-        struct timespec until = time_after(NAP_NS);
+    bool wanted = atomic_load(&writer->asked) != writer->answered || atomic_load(&writer->ending) ||
+                  atomic_load(&writer->next_fd) >= 0;
+    if (!wanted && (found || (most_ns > 0 && !anything_waits(writer)))) {
+        struct timespec until = time_after(found ? NAP_NS : most_ns);
         sem_clockwait(&writer->wake, CLOCK_MONOTONIC, &until);
     } else if (!wanted && !anything_waits(writer)) {
         sem_wait(&writer->wake);
@@ -291,6 +310,9 @@ static void *write_lines(void *arg)
         bool ending = atomic_load(&writer->ending);
         bool found = write_round(writer);
         found = tell_of_losses(writer, found) || found; /* which may be another line for this thread */
+        int64_t (*between)(bool) = atomic_load(&writer->between);
+        int64_t again = between != NULL ? between(ending) : 0;
+        found = again < 0 || found;
         bool done = ending && !found;
         if (done) { /* a close may be about to ask, and must not wait for a thread that has gone */
             asked = UINT64_MAX;
@@ -305,7 +327,7 @@ static void *write_lines(void *arg)
         if (done) {
             return NULL;
         }
-        rest(writer, found);
+        rest(writer, found, again);
     }
 }
 
@@ -335,6 +357,10 @@ static void destroy(line_writer *writer)
     if (writer->scratch != NULL) {
         munmap(writer->scratch, writer->capacity);
     }
+    take_next_fd(writer);
+    if (writer->owns_fd) {
+        close(writer->fd);
+    }
     sem_destroy(&writer->wake);
     pthread_mutex_destroy(&writer->lock);
     pthread_cond_destroy(&writer->written);
@@ -363,6 +389,7 @@ line_writer *line_writer_new(int fd, size_t capacity_bytes, void (*on_drop)(uint
     writer->capacity = capacity_bytes;
     writer->fd = fd;
     writer->on_drop = on_drop;
+    atomic_store(&writer->next_fd, -1);
     sem_init(&writer->wake, 0, 0);
     pthread_mutex_init(&writer->lock, NULL);
     pthread_condattr_t monotonic;
@@ -427,6 +454,20 @@ bool line_writer_put(line_writer *writer, line_format *format, const struct iove
     bool done = put(writer, ring_number(writer, 0), format, pieces, count);
     pthread_mutex_unlock(&writer->lock);
     return done;
+}
+
+void line_writer_between(line_writer *writer, int64_t (*between)(bool ending))
+{
+    atomic_store(&writer->between, between);
+}
+
+void line_writer_change_fd(line_writer *writer, int fd)
+{
+    int skipped = atomic_exchange(&writer->next_fd, fd);
+    if (skipped >= 0) {
+        close(skipped);
+    }
+    rouse(writer, true);
 }
 
 bool line_writer_flush(line_writer *writer, int64_t timeout_ns)

@@ -33,6 +33,18 @@ typedef char *line_format(char *to, const void *record, size_t size);
  */
 line_writer *line_writer_new(int fd, size_t capacity_bytes, void (*on_drop)(uint64_t count));
 
+/*
+ * Has the writer's thread call `between` after each of its rounds, `ending` in the last ones. It returns the ns after
+ * which it is to be called at the latest, 0: when there is something to write; less: it has just put a record.
+ */
+void line_writer_between(line_writer *writer, int64_t (*between)(bool ending));
+
+/*
+ * From its next round on the thread writes to `fd`, taken: it closes it when it gets another one, or at the end. What
+ * was put before may go to either. Never waits, whatever the descriptor before does.
+ */
+void line_writer_change_fd(line_writer *writer, int fd);
+
 /* Queues one record, the pieces one after the other. Returns false if it was dropped. */
 bool line_writer_put(line_writer *writer, line_format *format, const struct iovec *pieces, size_t count);
 

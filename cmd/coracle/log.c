@@ -3,11 +3,16 @@
 #include "log.h"
 
 #include "line_writer.h"
+#include "log_rate.h"
 
+#include <coracle/error.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,11 +22,14 @@
 #define FLUSH_NS (INT64_C(500) * 1000000)
 /* How long an end at once waits for each stream: it is written to within a millisecond, unless it is blocked. */
 #define LAST_WORDS_NS (INT64_C(50) * 1000000)
+/* How soon it is told that lines of an event were left out, if nothing else is to be said. */
+#define SETTLE_NS (INT64_C(1000) * 1000000)
 /* The longest line without bytes of peers; longer ones are cut. */
 #define LINE_MAX_BYTES 2048
 
 static line_writer *out, *err;
 static log_options settings;
+static bool for_journal; /* stderr is a stream of systemd's journal */
 
 /* Runs on the writer thread of stdout: clients' lines were lost there. */
 static void report_dropped_out(uint64_t count)
@@ -34,11 +42,69 @@ static void report_dropped_err(uint64_t count)
     LOG(LEVEL_WARN, "dropped", {"stream", "stderr", 0}, {"lines", NULL, (int64_t)count});
 }
 
+static void report_suppressed(const char *event, uint64_t lines)
+{
+    LOG(LEVEL_WARN, "suppressed", {"of", event, 0}, {"lines", NULL, (int64_t)lines});
+}
+
+/* Runs on the writer thread of stderr. */
+static int64_t settle_rates(bool ending)
+{
+    struct timespec now;
+    bool waiting;
+    timespec_get(&now, TIME_UTC);
+    bool told = log_rate_settle(now.tv_sec, ending, report_suppressed, &waiting);
+    return told ? -1 : waiting ? SETTLE_NS : 0;
+}
+
+/* Whether stderr is what systemd has made for the journal: the variable alone is inherited by anybody. */
+static bool is_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    unsigned long long device, inode;
+    struct stat is;
+    return stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 && fstat(STDERR_FILENO, &is) == 0 &&
+           is.st_dev == device && is.st_ino == inode;
+}
+
+/* Not waiting for a reader, if it is a pipe. */
+static int open_file(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0640);
+    return fd < 0 ? -errno : fd;
+}
+
+void log_reopen(void)
+{
+    if (settings.file == NULL) {
+        return;
+    }
+    int fd = open_file(settings.file);
+    if (fd < 0) {
+        LOG(LEVEL_ERROR, "log_reopen_failed", {"file", settings.file, 0}, {"error", cor_strerror(fd), 0});
+        return;
+    }
+    line_writer_change_fd(err, fd);
+    line_writer_flush(err, FLUSH_NS); /* the next line goes there */
+    LOG(LEVEL_INFO, "log_reopened", {"file", settings.file, 0});
+}
+
 int log_open(const log_options *options)
 {
     settings = *options;
+    int fd = settings.file != NULL ? open_file(settings.file) : -1;
+    if (settings.file != NULL && fd < 0) {
+        return fd;
+    }
+    for_journal = fd < 0 && is_journal();
     err = line_writer_new(STDERR_FILENO, QUEUE_BYTES, report_dropped_err);
     out = err == NULL ? NULL : line_writer_new(STDOUT_FILENO, QUEUE_BYTES, report_dropped_out);
+    if (err != NULL) {
+        line_writer_between(err, settle_rates);
+    }
+    if (fd >= 0 && err != NULL) {
+        line_writer_change_fd(err, fd);
+    }
     return out == NULL ? -EAGAIN : 0;
 }
 
@@ -137,6 +203,7 @@ void log_event(log_level level, const char *event, const log_field *fields, size
     if (err != NULL && log_enabled(level)) {
         struct timespec now;
         timespec_get(&now, TIME_UTC);
-        record_put_event(err, settings.format, &now, level, event, fields, count);
+        record_put_event(err, (int)settings.format + (for_journal ? LOG_FOR_JOURNAL : 0), &now, level, event, fields,
+                         count);
     }
 }

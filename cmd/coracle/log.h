@@ -14,10 +14,17 @@ typedef struct log_options {
     log_level level;   /* events below it are not written */
     log_format format; /* of diagnostics */
     bool quiet;        /* nothing of the clients on stdout */
+    const char *file;  /* where diagnostics go instead of stderr; kept; NULL: they do not */
 } log_options;
 
-/* Starts both queues. Returns 0 or a negative errno. */
+/* Starts both queues. Returns 0 or a negative errno; -EAGAIN: memory or threads ran out, else it is the file's. */
 int log_open(const log_options *options);
+
+/*
+ * Opens the file of that name again, for whoever has moved the one before away, and goes on there; says so in the log.
+ * May stop its thread. Without a file it does nothing.
+ */
+void log_reopen(void);
 
 /* Writes out what is queued, waiting a short time at most, and stops. */
 void log_close(void);

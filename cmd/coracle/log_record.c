@@ -13,6 +13,7 @@
 
 #include "escape.h"
 #include "line_writer.h"
+#include "log_rate.h"
 
 #include <coracle/io.h>
 #include <string.h>
@@ -186,23 +187,36 @@ static inline char *put_time(char *to, const char *end, const struct timespec *t
     return to + 5;
 }
 
-static inline char *put_head(char *to, const char *end, const event_head *event, bool json)
+/* What the journal takes for a line's priority, as in syslog. */
+static const char priorities[LEVEL_COUNT] = {
+    [LEVEL_DEBUG] = '7', [LEVEL_INFO] = '6', [LEVEL_WARN] = '4', [LEVEL_ERROR] = '3'};
+
+static inline char *put_head(char *to, const char *end, const event_head *event, bool json, bool journal)
 {
-    to = json ? PUT(to, end, "{\"time\":\"") : PUT(to, end, "time=");
-    to = put_time(to, end, &event->time);
-    to = json ? PUT(to, end, "\",\"level\":\"") : PUT(to, end, " level=");
+    if (journal) { /* which has the time itself */
+        to = put(to, end, (const char[]){'<', priorities[event->level], '>'}, 3);
+        to = json ? PUT(to, end, "{\"level\":\"") : PUT(to, end, "level=");
+    } else {
+        to = json ? PUT(to, end, "{\"time\":\"") : PUT(to, end, "time=");
+        to = put_time(to, end, &event->time);
+        to = json ? PUT(to, end, "\",\"level\":\"") : PUT(to, end, " level=");
+    }
     to = put_word(to, end, log_level_names[event->level]);
     to = json ? PUT(to, end, "\",\"event\":\"") : PUT(to, end, " event=");
     to = put_word(to, end, event->event);
     return json ? PUT(to, end, "\"") : to;
 }
 
-static __attribute__((always_inline)) inline char *format_event(char *to, const event_head *event, bool json)
+static __attribute__((always_inline)) inline char *format_event(char *to, const event_head *event, bool json,
+                                                                bool journal)
 {
+    if (!log_rate_admits(event->event, event->time.tv_sec)) {
+        return to;
+    }
     const log_field *fields = (const log_field *)(event + 1);
     const char *value = (const char *)(fields + event->count);
     const char *end = to + LINE_MAX_BYTES;
-    to = put_head(to, end, event, json);
+    to = put_head(to, end, event, json, journal);
     for (size_t i = 0; i < event->count; i++) {
         to = json ? PUT(to, end, ",\"") : PUT(to, end, " ");
         to = put_word(to, end, fields[i].key);
@@ -223,17 +237,29 @@ static __attribute__((always_inline)) inline char *format_event(char *to, const 
 static char *format_logfmt(char *to, const void *record, size_t size)
 {
     (void)size;
-    return format_event(to, record, false);
+    return format_event(to, record, false, false);
 }
 
 static char *format_json(char *to, const void *record, size_t size)
 {
     (void)size;
-    return format_event(to, record, true);
+    return format_event(to, record, true, false);
 }
 
-bool record_put_event(line_writer *writer, log_format format, const struct timespec *time, log_level level,
-                      const char *event, const log_field *fields, size_t count)
+static char *format_journal_logfmt(char *to, const void *record, size_t size)
+{
+    (void)size;
+    return format_event(to, record, false, true);
+}
+
+static char *format_journal_json(char *to, const void *record, size_t size)
+{
+    (void)size;
+    return format_event(to, record, true, true);
+}
+
+bool record_put_event(line_writer *writer, int format, const struct timespec *time, log_level level, const char *event,
+                      const log_field *fields, size_t count)
 {
     count = count < LOG_FIELDS_MAX ? count : LOG_FIELDS_MAX;
     const event_head head = {.time = *time, .event = event, .level = level, .count = (uint32_t)count};
@@ -246,5 +272,11 @@ bool record_put_event(line_writer *writer, log_format format, const struct times
             pieces[used++] = (struct iovec){(void *)fields[i].text, strlen(fields[i].text) + 1};
         }
     }
-    return line_writer_put(writer, format == FORMAT_JSON ? format_json : format_logfmt, pieces, used);
+    static line_format *const formats[] = {
+        [FORMAT_LOGFMT] = format_logfmt,
+        [FORMAT_JSON] = format_json,
+        [LOG_FOR_JOURNAL + FORMAT_LOGFMT] = format_journal_logfmt,
+        [LOG_FOR_JOURNAL + FORMAT_JSON] = format_journal_json,
+    };
+    return line_writer_put(writer, formats[format], pieces, used);
 }

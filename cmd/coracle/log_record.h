@@ -20,6 +20,9 @@ extern const char *const log_format_names[FORMAT_COUNT + 1]; /* ends with NULL *
 /* Most parts of a line and most fields of an event; what is beyond is left out. */
 enum { LINE_PARTS_MAX = 8, LOG_FIELDS_MAX = 24 };
 
+/* Added to a format: for systemd's journal, "<6>" and the like before the line instead of the time in it. */
+#define LOG_FOR_JOURNAL 2
+
 /* A piece of a line. */
 typedef struct line_part {
     const void *bytes;
@@ -39,8 +42,11 @@ struct line_writer;
 /* Queues a line put together from parts; those of peers are escaped when it is written. Returns false if dropped. */
 bool record_put_line(struct line_writer *writer, const line_part *parts, size_t count);
 
-/* Queues an event. Keeps `event` and the keys, which are literals; copies the other texts. Returns false if dropped. */
-bool record_put_event(struct line_writer *writer, log_format format, const struct timespec *time, log_level level,
+/*
+ * Queues an event; `format` is a log_format. Keeps `event` and the keys, which are literals; copies the other texts.
+ * Returns false if dropped.
+ */
+bool record_put_event(struct line_writer *writer, int format, const struct timespec *time, log_level level,
                       const char *event, const log_field *fields, size_t count);
 
 #endif

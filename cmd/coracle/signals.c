@@ -13,6 +13,7 @@ int signals_catch(void)
     int code = cor_signal_catch(SIGINT);
     code = code < 0 ? code : cor_signal_catch(SIGTERM);
     code = code < 0 ? code : cor_signal_catch(SIGHUP);
+    code = code < 0 ? code : cor_signal_catch(SIGUSR1);
     return code < 0 ? code : cor_signal_catch(SIGUSR2);
 }
 
@@ -29,7 +30,7 @@ static void wait_and_exit(void *arg)
     int number;
     do {
         number = cor_signal_wait(0);
-    } while (number == SIGHUP || number == SIGUSR2);
+    } while (number == SIGHUP || number == SIGUSR1 || number == SIGUSR2);
     if (number > 0) {
         if (call_before != NULL) {
             call_before();

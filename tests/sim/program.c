@@ -174,6 +174,8 @@ bool log_shows(void)
 
 void log_flush(void) {}
 
+void log_reopen(void) {}
+
 void log_last_words(void) {}
 
 void log_announce(const char *format, ...)

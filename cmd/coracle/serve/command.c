@@ -79,6 +79,7 @@ static const option_def defs[] = {
      "status over HTTP: a port or address, without a host the loopback's (default: none)", NULL, 0, 0},
     {"quiet", 'q', OPTION_FLAG, FIELD(quiet), NULL, "do not show what clients send", NULL, 0, 0},
     {"reply", 'r', OPTION_TEXT, FIELD(reply), "TEXT", "ack: the reply", NULL, 0, 0},
+    {"log-file", 0, OPTION_TEXT, FIELD(log_file), "FILE", "diagnostics go there; SIGUSR1 opens it again", NULL, 0, 0},
     {"log-format", 0, OPTION_CHOICE, FIELD(log_format), "F", "format of diagnostics on stderr", log_format_names, 0, 0},
     {"log-level", 0, OPTION_CHOICE, FIELD(log_level), "L", "lowest level of diagnostics to show (default info)",
      log_level_names, 0, 0},
@@ -287,8 +288,14 @@ static int run_logged(struct serve *serve)
 {
     const log_options log = {.level = (log_level)serve->options.log_level,
                              .format = (log_format)serve->options.log_format,
-                             .quiet = serve->options.quiet};
-    if (log_open(&log) < 0 || limits_start(serve) < 0) {
+                             .quiet = serve->options.quiet,
+                             .file = serve->options.log_file};
+    int opened = log_open(&log);
+    if (opened < 0 && opened != -EAGAIN) {
+        fprintf(stderr, "coracle serve: --log-file: %s: %s\n", log.file, cor_strerror(opened));
+        return EXIT_BAD_CONFIG;
+    }
+    if (opened < 0 || limits_start(serve) < 0) {
         fprintf(stderr, "coracle serve: cannot start: %s\n", cor_strerror(-EAGAIN));
         return EXIT_TRY_AGAIN;
     }

@@ -319,6 +319,13 @@ static void reload_files(struct serve *serve)
     manager_ready(serve);
 }
 
+static int reopen_log(void *unused)
+{
+    (void)unused;
+    log_reopen();
+    return 0;
+}
+
 /* Waits for the signal that ends the program, and obeys others meanwhile. Returns its number. */
 static int wait_for_the_end(struct serve *serve)
 {
@@ -326,6 +333,8 @@ static int wait_for_the_end(struct serve *serve)
         int number = signals_wait();
         if (number == SIGHUP) {
             reload_files(serve);
+        } else if (number == SIGUSR1) {
+            (void)cor_blocking(reopen_log, NULL);
         } else if (number == SIGUSR2 && atomic_load(&serve->restart.successor) == 0) {
             restart_begin(serve);
         } else {

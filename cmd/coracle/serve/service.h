@@ -53,6 +53,7 @@ typedef struct serve_options {
     const char *user, *group;                                           /* to become when listening; NULL: as it is */
     const char *admin;                                                  /* where operators look; NULL: nowhere */
     const char *reply;                                                  /* what ack answers */
+    const char *log_file;                                               /* diagnostics; NULL: stderr */
     int log_format;                                                     /* a log_format */
     int log_level;                                                      /* a log_level */
 } serve_options;

@@ -3,7 +3,8 @@
  * The line writer: whole lines, in order per worker, written without being asked; a blocked descriptor stalls nobody,
  * drops are counted and reported, and at the end nothing is left behind.
  */
-/* sources: cmd/coracle/line_writer.c cmd/coracle/log_record.c cmd/coracle/escape.c cmd/coracle/utf8.c */
+/* sources: cmd/coracle/line_writer.c cmd/coracle/log_record.c cmd/coracle/log_rate.c cmd/coracle/escape.c */
+/* sources: cmd/coracle/utf8.c */
 /* test: workers=1 */
 #include <setjmp.h>
 #include <stdarg.h>

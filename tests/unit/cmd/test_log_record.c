@@ -3,7 +3,8 @@
  * Events: byte for byte what snprintf and strftime make of them, whatever is in them. The other way to write one is
  * spelled out here; it is slow, and plain enough to be believed.
  */
-/* sources: cmd/coracle/line_writer.c cmd/coracle/log_record.c cmd/coracle/escape.c cmd/coracle/utf8.c */
+/* sources: cmd/coracle/line_writer.c cmd/coracle/log_record.c cmd/coracle/log_rate.c cmd/coracle/escape.c */
+/* sources: cmd/coracle/utf8.c */
 /* test: workers=1 */
 #include <setjmp.h>
 #include <stdarg.h>

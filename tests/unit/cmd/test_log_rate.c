@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* The rate of events: so many lines a second of each, the others told once, and nothing left out that must not be. */
+/* sources: cmd/coracle/log_rate.c */
+/* test: workers=1 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "log_events.h"
+#include "log_rate.h"
+
+enum { MORE = 7 };
+
+static char told_event[32];
+static uint64_t told_lines, told_times;
+
+static void tell(const char *event, uint64_t lines)
+{
+    strncpy(told_event, event, sizeof(told_event) - 1);
+    told_lines = lines;
+    told_times++;
+}
+
+static int forget(void **state)
+{
+    bool waiting;
+    (void)state;
+    (void)log_rate_settle(0, true, tell, &waiting);
+    told_times = 0;
+    return 0;
+}
+
+static int admitted(const char *event, time_t second, int count)
+{
+    int admitted = 0;
+    for (int i = 0; i < count; i++) {
+        admitted += log_rate_admits(event, second);
+    }
+    return admitted;
+}
+
+static void test_a_second_s_lines(void **state)
+{
+    bool waiting;
+    (void)state;
+    assert_int_equal(admitted("slow", 10, LOG_RATE_PER_SECOND + MORE), LOG_RATE_PER_SECOND);
+    assert_int_equal(admitted("queue_cut", 10, MORE), MORE);
+    assert_false(log_rate_settle(10, false, tell, &waiting));
+    assert_true(waiting);
+    assert_true(log_rate_settle(11, false, tell, &waiting));
+    assert_false(waiting);
+    assert_string_equal(told_event, "slow");
+    assert_int_equal(told_lines, MORE);
+    assert_int_equal(told_times, 1);
+    assert_false(log_rate_settle(12, true, tell, &waiting));
+    assert_int_equal(admitted("slow", 11, LOG_RATE_PER_SECOND + 1), LOG_RATE_PER_SECOND);
+}
+
+/* What was left out is still told when the clock has been set back, and with what comes later. */
+static void test_nothing_is_forgotten(void **state)
+{
+    bool waiting;
+    (void)state;
+    assert_int_equal(admitted("slow", 100, LOG_RATE_PER_SECOND + MORE), LOG_RATE_PER_SECOND);
+    assert_int_equal(admitted("slow", 50, LOG_RATE_PER_SECOND + MORE), LOG_RATE_PER_SECOND);
+    assert_false(log_rate_settle(50, false, tell, &waiting));
+    assert_true(log_rate_settle(50, true, tell, &waiting));
+    assert_int_equal(told_lines, 2 * MORE);
+}
+
+static void test_some_are_always_written(void **state)
+{
+    bool waiting;
+    (void)state;
+    assert_int_equal(admitted("closed", 10, 10 * LOG_RATE_PER_SECOND), 10 * LOG_RATE_PER_SECOND);
+    assert_int_equal(admitted("suppressed", 10, 10 * LOG_RATE_PER_SECOND), 10 * LOG_RATE_PER_SECOND);
+    assert_int_equal(admitted("what is this", 10, 10 * LOG_RATE_PER_SECOND), 10 * LOG_RATE_PER_SECOND);
+    assert_false(log_rate_settle(11, true, tell, &waiting));
+    assert_false(waiting);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_a_second_s_lines, forget),
+        cmocka_unit_test_setup(test_nothing_is_forgotten, forget),
+        cmocka_unit_test_setup(test_some_are_always_written, forget),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
