@@ -215,7 +215,8 @@ static void check_end(const sim_client *client, bool stopped)
     const sim_plan *plan = &run.plan;
     const serve_options *options = &plan->options;
     bool alone = !plan->hostile && !plan->cuts && plan->no_memory_once_in == 0 && options->idle_timeout == 0 &&
-                 options->first_byte_timeout == 0 && options->max_conns == 0;
+                 options->first_byte_timeout == 0 && options->max_conns == 0 && options->per_ip == 0 &&
+                 options->accept_rate == 0 && is_let_in(client->does.host);
     bool honest = (client->does.role == TALKS || client->does.role == FLOODS) && client->does.reading == READS;
     if (alone && honest && !stopped && client->ended && client->does.leaving == LEAVES_POLITELY &&
         client->acked != client->sent) {

@@ -146,6 +146,10 @@ static bool begins_with(const char *line, size_t size, const char *text, size_t 
 static void heard_line(sim_client *at, const char *line, size_t size)
 {
     size_t own_size = strlen(at->address), rest = strlen(ACKNOWLEDGED);
+    bool outside = !begins_with(line, size, REFUSED, strlen(REFUSED)) && !is_let_in(at->does.host);
+    if (outside) {
+        violated("client %d is let in, whose address may not connect", at->id);
+    }
     run.lines++;
     if (begins_with(line, size, INVALID, strlen(INVALID))) {
         bool refused = memmem(line, size, "memory", 6) != NULL;
@@ -154,7 +158,10 @@ static void heard_line(sim_client *at, const char *line, size_t size)
             violated("client %d is told, whose messages are all valid: %.*s", at->id, (int)size, line);
         }
     } else if (begins_with(line, size, REFUSED, strlen(REFUSED))) { /* it never was a member */
-        if (run.plan.options.max_conns == 0 || at->placed || at->acked > 0) {
+        const serve_options *limits = &run.plan.options;
+        bool denied = memmem(line, size, "may not", 7) != NULL;
+        bool limited = limits->max_conns != 0 || limits->per_ip != 0 || limits->accept_rate != 0;
+        if ((denied ? is_let_in(at->does.host) : !limited) || at->placed || at->acked > 0) {
             violated("client %d is told: %.*s", at->id, (int)size, line);
         }
     } else {

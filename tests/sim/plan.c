@@ -59,6 +59,14 @@ static void choose_limits(uint64_t *chance, serve_options *options)
     if (once_in(chance, 8)) {
         options->max_conns = about(chance, 1, 8);
     }
+    if (once_in(chance, 8)) {
+        options->per_ip = about(chance, 1, 8);
+        options->per_ip_given = true;
+    }
+    if (once_in(chance, 8)) {
+        options->accept_rate = about(chance, 1, 20);
+        options->accept_rate_given = true;
+    }
     if (once_in(chance, 2)) {
         options->max_line = (size_t)about(chance, 128, 2 * TEXT_MAX);
     }
@@ -80,6 +88,19 @@ static serve_options usual_options(void)
     };
 }
 
+/* Some hosts of clients stay outside: those of one list, or all but those of the other. */
+static void choose_lists(uint64_t *chance, serve_options *options)
+{
+    static const char *const lists[] = {"10.0.1.1", "10.0.1.2", "10.0.1.0/31", "10.0.1.0/24", ""};
+    if (once_in(chance, 8)) {
+        options->deny = lists[below(chance, 3)];
+    }
+    if (once_in(chance, 16)) {
+        options->allow = lists[below(chance, sizeof(lists) / sizeof(lists[0]))];
+    }
+    run.plan.reloads = once_in(chance, 4);
+}
+
 static void choose_options(uint64_t *chance, serve_options *options)
 {
     *options = usual_options();
@@ -90,6 +111,7 @@ static void choose_options(uint64_t *chance, serve_options *options)
     }
     options->slow_policy = once_in(chance, 2) ? SLOW_CUT : (int)below(chance, SLOW_BLOCK + 1);
     choose_limits(chance, options);
+    choose_lists(chance, options);
 }
 
 /* What may be switched on for the clients of a run. */

@@ -11,12 +11,15 @@
 #include "world.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
 
 void *program_malloc(size_t size);
 void *program_aligned_alloc(size_t alignment, size_t size);
+void *program_calloc(size_t count, size_t size);
+void *program_reallocarray(void *memory, size_t count, size_t size);
 void program_free(void *memory);
 bool real_msglog_add(struct msg_log *log, struct msg_reader *by, bool is_private, const char *text,
                      size_t size) __asm__("__real_msglog_add");
@@ -35,7 +38,21 @@ static size_t memory_bound(void)
     block = block < 4096 ? 4096 : block > 65536 ? 65536 : block;
     block = block < line ? line : block;
     size_t each = 2048 + line + 2 * block + (options->slow_policy == SLOW_DROP_NEWEST ? options->outbox : 0);
-    return 4096 + options->outbox + 4 * block + run.serve.conns.open * each;
+    size_t peers = run.serve.peers != NULL ? 16384 : 0; /* how many connections each address has */
+    return 4096 + peers + options->outbox + 4 * block + run.serve.conns.open * each;
+}
+
+/* Each reason to refuse somebody is one that there is. */
+static void check_refusals(const conns_counts *counts)
+{
+    const serve_options *options = &run.plan.options;
+    bool lists = options->allow != NULL || options->deny != NULL;
+    if ((counts->by_reason[REASON_DENIED] > 0 && !lists) ||
+        (counts->by_reason[REASON_PER_IP] > 0 && !options->per_ip) ||
+        (counts->by_reason[REASON_RATE] > 0 && !options->accept_rate) ||
+        (counts->by_reason[REASON_MAX_CONNS] > 0 && !options->max_conns)) {
+        violated("somebody is refused for what is no limit here");
+    }
 }
 
 void check_always(void)
@@ -43,10 +60,28 @@ void check_always(void)
     conns_counts counts;
     conns_count(&run.serve.conns, &counts);
     run.checks++;
+    check_refusals(&counts);
     if (counts.accepted != counts.open + counts.closed) {
         violated("%llu accepted, but %llu open and %llu closed", (unsigned long long)counts.accepted,
                  (unsigned long long)counts.open, (unsigned long long)counts.closed);
     }
+}
+
+/* By the lists, as one would read them: the longest block decides, and all are blocks of 10.0.1.0/24. */
+bool is_let_in(int host)
+{
+    const serve_options *options = &run.plan.options;
+    const char *lists[] = {options->deny, options->allow};
+    int longest[2] = {-1, -1}, last = host + 1;
+    for (int i = 0; i < 2; i++) {
+        int block, bits;
+        int parts = lists[i] != NULL ? sscanf(lists[i], "10.0.1.%d/%d", &block, &bits) : 0;
+        bits = parts == 1 ? 32 : bits;
+        if (parts >= 1 && block >> (32 - bits) == last >> (32 - bits)) {
+            longest[i] = bits;
+        }
+    }
+    return longest[0] < 0 && longest[1] < 0 ? options->allow == NULL : longest[1] > longest[0];
 }
 
 /*
@@ -83,6 +118,23 @@ void *program_malloc(size_t size)
 void *program_aligned_alloc(size_t alignment, size_t size)
 {
     return out_of_memory() ? NULL : count_in(aligned_alloc(alignment, size + alignment), size, alignment);
+}
+
+void *program_calloc(size_t count, size_t size)
+{
+    void *memory = program_malloc(count * size);
+    return memory != NULL ? memset(memory, 0, count * size) : NULL;
+}
+
+void *program_reallocarray(void *memory, size_t count, size_t size)
+{
+    void *grown = program_malloc(count * size);
+    if (grown != NULL && memory != NULL) {
+        size_t before = ((head *)memory - 1)->size;
+        memcpy(grown, memory, before < count * size ? before : count * size);
+        program_free(memory);
+    }
+    return grown;
 }
 
 void program_free(void *memory)
@@ -126,7 +178,12 @@ int signals_catch(void)
 int signals_wait(void)
 {
     run.serving = true;
-    (void)cor_waitgroup_wait(&run.stop, 0);
+    do {
+        int64_t next = run.plan.reloads ? cor_after((int64_t)(1 + below(&run.chance, 500)) * COR_MILLISECOND) : 0;
+        if (cor_waitgroup_wait(&run.stop, next) == COR_ETIMEOUT) {
+            return SIGHUP;
+        }
+    } while (!run.stopping);
     return SIGTERM;
 }
 

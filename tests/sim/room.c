@@ -9,6 +9,7 @@
  *                                         prints it, repeats that, and COR_SIM_TRACE=1 traces it
  *     test_sim_room --idle MEMBERS        an hour in which nothing happens; --busy MEMBERS: a minute with much
  */
+#include "serve/limits.h"
 #include "world.h"
 
 #include <coracle/sim.h>
@@ -164,6 +165,8 @@ static int run_main(void *arg)
         violated("there are clients that do not hear the end");
     }
     if (holds()) {
+        access_clear(&run.serve.access);
+        limits_stop(&run.serve);
         check_end_of_run();
     }
     return holds() ? 0 : 1;
@@ -171,6 +174,8 @@ static int run_main(void *arg)
 
 static void free_all(void)
 {
+    access_clear(&run.serve.access);
+    limits_stop(&run.serve);
     for (size_t i = 0; i < run.log_count; i++) {
         free(run.log[i].text);
     }
@@ -194,6 +199,13 @@ static void prepare(uint64_t seed, int plain_members, bool busy)
     }
     run.serve = (struct serve){.options = run.plan.options, .services = run.services, .service_count = SERVICES};
     conns_init(&run.serve.conns);
+    char trouble[ACCESS_TROUBLE];
+    run.serve.access = (struct access){.lock = PTHREAD_MUTEX_INITIALIZER};
+    if (((run.plan.options.allow != NULL || run.plan.options.deny != NULL) &&
+         !access_read(&run.serve.access, run.plan.options.allow, run.plan.options.deny, trouble)) ||
+        limits_start(&run.serve) < 0) {
+        abort();
+    }
     for (int i = 0; i < SERVICES; i++) {
         (void)snprintf(run.bound_at[i], sizeof(run.bound_at[i]), "10.0.0.1:%d", 7000 + i);
         run.services[i] = (struct service){.def = service_table[i], .serve = &run.serve};

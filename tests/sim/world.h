@@ -84,6 +84,7 @@ typedef struct sim_plan {
     int clients, hosts, workers;
     bool hostile;               /* the network breaks what it likes */
     bool cuts;                  /* hosts are cut off and healed */
+    bool reloads;               /* SIGHUP comes now and then */
     unsigned no_memory_once_in; /* of the program's allocations; 0: never */
     bool stops_early;           /* the signal comes while clients talk */
     int64_t stop_ns;            /* then: when */
@@ -105,6 +106,7 @@ struct run {
     uint64_t closed_told; /* `closed` events */
     size_t program_bytes; /* allocated by the program now */
     bool stopping, serving;
+    bool reload; /* SIGHUP has come and is not obeyed yet */
     cor_waitgroup listening, stop, served, over, busy, alive, failed;
     char violation[512];   /* the first; empty: none */
     const char *failed_as; /* its format */
@@ -127,6 +129,9 @@ void violated(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* A number below `limit`, from the generator `state`. */
 uint64_t below(uint64_t *state, uint64_t limit);
 bool once_in(uint64_t *state, unsigned times);
+
+/* Whether a host's clients may come in. */
+bool is_let_in(int host);
 
 /* Bytes heard by a member of the room. */
 void heard(sim_client *client, const char *bytes, size_t size);
