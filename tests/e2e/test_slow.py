@@ -84,6 +84,7 @@ class Slow(Case):
         self.assertIn("reason=%s " % reason, closed)
         self.assertEqual(re.findall(r" dropped=(\d+)", closed), [str(dropped)] if dropped else [])
         slow = re.search(r"time=(\S+) level=info event=slow service=broadcast conn=1 ", server.err)
+        self.assertTrue(slow, server.describe())
         self.assertLessEqual(slow.group(1), re.search(r"time=(\S+) .* conn=1 .*reason=", server.err).group(1))
 
     def leave(self, server, peer):

@@ -59,13 +59,13 @@ static bool give_up(struct member *member)
 
 /*
  * Says once that a member is half of the outbox behind, and may say so again when it has been below a quarter. One that
- * moves is waited for before that: it is not told of, however fast the room goes.
+ * moves is waited for: it is not told of, however fast the room goes or however long its task waits for a turn.
  */
-static void tell_half(struct member *member, uint64_t behind)
+static void tell_half(struct member *member, uint64_t behind, bool moving)
 {
     uint64_t outbox = member->room->options->outbox;
     struct connection *seen = member->session.seen;
-    if (behind > outbox / 2) {
+    if (behind > outbox / 2 && !moving) {
         session_tell_slow(seen, member->address, behind);
     } else if (behind < outbox / 4 && atomic_load_explicit(&seen->told_slow, memory_order_relaxed)) {
         atomic_store_explicit(&seen->told_slow, false, memory_order_relaxed);
@@ -81,12 +81,12 @@ static uint64_t limit_of(struct member *member, uint64_t place, size_t size, int
     uint64_t outbox = member->room->options->outbox, end = member->room->log.end;
     uint64_t behind = end - place + size;
     bool moving = true;
-    tell_half(member, end - place);
     if (place == end || behind <= outbox / LOOKS_PER_OUTBOX) {
         member->watched_since = 0;
     } else {
         moving = is_moving(member, place, now);
     }
+    tell_half(member, end - place, moving);
     if (place == end || behind <= outbox / 2) {
         return behind > outbox / 2 ? end + size : place + outbox / 2;
     }
