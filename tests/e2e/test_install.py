@@ -96,7 +96,7 @@ class Readme(Case):
         targets = set(re.findall(r"Built target (\S+)", self.said))
         self.assertLessEqual({"coracle_static", "coracle_shared", "coracle_program"}, targets)
         self.assertLessEqual(targets, {"coracle_static", "coracle_shared", "coracle_program", "coracle_objects",
-                                       "coracle_cares", "coracle_uring"})
+                                       "coracle_cares", "coracle_uring", "coracle_json"})
 
 
 if __name__ == "__main__":

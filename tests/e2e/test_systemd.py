@@ -203,6 +203,7 @@ class Notify(Case):
                 self.assertEqual(reloading["RELOADING"], "1")
                 self.assertGreater(int(reloading["MONOTONIC_USEC"]), 0)
                 self.assertEqual(manager.next()["READY"], "1")
+                server.wait_text("event=closed", name="err")
                 server.signal(signal.SIGTERM)
                 self.assertEqual(manager.next(), {"STOPPING": "1", "STATUS": "Ending 0 connections"})
                 self.assertEqual(server.wait(), 0, server.describe())
