@@ -209,6 +209,9 @@ static void listen_to_end(sim_client *client)
     }
 }
 
+/* By then what one has written has come, been acknowledged and made room, even if each packet for that was late. */
+#define NETWORK_NS (300 * COR_MILLISECOND)
+
 /* Who has half-closed and read to the end has heard all that it said, unless something came between. */
 static void check_end(const sim_client *client, bool stopped)
 {
@@ -216,7 +219,8 @@ static void check_end(const sim_client *client, bool stopped)
     const serve_options *options = &plan->options;
     bool alone = !plan->hostile && !plan->cuts && plan->no_memory_once_in == 0 && options->idle_timeout == 0 &&
                  options->first_byte_timeout == 0 && options->max_conns == 0 && options->per_ip == 0 &&
-                 options->accept_rate == 0 && is_let_in(client->does.host);
+                 options->accept_rate == 0 && is_let_in(client->does.host) &&
+                 (options->slow_policy != SLOW_CUT || options->slow_after == 0 || options->slow_after >= NETWORK_NS);
     bool honest = (client->does.role == TALKS || client->does.role == FLOODS) && client->does.reading == READS;
     if (alone && honest && !stopped && client->ended && client->does.leaving == LEAVES_POLITELY &&
         client->acked != client->sent) {

@@ -74,7 +74,8 @@ def words(root, *patterns):
 def check_names(root):
     public = words(root, "include/coracle/*.h")
     private = words(root, "src/**/*.[chS]", "tests/support/*.[ch]")
-    macros = public | private | words(root, "cmake/*", "CMake*", "tools/*.sh", "tests/e2e/*.py", "tests/*/*.[ch]", "tests/unit/*/*.[ch]")
+    macros = public | private | words(root, "cmake/*", "CMake*", "tools/*.sh", "tests/e2e/*.py", "tests/*/*.[ch]",
+                                      "tests/unit/*/*.[ch]")
     for path in documents(root):
         for number, line in enumerate(read(root, path).split("\n"), 1):
             for name in re.findall(r"\b(?:cori?|CORI?)_\w*[A-Za-z0-9]\b(?!_)", line):
