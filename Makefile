@@ -6,8 +6,9 @@ MAKEFLAGS += --no-print-directory
 ARGS ?= serve
 JOBS ?= $(shell nproc)
 SECONDS_PER_FUZZER ?= 60
-# Most tests wait for something: two at a time leave half of the processors idle.
-export CTEST_PARALLEL_LEVEL ?= 3
+# Most tests wait for something: three at a time leave half of two processors idle. Under TSan they compute.
+export CTEST_PARALLEL_LEVEL ?= 4
+TSAN_PARALLEL_LEVEL ?= 3
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(JOBS)
 
 # What CMake says at length goes to a log; what is off, and errors, stay on the terminal.
@@ -73,7 +74,7 @@ dev-tests:
 tsan-tests:
 	@$(call configure,tsan)
 	@cmake --build --preset tsan
-	@ctest --preset tsan
+	@ctest --preset tsan -j $(TSAN_PARALLEL_LEVEL)
 
 conformance: ## count the properties of Go's net that a test proves, cannot apply, or are open
 	@python3 -B tests/net/check_table.py --count
