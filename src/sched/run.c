@@ -183,6 +183,11 @@ static void free_worker(cori_worker *worker)
          task = task != worker->floating.tail ? task->next : NULL) {
         cori_ctx_drop(&task->ctx);
     }
+    for (cori_task *task = worker->injected; task != NULL && task != CORI_LOOKING; task = task->next) {
+        if (task->ctx.sp == NULL) {
+            cori_ctx_drop(&task->ctx); /* it never ran, and is in no list yet */
+        }
+    }
     free_fresh(worker);
     cori_heap_free(&worker->timers);
     free(worker->signal_stack); /* of a thread that was not started */
