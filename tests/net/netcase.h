@@ -143,17 +143,20 @@ static inline void write_all(cor_conn *conn, const void *buf, size_t size)
     T_EQ(cor_write(conn, buf, size), size);
 }
 
-/* Writes until the kernel (or the pipe) has taken nothing for a while; the bytes written. */
+/*
+ * Writes until the kernel (or the pipe) has taken nothing for a while, twice: a deadline that passes while this thread
+ * has no processor ends a write before it is tried. The bytes written.
+ */
 static inline size_t fill_up(cor_conn *conn)
 {
     static const char zeros[65536];
     size_t total = 0, written = 0;
-    int rc;
-    do {
+    int rc = 0;
+    for (int in_vain = 0; in_vain < 2; in_vain = rc == 0 || written > 0 ? 0 : in_vain + 1) {
         T_CODE(cor_set_write_deadline(conn, cor_after(5 * COR_MILLISECOND)), 0);
         rc = cor_write_counted(conn, zeros, sizeof(zeros), &written);
         total += written;
-    } while (rc == 0 || written > 0);
+    }
     T_CODE(rc, COR_ETIMEOUT);
     T_CODE(cor_set_write_deadline(conn, 0), 0);
     return total;
