@@ -96,9 +96,22 @@ function(cor_add_c_test target name source)
 
   string(REPLACE "," ";" workers "${workers}")
   # With one worker all tasks share a thread, and TSan has nothing to compare them with. What other threads do to it
-  # (ticker, blocking pool, foreign threads, signal handlers) the unit tests show with one worker, these with several.
-  if(COR_SANITIZE STREQUAL "thread" AND arg_LABEL MATCHES "^(net|stress)$" AND NOT workers STREQUAL "1")
-    list(REMOVE_ITEM workers 1)
+  # (ticker, blocking pool, foreign threads, signal handlers) the unit tests show with one worker over epoll, these with
+  # several. Simulated runs and the model of idle.c have no second thread at all.
+  set(uring_workers 1 2)
+  if(NOT COR_SANITIZE) # where a thread costs so much, eight of them over both pollers cost minutes
+    list(APPEND uring_workers 8)
+  endif()
+  if(COR_SANITIZE STREQUAL "thread")
+    if(name MATCHES "^unit\\.(sim\\.|sched\\.idle$|sched\\.sim$)")
+      return()
+    endif()
+    if(NOT workers STREQUAL "1")
+      list(REMOVE_ITEM uring_workers 1)
+      if(arg_LABEL MATCHES "^(net|stress|contract)$")
+        list(REMOVE_ITEM workers 1)
+      endif()
+    endif()
   endif()
   foreach(count IN LISTS workers)
     add_test(NAME ${name}.w${count} COMMAND ${target})
@@ -107,10 +120,6 @@ function(cor_add_c_test target name source)
   endforeach()
   cor_test_word(no_uring ${source} no-uring OFF)
   if(COR_HAVE_URING AND NOT no_uring AND name MATCHES "^(net|contract|stress|unit\\.sched)\\.")
-    set(uring_workers 1 2)
-    if(NOT COR_SANITIZE) # where a thread costs so much, eight of them over both pollers cost minutes
-      list(APPEND uring_workers 8)
-    endif()
     foreach(count IN LISTS uring_workers)
       if(count IN_LIST workers)
         add_test(NAME ${name}.u.w${count} COMMAND ${target})

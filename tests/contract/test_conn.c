@@ -11,7 +11,7 @@
 
 #include "base/rand.h"
 
-enum { STREAM_BYTES = 1 << 20, CHUNK_BYTES = 1024, PING_ROUNDS = 1000, RACERS = 10, RACES = 100 };
+enum { STREAM_BYTES = 1 << 20, CHUNK_BYTES = 1024, PING_ROUNDS = 1000, RACERS = 10, RACES = CORI_TSAN ? 40 : 100 };
 
 #define FOR_ALL_KINDS(name)                                                                                            \
     TASK_TEST(name##_tcp)                                                                                              \

@@ -55,7 +55,7 @@ TASK_TEST_WITH(a_storm_takes_records_not_stacks, &one_worker)
 /* On several workers the others help; a task that was handed over is no reason for more stacks either. */
 TASK_TEST(a_storm_on_all_workers)
 {
-    uint32_t total = taskcase_scale(STORM);
+    uint32_t total = taskcase_scale(CORI_TSAN ? STORM / 4 : STORM);
     for (uint32_t i = 0; i < total; i++) {
         T_CODE(cor_go(count_me, NULL), 0);
     }
