@@ -43,6 +43,7 @@ class File(Case):
                 with serve("echo", workers=2, options=("--quiet", "--poller", poller, "--log-file", path)) as server:
                     for turn in range(1, 4):
                         leave(server)
+                        wait_until(lambda path=path: "event=closed" in content(path), "its line")
                         os.rename(path, "%s.%d" % (path, turn))
                         leave(server)  # goes to either
                         server.signal(signal.SIGUSR1)
