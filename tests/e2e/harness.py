@@ -24,7 +24,7 @@ SOURCE = os.environ.get("COR_SOURCE") or os.path.dirname(os.path.dirname(os.path
 BIN = os.environ.get("COR_BIN") or os.path.join(SOURCE, "build", "release", "coracle")
 EXAMPLES = os.environ.get("COR_EXAMPLES") or os.path.join(SOURCE, "build", "release", "examples")
 FULL = os.environ.get("COR_E2E_FULL") == "1"
-WORKERS = (1, 2)
+WORKERS = (2,) if os.environ.get("COR_SANITIZE") else (1, 2)  # a sanitizer looks at memory; the orders are release's
 PATIENCE = 20.0  # seconds until a wait is a failure; generous, because builds with sanitizers run these tests too
 
 SERVICES = ("ack", "print", "greet", "broadcast", "echo", "random")
