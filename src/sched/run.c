@@ -218,8 +218,8 @@ static void free_workers(void)
 static void *worker_thread(void *arg)
 {
     cori_worker *worker = arg;
-    (void)cori_fault_thread_init(
-        worker); /* without it only an overflow here goes unreported; tasks wait for the worker */
+    /* If it fails, an overflow on this thread goes unreported; without the thread, tasks would wait for ever. */
+    (void)cori_fault_thread_init(worker);
     cori_worker_run(worker);
     cori_signal_thread_stop(worker);
     while (sem_wait(&cori_rt.gate) < 0) {}

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 
-from harness import BIN, Peer, Program, need_tool, serve, wait_until
+from harness import BIN, Peer, Program, gone, need_tool, serve, wait_until
 
 from ground import EACH, Ground
 
@@ -39,15 +39,6 @@ class Load:
                     self.counts[word] = value
                 else:
                     self.counts[word] = self.counts.get(word, 0) + value
-
-
-def gone(pid):
-    """Whether a process that is no child of ours has ended."""
-    try:
-        with open("/proc/%d/stat" % pid, encoding="ascii") as stat:
-            return stat.read().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 class D4(Ground):

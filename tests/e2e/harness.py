@@ -53,6 +53,15 @@ def wait_until(condition, what="condition", seconds=PATIENCE):
         pause.wait(0.005)
 
 
+def gone(pid):
+    """Whether a process that is no child of ours has ended."""
+    try:
+        with open("/proc/%d/stat" % pid, encoding="ascii") as stat:
+            return stat.read().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
 def need_tool(name):
     """Gives the path of an installed tool, or skips the test and says why."""
     path = shutil.which(name)

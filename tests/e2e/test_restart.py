@@ -10,20 +10,11 @@ import signal
 import subprocess
 import tempfile
 
-from harness import BIN, Case, Peer, Server, main, run_coracle, split_address, wait_until
+from harness import BIN, Case, Peer, Server, gone, main, run_coracle, split_address, wait_until
 
 from test_systemd import Manager, need_systemd
 
 EACH = tuple(itertools.product(("epoll", "io_uring"), (1, 2)))
-
-
-def gone(pid):
-    """Whether a process that is no child of ours has ended."""
-    try:
-        with open("/proc/%d/stat" % pid, encoding="ascii") as stat:
-            return stat.read().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 class Restart(Case):
