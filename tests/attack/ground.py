@@ -190,7 +190,7 @@ class Ground(Case):
         folder = tempfile.TemporaryDirectory(prefix="attack-")
         self.addCleanup(folder.cleanup)
         server = serve(*services, workers=workers, options=options, cwd=folder.name, preexec=allow_core, **more)
-        server.folder = folder.name
+        server.folder, server.counters = folder.name, {}
         if has_status():
             server.wait_text("listening admin")
             network, address = re.search(r"^listening admin (\S+) (\S+)$", server.out, re.M).groups()
