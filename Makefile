@@ -15,7 +15,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(JOBS)
 configure = mkdir -p build/$(1) && cmake --preset $(1) >build/$(1)/configure.log
 
 # What `install` and `package` have to offer, and all that they build.
-INSTALLED = coracle_static coracle_shared coracle_program
+INSTALLED = coracle_static coracle_shared coracle_program coracle_manual
 
 .DEFAULT_GOAL := help
 .PHONY: help deps deps-run deps-test deps-check build run test check bench bench-compare install package fmt fmt-check \

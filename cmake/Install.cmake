@@ -9,10 +9,7 @@ install(TARGETS coracle_static coracle_shared EXPORT coracleTargets
 if(TARGET coracle_program)
   install(TARGETS coracle_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
-file(GLOB man_pages CONFIGURE_DEPENDS docs/man/*.1)
-if(man_pages)
-  install(FILES ${man_pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
-endif()
+include(Manual)
 if(TARGET coracle_program)
   # Where systemd looks below each prefix; with DESTDIR too.
   configure_file(packaging/systemd/coracle.service.in coracle.service @ONLY)

@@ -4,9 +4,10 @@
 # usage: deps.sh run|test|check|bench|browser|rivals  all but run include test, it includes run; --list prints names
 set -eu
 
-run="build-essential cmake pkg-config libjson-c-dev liburing-dev libc-ares-dev libmicrohttpd-dev libsystemd-dev"
+# python3 makes the manual pages.
+run="build-essential cmake pkg-config python3 libjson-c-dev liburing-dev libc-ares-dev libmicrohttpd-dev libsystemd-dev"
 # valgrind needs libc6-dbg to know the dynamic loader.
-test="libcmocka-dev python3 valgrind libc6-dbg strace golang-go netcat-openbsd ncat socat iproute2 procps
+test="libcmocka-dev valgrind libc6-dbg strace mandoc golang-go netcat-openbsd ncat socat iproute2 procps
 redis-tools libhiredis-dev python3-dnslib curl python3-prometheus-client"
 check="clang clang-tidy clang-format libclang-rt-14-dev gcovr"
 # Who is compared with, and what draws the plots.
