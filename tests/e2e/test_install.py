@@ -96,7 +96,8 @@ class Readme(Case):
         targets = set(re.findall(r"Built target (\S+)", self.said))
         self.assertLessEqual({"coracle_static", "coracle_shared", "coracle_program", "coracle_manual"}, targets)
         self.assertLessEqual(targets, {"coracle_static", "coracle_shared", "coracle_program", "coracle_objects",
-                                       "coracle_cares", "coracle_uring", "coracle_json", "coracle_manual"})
+                                       "coracle_cares", "coracle_uring", "coracle_json", "coracle_manual",
+                                       "coracle_completions"})
 
 
 if __name__ == "__main__":
