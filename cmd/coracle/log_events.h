@@ -47,6 +47,8 @@ enum { LOG_RATE_PER_SECOND = 100 };
     EVENT(restart_failed, ERROR, EACH, "error", "SIGUSR2: the new program did not come up; this one serves on.")       \
     EVENT(restarting, INFO, EACH, "pid", "SIGUSR2: a new program has been started and gets the sockets.")              \
     EVENT(slow, INFO, RATED, "service conn peer queued stuck_ms", "Half-way to being cut for reading too slowly.")     \
+    EVENT(stall, WARN, RATED, "task id worker ms at",                                                                  \
+          "A task has held its worker, and so all others there; at: its calls, innermost first.")                      \
     EVENT(start_failed, ERROR, RATED, "error", "The program could not start all that it needs, and ends.")             \
     EVENT(stderr, INFO, RATED, "service conn line suppressed", "exec: a line of a program's standard error.")          \
     EVENT(stderr_suppressed, WARN, RATED, "service conn suppressed", "exec: lines of it that were left out.")          \

@@ -15,6 +15,16 @@
 
 COR_BEGIN
 
+/* A task that has held its worker for too long; the texts live until cor_options.on_stall has returned. */
+typedef struct cor_stall {
+    int worker;
+    uint64_t task_id;
+    const char *name;      /* the task's, else its function */
+    const char *site;      /* where it was spawned */
+    int64_t held_ns;       /* so far, about */
+    const char *backtrace; /* where it was just now, innermost call first: "f+0x1c (program+0x12f0) < g+0x40 (...)" */
+} cor_stall;
+
 /* Options of cor_run; all-zero means all defaults. */
 typedef struct cor_options {
     int workers;             /* worker threads, 1..256; 0: COR_WORKERS from the environment, else the usable cores */
@@ -34,6 +44,12 @@ typedef struct cor_options {
     int64_t spin_ns;         /* how long a worker whose last wait was short looks for events in a busy loop before it
                                 sleeps, up to 1 s: quicker answers for a busy CPU; 0: COR_SPIN_US from the environment
                                 (in microseconds), else not at all */
+    int64_t stall_ns;        /* the watchdog: a task that holds its worker for this much CPU time (up to half as much
+                                again) without parking or yielding is named, once in each such turn, and counted in
+                                cor_stats; 1 ms to 1 h. Takes SIGURG as the dump does, a few times a second while a
+                                worker computes. 0: COR_STALL_MS from the environment, else off; < 0: off */
+    void (*on_stall)(const cor_stall *stall); /* is told, on a thread of its own that is no task; NULL: a line on
+                                                 stderr tells. If it takes long, stalls are only counted */
 } cor_options;
 
 /* Attributes of one task for cor_go_with; all-zero means all defaults. */
@@ -104,6 +120,7 @@ typedef struct cor_runtime_stats {
     uint64_t tasks;       /* tasks alive now, queued ones included */
     uint64_t spawned;     /* tasks started since cor_run */
     uint64_t connections; /* connections and listeners open now */
+    uint64_t stalls;      /* turns longer than cor_options.stall_ns */
 } cor_runtime_stats;
 
 /*

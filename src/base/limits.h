@@ -197,6 +197,12 @@
 #define CORI_FINISH_BYTES (1 << 20)
 /* How long a worker that is to print its tasks may take to begin, ns: its thread may have to wait for its CPU. */
 #define CORI_DUMP_ANSWER_NS INT64_C(1000000000)
+/*
+ * How long a task may hold its worker until the watchdog names it, ns: what may be asked for. The kernel's CPU timers
+ * are as exact as its own tick, 1 to 10 ms.
+ */
+#define CORI_STALL_MIN_NS 1000000
+#define CORI_STALL_MAX_NS INT64_C(3600000000000)
 /* Frames shown per task in a dump. */
 #define CORI_BACKTRACE_FRAMES 32
 

@@ -15,7 +15,9 @@
  * interrupted code; both can be walked at every instruction. Fresh and floating tasks may be moved by other workers
  * meanwhile, so their queues are printed under their lock if that is free, else only counted.
  */
+#include "sched/frames.h"
 #include "sched/lifecycle.h"
+#include "sched/stall.h"
 #include "sched/text.h"
 
 #include "base/atomic.h"
@@ -38,34 +40,12 @@ static struct {
 } dump = {.stage = 1};
 static struct sigaction earlier_quit, earlier_chain;
 
-/* Where a suspended context saved its return address and frame pointer: see ctx_<cpu>.S. */
-#if defined(__x86_64__)
-enum { SAVED_FRAME = 5, SAVED_RETURN = 6 };
-#define CONTEXT_PC(context) ((uintptr_t)(context)->uc_mcontext.gregs[REG_RIP])
-#define CONTEXT_FRAME(context) ((uintptr_t)(context)->uc_mcontext.gregs[REG_RBP])
-#else
-enum { SAVED_FRAME = 10, SAVED_RETURN = 11 };
-#define CONTEXT_PC(context) ((uintptr_t)(context)->uc_mcontext.pc)
-#define CONTEXT_FRAME(context) ((uintptr_t)(context)->uc_mcontext.regs[29])
-#endif
-
-/* Follows frame pointers as long as they stay inside the task's stack and grow. */
-__attribute__((no_sanitize("address", "thread"))) static void print_frames(cori_text *text, const cori_task *task,
-                                                                           uintptr_t pc, uintptr_t frame)
+static void print_frames(cori_text *text, const void *const *frames, int count)
 {
-    for (int i = 0; i < CORI_BACKTRACE_FRAMES && pc != 0; i++) {
+    for (int i = 0; i < count; i++) {
         cori_text_add(text, "    ");
-        cori_text_symbol(text, (const void *)pc);
+        cori_text_symbol(text, frames[i]);
         cori_text_end(text);
-        if (frame < (uintptr_t)task->stack.low || frame > (uintptr_t)task - 16 || frame % sizeof(void *) != 0) {
-            return;
-        }
-        const uintptr_t *words = (const uintptr_t *)frame;
-        if (words[0] != 0 && words[0] <= frame) {
-            return;
-        }
-        frame = words[0];
-        pc = words[1];
     }
 }
 
@@ -127,10 +107,11 @@ static head head_of_fresh(const cori_fresh *fresh)
 
 static void print_task(cori_text *text, const cori_worker *worker, const cori_task *task, const ucontext_t *running)
 {
+    const void *frames[CORI_BACKTRACE_FRAMES];
     head of = head_of(task);
     if (task == worker->current && running != NULL) {
         print_head(text, &of, "running", worker->id, -1);
-        print_frames(text, task, CONTEXT_PC(running), CONTEXT_FRAME(running));
+        print_frames(text, frames, cori_frames_running(task, running, frames, CORI_BACKTRACE_FRAMES));
         return;
     }
     const uintptr_t *saved = task->ctx.sp;
@@ -138,7 +119,7 @@ static void print_task(cori_text *text, const cori_worker *worker, const cori_ta
     const char *what = saved == NULL ? "runnable, never ran" : parked ? task->waiting_for : "runnable";
     print_head(text, &of, what, worker->id, saved == NULL || parked ? cori_clock_now() - task->since : -1);
     if (saved != NULL) {
-        print_frames(text, task, saved[SAVED_RETURN], saved[SAVED_FRAME]);
+        print_frames(text, frames, cori_frames_parked(task, frames, CORI_BACKTRACE_FRAMES));
     }
 }
 
@@ -200,7 +181,11 @@ static void on_chain(int number, siginfo_t *info, void *context)
 {
     int keep = errno;
     (void)number;
-    (void)info;
+    if (info->si_code == SI_TIMER) { /* nobody asked: it is the worker's own, see stall.h */
+        cori_stall_tick(context);
+        errno = keep;
+        return;
+    }
     int stage = cori_load_acquire(&dump.stage);
     int id = stage / 2;
     if (cori_load_acquire(&dump.active) != 0 && stage % 2 == 0 && id < cori_rt.worker_count &&

@@ -17,6 +17,7 @@
 #include "sched/look.h"
 #include "sched/scope.h"
 #include "sched/spawn.h"
+#include "sched/stall.h"
 #include "sched/text.h"
 #include "sched/ticker.h"
 #include "sched/virtual.h"
@@ -81,6 +82,19 @@ static int64_t choose_spin(const cor_options *options)
     return *end == '\0' && us >= 0 && us <= CORI_SPIN_MAX_NS / 1000 ? us * INT64_C(1000) : -EINVAL;
 }
 
+/* And for the watchdog. */
+static int64_t choose_stall(const cor_options *options)
+{
+    const char *text = getenv("COR_STALL_MS");
+    if (options->stall_ns != 0 || text == NULL || text[0] == '\0') {
+        int64_t ns = options->stall_ns > 0 ? options->stall_ns : 0;
+        return ns == 0 || (ns >= CORI_STALL_MIN_NS && ns <= CORI_STALL_MAX_NS) ? ns : -EINVAL;
+    }
+    char *end = NULL;
+    long ms = strtol(text, &end, 10);
+    return *end == '\0' && ms >= 0 && ms <= CORI_STALL_MAX_NS / 1000000 ? ms * INT64_C(1000000) : -EINVAL;
+}
+
 static size_t stack_class(size_t size_bytes)
 {
     size_t rounded = CORI_STACK_MIN_BYTES;
@@ -94,9 +108,9 @@ static int read_options(const cor_options *options)
 {
     size_t stack = options->stack_size_bytes != 0 ? options->stack_size_bytes : CORI_STACK_DEFAULT_BYTES;
     int workers = choose_workers(options);
-    int64_t spin_ns = choose_spin(options);
+    int64_t spin_ns = choose_spin(options), stall_ns = choose_stall(options);
     cori_rt.poll_ops = cori_poll_pick(options->poller);
-    if (spin_ns < 0 || workers < 1 || workers > CORI_WORKERS_MAX || stack > CORI_STACK_MAX_BYTES ||
+    if (spin_ns < 0 || stall_ns < 0 || workers < 1 || workers > CORI_WORKERS_MAX || stack > CORI_STACK_MAX_BYTES ||
         options->blocking_threads < 0 || options->blocking_threads > CORI_BLOCKING_MAX || cori_rt.poll_ops == NULL) {
         return -EINVAL;
     }
@@ -105,6 +119,8 @@ static int read_options(const cor_options *options)
     cori_rt.solo = workers == 1 && !virtual;
     cori_look_init(workers > 1 && !virtual ? usable_cores() : 1);
     cori_rt.spin_ns = virtual ? 0 : spin_ns;
+    cori_rt.stall_ns = stall_ns;
+    cori_rt.on_stall = options->on_stall;
     cori_rt.stack_size_bytes = stack_class(stack);
     cori_rt.blocking_grace_ns = options->blocking_grace_ns != 0 ? options->blocking_grace_ns : CORI_BLOCKING_GRACE_NS;
     cori_rt.blocking_threads = options->blocking_threads != 0 ? options->blocking_threads : CORI_BLOCKING_DEFAULT;
@@ -301,6 +317,7 @@ static int run(void)
     int rc = cori_fault_thread_prepare(first);
     rc = rc == 0 ? cori_fault_thread_init(first) : rc;
     rc = rc == 0 ? spawn_main() : rc;
+    rc = rc == 0 ? cori_stall_begin() : rc;
     int threads = start_threads(&rc);
     if (rc == 0) {
         cori_store(&cori_foreign_open, 1);
@@ -333,6 +350,7 @@ static int run(void)
         at_stop();
     }
     cori_ticker_end();
+    cori_stall_end();
     leave_stacks = !cori_blocking_end();
     int report_fd = cori_virtual_driver != NULL ? cori_virtual_driver->stopped() : STDERR_FILENO;
     if (cori_load(&cori_rt.deadlock) != 0) {
@@ -400,6 +418,7 @@ int cor_stats(cor_runtime_stats *out)
         out->tasks += cori_load_relaxed(&worker->live);
         out->tasks += cori_load_relaxed(&worker->fresh_count) + cori_load_relaxed(&worker->floating_count);
         out->spawned += cori_load_relaxed(&worker->spawned);
+        out->stalls += cori_load_relaxed(&worker->stalls);
     }
     uint64_t (*count_open)(void) = cori_load_acquire(&cori_run_count_open);
     out->connections = count_open != NULL ? count_open() : 0;

@@ -112,7 +112,8 @@ typedef struct cori_worker {
     pthread_t thread;
     void *signal_stack;
     stack_t earlier_signal_stack;
-    sigset_t earlier_mask; /* the thread's signal mask before it was a worker */
+    sigset_t earlier_mask;    /* the thread's signal mask before it was a worker */
+    struct cori_watch *watch; /* NULL: nobody watches its tasks; stall.c's */
 
     /* Shared: written by the owner, read by others. */
     _Alignas(CORI_CACHE_LINE) uint64_t live; /* tasks pinned here */
@@ -121,6 +122,7 @@ typedef struct cori_worker {
     uint64_t spawned;                        /* tasks started by code on this worker */
     uint64_t naps;                           /* returns from the poller: see deadlocked() */
     uint32_t starved;                        /* starved_since is not 0 */
+    uint64_t stalls;                         /* tasks that held it too long: written by its signal handler */
     uint64_t next_id, last_id;               /* task numbers still to hand out (owner only) */
 
     /* Shared: written by others. The inbox: one line, which moves to who wakes a task here, and back. */
@@ -149,9 +151,11 @@ typedef struct cori_runtime {
     const cori_poll_ops *poll_ops;
     size_t stack_size_bytes;
     int blocking_threads;
-    int64_t blocking_grace_ns; /* < 0: none */
-    int64_t spin_ns;           /* how long to look for events before sleeping; 0: not at all */
-    bool solo;                 /* one worker: no other thread to share with */
+    int64_t blocking_grace_ns;                /* < 0: none */
+    int64_t spin_ns;                          /* how long to look for events before sleeping; 0: not at all */
+    int64_t stall_ns;                         /* how long a task may hold its worker; 0: any time */
+    void (*on_stall)(const cor_stall *stall); /* NULL: on stderr */
+    bool solo;                                /* one worker: no other thread to share with */
     bool foreign_wakeups;
     bool no_sigquit_dump, no_overflow_report;
     uint32_t looking_most; /* of `looking` */

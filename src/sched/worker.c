@@ -18,6 +18,7 @@
 #include "sched/round.h"
 #include "sched/seat.h"
 #include "sched/spin.h"
+#include "sched/stall.h"
 #include "sched/switch.h"
 #include "sched/task_stack.h"
 #include "sched/virtual.h"
@@ -127,6 +128,7 @@ void cori_worker_run(cori_worker *worker)
     }
     cori_signal_thread_begin(worker);
     cori_carry_init(worker);
+    cori_stall_watch(worker);
     if (worker->poller->ops->start != NULL) {
         worker->poller->ops->start(worker->poller);
     }
@@ -144,5 +146,6 @@ void cori_worker_run(cori_worker *worker)
     if (worker->poller->ops->stop != NULL) {
         worker->poller->ops->stop(worker->poller);
     }
+    cori_stall_unwatch(worker);
     cori_self_worker = NULL;
 }

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import unittest
 
 from harness import Case, close_all, main, need_json, serve, wait_until
@@ -21,7 +22,8 @@ PRESENT = {
     "coracle_sent_bytes_total": "counter", "coracle_messages_dropped_total": "counter",
     "coracle_hub_queue_bytes": "gauge", "coracle_hub_slowest_queue_bytes": "gauge", "coracle_reloads_total": "counter",
     "coracle_log_lines_dropped_total": "counter", "rt_workers": "gauge", "rt_tasks": "gauge",
-    "rt_tasks_spawned_total": "counter", "rt_sched_delay_seconds": "gauge", "process_cpu_seconds_total": "counter",
+    "rt_tasks_spawned_total": "counter", "rt_stalls_total": "counter", "rt_sched_delay_seconds": "gauge",
+    "process_cpu_seconds_total": "counter",
     "process_resident_memory_bytes": "gauge", "process_open_fds": "gauge", "process_max_fds": "gauge",
     "process_start_time_seconds": "gauge", "coracle_exec_running": "gauge", "coracle_exec_exits_total": "counter",
 }
@@ -114,6 +116,21 @@ class Metrics(Case):
                 samples = asked.metrics()
                 self.assertGreater(samples["coracle_hub_slowest_queue_bytes"], 100_000)
                 self.assertGreaterEqual(samples["coracle_hub_queue_bytes"], samples["coracle_hub_slowest_queue_bytes"])
+
+    def test_a_stall_is_logged_and_counted(self):
+        """A whole message of megabytes is looked at in one turn. Red if nobody is told that it takes long."""
+        need_json()
+        options = ("--quiet", "--max-line", "64M", "--stall-after", "2ms")
+        for poller in ("epoll", "io_uring"):
+            with Asked("broadcast", options=options, poller=poller) as asked, asked.server.connect() as peer:
+                self.assertEqual(asked.metrics()["rt_stalls_total"], 0)
+                sending = threading.Thread(target=peer.send, args=('{"message":"%s"}\n' % ("x" * 20_000_000),))
+                sending.start()
+                wait_until(lambda asked=asked: asked.metrics()["rt_stalls_total"] > 0, "a stall to be counted")
+                asked.server.wait_text("event=stall task=", name="err")
+                sending.join()
+                self.assertRegex(asked.server.err, r'level=warn event=stall task="session_main\+.* ms=\d+ at=".+"')
+                self.assertGreater(asked.status()["runtime"]["stalls"], 0)
 
     def test_reloads_are_counted_and_told(self):
         with tempfile.NamedTemporaryFile("w", suffix=".list") as file:

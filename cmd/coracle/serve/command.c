@@ -32,6 +32,8 @@ static const option_def defs[] = {
     {"poller", 'p', OPTION_CHOICE, FIELD(poller), "NAME", "how to wait for events", poller_names, 0, 0},
     {"spin", 0, OPTION_DURATION, FIELD(spin), "D",
      "look for events this long before sleeping (default: COR_SPIN_US, or 0)", NULL, 0, 0},
+    {"stall-after", 0, OPTION_DURATION, FIELD(stall_after), "D",
+     "log a task that computes this long without letting others run (default 100ms; 0: none)", NULL, 0, 0},
     {"max-conns", 'c', OPTION_COUNT, FIELD(max_conns), "N",
      "most connections at a time (default: what the descriptor limit allows)", NULL, 1, UINT32_MAX},
     {"per-ip", 0, OPTION_COUNT, FIELD(per_ip), "N",
@@ -225,6 +227,20 @@ static int start(void *arg)
     return serve_main(arg);
 }
 
+/* Any thread: the library has one for this. */
+static void on_stall(const cor_stall *stall)
+{
+    LOG(LEVEL_WARN, "stall", {"task", stall->name, 0}, {"id", NULL, (int64_t)stall->task_id},
+        {"worker", NULL, stall->worker}, {"ms", NULL, stall->held_ns / COR_MILLISECOND}, {"at", stall->backtrace, 0});
+}
+
+/* What --stall-after means to the library, which knows 1 ms to 1 h, and has the environment for 0. */
+static int64_t stall_limit(int64_t after)
+{
+    int64_t most = after < 3600 * COR_SECOND ? after : 3600 * COR_SECOND;
+    return after == 0 ? -1 : most > COR_MILLISECOND ? most : COR_MILLISECOND;
+}
+
 /* Runs the tasks; says what kept them from starting. */
 static int run_tasks(struct serve *serve)
 {
@@ -234,6 +250,8 @@ static int run_tasks(struct serve *serve)
         .poller = options->poller < 0 ? NULL : poller_names[options->poller],
         .foreign_wakeups = options->admin != NULL, /* the status server's thread asks tasks */
         .spin_ns = options->spin < COR_SECOND ? options->spin : COR_SECOND,
+        .stall_ns = stall_limit(options->stall_after),
+        .on_stall = on_stall,
     };
     int code = cor_run(start, serve, &runtime);
     if (code >= 0) {
@@ -318,6 +336,7 @@ int serve_command(int argc, char **argv)
                               .write_timeout = NOT_GIVEN_TIME,
                               .outbox = 16 * KIB * KIB,
                               .slow_after = NOT_GIVEN_TIME,
+                              .stall_after = 100 * COR_MILLISECOND,
                               .grace = 5 * COR_SECOND,
                               .exec_max = 64,
                               .exec_grace = 5 * COR_SECOND,

@@ -46,6 +46,7 @@ typedef struct serve_options {
     uint64_t exec_max;          /* processes at a time */
     int64_t exec_grace;         /* ns from SIGTERM to SIGKILL */
     int64_t spin;               /* ns; 0: not, unless the environment says so */
+    int64_t stall_after;        /* ns; 0: any time */
     bool quiet;
     bool no_limits;
     bool dump_config;

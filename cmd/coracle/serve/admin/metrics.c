@@ -161,6 +161,8 @@ static void put_runtime(const exposition *out, const struct admin *admin, const 
     exposition_one_gauge(out, "rt_workers", "Worker threads.", (uint64_t)stats->workers);
     exposition_one_gauge(out, "rt_tasks", "Tasks alive now.", stats->tasks);
     exposition_one_counter(out, "rt_tasks_spawned", "Tasks started.", stats->spawned);
+    exposition_one_counter(out, "rt_stalls", "Times that a task held its worker for longer than --stall-after.",
+                           stats->stalls);
 }
 
 static void put_process(const exposition *out, const struct admin *admin)

@@ -57,8 +57,10 @@ static void put_process(struct admin *admin, FILE *to)
             ",\"max_fds\":%" PRIu64 "},\n",
             seconds(facts.cpu_ns), facts.resident_bytes, facts.open_fds, facts.max_fds);
     if (view_stats(admin, &stats) == 0) {
-        fprintf(to, "\"runtime\":{\"workers\":%d,\"tasks\":%" PRIu64 ",\"spawned\":%" PRIu64 ",\"delay\":%.6f},\n",
-                stats.workers, stats.tasks, stats.spawned, seconds(admin->waited));
+        fprintf(to,
+                "\"runtime\":{\"workers\":%d,\"tasks\":%" PRIu64 ",\"spawned\":%" PRIu64
+                ",\"delay\":%.6f,\"stalls\":%" PRIu64 "},\n",
+                stats.workers, stats.tasks, stats.spawned, seconds(admin->waited), stats.stalls);
     } else {
         fprintf(to, "\"runtime\":{\"silent\":" SECONDS "},\n", seconds(ask_late_for(&admin->asker)));
     }

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/* test: workers=1,2 */
+/* The watchdog: a task that holds its worker is named once in its turn, one that lets others run is not. */
+#include "support/child.h"
+#include "support/taskcase.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LIMIT_NS (20 * COR_MILLISECOND)
+
+/* What was told; `told` is written last. */
+static uint32_t told; /* atomic */
+static struct {
+    cor_stall stall;
+    char name[256], site[256], backtrace[4096];
+} last;
+
+static void note_stall(const cor_stall *stall)
+{
+    last.stall = *stall;
+    (void)snprintf(last.name, sizeof(last.name), "%s", stall->name);
+    (void)snprintf(last.site, sizeof(last.site), "%s", stall->site);
+    (void)snprintf(last.backtrace, sizeof(last.backtrace), "%s", stall->backtrace);
+    __atomic_add_fetch(&told, 1, __ATOMIC_RELEASE);
+}
+
+static uint32_t count_told(void)
+{
+    return __atomic_load_n(&told, __ATOMIC_ACQUIRE);
+}
+
+static uint64_t count_stalls(void)
+{
+    cor_runtime_stats stats;
+    T_CODE(cor_stats(&stats), 0);
+    return stats.stalls;
+}
+
+static int64_t cpu_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return now.tv_sec * COR_SECOND + now.tv_nsec;
+}
+
+static __attribute__((noinline)) void compute_for(int64_t ns)
+{
+    int64_t until = cpu_ns() + ns;
+    while (cpu_ns() < until) {}
+}
+
+/* For the backtrace: not inlined, and the linker shows its name. */
+__attribute__((noinline)) COR_API void hold_the_worker(int64_t ns);
+void hold_the_worker(int64_t ns)
+{
+    compute_for(ns / 2);
+    compute_for(ns / 2);
+}
+
+static const cor_options watched = {.stall_ns = LIMIT_NS, .on_stall = note_stall};
+static const cor_options unwatched = {.stall_ns = -1, .on_stall = note_stall};
+static uint32_t ended; /* atomic */
+static int spinner_worker;
+static uint64_t spinner_id;
+
+static bool has_ended(void)
+{
+    return __atomic_load_n(&ended, __ATOMIC_ACQUIRE) != 0;
+}
+
+static void spin_once(void *arg)
+{
+    (void)arg;
+    spinner_worker = cor_worker_id();
+    spinner_id = cor_task_id();
+    hold_the_worker(6 * LIMIT_NS);
+    __atomic_store_n(&ended, 1, __ATOMIC_RELEASE);
+}
+
+TASK_TEST_WITH(names_one_that_computes, &watched)
+{
+    cor_task_options named = {.name = "spinner"};
+    T_CODE(cor_go_with(&named, spin_once, NULL), 0);
+    T_EVENTUALLY(count_told() == 1 && has_ended(), 20 * COR_SECOND);
+    T_STR(last.name, "spinner");
+    T_EQ(last.stall.task_id, spinner_id);
+    T_EQ(last.stall.worker, spinner_worker);
+    T_REQUIRE(last.stall.held_ns >= LIMIT_NS / 2, "%lld", (long long)last.stall.held_ns);
+    T_CONTAINS(last.site, "test_sched_stall+");
+    T_CONTAINS(last.backtrace, "hold_the_worker+");
+    T_CONTAINS(last.backtrace, " < ");
+    T_EQ(count_stalls(), 1);
+}
+
+TASK_TEST_WITH(names_each_turn_once, &watched)
+{
+    for (uint32_t turn = 1; turn <= 3; turn++) {
+        compute_for(4 * LIMIT_NS);
+        T_EVENTUALLY(count_told() == turn, 20 * COR_SECOND);
+        cor_yield();
+    }
+    T_STR(last.name, "main");
+    T_EQ(count_stalls(), 3);
+}
+
+TASK_TEST_WITH(not_one_that_yields, &watched)
+{
+    for (int i = 0; i < 60; i++) {
+        compute_for(LIMIT_NS / 10);
+        cor_yield();
+    }
+    T_EQ(count_stalls(), 0);
+    T_EQ(count_told(), 0);
+}
+
+TASK_TEST_WITH(not_one_that_sleeps, &watched)
+{
+    for (int i = 0; i < 30; i++) {
+        compute_for(LIMIT_NS / 10);
+        T_CODE(cor_sleep(COR_MILLISECOND), 0);
+    }
+    T_EQ(count_stalls(), 0);
+}
+
+TASK_TEST_WITH(not_without_being_asked, &unwatched)
+{
+    compute_for(4 * LIMIT_NS);
+    T_EQ(count_stalls(), 0);
+    T_EQ(count_told(), 0);
+}
+
+/* A turn that never ends is named all the same: with one worker nothing else runs but who tells. */
+TASK_TEST_WITH(tells_while_the_turn_lasts, &watched)
+{
+    int64_t deadline = cor_after(20 * COR_SECOND * taskcase_patience());
+    while (count_told() == 0) {
+        T_ASSERT(cor_now() < deadline);
+        compute_for(COR_MILLISECOND);
+    }
+    T_STR(last.name, "main");
+}
+
+/* System calls go on as if nothing had ticked. */
+TASK_TEST_WITH(calls_are_not_interrupted, &watched)
+{
+    int ends[2];
+    char byte = 'x';
+    T_EQ(pipe2(ends, O_CLOEXEC), 0);
+    int64_t until = cpu_ns() + 6 * LIMIT_NS;
+    while (cpu_ns() < until) {
+        T_EQ(write(ends[1], &byte, 1), 1);
+        T_EQ(read(ends[0], &byte, 1), 1);
+    }
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+    T_EVENTUALLY(count_told() == 1, 20 * COR_SECOND);
+}
+
+static int compute(void *arg)
+{
+    hold_the_worker(4 * LIMIT_NS);
+    return (int)(intptr_t)arg;
+}
+
+static int run_by_environment(void *milliseconds)
+{
+    (void)setenv("COR_STALL_MS", milliseconds, 1);
+    return cor_run(compute, (void *)3, NULL);
+}
+
+static void environment(void **state)
+{
+    static child_result out;
+    (void)state;
+    assert_true(child_run(run_by_environment, "20", &out));
+    assert_int_equal(out.exit_status, 3);
+    assert_non_null(strstr(out.output, "stall: task "));
+    assert_non_null(strstr(out.output, " (main) has held worker 0 for "));
+    assert_non_null(strstr(out.output, "hold_the_worker+"));
+    assert_true(child_run(run_by_environment, "0", &out));
+    assert_int_equal(out.exit_status, 3);
+    assert_null(strstr(out.output, "stall"));
+}
+
+static void bad_limits(void **state)
+{
+    (void)state;
+    const cor_options shortest = {.stall_ns = COR_MILLISECOND - 1}, longest = {.stall_ns = 3601 * COR_SECOND};
+    assert_int_equal(cor_run(compute, NULL, &shortest), -EINVAL);
+    assert_int_equal(cor_run(compute, NULL, &longest), -EINVAL);
+    static const char *const bad[] = {"x", "-1", "3600001", "5 "};
+    for (int i = 0; i < 4; i++) {
+        (void)setenv("COR_STALL_MS", bad[i], 1);
+        assert_int_equal(cor_run(compute, NULL, NULL), -EINVAL);
+    }
+    (void)unsetenv("COR_STALL_MS");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_one_that_computes),
+        cmocka_unit_test(names_each_turn_once),
+        cmocka_unit_test(not_one_that_yields),
+        cmocka_unit_test(not_one_that_sleeps),
+        cmocka_unit_test(not_without_being_asked),
+        cmocka_unit_test(tells_while_the_turn_lasts),
+        cmocka_unit_test(calls_are_not_interrupted),
+        cmocka_unit_test(environment),
+        cmocka_unit_test(bad_limits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
