@@ -135,6 +135,11 @@ int cori_uring_arm_accept(cori_uring *poller, cori_uring_fd *state)
     return 0;
 }
 
+bool cori_uring_accept_polls(const cori_uring_fd *state)
+{
+    return state->accepts->polls;
+}
+
 static struct sockaddr_in6 peer_of(const cori_uring *poller, const accepts *of, int fd)
 {
     struct sockaddr_in6 peer = of->peer;

@@ -6,6 +6,21 @@
  * A request holds its file open: close(2) alone would send neither FIN nor RST. So removing cancels first and enters
  * the ring, after which the kernel has dropped the file. Completions still in the ring name a pollfd without state or
  * an old generation: their buffers go back, their connections are reset.
+ *
+ * What is cancelled is named by its user data. The kernel finds that by a hash; by descriptor it would look at every
+ * request of the ring, and thousands of closes cost the square of their number. So the state must tell what is in the
+ * ring, and it does: there is at most one request of each operation, marked when its entry is written, and the mark
+ * goes with the completion that says it was the last. The orders in which that may meet a close:
+ *   - armed, but not submitted yet: entries are taken in order, so the kernel has the request when it meets the cancel.
+ *     A ring that takes no entry is entered before it is asked in the other way, for the same reason.
+ *   - over, its last completion not looked at yet: the mark is still there, the cancel finds nothing.
+ *   - being cancelled already (it receives or accepts too much, or a stream is read directly): the mark stays until the
+ *     last completion, so it is cancelled twice, and the second finds nothing. Nor can an old cancel hit a request that
+ *     was armed again: its entry stands before that one's.
+ *   - armed again between: only the owner arms, and it is the one that closes; after the cancel nothing is armed for
+ *     this state any more, since mail for a removed or closed one is not read.
+ *   - the pollfd is used again: its new requests carry another generation, so that a late cancel would find nothing of
+ *     theirs; by the descriptor's number it might.
  * A close with bytes unread must send RST, as the kernel does when it holds the bytes: those in the queue count too,
  * and those in completions that nobody has looked at.
  *
@@ -24,6 +39,17 @@
 
 #include <errno.h>
 #include <poll.h>
+
+enum { REQUESTS_MAX = 4 }; /* of one descriptor in the ring */
+
+/* What `armed_read` stands for. */
+static enum cori_uring_op read_op(const cori_uring_fd *state)
+{
+    if (cori_uring_is_stream(state)) {
+        return CORI_URING_RECV;
+    }
+    return state->accepts_ahead && !cori_uring_accept_polls(state) ? CORI_URING_ACCEPT : CORI_URING_POLL_IN;
+}
 
 static void prepare(struct io_uring_sqe *sqe, const cori_uring_fd *state, int direction)
 {
@@ -121,6 +147,29 @@ int cori_uring_watch_own(cori_uring *poller, cori_uring_fd *state)
     return 0;
 }
 
+/* Cancels what is in the ring; false: nothing was. */
+static bool cancel_all_of(cori_uring *poller, const cori_uring_fd *state)
+{
+    uint64_t armed[REQUESTS_MAX];
+    int count = 0;
+    if (state->armed_read) {
+        armed[count++] = cori_uring_tag(state, read_op(state));
+    }
+    if (state->armed_poll) {
+        armed[count++] = cori_uring_tag(state, CORI_URING_POLL_IN);
+    }
+    if (state->armed_write) {
+        armed[count++] = cori_uring_tag(state, CORI_URING_POLL_OUT);
+    }
+    if (state->watch == CORI_URING_WATCH_ARMED) {
+        armed[count++] = cori_uring_tag(state, CORI_URING_WATCH);
+    }
+    if (count > 0) {
+        cori_uring_cancel(poller, armed, count);
+    }
+    return count > 0;
+}
+
 /*
  * Makes the kernel let go of the file, ready for a close that says the right thing. What a receive has brought and
  * nobody has looked at is in the ring after the cancel, unless the ring was full and the kernel keeps it: then it is
@@ -128,13 +177,10 @@ int cori_uring_watch_own(cori_uring *poller, cori_uring_fd *state)
  */
 static void let_go(cori_uring *poller, cori_uring_fd *state)
 {
-    bool own = cori_uring_own == poller;
-    bool receives = own && state->armed_read && cori_uring_is_stream(state);
-    bool polls = state->armed_write || state->armed_poll || state->watch == CORI_URING_WATCH_ARMED;
-    if (own && (state->armed_read || polls)) {
-        cori_uring_cancel(poller, state->fd);
-    }
-    bool unread = state->unread || (receives && cori_uring_brings(poller, cori_uring_tag(state, CORI_URING_RECV)));
+    bool receives = state->armed_read && cori_uring_is_stream(state);
+    bool cancelled = cori_uring_own == poller && cancel_all_of(poller, state);
+    bool unread =
+        state->unread || (cancelled && receives && cori_uring_brings(poller, cori_uring_tag(state, CORI_URING_RECV)));
     if (cori_uring_drop_queue(poller, state) || unread) {
         (void)cori_sys_setlinger(state->fd, 0);
     }

@@ -77,19 +77,33 @@ void cori_uring_arm_kick(cori_uring *poller)
     }
 }
 
-void cori_uring_cancel(cori_uring *poller, int fd)
+/* Asks for a cancel by `user_data`, or, with `flags`, of more; the kernel does it when the ring is entered. */
+static void ask_cancel(cori_uring *poller, uint64_t user_data, unsigned flags)
 {
-    unsigned flags = IORING_ASYNC_CANCEL_ALL | (fd >= 0 ? IORING_ASYNC_CANCEL_FD : IORING_ASYNC_CANCEL_ANY);
     struct io_uring_sqe *sqe = cori_uring_sqe(poller);
     if (sqe != NULL) {
-        io_uring_prep_cancel64(sqe, 0, (int)flags);
-        sqe->fd = fd;
+        io_uring_prep_cancel64(sqe, user_data, (int)flags);
         io_uring_sqe_set_data64(sqe, CORI_URING_NONE);
-    } else { /* this way needs no entry, but a call of its own */
-        struct io_uring_sync_cancel_reg all = {.fd = fd, .flags = flags, .timeout = {-1, -1}};
-        (void)io_uring_register_sync_cancel(&poller->ring, &all);
+        return;
+    }
+    /* This way needs no entry, but a call of its own; and what is to be cancelled must be in the kernel by then. */
+    struct io_uring_sync_cancel_reg now = {.addr = user_data, .fd = -1, .flags = flags, .timeout = {-1, -1}};
+    enter(poller);
+    (void)io_uring_register_sync_cancel(&poller->ring, &now);
+}
+
+void cori_uring_cancel(cori_uring *poller, const uint64_t *user_data, int count)
+{
+    for (int i = 0; i < count; i++) {
+        ask_cancel(poller, user_data[i], 0);
     }
     /* Completions run, and files are dropped, when the ring is entered for events. */
+    enter(poller);
+}
+
+void cori_uring_cancel_all(cori_uring *poller)
+{
+    ask_cancel(poller, 0, IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_ANY);
     enter(poller);
 }
 

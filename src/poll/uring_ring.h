@@ -77,8 +77,11 @@ struct io_uring_sqe *cori_uring_sqe(cori_uring *poller);
 /* Makes kicks end a wait, unless they do already. */
 void cori_uring_arm_kick(cori_uring *poller);
 
-/* Cancels what is armed, on one descriptor (fd >= 0) or at all, and lets the kernel drop the files. Owner only. */
-void cori_uring_cancel(cori_uring *poller, int fd);
+/* Cancels the requests with these user data, and lets the kernel drop their files. Owner only. */
+void cori_uring_cancel(cori_uring *poller, const uint64_t *user_data, int count);
+
+/* The same for all that is armed. */
+void cori_uring_cancel_all(cori_uring *poller);
 
 /* Tells whether completions that nobody has looked at yet bring something for the request `user_data`. */
 bool cori_uring_brings(const cori_uring *poller, uint64_t user_data);

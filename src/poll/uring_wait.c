@@ -182,7 +182,7 @@ void cori_uring_drain(cori_uring *poller)
 {
     cori_event events[CORI_POLL_EVENTS];
     (void)cori_uring_turn_begin(poller); /* its last turn never ends: what others give now is closed with the poller */
-    cori_uring_cancel(poller, -1);
+    cori_uring_cancel_all(poller);
     while (io_uring_cq_ready(&poller->ring) > 0 || io_uring_cq_has_overflow(&poller->ring)) {
         (void)harvest(poller, events, events + CORI_POLL_EVENTS);
         (void)io_uring_submit_and_get_events(&poller->ring);
