@@ -21,7 +21,7 @@ What `coracle serve` writes to standard error, or to `--log-file`: one event per
 milliseconds under `ms` and `stuck_ms`; `conn` is the number of a connection, as in the status.
 
 Events marked * are written each time. Of every other one at most %d lines a second are; an event `suppressed` then has
-the number of those left out.
+the number of those left out, and of `closed` for each reason.
 
 Made by `tools/log_events.py` of [log_events.h](../cmd/coracle/log_events.h): do not edit.
 

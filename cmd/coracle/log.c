@@ -42,9 +42,13 @@ static void report_dropped_err(uint64_t count)
     LOG(LEVEL_WARN, "dropped", {"stream", "stderr", 0}, {"lines", NULL, (int64_t)count});
 }
 
-static void report_suppressed(const char *event, uint64_t lines)
+static void report_suppressed(const char *event, const char *reason, uint64_t lines)
 {
-    LOG(LEVEL_WARN, "suppressed", {"of", event, 0}, {"lines", NULL, (int64_t)lines});
+    if (reason == NULL) {
+        LOG(LEVEL_WARN, "suppressed", {"of", event, 0}, {"lines", NULL, (int64_t)lines});
+    } else {
+        LOG(LEVEL_WARN, "suppressed", {"of", event, 0}, {"reason", reason, 0}, {"lines", NULL, (int64_t)lines});
+    }
 }
 
 /* Runs on the writer thread of stderr. */

@@ -4,8 +4,9 @@
  * a second, and then an event `suppressed` with the number of the others), keys, meaning. docs/log-events.md is made
  * from it by tools/log_events.py; a test holds both to the calls in the code.
  *
- * EACH is for what comes once for each connection or each wish of the operator: the reason for the end of a connection
- * is never left out. What a flood of those may cost is bounded by the queues of line_writer.h.
+ * EACH is for what comes once for each wish of the operator. What a client can cause is RATED, also the end of a
+ * connection: a flood of clients must not fill the disk. Of an event with a `reason` it is told for each reason how
+ * many were left out, so that what is written and what is left out add up to the counters of that reason.
  */
 #ifndef CORACLE_CMD_LOG_EVENTS_H
 #define CORACLE_CMD_LOG_EVENTS_H
@@ -17,13 +18,13 @@ enum { LOG_RATE_PER_SECOND = 100 };
     EVENT(accept_failed, ERROR, RATED, "service error", "A service accepts no more: its listener is broken.")          \
     EVENT(accept_paused, WARN, RATED, "service error ms",                                                              \
           "Descriptors or memory have run out: new clients wait this long.")                                           \
-    EVENT(accepted, DEBUG, EACH, "service conn peer", "A client has come and may stay.")                               \
+    EVENT(accepted, DEBUG, RATED, "service conn peer", "A client has come and may stay.")                              \
     EVENT(acceptor_lost, ERROR, RATED, "service error", "One worker accepts no more for a service; the others do.")    \
     EVENT(admin_public, WARN, RATED, "local",                                                                          \
           "The status server can be reached from elsewhere, and asks for no password.")                                \
     EVENT(answers_dropped, WARN, RATED, "service error so_far", "Answers to datagrams could not be sent.")             \
-    EVENT(closed, INFO, EACH, "service conn peer reason in out ms dropped error",                                      \
-          "A connection has ended, for the only reason that it has; one line for each.")                               \
+    EVENT(closed, INFO, RATED, "service conn peer reason in out ms dropped error",                                     \
+          "A connection has ended, for the only reason that it has.")                                                  \
     EVENT(dropped, WARN, RATED, "stream lines", "Lines for a stream found no room: it had not taken earlier ones.")    \
     EVENT(file_stays, WARN, RATED, "service",                                                                          \
           "Who removes the file of a unix socket at its end could not be changed.")                                    \
@@ -54,7 +55,8 @@ enum { LOG_RATE_PER_SECOND = 100 };
     EVENT(stderr_suppressed, WARN, RATED, "service conn suppressed", "exec: lines of it that were left out.")          \
     EVENT(stopped, INFO, EACH, "accepted closed open", "The last line; accepted is the sum of the two others.")        \
     EVENT(stopping, INFO, EACH, "signal open", "A signal ends the program: nobody is let in any more.")                \
-    EVENT(suppressed, WARN, EACH, "of lines", "So many lines of that event were left out in the second before.")       \
+    EVENT(suppressed, WARN, EACH, "of reason lines",                                                                   \
+          "So many lines of that event, for that reason if it has one, were left out in the second before.")           \
     EVENT(taken_over, INFO, EACH, "pid open",                                                                          \
           "The new program serves; what is open here may finish within the grace.")                                    \
     EVENT(worker_stalled, ERROR, RATED, "ms", "A worker did not come round: systemd gets no sign of life meanwhile.")

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* A counter for each event of the table. */
+/*
+ * A counter for each event of the table, and a tally for each event and reason of which lines were left out. While
+ * lines come all the time, those of a second become `earlier` with the first that is left out in the next.
+ */
 #include "log_rate.h"
 
 #include "log_events.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 /* What has come of one event in the second that was looked at last. */
@@ -12,7 +16,7 @@ static struct counter {
     const char *event;
     bool each;
     time_t second;
-    uint64_t written, left_out;
+    uint64_t written;
 } counters[] = {
 #define EACH true
 #define RATED false
@@ -22,7 +26,16 @@ static struct counter {
 #undef RATED
 #undef EACH
 };
-enum { COUNT = sizeof(counters) / sizeof(counters[0]) };
+enum { COUNT = sizeof(counters) / sizeof(counters[0]), REASONS_MAX = 32, REASON_BYTES = 32 };
+
+/* Lines left out, for one reason; made when there is the first. */
+static struct tally {
+    const char *event;
+    char reason[REASON_BYTES]; /* "": none */
+    time_t second;
+    uint64_t earlier, lately; /* than `second`; in it */
+} tallies[COUNT + REASONS_MAX];
+static size_t tally_count;
 
 /* The counter of an event; NULL: it is not in the table. Mostly it is the one of the event before. */
 static struct counter *find(const char *event)
@@ -52,23 +65,57 @@ bool log_rate_admits(const char *event, time_t second)
         of->written++;
         return true;
     }
-    of->left_out++;
     return false;
 }
 
-bool log_rate_settle(time_t now, bool all, void (*tell)(const char *event, uint64_t lines), bool *waiting)
+static struct tally *find_tally(const char *event, const char *reason)
+{
+    for (size_t i = 0; i < tally_count; i++) {
+        if (strcmp(tallies[i].event, event) == 0 && strncmp(tallies[i].reason, reason, REASON_BYTES - 1) == 0) {
+            return &tallies[i];
+        }
+    }
+    return NULL;
+}
+
+static struct tally *make_tally(const char *event, const char *reason)
+{
+    if (tally_count == sizeof(tallies) / sizeof(tallies[0])) {
+        return &tallies[0]; /* there are fewer reasons */
+    }
+    struct tally *made = &tallies[tally_count++];
+    made->event = event;
+    (void)snprintf(made->reason, REASON_BYTES, "%s", reason);
+    return made;
+}
+
+void log_rate_left_out(const char *event, const char *reason, time_t second)
+{
+    reason = reason != NULL ? reason : "";
+    struct tally *of = find_tally(event, reason);
+    of = of != NULL ? of : make_tally(event, reason);
+    if (of->second != second) {
+        of->earlier += of->lately;
+        of->lately = 0;
+        of->second = second;
+    }
+    of->lately++;
+}
+
+bool log_rate_settle(time_t now, bool all, log_rate_tell *tell, bool *waiting)
 {
     bool told = false;
     *waiting = false;
-    for (size_t i = 0; i < COUNT; i++) {
-        struct counter *of = &counters[i];
-        uint64_t lines = of->left_out;
-        if (lines > 0 && (all || of->second != now)) {
-            of->left_out = 0;
-            tell(of->event, lines);
+    for (size_t i = 0; i < tally_count; i++) {
+        struct tally *of = &tallies[i];
+        bool over = all || of->second != now;
+        uint64_t lines = of->earlier + (over ? of->lately : 0);
+        of->earlier = 0;
+        of->lately = over ? 0 : of->lately;
+        *waiting = *waiting || of->lately > 0;
+        if (lines > 0) {
+            tell(of->event, of->reason[0] != '\0' ? of->reason : NULL, lines);
             told = true;
-        } else if (lines > 0) {
-            *waiting = true;
         }
     }
     return told;

@@ -207,10 +207,25 @@ static inline char *put_head(char *to, const char *end, const event_head *event,
     return json ? PUT(to, end, "\"") : to;
 }
 
+/* The text of the key `reason`, NULL: there is none. */
+static const char *reason_of(const event_head *event)
+{
+    const log_field *fields = (const log_field *)(event + 1);
+    const char *value = (const char *)(fields + event->count);
+    for (size_t i = 0; i < event->count; i++) {
+        if (fields[i].text != NULL && strcmp(fields[i].key, "reason") == 0) {
+            return value;
+        }
+        value += fields[i].text != NULL ? strlen(value) + 1 : 0;
+    }
+    return NULL;
+}
+
 static __attribute__((always_inline)) inline char *format_event(char *to, const event_head *event, bool json,
                                                                 bool journal)
 {
     if (!log_rate_admits(event->event, event->time.tv_sec)) {
+        log_rate_left_out(event->event, reason_of(event), event->time.tv_sec);
         return to;
     }
     const log_field *fields = (const log_field *)(event + 1);

@@ -30,11 +30,9 @@ class A1(Ground):
         lasted = [int(ms) for ms in re.findall(r"service=random .*reason=first_byte_timeout .*ms=(\d+)", server.err)]
         self.assertEqual(server.counters["first_byte_timeout"], made)
         self.assertGreaterEqual(min(lasted), limit * 1000)
-        if self.full:
-            self.assertLess(max(lasted), limit * 1000 + 1000)
 
     def drip(self, server, count, limit, pause):
-        peers = {}
+        peers, longest = {}, 0.0  # the log has some of the times only
         with select.epoll() as ends:
             for peer in crowd(server, "random", 2 * count):
                 peer.sock.setblocking(False)
@@ -51,7 +49,11 @@ class A1(Ground):
                 while time.monotonic() < next_drip and still > 0:
                     for number, _ in ends.poll(pause, 100):
                         ends.unregister(peers[number].sock)
+                        longest = max(longest, time.monotonic() - peers[number].made)
                         still -= 1
+        if self.full:
+            print("cut after %.2f s at most" % longest, flush=True)
+            self.assertLess(longest, limit + 1)
         close_all(*peers.values())
 
 

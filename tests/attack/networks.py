@@ -101,7 +101,8 @@ class A3(Ground):
                     far.run(BIN, "dial", "--as", "broadcast", "127.0.0.1:%d" % server.address("broadcast")[1],
                             stdin="under way\n")
                 for server, _ in grounds:
-                    server.wait_text("reason=reset", count=2 * count, name="err", seconds=GIVE_UP_S + 5)
+                    wait_until(lambda server=server: server.told("closed").get("reset") == 2 * count,
+                               "all to be given up", seconds=GIVE_UP_S + 5)
                 self.assertLess(time.monotonic() - begin, GIVE_UP_S)
         for server, _ in grounds:
             if self.full:

@@ -123,8 +123,8 @@ class D7(Ground):
         for _ in range(count):
             with self.begin(server, "nothing known") as peer:
                 self.assertEqual(peer.read_all(), b"")
-        server.wait_text("reason=exec_exit", count=self.expected["exec_exit"] + count, name="err")
         self.expected["exec_exit"] += count
+        wait_until(lambda: server.told("closed").get("exec_exit") == self.expected["exec_exit"], "all to be closed")
 
     def too_many(self, server):
         most, count = self.size(64, 8), self.size(300, 24)

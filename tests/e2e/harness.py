@@ -135,6 +135,16 @@ class Program:
         return "%s\n--- stdout\n%s\n--- stderr\n%s\n--- returncode %s" % (
             " ".join(map(str, self.argv)), self.out[-3000:], self.err[-3000:], self.process.poll())
 
+    def told(self, event):
+        """How often the log has told of an event, by its reason (or ""), with those that were left out."""
+        counts = {}
+        for name, rest in re.findall(r"event=(\w+)( .*)?", self.err):
+            reason = re.search(r" reason=(\S+)|$", rest).group(1) or ""
+            if name == event or (name == "suppressed" and " of=%s " % event in rest):
+                lines = int(re.search(r" lines=(\d+)", rest).group(1)) if name == "suppressed" else 1
+                counts[reason] = counts.get(reason, 0) + lines
+        return counts
+
     def wait_text(self, text, count=1, name="out", seconds=PATIENCE):
         """Waits until `text` (str, bytes or compiled str pattern) has appeared `count` times."""
         def seen():

@@ -91,7 +91,7 @@ class Beyond(Case):
                     inside.append(server.connect())
                     self.assertTrue(speaks(inside[-1]), inside[-1].said)
                 close_all(*inside, *outside)
-                wait_until(lambda: server.err.count("event=closed ") == 23 + MORE, "all to be closed")
+                wait_until(lambda: sum(server.told("closed").values()) == 23 + MORE, "all to be closed")
                 self.assertEqual(end(self, server).get("max_conns"), MORE)
 
     def test_one_address(self):

@@ -168,7 +168,7 @@ class Rate(Case):
             self.assertGreaterEqual(len(lines) + suppressed, count)
             for peer in members:
                 peer.close()
-            wait_until(lambda: server.err.count("event=closed ") == count + 1, "all to be closed")  # each of them
+            wait_until(lambda: sum(server.told("closed").values()) == count + 1, "all to be closed")
 
 
 if __name__ == "__main__":

@@ -20,11 +20,10 @@ SPARE_SPACE = 4 << 20  # bytes of address space: less than a slab of stacks take
 
 def counted(server):
     """What the server has said at its end: reasons by its events, by its counters, and accepted, closed, open."""
-    events = collections.Counter(re.findall(r"event=closed .*?reason=(\S+)", server.err))
     counters = re.search(r"event=reasons(.*)", server.err).group(1)
     counters = {word: int(count) for word, count in re.findall(r" (\w+)=(\d+)", counters)}
     stopped = re.search(r"event=stopped accepted=(\d+) closed=(\d+) open=(\d+)", server.err)
-    return dict(events), counters, tuple(int(number) for number in stopped.groups())
+    return server.told("closed"), counters, tuple(int(number) for number in stopped.groups())
 
 
 def echoes(peer):
@@ -135,7 +134,7 @@ class Reasons(Case):
                     self.assertEqual(peer.read(1), b"x")
                 expected["drain"] += LINGERING
                 total = THREADS * ENDINGS + LINGERING
-                wait_until(lambda: server.err.count("event=closed ") >= total - LINGERING, "all endings to be told")
+                wait_until(lambda: sum(server.told("closed").values()) >= total - LINGERING, "all endings to be told")
                 server.signal(signal.SIGTERM)
                 self.assertEqual(server.wait(), 0, server.describe())
                 close_all(*peers)
