@@ -14,12 +14,12 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(JOBS)
 # What CMake says at length goes to a log; what is off, and errors, stay on the terminal.
 configure = mkdir -p build/$(1) && cmake --preset $(1) >build/$(1)/configure.log
 
-# What `install` and `package` have to offer, and all that they build.
+# What `install` has to offer, and all that it builds.
 INSTALLED = coracle_static coracle_shared coracle_program coracle_manual
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-run deps-test deps-check build run test check bench bench-compare install package fmt fmt-check \
-        tidy style clean cover aarch64 dev-tests tsan-tests valgrind fuzz sim mutants
+.PHONY: help deps deps-run deps-test deps-check build run test check bench bench-compare install dist package fmt \
+        fmt-check tidy style clean cover aarch64 dev-tests tsan-tests valgrind fuzz sim mutants
 
 help: ## list the targets
 	@echo "Coracle: Go's goroutines, channels and net for C. Targets:"
@@ -128,10 +128,12 @@ install: deps-run ## build the library and the program, install below PREFIX (de
 	@cmake --install build/release --prefix $(or $(PREFIX),/usr/local)
 	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" -eq 0 ]; then PATH=$$PATH:/sbin:/usr/sbin ldconfig; fi
 
-package: deps-run ## make a Debian package in build/
-	@$(call configure,release)
-	@cmake --build --preset release --target $(INSTALLED)
-	@cd build && cpack --config release/CPackConfig.cmake
+dist: ## make the source tarball of HEAD in build/dist, the same bytes each time
+	@tools/dist.sh build/dist
+
+package: ## make the Debian packages of HEAD in build/package, and have lintian look at them
+	@tools/deps.sh package
+	@tools/package.sh build/package
 
 # Found, not listed by depth: a folder inside a folder would be left out without a word.
 sources = $(shell find include src cmd examples bench tests -name '*.[ch]')

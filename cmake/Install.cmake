@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# make install and make package: headers, libraries, program, pkg-config, CMake package, man pages.
+# make install: headers, libraries, program, pkg-config, CMake package, manual. packaging/debian packs what it installs.
 include(CMakePackageConfigHelpers)
 
 install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
@@ -14,6 +14,7 @@ if(TARGET coracle_program)
   # Where systemd looks below each prefix; with DESTDIR too.
   configure_file(packaging/systemd/coracle.service.in coracle.service @ONLY)
   install(FILES ${PROJECT_BINARY_DIR}/coracle.service packaging/systemd/coracle.socket DESTINATION lib/systemd/system)
+  install(FILES packaging/sysusers/coracle.conf DESTINATION lib/sysusers.d)
 endif()
 install(FILES LICENSE NOTICE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
@@ -39,17 +40,3 @@ configure_package_config_file(cmake/coracleConfig.cmake.in coracleConfig.cmake I
 write_basic_package_version_file(coracleConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/coracleConfig.cmake ${PROJECT_BINARY_DIR}/coracleConfigVersion.cmake
   DESTINATION ${package_dir})
-
-set(CPACK_GENERATOR DEB)
-# cpack would build everything first, tests and all; the Makefile has built what goes into the package.
-set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)
-set(CPACK_PACKAGE_NAME coracle)
-set(CPACK_PACKAGE_CONTACT "The Coracle authors <coracle@localhost>")
-set(CPACK_PACKAGE_DESCRIPTION_SUMMARY ${PROJECT_DESCRIPTION})
-set(CPACK_RESOURCE_FILE_LICENSE ${PROJECT_SOURCE_DIR}/LICENSE)
-set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
-set(CPACK_STRIP_FILES ON)
-set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
-set(CPACK_DEBIAN_PACKAGE_SECTION net)
-set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
-include(CPack)

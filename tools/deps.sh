@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Installs the Debian packages that are missing; does nothing, quickly, when all are there.
-# usage: deps.sh run|test|check|bench|browser|rivals  all but run include test, it includes run; --list prints names
+# usage: deps.sh run|test|check|bench|browser|rivals|package  package includes run, all others test, and that run;
+# --list prints names
 set -eu
 
 # python3 makes the manual pages.
@@ -16,6 +17,8 @@ bench="libuv1-dev libevent-dev nats-server redis-server gnuplot-nox"
 browser="chromium fonts-dejavu-core"
 # Who is attacked beside ours (tests/attack/rivals.py).
 rivals="nats-server redis-server ucspi-tcp haproxy"
+# `make package`.
+package="debhelper lintian"
 # The emulated run makes sense only where the machine is not ARM itself.
 emulate="qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 
@@ -34,8 +37,9 @@ check)
 bench) packages="$run $test $bench" ;;
 browser) packages="$run $test $browser" ;;
 rivals) packages="$run $test $rivals" ;;
+package) packages="$run $package" ;;
 *)
-    echo "usage: $0 [--list] run|test|check|bench|browser|rivals" >&2
+    echo "usage: $0 [--list] run|test|check|bench|browser|rivals|package" >&2
     exit 2
     ;;
 esac
