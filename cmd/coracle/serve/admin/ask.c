@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define WAIT_NS COR_SECOND
 #define END_POLL_NS COR_MILLISECOND
 
 enum ask_state { ASKED, ANSWERED, GIVEN_UP };
@@ -50,7 +49,9 @@ static bool wait_for(struct ask *of, int64_t timeout_ns)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
+    timeout_ns += until.tv_nsec;
     until.tv_sec += (time_t)(timeout_ns / COR_SECOND);
+    until.tv_nsec = (long)(timeout_ns % COR_SECOND);
     int code;
     do {
         code = sem_clockwait(&of->answered, CLOCK_MONOTONIC, &until);
@@ -73,7 +74,7 @@ static bool give_up(struct ask *of, int64_t asked_at)
     return true;
 }
 
-int ask_task(struct asker *asker, void (*fill)(void *arg), void (*drop)(void *arg), void *arg)
+int ask_task(struct asker *asker, int64_t wait_ns, void (*fill)(void *arg), void (*drop)(void *arg), void *arg)
 {
     struct ask *of = atomic_load(&asker->late_since) == 0 ? malloc(sizeof(*of)) : NULL;
     if (of == NULL) {
@@ -84,7 +85,7 @@ int ask_task(struct asker *asker, void (*fill)(void *arg), void (*drop)(void *ar
     sem_init(&of->answered, 0, 0);
     int64_t asked_at = cor_now();
     int code = cor_go_foreign(answer_task, of);
-    if (code == 0 && !wait_for(of, WAIT_NS) && !give_up(of, asked_at)) {
+    if (code == 0 && !wait_for(of, wait_ns) && !give_up(of, asked_at)) {
         return -EAGAIN;
     }
     free_ask(of);

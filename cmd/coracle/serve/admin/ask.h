@@ -8,6 +8,7 @@
 #ifndef CORACLE_CMD_SERVE_ADMIN_ASK_H
 #define CORACLE_CMD_SERVE_ADMIN_ASK_H
 
+#include <coracle/time.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -17,11 +18,18 @@ struct asker {
 };
 
 /*
- * Has a task call `fill(arg)` and waits for it, about a second at most. Returns 0; -EAGAIN when no worker has come to
+ * How long a question waits for a worker. /livez must be answered within a second, also behind one other question of
+ * which the answer does not come: then nothing waits any more.
+ */
+#define ASK_WAIT_NS (500 * COR_MILLISECOND)
+#define ASK_WAIT_LIVE_NS (250 * COR_MILLISECOND)
+
+/*
+ * Has a task call `fill(arg)` and waits for it, `wait_ns` at most. Returns 0; -EAGAIN when no worker has come to
  * it in that time, or has not come to an earlier one; or another negative code. Except with 0 `arg` is passed to
  * `drop`, now or when the task has come.
  */
-int ask_task(struct asker *asker, void (*fill)(void *arg), void (*drop)(void *arg), void *arg);
+int ask_task(struct asker *asker, int64_t wait_ns, void (*fill)(void *arg), void (*drop)(void *arg), void *arg);
 
 /* For how long a question has been waiting for a worker, ns; 0: none is. */
 int64_t ask_late_for(const struct asker *asker);

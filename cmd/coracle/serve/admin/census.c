@@ -125,7 +125,7 @@ static void have_looked_at(struct admin *admin, census *of)
     }
     memcpy(rows, of->rows, of->count * sizeof(*rows));
     *question = (struct looking){.rows = rows, .count = of->count};
-    if (ask_task(&admin->asker, look_at_all, drop, question) == 0) {
+    if (ask_task(&admin->asker, ASK_WAIT_NS, look_at_all, drop, question) == 0) {
         free(of->rows);
         free(question);
         of->rows = rows;

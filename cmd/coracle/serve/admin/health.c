@@ -26,13 +26,13 @@ static void fill_stats(void *arg)
     of->code = cor_stats(&of->stats);
 }
 
-int view_stats(struct admin *admin, cor_runtime_stats *stats)
+static int ask_stats(struct admin *admin, int64_t wait_ns, cor_runtime_stats *stats)
 {
     struct stats_question *of = calloc(1, sizeof(*of));
     int code = -ENOMEM;
     if (of != NULL) {
         of->asked = cor_now();
-        code = ask_task(&admin->asker, fill_stats, free, of);
+        code = ask_task(&admin->asker, wait_ns, fill_stats, free, of);
     }
     if (code == 0) {
         admin->waited = of->begun - of->asked;
@@ -41,6 +41,11 @@ int view_stats(struct admin *admin, cor_runtime_stats *stats)
         free(of);
     }
     return code;
+}
+
+int view_stats(struct admin *admin, cor_runtime_stats *stats)
+{
+    return ask_stats(admin, ASK_WAIT_NS, stats);
 }
 
 static void fail(http_reply *reply, const char *why)
@@ -54,7 +59,7 @@ void livez_view(void *arg, const http_request *request, http_reply *reply)
     struct admin *admin = arg;
     cor_runtime_stats stats;
     (void)request;
-    (void)view_stats(admin, &stats);
+    (void)ask_stats(admin, ASK_WAIT_LIVE_NS, &stats);
     if (ask_late_for(&admin->asker) > DEAD_NS) {
         fail(reply, "no worker has run a new task for 10 s");
     } else {
@@ -104,11 +109,11 @@ void tasks_view(void *arg, const http_request *request, http_reply *reply)
     if (of == NULL || (of->fd = memfd_create("tasks", MFD_CLOEXEC)) < 0) {
         free(of);
         fail(reply, "out of memory or descriptors");
-    } else if (ask_task(&admin->asker, fill_dump, drop_dump, of) == 0) {
+    } else if (ask_task(&admin->asker, ASK_WAIT_NS, fill_dump, drop_dump, of) == 0) {
         reply->fd = of->fd;
         free(of);
     } else {
-        fail(reply, "no worker has answered within a second; SIGQUIT prints all tasks on stderr");
+        fail(reply, "no worker has answered in time; SIGQUIT prints all tasks on stderr");
     }
     admin->dumped = cor_now();
 }

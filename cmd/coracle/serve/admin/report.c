@@ -250,8 +250,8 @@ void kick_view(void *arg, const http_request *request, http_reply *reply)
     if (text == NULL || !read_number(text, UINT64_MAX, &of->id)) {
         reply->status = MHD_HTTP_BAD_REQUEST;
         fputs("id: the number of a connection\n", reply->body);
-    } else if (ask_task(&admin->asker, kick, free, of) < 0) {
-        fputs("no worker has answered within a second\n", reply->body);
+    } else if (ask_task(&admin->asker, ASK_WAIT_NS, kick, free, of) < 0) {
+        fputs("no worker has answered in time\n", reply->body);
         return;
     } else if (of->done) {
         LOG(LEVEL_INFO, "kick", {"conn", NULL, (int64_t)of->id});
