@@ -13,6 +13,7 @@
 
 #include "base/fatal.h"
 #include "sched/carry.h"
+#include "sched/locks.h"
 #include "sched/member.h"
 #include "sched/placement.h"
 #include "sched/round.h"
@@ -112,6 +113,7 @@ static __attribute__((noinline)) void next_slowly(cori_worker *worker, cori_task
 
 void cori_worker_next(cori_worker *worker, cori_task *self)
 {
+    cori_locks_check(self, "parks");
     if (cori_likely(worker->ready.head != NULL) && next_is_ready(worker)) {
         worker->switches++;
         cori_task *next = cori_ready_pop(worker);
@@ -172,6 +174,7 @@ void cor_yield(void)
     if (self == NULL) {
         return;
     }
+    cori_locks_check(self, "yields");
     if (cori_likely(worker->ready.head != NULL) && next_is_ready(worker)) {
         worker->switches++;
         switch_to(worker, self, cori_ready_rotate(worker, self));
@@ -211,6 +214,7 @@ void cori_task_main(void *arg)
     } else {
         self->function(self->arg_a);
     }
+    cori_locks_check(self, "ends");
     cori_worker *worker = self->worker; /* not the one that it began on, if it floats */
     if (self->scope != NULL) {
         cori_member_leave(self);
