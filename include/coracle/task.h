@@ -50,6 +50,9 @@ typedef struct cor_options {
                                 worker computes. 0: COR_STALL_MS from the environment, else off; < 0: off */
     void (*on_stall)(const cor_stall *stall); /* is told, on a thread of its own that is no task; NULL: a line on
                                                  stderr tells. If it takes long, stalls are only counted */
+    bool report_leaks; /* says on stderr, at the end of cor_run, which tasks, channels, connections and listeners are
+                          left of those that it has seen made, and where; all of them have 0.1 s to end after main_task.
+                          Or COR_LEAKS=1 in the environment */
 } cor_options;
 
 /* Attributes of one task for cor_go_with; all-zero means all defaults. */

@@ -16,6 +16,7 @@
 #include "net/conn.h"
 #include "net/listen.h"
 #include "net/raw.h"
+#include "sched/leaks.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -358,6 +359,7 @@ static int open_clone(cori_slot *first, twin *out)
     slot->is.impl = NULL;
     cori_fd_open(slot, fd, CORI_FD_CLONE);
     *out = (twin){.listener = cori_slot_publish(slot), .slot = slot};
+    cori_leaks_drop(slot); /* the first one stands for all */
     return 0;
 }
 

@@ -12,10 +12,12 @@
 #include "base/limits.h"
 #include "base/lock.h"
 #include "base/memory.h"
+#include "sched/leaks.h"
 
 #include <coracle/time.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -143,8 +145,23 @@ cori_slot *cori_slot_new(enum cori_kind kind, const cori_conn_ops *ops)
     return slot;
 }
 
+static void describe(const void *object, char *text, size_t size)
+{
+    cori_slot *slot = (cori_slot *)object;
+    char local[COR_ADDR_TEXT] = "", remote[COR_ADDR_TEXT] = "";
+    const char *network = slot->network == CORI_NETWORK_NONE ? "" : cori_networks[slot->network].name;
+    slot->ops->local_text(slot, local, sizeof(local));
+    if (slot->kind == CORI_KIND_LISTENER) {
+        (void)snprintf(text, size, "listener %s %s", network, local);
+        return;
+    }
+    slot->ops->remote_text(slot, remote, sizeof(remote));
+    (void)snprintf(text, size, "connection %s %s to %s", network, local, remote);
+}
+
 void *cori_slot_publish(cori_slot *slot)
 {
+    cori_leaks_add(slot->kind == CORI_KIND_LISTENER ? CORI_LEAK_LISTENER : CORI_LEAK_CONN, slot, describe);
     uint64_t generation = cori_load_relaxed(&slot->state) >> 32;
     cori_store_release(&slot->state, generation << 32);
     return (void *)(uintptr_t)(generation << 32 | (uint64_t)slot->number << 1 | slot->kind);
@@ -157,6 +174,7 @@ static void slot_free(cori_slot *slot)
     generation = generation == 0 ? 1 : generation;
     cori_store(&slot->state, generation << 32 | CLOSED);
     cori_fetch_sub_relaxed(&open_count, 1);
+    cori_leaks_drop(slot);
     cori_spin_lock(&table.spin);
     slot->next_free = table.first_free;
     table.first_free = slot->number;

@@ -76,3 +76,9 @@ int cori_frames_running(const cori_task *task, const ucontext_t *running, const 
 {
     return walk(task, CONTEXT_PC(running), CONTEXT_SP(running), CONTEXT_FRAME(running), frames, most);
 }
+
+READS_STACKS int cori_frames_here(const cori_task *self, const void *frame, const void **frames, int most)
+{
+    const uintptr_t *words = frame;
+    return walk(self, words[1], (uintptr_t)frame + 2 * sizeof(void *), words[0], frames, most);
+}

@@ -13,6 +13,8 @@
  * the one that `running` was taken of, on whose thread this is called.
  */
 int cori_frames_parked(const cori_task *task, const void **frames, int most);
+/* Of the calling task: who has called the function whose frame that is, and so on. */
+int cori_frames_here(const cori_task *self, const void *frame, const void **frames, int most);
 int cori_frames_running(const cori_task *task, const ucontext_t *running, const void **frames, int most);
 
 #endif

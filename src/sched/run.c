@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "poll/poll_pick.h"
 #include "sched/here.h"
+#include "sched/leaks.h"
 #include "sched/lifecycle.h"
 #include "sched/look.h"
 #include "sched/scope.h"
@@ -129,6 +130,12 @@ static int read_options(const cor_options *options)
     cori_rt.no_sigquit_dump = options->no_sigquit_dump;
     cori_rt.no_overflow_report = options->no_overflow_report;
     return 0;
+}
+
+static bool wants_leaks(const cor_options *options)
+{
+    const char *text = getenv("COR_LEAKS");
+    return options->report_leaks || (text != NULL && strcmp(text, "1") == 0);
 }
 
 static int open_pollers(cori_worker *workers)
@@ -268,6 +275,9 @@ static void main_entry(void *a, void *b)
     (void)a;
     (void)b;
     cori_rt.main_result = cori_rt.main_task(cori_rt.main_arg);
+    if (cori_load_relaxed(&cori_leaks_on) != 0) {
+        cori_leaks_settle();
+    }
     cori_worker_stop_all();
 }
 
@@ -358,7 +368,9 @@ static int run(void)
             report_deadlock(report_fd);
         }
         cori_rt.main_result = COR_EDEADLOCK;
+        report_fd = -1; /* the leaks would be the same ones */
     }
+    cori_leaks_report(rc == 0 ? report_fd : -1);
     if (cori_run_at_end != NULL) {
         cori_run_at_end();
     }
@@ -399,6 +411,7 @@ int cor_run(int (*main_task)(void *arg), void *arg, const cor_options *options)
             raise_descriptor_limit();
         }
         rc = make_workers(options->seed != 0 ? options->seed : cori_rand_seed());
+        cori_store(&cori_leaks_on, rc == 0 && wants_leaks(options));
         rc = rc == 0 ? run() : rc;
         free_workers();
     }

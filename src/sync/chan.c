@@ -7,8 +7,10 @@
 #include "base/atomic.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "sched/leaks.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +25,13 @@ cor_chan *cori_chan_make(size_t elem_size_bytes, size_t ring_bytes)
     return chan;
 }
 
+static void describe(const void *object, char *text, size_t size)
+{
+    const cor_chan *chan = object;
+    (void)snprintf(text, size, "channel %p for %zu values of %zu bytes, with %zu in it", object, chan->capacity,
+                   chan->elem_size_bytes, chan->count);
+}
+
 cor_chan *cor_chan_new(size_t elem_size_bytes, size_t capacity)
 {
     size_t bytes = 0;
@@ -33,12 +42,14 @@ cor_chan *cor_chan_new(size_t elem_size_bytes, size_t capacity)
     cor_chan *chan = cori_chan_make(elem_size_bytes, bytes);
     if (chan != NULL) {
         chan->capacity = capacity;
+        cori_leaks_add(CORI_LEAK_CHANNEL, chan, describe);
     }
     return chan;
 }
 
 void cor_chan_free(cor_chan *chan)
 {
+    cori_leaks_drop(chan);
     free(chan);
 }
 
