@@ -23,6 +23,7 @@ POLLERS = ("epoll", "io_uring")
 EACH = tuple(itertools.product(POLLERS, (1, 2)))
 MANY = 1000
 SLOW_READERS = 40
+SILENT_LIMIT = 5.0  # seconds: half of the time after which a silent one is closed
 LARGE = 20_000_000  # bytes: more than both sockets hold
 P99_LIMIT = 0.05  # seconds
 LIST_LIMIT = 2.0  # seconds
@@ -372,6 +373,15 @@ class Load(Case):
         self.assertEqual([listed for listed, _ in counts], 10 * [MANY])
         named = any(names == MANY for _, names in counts)  # not, if no worker had a second for it
         return p99_of(echoes), max(lists) if named else LIST_LIMIT
+
+    def test_who_says_nothing_keeps_nobody_out(self):
+        """All places taken in the same moment: who comes then waits neither for their second nor for their timeout."""
+        with Asked("echo") as asked:
+            silent = [Peer(asked.address) for _ in range(SLOW_READERS)]
+            begin = time.monotonic()
+            self.assertEqual(asked.ask("/livez").status, 200)
+            self.assertLess(time.monotonic() - begin, SILENT_LIMIT)
+            close_all(*silent)
 
     def test_who_reads_slowly_keeps_nobody_out(self):
         """More of them than there are admin connections; each holds an answer of which it takes nothing."""

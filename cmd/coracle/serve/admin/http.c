@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 enum { HEAD_BYTES = 16 * 1024, IDLE_SECONDS = 10, CROWDED = HTTP_CONNECTIONS * 3 / 4 };
-/* For how long a connection is left alone however many others want in. */
+/* For how long a connection is left alone while there is room for others. */
 #define TURN_NS COR_SECOND
 
 /* An open connection. */
@@ -62,7 +62,10 @@ static void free_sent(void *arg)
     free(sent);
 }
 
-/* Ends the oldest connection if there are many and it has had its time. */
+/*
+ * Ends the oldest connection if there are many and it has had its time; if this was the last place, at once: nobody is
+ * accepted any more until there is one, so there would be no later moment to end it.
+ */
 static void make_room(http_server *server)
 {
     struct client *oldest = NULL;
@@ -72,7 +75,8 @@ static void make_room(http_server *server)
             oldest = client;
         }
     }
-    if (oldest != NULL && cor_now() - oldest->since > TURN_NS) {
+    bool full = server->client_count == HTTP_CONNECTIONS;
+    if (oldest != NULL && (full || cor_now() - oldest->since > TURN_NS)) {
         const union MHD_ConnectionInfo *info =
             mhd.get_connection_info(oldest->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         oldest->ended = true;

@@ -6,8 +6,9 @@
  * Strangers. A request has a head of at most 16 KiB, no body, one Host, and one connection: every answer closes it, and
  * what a client has put after its request is never read as another one. Names are checked as guard.h says. A connection
  * that moves nothing for 10 s is closed. There are at most HTTP_CONNECTIONS; when most of them are taken, a new one
- * ends the oldest that has had its second: whoever holds connections keeps nobody else out. Answers under way have at
- * most HTTP_BYTES_UNDER_WAY together; beyond that it is 503.
+ * ends the oldest that has had its second, and the one that takes the last place ends the oldest at once: whoever holds
+ * connections keeps nobody else out. Answers under way have at most HTTP_BYTES_UNDER_WAY together; beyond that it is
+ * 503.
  */
 #ifndef CORACLE_CMD_SERVE_ADMIN_HTTP_H
 #define CORACLE_CMD_SERVE_ADMIN_HTTP_H
