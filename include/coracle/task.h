@@ -119,12 +119,24 @@ COR_API uint64_t cor_task_id(void);
 
 /* What cor_runtime_stats tells. */
 typedef struct cor_runtime_stats {
-    int workers;          /* worker threads */
-    uint64_t tasks;       /* tasks alive now, queued ones included */
-    uint64_t spawned;     /* tasks started since cor_run */
-    uint64_t connections; /* connections and listeners open now */
-    uint64_t stalls;      /* turns longer than cor_options.stall_ns */
+    int workers;             /* worker threads */
+    uint64_t tasks;          /* tasks alive now, queued ones included */
+    uint64_t spawned;        /* tasks started since cor_run */
+    uint64_t connections;    /* connections and listeners open now */
+    uint64_t stalls;         /* turns longer than cor_options.stall_ns */
+    uint64_t steals;         /* times that a worker without work took tasks from another one */
+    uint64_t stack_bytes;    /* usable bytes of the stacks that tasks have, and that workers keep for the next; most of
+                             them are untouched and take no memory */
+    uint64_t ring_overflows; /* io_uring: times that more had come than a worker's ring holds; nothing is lost */
 } cor_runtime_stats;
+
+/* What cor_stats_workers tells of one worker. */
+typedef struct cor_worker_stats {
+    uint64_t tasks; /* alive on it, all of the following included */
+    uint64_t fresh; /* queued, never ran */
+    uint64_t ready; /* queued, have run; of those that cannot move to another worker 10,000 are counted at most */
+    bool silent;    /* it has not come round in time: its task still runs, `ready` is what it was the last time */
+} cor_worker_stats;
 
 /*
  * Reads counters of the running cor_run, one after the other while it runs: a task that another worker is just taking
@@ -132,6 +144,14 @@ typedef struct cor_runtime_stats {
  * Returns: 0, or COR_ENOT_TASK. Owns: borrows `out` until return.
  */
 COR_API int cor_stats(cor_runtime_stats *out);
+
+/*
+ * Counts the tasks of each worker, for the first `most` workers in `out`. Every worker does it for itself when it comes
+ * round, so that it costs nothing at other times; one that computes until `deadline` (absolute; 0: none) is silent.
+ * Returns: the number of workers; COR_ECANCELED; -EBUSY if eight tasks wait here or in cor_roll_call; COR_ENOT_TASK.
+ * Parks: until deadline. Owns: borrows `out` until return. Go: runtime/metrics, /sched/goroutines.
+ */
+COR_API int cor_stats_workers(cor_worker_stats *out, int most, int64_t deadline);
 
 /*
  * Tells which worker runs the calling task: 0 .. workers-1, or -1 outside a task.
@@ -143,7 +163,7 @@ COR_API int cor_worker_id(void);
  * Waits until every worker has come round since the call: has ended the turn of the task it ran and looked at what
  * other threads want. A worker that computes, or that the system has stopped, does not. For a watchdog. `deadline` is
  * absolute, 0 for none.
- * Returns: 0; COR_ETIMEOUT, COR_ECANCELED; -EBUSY if another task waits already; COR_ENOT_TASK.
+ * Returns: 0; COR_ETIMEOUT, COR_ECANCELED; -EBUSY if eight tasks wait already; COR_ENOT_TASK.
  * Parks: until deadline. Go: none.
  */
 COR_API int cor_roll_call(int64_t deadline);

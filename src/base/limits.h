@@ -203,6 +203,10 @@
  */
 #define CORI_STALL_MIN_NS 1000000
 #define CORI_STALL_MAX_NS INT64_C(3600000000000)
+/*
+ * Ready tasks of a worker that are counted for cor_stats_workers: a look at each is a miss of the cache, 1 ms in all.
+ */
+#define CORI_READY_COUNTED 10000
 /* Frames shown per task in a dump. */
 #define CORI_BACKTRACE_FRAMES 32
 

@@ -79,6 +79,7 @@ static open_list open_slabs[CLASSES]; /* guard: pool_lock */
 static cori_slab *dirty_first;        /* guard: pool_lock for writing; read anywhere */
 static cori_slab *dirty_last;         /* guard: pool_lock */
 static size_t taken_count;            /* guard: pool_lock */
+static size_t taken_bytes;            /* guard: pool_lock */
 
 static int class_of(size_t size_bytes)
 {
@@ -198,6 +199,7 @@ int cori_stack_take(cori_stack *out, size_t size_bytes)
     if (slab != NULL) {
         rc = slab_take(slab, out);
         taken_count += rc == 0;
+        taken_bytes += rc == 0 ? (size_t)(out->top - out->low) : 0;
     }
     (void)pthread_mutex_unlock(&pool_lock);
     out->valgrind_id = 0;
@@ -236,8 +238,10 @@ static void queue_dirty(cori_slab *slab, int64_t now_ns)
 
 void cori_stack_retire(const cori_stack *stacks, unsigned count, int64_t now_ns)
 {
+    size_t bytes = 0;
     for (unsigned i = 0; i < count; i++) {
         forget(&stacks[i]);
+        bytes += (size_t)(stacks[i].top - stacks[i].low);
     }
     (void)pthread_mutex_lock(&pool_lock);
     for (unsigned i = 0; i < count; i++) {
@@ -256,6 +260,7 @@ void cori_stack_retire(const cori_stack *stacks, unsigned count, int64_t now_ns)
         slab->dirty |= bit;
     }
     taken_count -= count;
+    taken_bytes -= bytes;
     (void)pthread_mutex_unlock(&pool_lock);
 }
 
@@ -363,6 +368,14 @@ size_t cori_stack_count(void)
     return count;
 }
 
+size_t cori_stack_bytes(void)
+{
+    (void)pthread_mutex_lock(&pool_lock);
+    size_t bytes = taken_bytes;
+    (void)pthread_mutex_unlock(&pool_lock);
+    return bytes;
+}
+
 void cori_stack_release_all(void)
 {
     (void)pthread_mutex_lock(&pool_lock);
@@ -380,5 +393,6 @@ void cori_stack_release_all(void)
     }
     cori_store_relaxed(&dirty_first, NULL);
     taken_count = 0;
+    taken_bytes = 0;
     (void)pthread_mutex_unlock(&pool_lock);
 }

@@ -57,6 +57,8 @@ bool cori_stack_guard_hit(const void *address, const char **low, const char **to
 
 /* Counts slots taken now (kept hot by workers or in use). */
 size_t cori_stack_count(void);
+/* And the usable bytes of these, touched or not. */
+size_t cori_stack_bytes(void);
 
 /* Unmaps everything. Only when no taken slot is used any more. */
 void cori_stack_release_all(void);

@@ -128,6 +128,7 @@ typedef struct cori_poll_ops {
 /* What every backend's object begins with. */
 struct cori_poller {
     const cori_poll_ops *ops;
+    uint64_t overflows; /* waits before which the kernel had more to tell than its ring holds; written by the owner */
 };
 
 /*

@@ -77,7 +77,7 @@ static int poll_epoll_open(cori_poller **out)
     if (poller == NULL) {
         return -ENOMEM;
     }
-    poller->base.ops = &cori_poll_epoll;
+    poller->base = (cori_poller){.ops = &cori_poll_epoll};
     poller->kick_fd = -1;
     poller->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     int rc = poller->epoll_fd < 0 ? -errno : epoll_add_kick(poller);

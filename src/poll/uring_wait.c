@@ -167,6 +167,9 @@ int cori_uring_wait(cori_poller *base, int64_t timeout_ns, cori_event *events, i
     cori_uring_arm_kick(poller);
     cori_event *event = cori_uring_read_mail(poller, events, end);
     event = harvest(poller, event, end);
+    if (cori_unlikely(io_uring_cq_has_overflow(&poller->ring))) { /* what it has set aside comes with the next call */
+        cori_store_relaxed(&poller->base.overflows, poller->base.overflows + 1);
+    }
     /* A kick that was met before waiting is answered now: what it announced may have come after the mail was read. */
     if (event != events || poller->kicked || !poller->kick_armed || timeout_ns == 0) {
         rc = io_uring_submit_and_get_events(&poller->ring);

@@ -15,6 +15,8 @@ void cori_dump_install(void);
 void cori_dump_uninstall(void);
 void cori_dump_all_stopped(int fd);
 void cori_signal_uninstall(void);
+/* Forgets tasks that were waiting in a roll call. */
+void cori_roll_end(void);
 /* On a worker's thread: lets through the signals that the library relies on, from now on. */
 void cori_signal_thread_begin(cori_worker *worker);
 /* It runs no task any more: caught signals are as before, those for a dump are still let through. */

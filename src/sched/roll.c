@@ -3,25 +3,49 @@
  * The roll call: whether every worker comes round. Each has one note for it, which lies in the worker itself; `called`
  * is set while the note is on its way, so it is never pushed twice. A note still under way from an earlier call, which
  * was given up, serves as well: it is read after this call has looked at it. The worker clears `called`, then looks for
- * the waiter; the waiter publishes itself, then looks at `called`: one of them sees the other.
+ * waiters; a waiter publishes itself, then looks at `called`: one of them sees the other. Several tasks may call at a
+ * time (the watchdog, a status server): a later call may make an earlier one wait for its answers, too.
+ *
+ * For cor_stats_workers a worker that answers counts its run queue, which nobody else may walk.
  */
 #include "base/atomic.h"
 #include "base/list.h"
+#include "sched/lifecycle.h"
 #include "sched/park.h"
 #include "sched/wake.h"
 
 #include <coracle/task.h>
 #include <errno.h>
 
-static cori_task *caller; /* atomic */
+enum { CALLERS = 8 };
+
+static cori_task *callers[CALLERS]; /* atomic */
+static uint32_t counting;           /* atomic: how many of them want the queues counted */
+
+static uint64_t count_ready(const cori_worker *worker)
+{
+    uint64_t count = worker->yielded != NULL;
+    const cori_task *task = worker->ready.head;
+    while (task != NULL && count < CORI_READY_COUNTED) {
+        count++;
+        task = task != worker->ready.tail ? task->next : NULL;
+    }
+    return count;
+}
 
 /* On the worker whose note it is. */
 static void answer(cori_note *note)
 {
-    cori_store(&cori_container(note, cori_worker, roll_note)->called, 0);
-    cori_task *task = cori_load(&caller);
-    if (task != NULL) {
-        cori_wake(task);
+    cori_worker *worker = cori_container(note, cori_worker, roll_note);
+    if (cori_load(&counting) != 0) {
+        cori_store_relaxed(&worker->ready_seen, count_ready(worker));
+    }
+    cori_store(&worker->called, 0);
+    for (int i = 0; i < CALLERS; i++) {
+        cori_task *task = cori_load(&callers[i]);
+        if (task != NULL) {
+            cori_wake(task);
+        }
     }
 }
 
@@ -35,13 +59,26 @@ static bool all_have_answered(void)
     return true;
 }
 
+/* A place among the callers; NULL: there is none. */
+static cori_task **take_place(cori_task *self)
+{
+    for (int i = 0; i < CALLERS; i++) {
+        cori_task *none = NULL;
+        if (cori_cas(&callers[i], &none, self)) {
+            return &callers[i];
+        }
+    }
+    return NULL;
+}
+
 int cor_roll_call(int64_t deadline)
 {
-    cori_task *self = cori_self(), *none = NULL;
+    cori_task *self = cori_self();
     if (self == NULL) {
         return COR_ENOT_TASK;
     }
-    if (!cori_cas(&caller, &none, self)) {
+    cori_task **place = take_place(self);
+    if (place == NULL) {
         return -EBUSY;
     }
     for (int i = 0; i < cori_rt.worker_count; i++) {
@@ -58,6 +95,33 @@ int cor_roll_call(int64_t deadline)
             cori_park_external(self, deadline, "roll call");
         }
     }
-    cori_store(&caller, NULL);
+    cori_store(place, NULL);
     return result;
+}
+
+void cori_roll_end(void)
+{
+    for (int i = 0; i < CALLERS; i++) {
+        cori_store(&callers[i], NULL);
+    }
+    cori_store(&counting, 0);
+}
+
+int cor_stats_workers(cor_worker_stats *out, int most, int64_t deadline)
+{
+    cori_fetch_add(&counting, 1);
+    int code = cor_roll_call(deadline);
+    cori_fetch_sub(&counting, 1);
+    if (code < 0 && code != COR_ETIMEOUT) {
+        return code;
+    }
+    for (int i = 0; i < cori_rt.worker_count && i < most; i++) {
+        const cori_worker *worker = &cori_rt.workers[i];
+        uint64_t floating = cori_load_relaxed(&worker->floating_count);
+        out[i] = (cor_worker_stats){.fresh = cori_load_relaxed(&worker->fresh_count),
+                                    .ready = cori_load_relaxed(&worker->ready_seen) + floating,
+                                    .silent = cori_load(&worker->called) != 0};
+        out[i].tasks = cori_load_relaxed(&worker->live) + out[i].fresh + floating;
+    }
+    return cori_rt.worker_count;
 }

@@ -359,6 +359,7 @@ static int run(void)
     if (at_stop != NULL) {
         at_stop();
     }
+    cori_roll_end();
     cori_ticker_end();
     cori_stall_end();
     leave_stacks = !cori_blocking_end();
@@ -432,7 +433,10 @@ int cor_stats(cor_runtime_stats *out)
         out->tasks += cori_load_relaxed(&worker->fresh_count) + cori_load_relaxed(&worker->floating_count);
         out->spawned += cori_load_relaxed(&worker->spawned);
         out->stalls += cori_load_relaxed(&worker->stalls);
+        out->steals += cori_load_relaxed(&worker->steals);
+        out->ring_overflows += cori_load_relaxed(&worker->poller->overflows);
     }
+    out->stack_bytes = cori_stack_bytes();
     uint64_t (*count_open)(void) = cori_load_acquire(&cori_run_count_open);
     out->connections = count_open != NULL ? count_open() : 0;
     return 0;

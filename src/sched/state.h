@@ -122,6 +122,8 @@ typedef struct cori_worker {
     uint64_t spawned;                        /* tasks started by code on this worker */
     uint64_t naps;                           /* returns from the poller: see deadlocked() */
     uint32_t starved;                        /* starved_since is not 0 */
+    uint64_t steals;                         /* times that it took tasks from another worker */
+    uint64_t ready_seen;                     /* tasks in `ready` when they were counted last: roll.c's */
     uint64_t stalls;                         /* tasks that held it too long: written by its signal handler */
     uint64_t next_id, last_id;               /* task numbers still to hand out (owner only) */
 

@@ -98,6 +98,9 @@ static inline cori_task *find_task(cori_worker *worker)
     cori_task *next = cori_pick(worker);
     if (next == NULL && cori_rt.worker_count > 1) {
         next = cori_place_steal(worker);
+        if (next != NULL) {
+            cori_store_relaxed(&worker->steals, worker->steals + 1);
+        }
     }
     if (next != NULL && cori_unlikely(worker->watcher || cori_load_relaxed(&worker->appointed) != 0)) {
         cori_place_resign(worker);

@@ -22,8 +22,9 @@ PRESENT = {
     "coracle_sent_bytes_total": "counter", "coracle_messages_dropped_total": "counter",
     "coracle_hub_queue_bytes": "gauge", "coracle_hub_slowest_queue_bytes": "gauge", "coracle_reloads_total": "counter",
     "coracle_log_lines_dropped_total": "counter", "rt_workers": "gauge", "rt_tasks": "gauge",
-    "rt_tasks_spawned_total": "counter", "rt_stalls_total": "counter", "rt_sched_delay_seconds": "gauge",
-    "process_cpu_seconds_total": "counter",
+    "rt_tasks_spawned_total": "counter", "rt_stalls_total": "counter", "rt_steals_total": "counter",
+    "rt_run_queue_length": "gauge", "rt_stack_bytes": "gauge", "rt_ring_overflow_total": "counter",
+    "rt_sched_delay_seconds": "gauge", "process_cpu_seconds_total": "counter",
     "process_resident_memory_bytes": "gauge", "process_open_fds": "gauge", "process_max_fds": "gauge",
     "process_start_time_seconds": "gauge", "coracle_exec_running": "gauge", "coracle_exec_exits_total": "counter",
 }
@@ -116,6 +117,25 @@ class Metrics(Case):
                 samples = asked.metrics()
                 self.assertGreater(samples["coracle_hub_slowest_queue_bytes"], 100_000)
                 self.assertGreaterEqual(samples["coracle_hub_queue_bytes"], samples["coracle_hub_slowest_queue_bytes"])
+
+    def test_tasks_by_state_and_queues(self):
+        for poller in ("epoll", "io_uring"):
+            with Asked("echo", workers=2, poller=poller) as asked:
+                def parked(asked=asked):
+                    return asked.metrics()['rt_tasks{state="parked"}']
+                before = parked()
+                peers = [asked.server.connect() for _ in range(20)]
+                for peer in peers:
+                    echo(peer)
+                wait_until(lambda: parked() == before + 20, lambda: "%d parked, %d before" % (parked(), before))
+                runtime = asked.status()["runtime"]
+                self.assertEqual(runtime["tasks"], sum(runtime["states"].values()))
+                self.assertEqual((len(runtime["queued"]), runtime["ring_overflows"]), (2, 0))
+                self.assertGreaterEqual(runtime["stack_bytes"], 20 * 65536)
+                close_all(*peers)
+                samples = asked.metrics()
+                self.assertIn('rt_run_queue_length{worker="1"}', samples)
+                self.assertNotIn('rt_run_queue_length{worker="2"}', samples)
 
     def test_a_stall_is_logged_and_counted(self):
         """A whole message of megabytes is looked at in one turn. Red if nobody is told that it takes long."""

@@ -40,7 +40,7 @@ static fake_fd *fds[FDS_MAX];          /* by descriptor number */
 static script_item script[SCRIPT_MAX]; /* sorted by time */
 static size_t script_count;
 static sem_t kicked;
-static struct cori_poller the_poller = {&fake_poll_ops};
+static struct cori_poller the_poller = {.ops = &fake_poll_ops};
 
 static int64_t read_clock(void *arg)
 {

@@ -43,14 +43,14 @@ static void end_with_it(void *arg)
     T_EQ(pthread_mutex_timedlock(&first, &until), 0);
 }
 
-/* The inner one is given back, the outer one is not. */
-static void park_with_the_outer(void *arg)
+/* The outer one is given back first. */
+static void park_with_the_inner(void *arg)
 {
     cor_chan *chan = cor_chan_new(1, 0);
     const struct timespec until = {.tv_sec = 1};
     (void)arg;
-    T_EQ(pthread_mutex_clocklock(&first, CLOCK_MONOTONIC, &until), 0);
     T_EQ(pthread_mutex_lock(&second), 0);
+    T_EQ(pthread_mutex_clocklock(&first, CLOCK_MONOTONIC, &until), 0);
     T_EQ(pthread_mutex_unlock(&second), 0);
     cor_case cases[] = {{COR_RECV, chan, NULL, 0}};
     T_CODE(cor_select(cases, 1, cor_after(COR_MILLISECOND)), COR_ETIMEOUT);
@@ -104,7 +104,7 @@ static void a_park_is_found(void **state)
     (void)snprintf(mutex, sizeof(mutex), "mutex %p, locked at take_first+", (void *)&first);
     assert_non_null(strstr(said, " (holder) parks with a mutex locked"));
     assert_non_null(strstr(said, mutex));
-    said = last_words(park_with_the_outer);
+    said = last_words(park_with_the_inner);
     (void)snprintf(mutex, sizeof(mutex), "mutex %p, ", (void *)&first);
     assert_non_null(strstr(said, mutex));
     (void)snprintf(mutex, sizeof(mutex), "mutex %p, ", (void *)&second);

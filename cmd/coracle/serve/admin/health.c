@@ -13,10 +13,20 @@
 #define DEAD_NS (10 * COR_SECOND)
 #define DUMP_EVERY_NS COR_SECOND
 
+/* How long a look at the workers waits for those that compute. */
+#define WORKERS_WAIT_NS (50 * COR_MILLISECOND)
+enum { WORKERS_MOST = 256 };
+
+const char *const view_task_states[TASKS_STATES] = {
+    [TASKS_NEW] = "new", [TASKS_READY] = "ready", [TASKS_RUNNING] = "running", [TASKS_PARKED] = "parked"};
+
 struct stats_question {
     cor_runtime_stats stats;
     int64_t asked, begun; /* cor_now() */
     int code;
+    bool each;   /* each worker is asked */
+    int workers; /* how many have been */
+    cor_worker_stats of_worker[WORKERS_MOST];
 };
 
 static void fill_stats(void *arg)
@@ -24,28 +34,69 @@ static void fill_stats(void *arg)
     struct stats_question *of = arg;
     of->begun = cor_now();
     of->code = cor_stats(&of->stats);
+    if (of->each && of->code == 0) {
+        int workers = cor_stats_workers(of->of_worker, WORKERS_MOST, cor_after(WORKERS_WAIT_NS));
+        of->workers = workers > 0 ? workers : 0;
+    }
 }
 
-static int ask_stats(struct admin *admin, int64_t wait_ns, cor_runtime_stats *stats)
+/* Asks, with an answer that is the caller's to free. NULL: none came. */
+static struct stats_question *ask_stats(struct admin *admin, int64_t wait_ns, bool each)
 {
     struct stats_question *of = calloc(1, sizeof(*of));
-    int code = -ENOMEM;
-    if (of != NULL) {
-        of->asked = cor_now();
-        code = ask_task(&admin->asker, wait_ns, fill_stats, free, of);
+    if (of == NULL) {
+        return NULL;
     }
-    if (code == 0) {
-        admin->waited = of->begun - of->asked;
-        code = of->code;
-        *stats = of->stats;
+    of->asked = cor_now();
+    of->each = each;
+    if (ask_task(&admin->asker, wait_ns, fill_stats, free, of) != 0) {
+        return NULL;
+    }
+    admin->waited = of->begun - of->asked;
+    if (of->code != 0) {
         free(of);
+        return NULL;
     }
-    return code;
+    return of;
 }
 
 int view_stats(struct admin *admin, cor_runtime_stats *stats)
 {
-    return ask_stats(admin, ASK_WAIT_NS, stats);
+    struct stats_question *of = ask_stats(admin, ASK_WAIT_NS, false);
+    if (of == NULL) {
+        return -EAGAIN;
+    }
+    *stats = of->stats;
+    free(of);
+    return 0;
+}
+
+static void add_up(const struct stats_question *of, struct view_runtime *out)
+{
+    uint64_t all = 0;
+    *out = (struct view_runtime){.stats = of->stats, .workers = of->workers};
+    out->states[TASKS_RUNNING] = 1;
+    for (int i = 0; i < of->workers; i++) {
+        const cor_worker_stats *worker = &of->of_worker[i];
+        out->queued[i] = worker->fresh + worker->ready;
+        out->states[TASKS_NEW] += worker->fresh;
+        out->states[TASKS_READY] += worker->ready;
+        out->states[TASKS_RUNNING] += worker->silent;
+        all += worker->tasks;
+    }
+    uint64_t active = out->states[TASKS_NEW] + out->states[TASKS_READY] + out->states[TASKS_RUNNING];
+    out->states[TASKS_PARKED] = all > active ? all - active : 0; /* they are counted one worker after the other */
+}
+
+int view_runtime(struct admin *admin, struct view_runtime *out)
+{
+    struct stats_question *of = ask_stats(admin, ASK_WAIT_NS, true);
+    if (of == NULL) {
+        return -EAGAIN;
+    }
+    add_up(of, out);
+    free(of);
+    return 0;
 }
 
 static void fail(http_reply *reply, const char *why)
@@ -57,9 +108,8 @@ static void fail(http_reply *reply, const char *why)
 void livez_view(void *arg, const http_request *request, http_reply *reply)
 {
     struct admin *admin = arg;
-    cor_runtime_stats stats;
     (void)request;
-    (void)ask_stats(admin, ASK_WAIT_LIVE_NS, &stats);
+    free(ask_stats(admin, ASK_WAIT_LIVE_NS, false));
     if (ask_late_for(&admin->asker) > DEAD_NS) {
         fail(reply, "no worker has run a new task for 10 s");
     } else {

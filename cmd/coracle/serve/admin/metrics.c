@@ -154,15 +154,36 @@ static void put_operation(const exposition *out, struct serve *serve)
                            log_dropped());
 }
 
-static void put_runtime(const exposition *out, const struct admin *admin, const cor_runtime_stats *stats)
+static void put_workers(const exposition *out, const struct view_runtime *of)
 {
+    exposition_gauge(out, "rt_tasks", "Tasks alive now.");
+    for (int i = 0; i < TASKS_STATES; i++) {
+        exposition_put(out, "rt_tasks", "state", view_task_states[i], of->states[i]);
+    }
+    exposition_gauge(out, "rt_run_queue_length", "Tasks that wait for their turn.");
+    for (int i = 0; i < of->workers; i++) {
+        char number[12];
+        snprintf(number, sizeof(number), "%d", i);
+        exposition_put(out, "rt_run_queue_length", "worker", number, of->queued[i]);
+    }
+}
+
+static void put_runtime(const exposition *out, const struct admin *admin, const struct view_runtime *of)
+{
+    const cor_runtime_stats *stats = &of->stats;
     exposition_gauge(out, "rt_sched_delay_seconds", "How long the task of this look waited for a worker.");
     exposition_seconds(out, "rt_sched_delay_seconds", admin->waited);
     exposition_one_gauge(out, "rt_workers", "Worker threads.", (uint64_t)stats->workers);
-    exposition_one_gauge(out, "rt_tasks", "Tasks alive now.", stats->tasks);
+    put_workers(out, of);
     exposition_one_counter(out, "rt_tasks_spawned", "Tasks started.", stats->spawned);
+    exposition_one_counter(out, "rt_steals", "Times that a worker without work took tasks from another.",
+                           stats->steals);
     exposition_one_counter(out, "rt_stalls", "Times that a task held its worker for longer than --stall-after.",
                            stats->stalls);
+    exposition_one_gauge(out, "rt_stack_bytes", "Stacks of tasks, and those kept for the next; touched or not.",
+                         stats->stack_bytes);
+    exposition_one_counter(out, "rt_ring_overflow", "Times that io_uring had more to tell than its ring holds.",
+                           stats->ring_overflows);
 }
 
 static void put_process(const exposition *out, const struct admin *admin)
@@ -182,8 +203,8 @@ void metrics_view(void *arg, const http_request *request, http_reply *reply)
 {
     struct admin *admin = arg;
     const exposition out = {.to = reply->body, .open = exposition_wants_open(request->accept)};
-    cor_runtime_stats stats;
-    bool answered = view_stats(admin, &stats) == 0;
+    struct view_runtime runtime;
+    bool answered = view_runtime(admin, &runtime) == 0;
     reply->type = exposition_type(out.open);
     put_build(&out);
     exposition_one_gauge(&out, "coracle_ready", "1 while new connections are welcome.",
@@ -193,7 +214,7 @@ void metrics_view(void *arg, const http_request *request, http_reply *reply)
     put_operation(&out, admin->serve);
     put_processes(&out);
     if (answered) { /* else no worker has: what is not known is left out */
-        put_runtime(&out, admin, &stats);
+        put_runtime(&out, admin, &runtime);
     }
     put_process(&out, admin);
     exposition_end(&out);

@@ -47,20 +47,36 @@ static void put_time(const struct admin *admin, FILE *to, int64_t moment)
     fprintf(to, "\"%s.%03dZ\"", text, (int)(ns % COR_SECOND / COR_MILLISECOND));
 }
 
+static void put_runtime(const struct admin *admin, const struct view_runtime *of, FILE *to)
+{
+    const cor_runtime_stats *stats = &of->stats;
+    fprintf(to,
+            "\"runtime\":{\"workers\":%d,\"tasks\":%" PRIu64 ",\"spawned\":%" PRIu64
+            ",\"delay\":%.6f,\"steals\":%" PRIu64 ",\"stalls\":%" PRIu64 ",\"stack_bytes\":%" PRIu64
+            ",\"ring_overflows\":%" PRIu64 ",\n\"states\":{",
+            stats->workers, stats->tasks, stats->spawned, seconds(admin->waited), stats->steals, stats->stalls,
+            stats->stack_bytes, stats->ring_overflows);
+    for (int i = 0; i < TASKS_STATES; i++) {
+        fprintf(to, "%s\"%s\":%" PRIu64, i > 0 ? "," : "", view_task_states[i], of->states[i]);
+    }
+    fputs("},\"queued\":[", to);
+    for (int i = 0; i < of->workers; i++) {
+        fprintf(to, "%s%" PRIu64, i > 0 ? "," : "", of->queued[i]);
+    }
+    fputs("]},\n", to);
+}
+
 static void put_process(struct admin *admin, FILE *to)
 {
     struct process_facts facts;
-    cor_runtime_stats stats;
+    struct view_runtime runtime;
     process_look(&facts);
     fprintf(to,
             "\"process\":{\"cpu\":" SECONDS ",\"resident_bytes\":%" PRIu64 ",\"open_fds\":%" PRIu64
             ",\"max_fds\":%" PRIu64 "},\n",
             seconds(facts.cpu_ns), facts.resident_bytes, facts.open_fds, facts.max_fds);
-    if (view_stats(admin, &stats) == 0) {
-        fprintf(to,
-                "\"runtime\":{\"workers\":%d,\"tasks\":%" PRIu64 ",\"spawned\":%" PRIu64
-                ",\"delay\":%.6f,\"stalls\":%" PRIu64 "},\n",
-                stats.workers, stats.tasks, stats.spawned, seconds(admin->waited), stats.stalls);
+    if (view_runtime(admin, &runtime) == 0) {
+        put_runtime(admin, &runtime, to);
     } else {
         fprintf(to, "\"runtime\":{\"silent\":" SECONDS "},\n", seconds(ask_late_for(&admin->asker)));
     }

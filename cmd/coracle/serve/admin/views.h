@@ -59,4 +59,19 @@ void view_rates(struct admin *admin, struct view_rates *out);
 /* The run-time's counters, asked of a task. Returns 0, or -EAGAIN when no worker has answered. */
 int view_stats(struct admin *admin, cor_runtime_stats *stats);
 
+/* Task states, and their names in metrics and status. */
+enum { TASKS_NEW, TASKS_READY, TASKS_RUNNING, TASKS_PARKED, TASKS_STATES };
+extern const char *const view_task_states[TASKS_STATES];
+
+/* What is told of the run-time. */
+struct view_runtime {
+    cor_runtime_stats stats;
+    uint64_t states[TASKS_STATES]; /* tasks; the one that has asked runs, and one on each worker that is silent */
+    int workers;                   /* how many of: */
+    uint64_t queued[256];          /* tasks that wait for their turn on that worker */
+};
+
+/* The same with a look at each worker: one that computes makes it last somewhat longer. Returns as view_stats. */
+int view_runtime(struct admin *admin, struct view_runtime *out);
+
 #endif
