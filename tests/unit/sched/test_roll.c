@@ -153,6 +153,32 @@ TASK_TEST(one_that_computes_is_silent)
     T_EQ(silent, 0);
 }
 
+static uint32_t rescued; /* atomic */
+
+static void note_rescue(void *unused)
+{
+    (void)unused;
+    __atomic_store_n(&rescued, 1, __ATOMIC_RELEASE);
+}
+
+/* A worker without work takes what is queued behind a task that computes. */
+TASK_TEST(steals_are_counted)
+{
+    cor_runtime_stats before, after;
+    T_CODE(cor_stats(&before), 0);
+    if (before.workers == 1) {
+        T_EQ(before.steals, 0);
+        return;
+    }
+    int64_t deadline = cor_after(20 * COR_SECOND * taskcase_patience());
+    T_CODE(cor_go(note_rescue, NULL), 0);
+    while (__atomic_load_n(&rescued, __ATOMIC_ACQUIRE) == 0) {
+        T_ASSERT(cor_now() < deadline);
+    }
+    T_CODE(cor_stats(&after), 0);
+    T_ASSERT(after.steals > before.steals);
+}
+
 static int leave_a_caller(void *unused)
 {
     static int code;
@@ -195,6 +221,7 @@ int main(void)
         cmocka_unit_test(several_may_call),
         cmocka_unit_test(tasks_are_counted),
         cmocka_unit_test(one_that_computes_is_silent),
+        cmocka_unit_test(steals_are_counted),
         cmocka_unit_test(the_next_run_begins_anew),
         cmocka_unit_test(outside_a_task),
     };
