@@ -110,7 +110,10 @@ static void traffic(int clients, int floods)
 
 TASK_TEST_WITH(much_traffic, &over_uring)
 {
+    cor_runtime_stats stats;
     traffic(CLIENTS, FLOODS);
+    T_CODE(cor_stats(&stats), 0);
+    T_EQ(stats.ring_overflows > 0, cori_uring_size_now.completions < CLIENTS);
 }
 
 static void read_one(void *conn)
