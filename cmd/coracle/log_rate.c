@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A counter for each event of the table, and a tally for each event and reason of which lines were left out. While
- * lines come all the time, those of a second become `earlier` with the first that is left out in the next.
+ * A counter for each event of the table and each of two seconds, since lines of different workers come a little out of
+ * order; and a tally for each event and reason of which lines were left out. While lines come all the time, those of a
+ * second become `earlier` with the first that is left out in the next.
  */
 #include "log_rate.h"
 
@@ -11,12 +12,14 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What has come of one event in the second that was looked at last. */
+/* What has come of one event in the seconds that were looked at last. */
 static struct counter {
     const char *event;
     bool each;
-    time_t second;
-    uint64_t written;
+    struct {
+        time_t second;
+        uint64_t written;
+    } windows[2];
 } counters[] = {
 #define EACH true
 #define RATED false
@@ -57,15 +60,12 @@ bool log_rate_admits(const char *event, time_t second)
     if (of == NULL || of->each) {
         return true;
     }
-    if (of->second != second) {
-        of->second = second;
-        of->written = 0;
+    size_t at = second % 2 != 0;
+    if (of->windows[at].second != second) {
+        of->windows[at].second = second;
+        of->windows[at].written = 0;
     }
-    if (of->written < LOG_RATE_PER_SECOND) {
-        of->written++;
-        return true;
-    }
-    return false;
+    return of->windows[at].written++ < LOG_RATE_PER_SECOND;
 }
 
 static struct tally *find_tally(const char *event, const char *reason)

@@ -88,6 +88,19 @@ static void test_nothing_is_forgotten(void **state)
     assert_false(waiting);
 }
 
+/* Lines of two workers around the turn of a second: neither has more of them for that. */
+static void test_out_of_order(void **state)
+{
+    int earlier = 0, later = 0;
+    (void)state;
+    for (int i = 0; i < 2 * LOG_RATE_PER_SECOND; i++) {
+        earlier += admitted("slow", 30, 1);
+        later += admitted("slow", 31, 1);
+    }
+    assert_int_equal(earlier, LOG_RATE_PER_SECOND);
+    assert_int_equal(later, LOG_RATE_PER_SECOND);
+}
+
 static char all_told[128];
 
 static void list(const char *event, const char *reason, uint64_t lines)
@@ -125,6 +138,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_a_second_s_lines, forget),
         cmocka_unit_test_setup(test_nothing_is_forgotten, forget),
+        cmocka_unit_test_setup(test_out_of_order, forget),
         cmocka_unit_test_setup(test_reasons_are_counted, forget),
         cmocka_unit_test_setup(test_some_are_always_written, forget),
     };
