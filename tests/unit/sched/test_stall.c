@@ -12,6 +12,13 @@
 
 #define LIMIT_NS (20 * COR_MILLISECOND)
 
+/* TSan has a signal wait until a function of its own is called, which keeps no frame pointers. */
+#ifdef __SANITIZE_THREAD__
+static const bool shows_callers = false;
+#else
+static const bool shows_callers = true;
+#endif
+
 /* What was told; `told` is written last. */
 static uint32_t told; /* atomic */
 static struct {
@@ -91,8 +98,10 @@ TASK_TEST_WITH(names_one_that_computes, &watched)
     T_EQ(last.stall.worker, spinner_worker);
     T_REQUIRE(last.stall.held_ns >= LIMIT_NS / 2, "%lld", (long long)last.stall.held_ns);
     T_CONTAINS(last.site, "test_sched_stall+");
-    T_CONTAINS(last.backtrace, "hold_the_worker+");
-    T_CONTAINS(last.backtrace, " < ");
+    if (shows_callers) {
+        T_CONTAINS(last.backtrace, "hold_the_worker+");
+        T_CONTAINS(last.backtrace, " < ");
+    }
     T_EQ(count_stalls(), 1);
 }
 
@@ -180,7 +189,7 @@ static void environment(void **state)
     assert_int_equal(out.exit_status, 3);
     assert_non_null(strstr(out.output, "stall: task "));
     assert_non_null(strstr(out.output, " (main) has held worker 0 for "));
-    assert_non_null(strstr(out.output, "hold_the_worker+"));
+    assert_true(!shows_callers || strstr(out.output, "hold_the_worker+") != NULL);
     assert_true(child_run(run_by_environment, "0", &out));
     assert_int_equal(out.exit_status, 3);
     assert_null(strstr(out.output, "stall"));
