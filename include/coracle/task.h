@@ -46,8 +46,9 @@ typedef struct cor_options {
                                 (in microseconds), else not at all */
     int64_t stall_ns;        /* the watchdog: a task that holds its worker for this much CPU time (up to half as much
                                 again) without parking or yielding is named, once in each such turn, and counted in
-                                cor_stats; 1 ms to 1 h. Takes SIGURG as the dump does, a few times a second while a
-                                worker computes. 0: COR_STALL_MS from the environment, else off; < 0: off */
+                                cor_stats; 1 ms to 1 h. So is one that a system call holds, if a cor_roll_call waits for
+                                it that long. Takes SIGURG as the dump does, a few times a second while a worker
+                                computes. 0: COR_STALL_MS from the environment, else off; < 0: off */
     void (*on_stall)(const cor_stall *stall); /* is told, on a thread of its own that is no task; NULL: a line on
                                                  stderr tells. If it takes long, stalls are only counted */
     bool report_leaks; /* says on stderr, at the end of cor_run, which tasks, channels, connections and listeners are

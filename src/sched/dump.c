@@ -186,6 +186,7 @@ static void on_chain(int number, siginfo_t *info, void *context)
         errno = keep;
         return;
     }
+    cori_stall_asked(context);
     int stage = cori_load_acquire(&dump.stage);
     int id = stage / 2;
     if (cori_load_acquire(&dump.active) != 0 && stage % 2 == 0 && id < cori_rt.worker_count &&

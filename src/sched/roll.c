@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "sched/lifecycle.h"
 #include "sched/park.h"
+#include "sched/stall.h"
 #include "sched/wake.h"
 
 #include <coracle/task.h>
@@ -88,6 +89,7 @@ int cor_roll_call(int64_t deadline)
             cori_worker_note(worker, &worker->roll_note);
         }
     }
+    int64_t begun = cori_here_now();
     int result = 0;
     while (result == 0 && !all_have_answered()) {
         result = cori_interrupted(self, deadline);
@@ -96,6 +98,11 @@ int cor_roll_call(int64_t deadline)
         }
     }
     cori_store(place, NULL);
+    for (int i = 0; i < cori_rt.worker_count && result == COR_ETIMEOUT; i++) {
+        if (cori_load(&cori_rt.workers[i].called) != 0) {
+            cori_stall_ask(&cori_rt.workers[i], cori_here_now() - begun);
+        }
+    }
     return result;
 }
 

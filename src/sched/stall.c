@@ -12,7 +12,8 @@
  * stall is counted only. No record is forgotten: the handler posts after it has set `full`, and the thread looks at all
  * records after each post, and once more after it has been told to end.
  *
- * A task that a system call holds does not use its CPU clock. That is what cor_roll_call sees, from outside.
+ * A task that a system call holds does not use its CPU clock. cor_roll_call sees it from outside: where a worker has
+ * been silent for stall_ns or longer, it asks for a record by the same signal (`asked`), and the rest is the same.
  *
  * The signal is SIGURG, as for the dump (dump.c has the handler): nobody else uses it, and its default is to do
  * nothing, so a tick before the handler is there does no harm. System calls that it interrupts are restarted, or their
@@ -45,6 +46,8 @@ typedef struct cori_watch {
     uint64_t turn;         /* and which turn of the worker it was */
     unsigned ticks;        /* since that turn was first met */
     int64_t since;         /* when it was */
+    int64_t silent_ns;     /* atomic: for how long, as of the roll call that has asked */
+    uint32_t asked;        /* atomic */
     uint32_t full;         /* atomic: what follows is the telling thread's */
     uint64_t id;
     char name[NAME_BYTES]; /* "": `function` is shown */
@@ -83,6 +86,38 @@ static void record(cori_worker *worker, cori_watch *watch, const ucontext_t *run
     (void)sem_post(&stalls.wake);
 }
 
+static uint64_t turn_of(const cori_worker *worker)
+{
+    return worker->turns + (uint64_t)worker->switches;
+}
+
+void cori_stall_asked(const ucontext_t *running)
+{
+    cori_worker *worker = cori_self_worker;
+    cori_watch *watch = worker != NULL ? worker->watch : NULL;
+    if (watch == NULL || cori_load_relaxed(&watch->asked) == 0 || cori_swap(&watch->asked, 0) == 0) {
+        return;
+    }
+    bool known = watch->task == worker->current && watch->turn == turn_of(worker) && watch->ticks >= TICKS;
+    if (worker->current != NULL && !known && cori_load(&worker->called) != 0) { /* it has not come round meanwhile */
+        watch->task = worker->current;
+        watch->turn = turn_of(worker);
+        watch->ticks = TICKS;
+        watch->since = cori_clock_now() - cori_load_relaxed(&watch->silent_ns);
+        record(worker, watch, running);
+    }
+}
+
+void cori_stall_ask(cori_worker *worker, int64_t silent_ns)
+{
+    if (cori_rt.stall_ns == 0 || silent_ns < cori_rt.stall_ns || cori_virtual_driver != NULL) {
+        return;
+    }
+    cori_store_relaxed(&stalls.watches[worker->id].silent_ns, silent_ns);
+    cori_store_release(&stalls.watches[worker->id].asked, 1);
+    (void)pthread_kill(worker->thread, SIGURG);
+}
+
 void cori_stall_tick(const ucontext_t *running)
 {
     cori_worker *worker = cori_self_worker;
@@ -90,7 +125,7 @@ void cori_stall_tick(const ucontext_t *running)
     if (watch == NULL) {
         return; /* it has come late: TSan keeps signals for a while */
     }
-    uint64_t turn = worker->turns + (uint64_t)worker->switches;
+    uint64_t turn = turn_of(worker);
     if (worker->current == NULL || worker->current != watch->task || turn != watch->turn) {
         watch->task = worker->current;
         watch->turn = turn;

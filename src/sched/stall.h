@@ -19,4 +19,9 @@ void cori_stall_unwatch(cori_worker *worker);
 /* In the signal handler, on a worker's thread or another: a timer has ticked. */
 void cori_stall_tick(const ucontext_t *running);
 
+/* A worker has been silent in a roll call for so long: its task is named if that is too long. Workers' threads. */
+void cori_stall_ask(cori_worker *worker, int64_t silent_ns);
+/* In the signal handler, when no timer has ticked: sees whether that was asked. */
+void cori_stall_asked(const ucontext_t *running);
+
 #endif

@@ -169,6 +169,59 @@ TASK_TEST_WITH(calls_are_not_interrupted, &watched)
     T_EVENTUALLY(count_told() == 1, 20 * COR_SECOND);
 }
 
+static int ends[2];
+static uint32_t blocked; /* atomic */
+
+static __attribute__((noinline)) void wait_in_read(void)
+{
+    char byte = 0;
+    __atomic_store_n(&blocked, 1, __ATOMIC_RELEASE);
+    T_EQ(read(ends[0], &byte, 1), 1); /* begun anew by the kernel after the signal */
+    T_EQ(byte, 'y');
+}
+
+/* Shown in the backtrace, as it is not who calls the C library. */
+COR_API void block_in_read(void *arg);
+void block_in_read(void *arg)
+{
+    (void)arg;
+    wait_in_read();
+    __atomic_store_n(&ended, 1, __ATOMIC_RELEASE);
+}
+
+/* One that a system call holds uses no CPU; a roll call that waits for longer than the limit has it named. */
+TASK_TEST_WITH(names_one_that_a_system_call_holds, &watched)
+{
+    cor_runtime_stats stats;
+    cor_task_options named = {.name = "blocker"};
+    T_CODE(cor_stats(&stats), 0);
+    if (stats.workers == 1 || !shows_callers) { /* nobody would call; and TSan has the signal wait for the end of it */
+        return;
+    }
+    T_EQ(pipe2(ends, O_CLOEXEC), 0);
+    T_CODE(cor_go_with(&named, block_in_read, NULL), 0);
+    int64_t deadline = cor_after(20 * COR_SECOND * taskcase_patience());
+    while (__atomic_load_n(&blocked, __ATOMIC_ACQUIRE) == 0) { /* another worker takes it, as this one is held */
+        T_ASSERT(cor_now() < deadline);
+    }
+    cor_yield();
+    T_EVENTUALLY(count_told() == count_stalls(), 20 * COR_SECOND); /* that may have been one */
+    uint64_t before = count_stalls();
+    T_CODE(cor_roll_call(cor_after(LIMIT_NS / 10)), COR_ETIMEOUT); /* too short to tell */
+    T_CODE(cor_roll_call(cor_after(2 * LIMIT_NS)), COR_ETIMEOUT);
+    T_EVENTUALLY(count_told() == before + 1, 20 * COR_SECOND);
+    T_STR(last.name, "blocker");
+    T_REQUIRE(last.stall.held_ns >= LIMIT_NS, "%lld", (long long)last.stall.held_ns);
+    T_CONTAINS(last.backtrace, "block_in_read+");
+    T_CODE(cor_roll_call(cor_after(2 * LIMIT_NS)), COR_ETIMEOUT);
+    T_EQ(count_stalls(), before + 1);
+    T_EQ(write(ends[1], "y", 1), 1);
+    T_EVENTUALLY(has_ended(), 20 * COR_SECOND);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+    T_EQ(count_told(), before + 1);
+}
+
 static int compute(void *arg)
 {
     hold_the_worker(4 * LIMIT_NS);
@@ -219,6 +272,7 @@ int main(void)
         cmocka_unit_test(not_without_being_asked),
         cmocka_unit_test(tells_while_the_turn_lasts),
         cmocka_unit_test(calls_are_not_interrupted),
+        cmocka_unit_test(names_one_that_a_system_call_holds),
         cmocka_unit_test(environment),
         cmocka_unit_test(bad_limits),
     };
