@@ -18,8 +18,8 @@ configure = mkdir -p build/$(1) && cmake --preset $(1) >build/$(1)/configure.log
 INSTALLED = coracle_static coracle_shared coracle_program coracle_manual
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-run deps-test deps-check build run test check bench bench-compare install dist package fmt \
-        fmt-check tidy style clean cover aarch64 dev-tests tsan-tests valgrind fuzz sim mutants
+.PHONY: help deps deps-run deps-test deps-check build run test check bench bench-compare install amalgamation \
+        dist package fmt fmt-check tidy style clean cover aarch64 dev-tests tsan-tests valgrind fuzz sim mutants
 
 help: ## list the targets
 	@echo "Coracle: Go's goroutines, channels and net for C. Targets:"
@@ -127,6 +127,9 @@ install: deps-run ## build the library and the program, install below PREFIX (de
 	@cmake --build --preset release --target $(INSTALLED)
 	@cmake --install build/release --prefix $(or $(PREFIX),/usr/local)
 	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" -eq 0 ]; then PATH=$$PATH:/sbin:/usr/sbin ldconfig; fi
+
+amalgamation: ## make the library as two files, coracle.c and coracle.h, in build/amalgamation
+	@python3 -B tools/amalgamate.py build/amalgamation
 
 dist: ## make the source tarball of HEAD in build/dist, the same bytes each time
 	@tools/dist.sh build/dist

@@ -17,8 +17,8 @@ bench="libuv1-dev libevent-dev nats-server redis-server gnuplot-nox"
 browser="chromium fonts-dejavu-core"
 # Who is attacked beside ours (tests/attack/rivals.py).
 rivals="nats-server redis-server ucspi-tcp haproxy"
-# `make package`.
-package="debhelper lintian"
+# `make package`, and packaging/try.sh.
+package="debhelper lintian mmdebstrap"
 # The emulated run makes sense only where the machine is not ARM itself.
 emulate="qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 
