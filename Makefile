@@ -18,7 +18,7 @@ configure = mkdir -p build/$(1) && cmake --preset $(1) >build/$(1)/configure.log
 INSTALLED = coracle_static coracle_shared coracle_program coracle_manual
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-run deps-test deps-check build run test check bench bench-compare install amalgamation \
+.PHONY: help deps deps-run deps-test deps-check build run test check abi bench bench-compare install amalgamation \
         dist package fmt fmt-check tidy style clean cover aarch64 dev-tests tsan-tests valgrind fuzz sim mutants
 
 help: ## list the targets
@@ -53,6 +53,8 @@ test: deps-test ## build and run the fast suite
 
 check: deps-check ## what takes longer: style, sanitizers, simulated rooms, valgrind, emulated ARM, fuzzing
 	@$(MAKE) style fmt-check
+	@reuse lint --quiet
+	@$(MAKE) abi
 	@$(MAKE) dev-tests
 	@$(MAKE) tsan-tests
 	@$(MAKE) sim
@@ -78,6 +80,12 @@ tsan-tests:
 
 conformance: ## count the properties of Go's net that a test proves, cannot apply, or are open
 	@python3 -B tests/net/check_table.py --count
+
+abi: deps-check ## compare what the library offers with what it offered at the last tag
+	@$(call configure,release)
+	@cmake --build --preset release --target coracle_shared >build/release/abi.log 2>&1 \
+	    || { cat build/release/abi.log; exit 1; }
+	@tools/abi.sh build/release
 
 valgrind: deps-check ## run the single-worker unit tests under valgrind
 	@$(call configure,release)

@@ -10,7 +10,7 @@ run="build-essential cmake pkg-config python3 libjson-c-dev liburing-dev libc-ar
 # valgrind needs libc6-dbg to know the dynamic loader.
 test="libcmocka-dev valgrind libc6-dbg strace mandoc golang-go netcat-openbsd ncat socat iproute2 procps
 redis-tools libhiredis-dev python3-dnslib curl python3-prometheus-client"
-check="clang clang-tidy clang-format libclang-rt-14-dev gcovr"
+check="clang clang-tidy clang-format libclang-rt-14-dev gcovr abigail-tools reuse"
 # Who is compared with, and what draws the plots.
 bench="libuv1-dev libevent-dev nats-server redis-server gnuplot-nox"
 # The status page is tested in it. It is big, and without it that test is skipped.
