@@ -159,7 +159,7 @@ class Modes(BenchCase):
 
     @each_server("echo")
     def test_connect(self, server):
-        for more in ((), ("--rst",), ("--rate", "200")):
+        for more in (("--rst",), ("--rate", "200")):  # as fast as it can, with FIN, would use up the ports of all tests
             self.assertClean(steady("-m", "connect", *SHORT, "-c", "8", *more, text_address(server.address())))
 
     def test_connect_closes_with_fin_or_rst(self):

@@ -194,6 +194,7 @@ class Notify(Case):
                     Server([BIN, "serve", "--poller", poller, "echo=127.0.0.1:0"], env=manager.env) as server:
                 ready = manager.next()
                 self.assertEqual(ready, {"READY": "1", "STATUS": "Serving on 1 address"})
+                server.wait_text(re.compile(r"^listening echo tcp \S+$", re.M))
                 address = split_address(re.search(r"listening echo tcp (\S+)", server.out).group(1))
                 with Peer(address) as peer:
                     peer.send("x")
