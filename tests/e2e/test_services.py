@@ -447,7 +447,7 @@ class Vanishing(Case):
             with self.subTest(limits=limits), serve(*SERVICES, options=limits) as server:
                 for service in SERVICES:
                     with server.connect(service) as peer:
-                        self.assertEqual(self.options_of(server, peer), [1, 15, 5, 5, user_timeout], service)
+                        self.assertEqual(self.options_of(server, peer), [1, 15, 1, 25, user_timeout], service)
 
 
 class Networks(Case):
