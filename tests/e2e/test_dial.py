@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # test: timeout=200
 """`coracle dial`: every kind and option against a server played by the test, down to the bytes and the exit codes."""
+import contextlib
 import json
 import os
 import re
@@ -273,6 +274,33 @@ class Get(Case):
             client.wait_text("half a page")
             peer.reset()
             self.assertNotEqual(client.wait(), 0, client.describe())
+
+
+class Leaving(Case):
+    @contextlib.contextmanager
+    def leaving(self, words, text):
+        """A client that has sent all of `text` and said so; gives it and the server's end."""
+        with Listener() as listener, coracle("dial", *words, listener.text) as client:
+            peer = listener.accept()
+            client.send(text)
+            if "echo" in words:
+                peer.send(peer.read(1))
+            client.close_stdin()
+            peer.read_all()
+            yield client, peer
+
+    def test_a_reset_is_told(self):
+        """What was sent last may be lost, so it is no good end; that of a server that says nothing more is one."""
+        for words, text in ((("--send-only",), "x"), (("--as", "echo"), "x\n"), (("--as", "name"), "me\nx\n"),
+                            (("--as", "broadcast"), "x\n")):
+            with self.subTest(words=words):
+                with self.leaving(words, text) as (client, peer):
+                    peer.reset()
+                    self.assertEqual(client.wait(5), 1, client.describe())
+                    self.assertIn("connection reset by peer", client.err)
+                with self.leaving(words, text) as (client, peer):
+                    peer.close()
+                    self.assertEqual((client.wait(5), client.err), (0, ""), client.describe())
 
 
 class Signals(Case):

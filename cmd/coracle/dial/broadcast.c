@@ -71,8 +71,8 @@ static void receive(void *arg)
     if (part->size > 0) {
         show_message(dialog, part);
     }
-    if (going && !atomic_load(&dialog->leaving)) {
-        dialog_failed(dialog, "recv server msg failed: ", "read", (int)count);
+    if (going) {
+        dialog_ended(dialog, "recv server msg failed: ", count);
     }
     dialog_stop_input(dialog);
 }

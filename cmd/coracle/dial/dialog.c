@@ -26,6 +26,13 @@ void dialog_failed(struct dialog *dialog, const char *before, const char *op, in
     }
 }
 
+void dialog_ended(struct dialog *dialog, const char *before, ssize_t count)
+{
+    if (!atomic_load(&dialog->leaving) || (count < 0 && count != COR_ETIMEOUT)) {
+        dialog_failed(dialog, before, "read", (int)count);
+    }
+}
+
 void dialog_no_memory(struct dialog *dialog)
 {
     if (atomic_exchange(&dialog->exit_code, EXIT_FAILED) == EXIT_OK) {

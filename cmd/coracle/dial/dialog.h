@@ -51,6 +51,12 @@ void dialog_packets(struct dialog *dialog);
 /* Notes that the client failed, and says why on stderr: `before` and the error of a call `op` on the connection. */
 void dialog_failed(struct dialog *dialog, const char *before, const char *op, int code);
 
+/*
+ * As dialog_failed, for a read that gave `count`, the last one. While the client leaves, an end is expected, and so is
+ * a server that does not end in time; any other error may have cost what was under way.
+ */
+void dialog_ended(struct dialog *dialog, const char *before, ssize_t count);
+
 /* Notes and says that there is no memory. */
 void dialog_no_memory(struct dialog *dialog);
 

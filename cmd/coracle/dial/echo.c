@@ -60,8 +60,8 @@ static void receive(void *arg)
         going = take_bytes(dialog, talk, data.data, data.size);
         cor_buffer_free(&data);
     }
-    if (going && !atomic_load(&dialog->leaving)) {
-        dialog_failed(dialog, "recv failed, err: ", "read", (int)count);
+    if (going) {
+        dialog_ended(dialog, "recv failed, err: ", count);
     }
     free(talk->answer);
     cor_chan_close(talk->answered);

@@ -19,9 +19,7 @@ static void watch(void *arg)
     while ((count = cor_read_buffer(dialog->conn, &data)) > 0) {
         cor_buffer_free(&data);
     }
-    if (!atomic_load(&dialog->leaving)) {
-        dialog_failed(dialog, "Error reading ", "read", (int)count);
-    }
+    dialog_ended(dialog, "Error reading ", count);
     dialog_stop_input(dialog);
 }
 

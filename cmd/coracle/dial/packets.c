@@ -86,8 +86,8 @@ void dialog_packets(struct dialog *dialog)
         leave(dialog, 0);
     }
     int code = show_packets(dialog, data);
-    if (code < 0 && !(code == COR_ETIMEOUT && atomic_load(&dialog->leaving))) {
-        dialog_failed(dialog, "", "read", code);
+    if (code < 0) {
+        dialog_ended(dialog, "", code);
     }
     free(data);
     dialog_stop_input(dialog);

@@ -77,8 +77,8 @@ static void raw_run(struct dialog *dialog)
         shown = dialog->options.send_only || dialog_put(dialog, data.data, data.size);
         cor_buffer_free(&data);
     }
-    if (shown && count < 0 && !atomic_load(&dialog->leaving)) {
-        dialog_failed(dialog, "", "read", (int)count);
+    if (shown && count < 0) {
+        dialog_ended(dialog, "", count);
     }
     dialog_stop_input(dialog);
     cor_group_cancel(&dialog->tasks);
