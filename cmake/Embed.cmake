@@ -3,7 +3,9 @@
 
 # cor_embed(<out.c> <name>=<file>...): for each file `const unsigned char NAME[]` and `const size_t NAME_size`.
 function(cor_embed out)
+  # REUSE-IgnoreStart
   set(text "/* SPDX-License-Identifier: MIT */\n/* Made by cmake/Embed.cmake. */\n#include <stddef.h>\n")
+  # REUSE-IgnoreEnd
   foreach(pair IN LISTS ARGN)
     string(REGEX MATCH "^([a-z_]+)=(.+)$" found ${pair})
     set(name ${CMAKE_MATCH_1})

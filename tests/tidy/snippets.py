@@ -2,6 +2,7 @@
 """The bad snippets that style.py --self-test feeds to its rules."""
 
 # One bad snippet per rule: (rule, path, body). Where it makes sense a good twin with rule None must pass.
+# REUSE-IgnoreStart: these are texts to be checked, not licences.
 HEAD = "/* SPDX-License-Identifier: MIT */\n/* A snippet. */\n"
 DOC = "/*\n * Does it.\n * Returns: 0. Parks: never. Threads: any thread.\n */\n"
 
@@ -94,3 +95,4 @@ SNIPPETS = [
     ("include", "cmd/coracle/a.c", HEAD + "#include <sys/socket.h>\n"),
     ("floor", "examples/a.c", HEAD + '#include "help.h"\n'),
 ]
+# REUSE-IgnoreEnd
