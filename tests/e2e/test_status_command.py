@@ -20,7 +20,7 @@ class Command(Case):
                     where = admin if isinstance(asked.address, str) else "%s:%d" % asked.address
                     done = run_coracle("status", where)
                     self.assertEqual((done.code, done.err), (0, ""), done.describe())
-                    self.assertRegex(done.out, r"^coracle \S+, ready, up \d+ s, epoll, 1 workers, \d+ tasks\n")
+                    self.assertRegex(done.out, r"^coracle \S+, ready, up \d+ s, epoll, 1 worker, \d+ tasks\n")
                     self.assertIn("accepted 1, received     5 , sent     5 \n", done.out)
                     self.assertRegex(done.out, r"(?m)^ +1 echo +%s " % re.escape(peer.name))
                     self.assertNotIn("\x1b", done.out)

@@ -156,6 +156,8 @@ class Metrics(Case):
                 sending.join()
                 self.assertRegex(asked.server.err, r'level=warn event=stall task="session_main\+.* ms=\d+ at=".+"')
                 self.assertGreater(asked.status()["runtime"]["stalls"], 0)
+                text = asked.ask("/status?format=text").text
+                self.assertRegex(text, r", [1-9]\d* STALLS \(event=stall in the log\)\n")
 
     def test_reloads_are_counted_and_told(self):
         with tempfile.NamedTemporaryFile("w", suffix=".list") as file:

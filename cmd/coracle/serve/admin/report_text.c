@@ -62,7 +62,11 @@ static void put_head(struct admin *admin, FILE *to)
             atomic_load(&admin->serve->stopping) ? "draining" : "ready", seconds(cor_now() - admin->started),
             (int)strcspn(info, " "), info);
     if (view_stats(admin, &stats) == 0) {
-        fprintf(to, ", %d workers, %" PRIu64 " tasks\n", stats.workers, stats.tasks);
+        fprintf(to, ", %d worker%s, %" PRIu64 " tasks", stats.workers, stats.workers == 1 ? "" : "s", stats.tasks);
+        if (stats.stalls > 0) {
+            fprintf(to, ", %" PRIu64 " STALLS (event=stall in the log)", stats.stalls);
+        }
+        fputc('\n', to);
     } else {
         fprintf(to, ", NO WORKER ANSWERS (%.0f s)\n", seconds(ask_late_for(&admin->asker)));
     }

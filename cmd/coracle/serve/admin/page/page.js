@@ -260,7 +260,9 @@ function drawState(status) {
   state.className = "badge" + (silent ? " bad" : status.state === "ready" ? "" : " near");
   setText(byId("version"), status.version);
   setText(byId("uptime"), "up " + seconds(status.uptime) + ", " + status.poller +
-    (silent ? "" : ", " + status.runtime.workers + " workers, " + status.runtime.tasks + " tasks"));
+    (silent ? "" : ", " + status.runtime.workers + (status.runtime.workers === 1 ? " worker, " : " workers, ") +
+      status.runtime.tasks + " tasks" +
+      (status.runtime.stalls === 0 ? "" : ", " + status.runtime.stalls + " stalls (event=stall in the log)")));
 }
 
 /* The value of an option with its unit, which is in its name. */
