@@ -35,6 +35,12 @@ bool address_is_packets(const address *of)
     return strncmp(network, "udp", 3) == 0 || strcmp(network, "unixgram") == 0 || address_is_raw_ip(of);
 }
 
+bool address_is_public(cor_listener *listener)
+{
+    cor_addr bound = cor_listener_endpoint(listener); /* without a port for unix */
+    return bound.port != 0 && (cor_ip_traits(bound.ip) & COR_IP_LOOPBACK) == 0;
+}
+
 bool address_is_raw_ip(const address *of)
 {
     static const char *const names[] = {"ip", "ip4", "ip6"};

@@ -29,6 +29,9 @@ address address_of_admin(const char *given, char *text, size_t size);
 bool address_is_packets(const address *of);
 bool address_is_raw_ip(const address *of);
 
+/* Whether a listener can be reached from other hosts. */
+bool address_is_public(cor_listener *listener);
+
 /* Dials as cor_dial_until does, but networks of streams only: what the commands say and hear has no edges. */
 int address_dial(cor_conn **out, const address *to, int64_t deadline, cor_error *error);
 

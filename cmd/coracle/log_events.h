@@ -26,6 +26,8 @@ enum { LOG_RATE_PER_SECOND = 100 };
     EVENT(closed, INFO, RATED, "service conn peer reason in out ms dropped error",                                     \
           "A connection has ended, for the only reason that it has.")                                                  \
     EVENT(dropped, WARN, RATED, "stream lines", "Lines for a stream found no room: it had not taken earlier ones.")    \
+    EVENT(exec_public, WARN, RATED, "local",                                                                           \
+          "exec can be reached from elsewhere: everybody whom --allow lets in runs the program.")                      \
     EVENT(file_stays, WARN, RATED, "service",                                                                          \
           "Who removes the file of a unix socket at its end could not be changed.")                                    \
     EVENT(grace_over, INFO, RATED, "open", "The time of grace is over: these are ended now.")                          \

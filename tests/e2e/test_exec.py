@@ -61,6 +61,12 @@ class Streams(Case):
             server.wait_text("listening")
             self.assertEqual(len(peer.read_all()), 3000000)
 
+    def test_a_public_address_is_pointed_at(self):
+        for address, public in ("127.0.0.1:0", False), ("@coracle-%d" % os.getpid(), False), ("0.0.0.0:0", True):
+            with serve("exec=" + ("unix://" + address if address[0] == "@" else address), program=COUNT) as server:
+                server.stop()
+                self.assertEqual("event=exec_public local=" in server.err, public, server.describe())
+
     def test_stderr(self):
         """Lines become events; control characters are shown, not sent; long lines are cut."""
         script = r"""printf 'a\033[31mred\n' >&2; printf 'no end' >&2; exec 2>&-; cat"""

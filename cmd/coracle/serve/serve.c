@@ -103,6 +103,9 @@ static int listen_on(struct service *service, cor_error *error)
         end_vanished(service);
         service->owns_file = inherits ? service->owns_file : strcmp(at->network, "unix") == 0;
         cor_listener_addr(service->listener, service->bound, sizeof(service->bound));
+        if (service->def == &exec_service && address_is_public(service->listener)) {
+            LOG(LEVEL_WARN, "exec_public", {"local", service->bound, 0});
+        }
     }
     return code;
 }

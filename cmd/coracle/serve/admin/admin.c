@@ -45,15 +45,6 @@ static int64_t time_of_day(void)
     return (int64_t)now.tv_sec * COR_SECOND + now.tv_nsec;
 }
 
-/* Everybody who reaches the address may look and kick. */
-static void warn_if_public(const struct admin *admin)
-{
-    cor_addr bound = cor_listener_endpoint(admin->listener);
-    if (!is_unix(admin) && (cor_ip_traits(bound.ip) & COR_IP_LOOPBACK) == 0) {
-        LOG(LEVEL_WARN, "admin_public", {"local", admin->bound, 0});
-    }
-}
-
 static int listen_at(struct admin *admin, cor_error *error)
 {
     cor_listen_options options = COR_LISTEN_INIT;
@@ -71,7 +62,9 @@ static int listen_at(struct admin *admin, cor_error *error)
     if (code == 0) {
         admin->serve->admin_owns_file = fd != 0 ? admin->serve->admin_owns_file : is_unix(admin);
         cor_listener_addr(admin->listener, admin->bound, sizeof(admin->bound));
-        warn_if_public(admin);
+        if (address_is_public(admin->listener)) { /* everybody who reaches it may look and kick */
+            LOG(LEVEL_WARN, "admin_public", {"local", admin->bound, 0});
+        }
     }
     return code;
 }
