@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* test: workers=1,2 */
-/* The watchdog: a task that holds its worker is named once in its turn, one that lets others run is not. */
+/* test: workers=1,2 no-valgrind */
+/*
+ * The watchdog: a task that holds its worker is named once in its turn, one that lets others run is not. valgrind holds
+ * signals back and works on the same CPU clocks.
+ */
 #include "support/child.h"
 #include "support/taskcase.h"
 
