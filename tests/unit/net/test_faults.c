@@ -105,7 +105,7 @@ static void fail_each(int (*main_task)(void *arg), void (*set)(unsigned nth), bo
     unsigned nth = 1;
     for (; failed && nth < FAULTS_MAX; nth++) {
         set(nth);
-        int rc = cor_run(main_task, NULL, NULL);
+        int rc = cor_run(main_task, NULL, &one_worker); /* each has calls of its own to fail */
         failed = hit();
         assert_true(failed || rc == 0);
         assert_true(rc <= 0);
