@@ -131,10 +131,10 @@ class Stopping(Case):
             for service, text, answer in (("ack", "ola", re.escape(REPLY)), ("echo", "hello", b"hello"),
                                           ("random", "a\nb\nc\n", rb"(\d+\n){3}")):
                 with self.subTest(poller=poller, workers=workers, service=service), \
-                        serve(service, workers=workers, options=("--grace", "60s", "--poller", poller)) as server:
+                        serve(service, workers=workers, options=("--grace", "60s", "--poller", poller,
+                                                                 "--log-level", "debug")) as server:
                     peers = [server.connect() for _ in range(20)]
-                    wait_until(lambda: server.err.count("event=accepted") or server.fds() > 20 + 3 * workers,
-                               "all to be accepted")
+                    server.wait_text("event=accepted", count=20, name="err")
                     for peer in peers:
                         peer.send(text)
                     server.signal(signal.SIGTERM)
