@@ -87,11 +87,13 @@
 /* Cache lines of a task's stack that are fetched before its turn: about what a task parked in a read has in use. */
 #define CORI_PREFETCH_LINES 10
 /*
- * A block of records of tasks that never ran, bytes: a stack's worth, for a thousand. And how long a worker waits that
- * gets no stack for one of them until it asks again, ns: short for who waits, long for a CPU.
+ * A block of records of tasks that never ran, bytes: a stack's worth, for a thousand. How long a worker waits that gets
+ * no stack for one of them until it asks again, ns: short for who waits, long for a CPU. And how many records it looks
+ * at, under the queue's lock, for a task that has its stack.
  */
 #define CORI_FRESH_BLOCK_BYTES (64 * 1024)
 #define CORI_STARVED_NS 10000000
+#define CORI_MADE_SCAN 1024
 /* How long the kernel may refuse each wait for events until the program gives up, ns. */
 #define CORI_REFUSED_NS 1000000000
 /* Events taken from the kernel at once. */

@@ -35,6 +35,9 @@
  * A worker that gets no stack is `starved`. It leaves the record where it is, goes on with what has run already, and
  * asks again when one of its own tasks has ended (the stack is hot then) or CORI_STARVED_NS have passed. Meanwhile it
  * may sleep: its fresh queue does not count as work. Another worker that has a stack may take the record as any other.
+ * A task that was made with its stack (MADE) needs none: it does not wait behind those that do. Whoever finds no stack
+ * looks for one among the first CORI_MADE_SCAN records and lets the two change places. Not lost while the worker
+ * sleeps: who queues it kicks that worker.
  * If nothing in the program can run, no stack was to be had for CORI_REFUSED_NS, and nothing else is waited for, only a
  * deadlock is left to report (idle.c).
  */
@@ -99,15 +102,48 @@ static inline cori_fresh_block *fresh_drop(cori_worker *victim)
     return empty;
 }
 
-/* Takes the oldest fresh task of `victim`, unless it was queued after `before`. Several workers. */
-static bool fresh_pop(cori_worker *worker, cori_worker *victim, int64_t before, cori_fresh *out)
+/* Lets the first record that was made and the head change places, but not tickets; false: none. Guard: the lock. */
+static cori_rare bool bring_made(cori_worker *victim)
+{
+    cori_fresh *head = victim->fresh.head, *each = head;
+    const cori_fresh_block *block = victim->fresh.first;
+    uint32_t most = victim->fresh_count < CORI_MADE_SCAN ? victim->fresh_count : CORI_MADE_SCAN;
+    for (; most > 0 && (each->order & CORI_FRESH_MADE) == 0; most--) {
+        if (++each == block->records + CORI_FRESH_BLOCK && most > 1) {
+            block = block->next;
+            each = (cori_fresh *)block->records;
+        }
+    }
+    if (most == 0) {
+        return false;
+    }
+    if (each != head) {
+        const uint64_t flags = (1u << CORI_FRESH_FLAGS) - 1, change = (each->order ^ head->order) & flags;
+        cori_fresh made = *each;
+        made.order = head->order ^ change;
+        head->order = each->order ^ change;
+        *each = *head;
+        *head = made;
+    }
+    return true;
+}
+
+/*
+ * Takes the oldest fresh task of `victim`, unless it was queued after `before`; `made`: the oldest that needs no stack.
+ * Several workers.
+ */
+static bool fresh_pop(cori_worker *worker, cori_worker *victim, int64_t before, bool made, cori_fresh *out)
 {
     cori_fresh_block *empty = NULL;
     cori_spin_lock(&victim->fresh_lock);
-    bool found = victim->fresh_count != 0 && victim->fresh.head->since <= before;
+    bool found = victim->fresh_count != 0 && (!made || (victim->made_count != 0 && bring_made(victim))) &&
+                 victim->fresh.head->since <= before;
     if (found) {
         *out = *victim->fresh.head;
         empty = fresh_drop(victim);
+        if (cori_unlikely((out->order & CORI_FRESH_MADE) != 0)) {
+            cori_bump(victim->made_count, -1);
+        }
         uint64_t floating = cori_float_first(victim);
         if (cori_unlikely(floating < cori_load_relaxed(&victim->fresh_first))) {
             cori_store_relaxed(&victim->fresh_first, floating);
@@ -173,12 +209,20 @@ static inline cori_task *take_stack(cori_worker *worker)
     return cori_likely(stack != NULL) ? stack : take_stack_starving(worker);
 }
 
-/* Makes the task on `stack` and pins it. */
+/* Gives a stack back that was not needed; NULL: nothing. */
+static inline void give_back(cori_worker *worker, cori_task *stack)
+{
+    if (stack != NULL) {
+        cori_task_unused(worker, stack);
+    }
+}
+
+/* Makes the task on `stack` and pins it; `stack` may be NULL for one that was made. */
 static inline cori_task *start(cori_worker *worker, cori_task *stack, const cori_fresh *fresh)
 {
     cori_task *task = stack;
     if (cori_unlikely((fresh->order & CORI_FRESH_MADE) != 0)) {
-        cori_task_unused(worker, stack);
+        give_back(worker, stack);
         task = fresh->call.made;
     } else {
         cori_task_make(task, fresh, cori_task_number(worker));
@@ -308,18 +352,15 @@ static __attribute__((noinline)) cori_task *take_shared(cori_worker *worker)
         return floating;
     }
     cori_task *stack = take_stack(worker);
-    if (cori_unlikely(stack == NULL)) {
-        return cori_float_take(worker, true);
-    }
     cori_fresh fresh;
-    while (fresh_pop(worker, worker, INT64_MAX, &fresh)) {
+    while (fresh_pop(worker, worker, INT64_MAX, stack == NULL, &fresh)) {
         if (!hand_over(worker, &fresh)) {
             note_start(worker, &fresh);
             return start(worker, stack, &fresh);
         }
     }
-    cori_task_unused(worker, stack);
-    return NULL;
+    give_back(worker, stack);
+    return cori_unlikely(stack == NULL) ? cori_float_take(worker, true) : NULL;
 }
 
 cori_task *cori_place_take(cori_worker *worker)
@@ -361,9 +402,6 @@ cori_task *cori_place_steal(cori_worker *worker)
         return floating;
     }
     cori_task *stack = take_stack(worker);
-    if (stack == NULL) {
-        return NULL;
-    }
     int count = cori_rt.worker_count;
     bool fair = below_share(worker);
     int64_t before = worker->now - (fair ? CORI_STEAL_AGE_NS : CORI_RESCUE_AGE_NS);
@@ -372,14 +410,14 @@ cori_task *cori_place_steal(cori_worker *worker)
         cori_worker *victim = &cori_rt.workers[((int)first + i) % count];
         cori_fresh fresh;
         if (victim != worker && cori_load_relaxed(&victim->fresh_count) != 0 &&
-            fresh_pop(worker, victim, before, &fresh)) {
+            fresh_pop(worker, victim, before, stack == NULL, &fresh)) {
             if (!fair) {
                 worker->switches = CORI_ROUND_SWITCHES; /* the round ends: one rescue per nap */
             }
             return start(worker, stack, &fresh);
         }
     }
-    cori_task_unused(worker, stack);
+    give_back(worker, stack);
     return NULL;
 }
 

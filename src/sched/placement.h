@@ -55,6 +55,9 @@ static inline void cori_place_close(cori_worker *worker, uint64_t flags)
         return;
     }
     cori_place_add(worker, flags, worker == cori_self_worker);
+    if ((flags & CORI_FRESH_MADE) != 0) {
+        cori_bump(worker->made_count, 1);
+    }
     cori_store(&worker->fresh_count, worker->fresh_count + 1); /* then it looks who sleeps */
     cori_spin_unlock(&worker->fresh_lock);
 }

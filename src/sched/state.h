@@ -138,6 +138,7 @@ typedef struct cori_worker {
     uint32_t fresh_count;    /* atomic; guard for writing: fresh_lock */
     uint64_t fresh_first;    /* ticket of the first fresh or floating task, UINT64_MAX: none; atomic; as fresh_count */
     uint32_t placed_count;   /* of these, put here for balance: they count as load; as fresh_count */
+    uint32_t made_count;     /* of these, made with a stack; as fresh_count */
     uint32_t floating_count; /* atomic; as fresh_count */
     cori_fresh_queue fresh;  /* guard: fresh_lock */
     cori_runq floating;      /* ready tasks that others may take: float.h; guard: fresh_lock */

@@ -230,6 +230,49 @@ static void wait_at_gate(void *arg)
     T_CODE(cor_chan_recv(gate, NULL, 0), 0);
 }
 
+static uint32_t memory_out; /* atomic */
+
+static int refuse_memory(enum cori_sys_call call)
+{
+    return call == CORI_SYS_MMAP && __atomic_load_n(&memory_out, __ATOMIC_ACQUIRE) != 0 ? -ENOMEM : 0;
+}
+
+static void wait_and_count(void *arg)
+{
+    wait_at_gate(arg);
+    count_me(arg);
+}
+
+static int start_behind_the_starving(void *arg)
+{
+    static const cor_task_options own_stack = {.stack_size_bytes = 2 << 20};
+    (void)arg;
+    gate = cor_chan_new(0, 0);
+    for (int i = 0; i < 100; i++) {
+        T_CODE(cor_go(wait_and_count, NULL), 0);
+    }
+    T_CODE(cor_go_with(&own_stack, count_me, NULL), 0);
+    __atomic_store_n(&memory_out, 1, __ATOMIC_RELEASE);
+    T_EVENTUALLY(runs() == 1, 5 * COR_SECOND);
+    T_CODE(cor_go(count_me, NULL), -ENOMEM); /* some get none indeed */
+    __atomic_store_n(&memory_out, 0, __ATOMIC_RELEASE);
+    T_CODE(cor_chan_close(gate), 0);
+    T_EVENTUALLY(runs() == 101, 5 * COR_SECOND);
+    cor_chan_free(gate);
+    return 0;
+}
+
+/* Who was spawned with its stack does not wait behind those who get none. */
+static void a_stack_of_ones_own_is_enough(void **state)
+{
+    (void)state;
+    static const cor_options options = {.stack_size_bytes = 1 << 20};
+    __atomic_store_n(&ran, 0, __ATOMIC_RELEASE);
+    cori_sys_fault = refuse_memory;
+    assert_int_equal(cor_run(start_behind_the_starving, NULL, &options), 0);
+    cori_sys_fault = NULL;
+}
+
 /* Each waits for the last one, which gets no stack. */
 static int wait_for_the_last(void *arg)
 {
@@ -339,11 +382,17 @@ static void never_run_at_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_storm_takes_records_not_stacks), cmocka_unit_test(a_storm_on_all_workers),
-        cmocka_unit_test(order_over_many_blocks),           cmocka_unit_test(order_with_stacks_of_their_own),
-        cmocka_unit_test(no_record_gives_enomem),           cmocka_unit_test(no_stack_at_the_first_run_waits),
-        cmocka_unit_test(an_end_feeds_who_waits),           cmocka_unit_test(nobody_leaves_a_stack),
-        cmocka_unit_test(late_naps_end_it_all_the_same),    cmocka_unit_test(never_run_at_all),
+        cmocka_unit_test(a_storm_takes_records_not_stacks),
+        cmocka_unit_test(a_storm_on_all_workers),
+        cmocka_unit_test(order_over_many_blocks),
+        cmocka_unit_test(order_with_stacks_of_their_own),
+        cmocka_unit_test(no_record_gives_enomem),
+        cmocka_unit_test(no_stack_at_the_first_run_waits),
+        cmocka_unit_test(an_end_feeds_who_waits),
+        cmocka_unit_test(a_stack_of_ones_own_is_enough),
+        cmocka_unit_test(nobody_leaves_a_stack),
+        cmocka_unit_test(late_naps_end_it_all_the_same),
+        cmocka_unit_test(never_run_at_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
