@@ -1,193 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The service broadcast: a room where a client sends JSON objects {"message":"..."}, however split or glued, and each
- * is acknowledged to its sender and told to all others. Who sent it is known from the socket; a "client_ip" in the
- * object is not believed, and "message" may be written in any mix of upper and lower case. Every answer is one line
- * ending in LF, so that answers cannot run together; control characters in a message are escaped on the way, so that a
- * message cannot pass for another line.
+ * The service broadcast: a room whose members say JSON objects, however split or glued, and hear lines. The dialogue is
+ * the talker's; here is what carries it over a bare connection: nothing, everything goes as it is.
  */
-#include "serve/json_memory.h"
+#include "serve/room/carrier.h"
 #include "serve/room/room.h"
-#include "serve/scanner.h"
+#include "serve/talker.h"
 
 #if COR_HAVE_JSON
 
-#include "escape.h"
-
-#include <errno.h>
-#include <json-c/json.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define ACKNOWLEDGED ": 已经收到信息\n"
-#define SAYS " 地址发送了请求消息："
-
-/* A client of the room while it is being read. */
-struct talker {
-    struct session *session;
-    struct member *member;
-};
-
-static bool tell_invalid(void *arg, const char *reason)
+static bool lines_inside(const struct talker *talker)
 {
-    struct talker *talker = arg;
-    char line[160];
-    int size = snprintf(line, sizeof(line), "invalid message: %s\n", reason);
-    room_tell(talker->member, line, (size_t)size);
-    return true;
+    return scanner_is_inside(&talker->scanner);
 }
 
-__attribute__((noinline)) static void show_message(const struct member *sender, struct json_object *object)
+static void lines_leave(struct talker *talker)
 {
-    size_t size;
-    (void)json_memory_failed();
-    const char *text =
-        json_object_to_json_string_length(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
-    char before[COR_ADDR_TEXT + 8];
-    snprintf(before, sizeof(before), "%s---->", room_address_of(sender));
-    if (text != NULL && !json_memory_failed()) {
-        log_show(before, text, size, "");
+    if (connection_reason(talker->session->seen) == REASON_TOO_LONG) {
+        session_hang_up(talker->session, REASON_TOO_LONG);
     }
-    log_say("connection is connected from  %s", room_address_of(sender));
 }
 
-/* Writes "<address> says: <message>" LF; the caller frees it. What is safe keeps its size, nothing else does. */
-static char *compose(const struct member *sender, const char *text, size_t size, size_t *total)
-{
-    const int keep = ESCAPE_KEEP_BACKSLASH | ESCAPE_KEEP_FORMAT;
-    size_t address_size = strlen(room_address_of(sender)), escaped = escape_size(text, size, keep);
-    *total = address_size + strlen(SAYS) + escaped + 1;
-    char *line = malloc(*total);
-    if (line != NULL) {
-        char *end = mempcpy(line, room_address_of(sender), address_size);
-        end = mempcpy(end, SAYS, strlen(SAYS));
-        end = escaped == size ? mempcpy(end, text, size) : escape_copy(end, text, size, keep);
-        *end = '\n';
-    }
-    return line;
-}
-
-/* False: it is not said because the server ends; then nothing after it may be, or the sender's words had a gap. */
-static bool say(struct talker *talker, const char *text, size_t size)
-{
-    size_t total;
-    char *line = compose(talker->member, text, size, &total);
-    int code = line != NULL ? room_say(talker->member, line, total) : -ENOMEM;
-    free(line);
-    if (code == -ENOMEM) {
-        tell_invalid(talker, "out of memory");
-    } else if (code < 0) {
-        session_ended(talker->session, "read", code);
-    }
-    return code == 0 || code == -ENOMEM;
-}
-
-/* Takes a message that has come whole, shown already. */
-static bool take_text(void *arg, const char *text, size_t size)
-{
-    struct talker *talker = arg;
-    talker->session->heard = true;
-    session_arm_read(talker->session);
-    bool more = size == 0 ? tell_invalid(talker, "\"message\" is empty") : say(talker, text, size);
-    return more && room_cut_reason(talker->member) == REASON_NONE;
-}
-
-static bool take_message(void *arg, struct json_object *object, const char *name)
-{
-    struct talker *talker = arg;
-    struct json_object *message = name != NULL ? json_object_object_get(object, name) : NULL;
-    if (!json_object_is_type(message, json_type_string)) {
-        talker->session->heard = true;
-        session_arm_read(talker->session);
-        return tell_invalid(talker, "no \"message\" text in it") && room_cut_reason(talker->member) == REASON_NONE;
-    }
-    if (log_shows() && json_object_get_string_len(message) > 0) {
-        show_message(talker->member, object);
-    }
-    return take_text(talker, json_object_get_string(message), (size_t)json_object_get_string_len(message));
-}
-
-/* Says, and tells the client where that helps, why reading it has come to an end. */
-__attribute__((noinline)) static void end_talk(struct talker *talker, scanner_result result, int code)
-{
-    struct session *session = talker->session;
-    char text[COR_ERROR_TEXT];
-    close_reason cut = room_cut_reason(talker->member);
-    const char *cause;
-    if (cut != REASON_NONE || result == SCANNER_STOPPED) {
-        cause = cut != REASON_NONE ? reason_names[cut] : "stopped";
-    } else if (result == SCANNER_TOO_LONG) {
-        tell_invalid(talker, "too long");
-        connection_decide(session->seen, REASON_TOO_LONG);
-        cause = reason_names[REASON_TOO_LONG];
-    } else if (result == SCANNER_NO_MEMORY) {
-        connection_decide(session->seen, REASON_OOM);
-        cause = reason_names[REASON_OOM];
-    } else {
-        session_ended(session, "read", code);
-        cause = session_error_text(session, "read", code, text, sizeof(text));
-    }
-    log_say("read client message failed:%s", cause);
-}
-
-/* Reads what comes next. It counts as nothing heard unless a message ends in it. */
-static ssize_t read_some(struct session *session, cor_buffer *data)
-{
-    ssize_t count;
-    do {
-        count = cor_read_buffer(session->conn, data);
-    } while (count == COR_ETIMEOUT && (count = session_timed_out(session)) > 0);
-    session->looking = false;
-    return count;
-}
-
-/* Reads the client until it is over. Returns whether what it has not heard yet is still worth writing. */
-static bool listen_to(struct talker *talker)
-{
-    const scanner_events events = {
-        .message = take_message,
-        .invalid = tell_invalid,
-        .text = log_shows() ? NULL : take_text, /* what is shown is the whole object */
-    };
-    struct session *session = talker->session;
-    struct scanner scanner = {.max_size = session_options(session)->max_line};
-    scanner_result result = SCANNER_MORE;
-    ssize_t count = 0;
-    session_arm_read(session);
-    while (result == SCANNER_MORE) {
-        cor_buffer data;
-        count = read_some(session, &data);
-        if (count <= 0) {
-            break;
-        }
-        connection_add(&session->seen->bytes_in, (uint64_t)count);
-        result = scanner_feed(&scanner, data.data, data.size, &events, talker);
-        cor_buffer_free(&data);
-        session_inside_message(session, scanner_is_inside(&scanner));
-        session_limit_message(session, scanner_is_inside(&scanner));
-        room_flush(talker->session->service->state);
-    }
-    if (count == 0 && scanner_is_inside(&scanner)) {
-        tell_invalid(talker, "unexpected end of data");
-    }
-    scanner_free(&scanner);
-    end_talk(talker, result, (int)count);
-    return count >= 0;
-}
+static const struct carrier lines = {.take = talker_hear, .is_inside = lines_inside, .leave = lines_leave};
 
 static void broadcast_handle(struct session *session)
 {
-    struct talker talker = {.session = session, .member = room_join(session->service->state, session, ACKNOWLEDGED)};
-    if (talker.member == NULL) {
-        connection_decide(session->seen, REASON_OOM);
-        return;
-    }
-    bool drain = listen_to(&talker);
-    room_leave(talker.member, session, drain);
-    if (connection_reason(session->seen) == REASON_TOO_LONG) {
-        session_hang_up(session, REASON_TOO_LONG);
-    }
+    struct talker talker = {.session = session, .carrier = &lines};
+    talker_talk(&talker);
 }
 
 static int broadcast_start(struct service *service)

@@ -24,6 +24,11 @@ static void add(struct msg_log *log, struct msg_reader *by, const char *text)
     assert_true(msglog_add(log, by, false, text, strlen(text)));
 }
 
+static char *put(char *to, const char *text, size_t size)
+{
+    return (char *)memcpy(to, text, size) + size;
+}
+
 /* Reads at most `runs` runs and appends what the reader gets to `to`. Returns the size. */
 static size_t read_runs(struct msg_log *log, struct msg_reader *reader, int runs, char *to)
 {
@@ -34,7 +39,7 @@ static size_t read_runs(struct msg_log *log, struct msg_reader *reader, int runs
             memcpy(to + size, run.text, run.size);
             size += run.size;
         } else {
-            size += msglog_copy(reader, &run, OWN, strlen(OWN), to + size);
+            size += msglog_copy(reader, &run, OWN, strlen(OWN), put, to + size);
         }
         msglog_take(reader, &run);
     }
@@ -281,9 +286,41 @@ static void test_at_random(void **state)
     msglog_free(&log);
 }
 
+static void shorten_leaves_whole_messages(void **state)
+{
+    (void)state;
+    struct msg_log log = {.block_size = BLOCK, .keep = KEEP};
+    struct msg_reader reader = {0}, by = {0};
+    struct msg_run run;
+    assert_true(msglog_enter(&log, &reader) && msglog_enter(&log, &by));
+    add(&log, &by, "1234567\n");
+    add(&log, &by, "12345\n");
+    add(&log, &by, "1\n");
+    static const struct {
+        size_t most, size;
+        uint32_t count;
+    } cases[] = {{0, 8, 1}, {7, 8, 1}, {8, 8, 1}, {13, 8, 1}, {14, 14, 2}, {15, 14, 2}, {16, 16, 3}, {99, 16, 3}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_true(msglog_peek(&reader, &run));
+        msglog_shorten(&reader, &run, cases[i].most);
+        assert_int_equal(run.size, cases[i].size);
+        assert_int_equal(run.count, cases[i].count);
+    }
+    assert_true(msglog_peek(&reader, &run));
+    msglog_shorten(&reader, &run, 8);
+    msglog_take(&reader, &run); /* and then from the middle of the block */
+    assert_true(msglog_peek(&reader, &run));
+    msglog_shorten(&reader, &run, 7);
+    assert_int_equal(run.size, 6);
+    msglog_leave(&log, &reader);
+    msglog_leave(&log, &by);
+    msglog_free(&log);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(shorten_leaves_whole_messages),
         cmocka_unit_test(test_own_and_private),
         cmocka_unit_test(test_longer_than_a_block),
         cmocka_unit_test(test_batches_in_one_piece),

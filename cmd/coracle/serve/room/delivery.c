@@ -7,9 +7,12 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* How long a task without work stays: starting one costs more than waking one, but it keeps a page of stack. */
 #define LINGER_NS COR_SECOND
+/* Most bytes of lines that are put into another form at a time: a member that takes none keeps so much memory. */
+#define PIECE_MAX ((size_t)16 * 1024)
 
 __attribute__((noinline)) static void report_failure(struct member *member, int code)
 {
@@ -31,34 +34,59 @@ static void give_up(struct member *member, int code)
     cor_mutex_unlock(&room->lock);
 }
 
-/* Writes a run in which messages of its own or private ones are. Returns 0 or an error code. */
+static char *put_as_it_is(char *to, const char *text, size_t size)
+{
+    return mempcpy(to, text, size);
+}
+
+/* Writes a run that is not for the member as it is. Returns 0 or an error code. */
 static int write_copied(struct member *member, const struct msg_run *run)
 {
-    char *text = malloc(run->size);
+    const struct carrier *carrier = member->carrier;
+    char *text = malloc(run->size + run->count * carrier->put_extra);
     if (text == NULL) {
         return -ENOMEM;
     }
-    size_t size = msglog_copy(&member->reader, run, member->own, member->own_size, text);
+    msg_put put = carrier->put != NULL ? carrier->put : put_as_it_is;
+    size_t size = msglog_copy(&member->reader, run, member->own, member->own_size, put, text);
     int code = size > 0 ? session_write(&member->session, text, size) : 0;
     free(text);
     return code;
+}
+
+static int write_run(struct member *member, struct msg_run *run)
+{
+    if (member->carrier->put != NULL) {
+        msglog_shorten(&member->reader, run, PIECE_MAX);
+    } else if (run->plain) {
+        return session_write(&member->session, run->text, run->size);
+    }
+    return write_copied(member, run);
+}
+
+/* Has the carrier say what it has been called for. Returns 0 or an error code. */
+static int speak(struct member *member)
+{
+    bool called = atomic_load(&member->called) && atomic_exchange(&member->called, false);
+    return called ? member->carrier->speak(member->talker, &member->session) : 0;
 }
 
 /* Writes all that is in the member's block. Returns 0 or an error code. */
 static int write_block(struct member *member)
 {
     struct msg_run run;
-    while (msglog_peek(&member->reader, &run)) {
+    int code = speak(member);
+    while (code == 0 && msglog_peek(&member->reader, &run)) {
         uint64_t place = atomic_load_explicit(&member->reader.place, memory_order_relaxed);
         atomic_store_explicit(&member->tried, place, memory_order_relaxed);
-        int code = run.plain ? session_write(&member->session, run.text, run.size) : write_copied(member, &run);
-        if (code < 0) {
-            return code;
+        code = write_run(member, &run);
+        if (code == 0) {
+            msglog_take(&member->reader, &run);
+            member_moved(member);
+            code = speak(member);
         }
-        msglog_take(&member->reader, &run);
-        member_moved(member);
     }
-    return 0;
+    return code;
 }
 
 /* Parks until there is more. Called and returns with the lock held. False: the task is to end. */
@@ -91,7 +119,7 @@ static bool go_on(struct member *member)
     struct room *room = member->room;
     bool more = true;
     cor_mutex_lock(&room->lock);
-    while (more && !msglog_next(&room->log, &member->reader)) {
+    while (more && !atomic_load(&member->called) && !msglog_next(&room->log, &member->reader)) {
         more = !member->left && await_news(member);
     }
     cor_mutex_unlock(&room->lock);

@@ -261,8 +261,21 @@ bool msglog_peek(const struct msg_reader *reader, struct msg_run *run)
     return true;
 }
 
+void msglog_shorten(const struct msg_reader *reader, struct msg_run *run, size_t most)
+{
+    uint32_t end = entry_of(reader->block, reader->index)->end;
+    for (uint32_t i = 1; run->size > most && i < run->count; i++) {
+        uint32_t next = entry_of(reader->block, reader->index + i)->end;
+        if (next - reader->offset > most) {
+            run->count = i;
+            run->size = end - reader->offset;
+        }
+        end = next;
+    }
+}
+
 size_t msglog_copy(const struct msg_reader *reader, const struct msg_run *run, const char *own, size_t own_size,
-                   char *to)
+                   msg_put put, char *to)
 {
     char *start = to;
     const char *text = run->text;
@@ -270,9 +283,9 @@ size_t msglog_copy(const struct msg_reader *reader, const struct msg_run *run, c
         const msg_entry *entry = entry_of(reader->block, reader->index + i);
         const char *end = reader->block->text + entry->end;
         if (entry->by == reader && !entry->is_private) {
-            to = mempcpy(to, own, own_size);
+            to = put(to, own, own_size);
         } else if (entry->by == reader || !entry->is_private) {
-            to = mempcpy(to, text, (size_t)(end - text));
+            to = put(to, text, (size_t)(end - text));
         }
         text = end;
     }

@@ -83,12 +83,18 @@ bool msglog_next(struct msg_log *log, struct msg_reader *reader);
 /* Gives what is there to read in the reader's block. False: nothing. */
 bool msglog_peek(const struct msg_reader *reader, struct msg_run *run);
 
+/* Leaves in a run what `most` bytes of text hold, or its first message if that is longer. */
+void msglog_shorten(const struct msg_reader *reader, struct msg_run *run, size_t most);
+
+/* Writes a message in the form in which it goes out. Returns the end. */
+typedef char *(*msg_put)(char *to, const char *text, size_t size);
+
 /*
- * Copies what this reader is to get of a run that is not plain; `own` stands for each message of its own and is no
- * longer than any of them. Returns the size, at most run->size.
+ * Copies what this reader is to get of a run, by `put`; `own` stands for each message of its own and is no longer than
+ * any of them. Returns the size.
  */
 size_t msglog_copy(const struct msg_reader *reader, const struct msg_run *run, const char *own, size_t own_size,
-                   char *to);
+                   msg_put put, char *to);
 
 /* Takes a run: the reader goes on after it. */
 void msglog_take(struct msg_reader *reader, const struct msg_run *run);

@@ -55,7 +55,8 @@ static void show_as_member(struct session *session, struct member *member)
     pthread_mutex_unlock(&conns->lock);
 }
 
-struct member *room_join(struct room *room, struct session *session, const char *acknowledged)
+struct member *room_join(struct room *room, struct session *session, const struct carrier *carrier,
+                         struct talker *talker, const char *acknowledged)
 {
     char peer[COR_ADDR_TEXT];
     cor_remote_addr(session->conn, peer, sizeof(peer));
@@ -65,7 +66,12 @@ struct member *room_join(struct room *room, struct session *session, const char 
     if (new == NULL) {
         return NULL;
     }
-    *new = (struct member){.room = room, .session = *session, .own_size = own_size, .tried = UINT64_MAX};
+    *new = (struct member){.room = room,
+                           .session = *session,
+                           .carrier = carrier,
+                           .talker = talker,
+                           .own_size = own_size,
+                           .tried = UINT64_MAX};
     limit_writes(new);
     memcpy(new->address, peer, sizeof(peer));
     memcpy(mempcpy(new->own, peer, strlen(peer)), acknowledged, strlen(acknowledged));
@@ -109,6 +115,14 @@ int room_say(struct member *sender, const char *line, size_t size)
 void room_tell(struct member *to, const char *line, size_t size)
 {
     (void)add(to, true, line, size);
+}
+
+void room_call(struct member *member)
+{
+    cor_mutex_lock(&member->room->lock);
+    atomic_store(&member->called, true);
+    delivery_wake(member);
+    cor_mutex_unlock(&member->room->lock);
 }
 
 close_reason room_cut_reason(const struct member *member)

@@ -20,7 +20,8 @@
  * were cut at once, a flood would cut whoever pauses.
  *
  * No wake-up is lost. A writing task declares itself PARKED under the lock, after finding there that nothing has been
- * added. A sender adds under the lock and then, still under it, wakes every member it finds PARKED. Tasks that are
+ * added and its carrier not been called. A sender adds, or calls, under the lock and then, still under it, wakes every
+ * member it finds PARKED. Tasks that are
  * writing need no wake-up: they look again before they park.
  * A sender that is held up names the member it waits for in `awaited`, then checks that this member is still at the
  * position that was too far behind. The member changes its position, then checks `awaited`. Both are sequentially
@@ -33,6 +34,8 @@
 
 struct room;
 struct member;
+struct carrier;
+struct talker;
 
 /* Makes an empty room; the options must outlive it. NULL: memory ran out. */
 struct room *room_new(const serve_options *options);
@@ -42,9 +45,10 @@ void room_free(struct room *room);
 
 /*
  * Makes a member of the session's connection and lets it in. It will hear its address and `acknowledged`, a whole line,
- * in place of each message of its own. Returns NULL when memory ran out.
+ * in place of each message of its own, all through the carrier, for this talker. Returns NULL when memory ran out.
  */
-struct member *room_join(struct room *room, struct session *session, const char *acknowledged);
+struct member *room_join(struct room *room, struct session *session, const struct carrier *carrier,
+                         struct talker *talker, const char *acknowledged);
 
 /*
  * Says a whole line (its LF included), longer than the acknowledgement, to everybody. Returns 0, -ENOMEM, or
@@ -57,6 +61,9 @@ void room_tell(struct member *to, const char *line, size_t size);
 
 /* Has written what has been said. To be called after a number of messages that came together. */
 void room_flush(struct room *room);
+
+/* Has the member's carrier speak in its writing task, soon. */
+void room_call(struct member *member);
 
 /* Why the member is to leave, REASON_NONE if it is not. */
 close_reason room_cut_reason(const struct member *member);
