@@ -25,6 +25,8 @@
  */
 #include "line_writer.h"
 
+#include "hold_signals.h"
+
 #include <coracle.h>
 #include <errno.h>
 #include <poll.h>
@@ -334,9 +336,8 @@ static void *write_lines(void *arg)
 /* Starts the thread with all signals blocked: they are for the workers. */
 static int start_writer(line_writer *writer)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigset_t before;
+    hold_signals(&before);
     int error = pthread_create(&writer->thread, NULL, write_lines, writer);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error;

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "sched/lifecycle.h"
 #include "sched/park.h"
 #include "sched/text.h"
@@ -27,7 +28,6 @@
 
 #include <coracle/blocking.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -154,11 +154,7 @@ static void *lane_main(void *arg)
 static int add_thread(lane *to)
 {
     pthread_t thread;
-    sigset_t all, before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&thread, NULL, lane_main, to);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int rc = cori_thread_start(&thread, lane_main, to);
     if (rc == 0) {
         (void)pthread_detach(thread);
         to->threads++;

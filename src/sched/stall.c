@@ -23,6 +23,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "sched/frames.h"
 #include "sched/text.h"
 #include "sched/virtual.h"
@@ -237,11 +238,7 @@ int cori_stall_begin(void)
     }
     (void)sem_init(&stalls.wake, 0, 0);
     stalls.ending = 0;
-    sigset_t all, before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before); /* signals belong to the workers */
-    int error = pthread_create(&stalls.thread, NULL, telling, NULL);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int error = cori_thread_start(&stalls.thread, telling, NULL);
     if (error != 0) {
         free(stalls.watches);
         stalls.watches = NULL;

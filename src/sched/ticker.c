@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/thread.h"
 
 static struct {
     pthread_mutex_t lock;
@@ -60,11 +61,7 @@ static void *ticker_main(void *unused)
 /* Guard: ticker.lock. */
 static bool start(void)
 {
-    sigset_t all, before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    ticker.started = pthread_create(&ticker.thread, NULL, ticker_main, NULL) == 0;
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    ticker.started = cori_thread_start(&ticker.thread, ticker_main, NULL) == 0;
     return ticker.started;
 }
 

@@ -4,6 +4,7 @@
 
 #if COR_HAVE_ADMIN
 
+#include "hold_signals.h"
 #include "serve/admin/guard.h"
 #include "serve/admin/mhd.h"
 
@@ -302,9 +303,8 @@ http_server *http_start(int fd, const http_route *routes, void *arg, const char 
         return NULL;
     }
     *server = (http_server){.routes = routes, .arg = arg, .own = own, .any_host = any_host};
-    sigset_t all, before;
-    sigfillset(&all); /* signals are for the workers */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigset_t before;
+    hold_signals(&before);
     /* An eventfd wakes the thread in the end. Else it would be shutdown(2) on the socket, which a successor has. */
     server->daemon =
         mhd.start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC, 0, NULL, NULL, on_request,
