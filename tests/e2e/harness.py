@@ -304,6 +304,7 @@ def serve(*services, workers=1, options=(), env=None, before=(), program=(), **m
     server.addresses = {}
     for name, network, address in re.findall(r"^listening (\S+) (\S+) (\S+)$", server.out, re.M):
         server.addresses[name] = address if network.startswith("unix") else split_address(address)
+        server.addresses[name + " " + network] = server.addresses[name]
     return server
 
 

@@ -4,9 +4,11 @@
 server's memory is bounded. COR_E2E_FULL=1 publishes 50 MB to each, otherwise 8 MB with a smaller outbox: more than
 socket buffers and the outbox take.
 """
+import os
 import select
 import selectors
 import signal
+import tempfile
 import threading
 import time
 
@@ -62,6 +64,22 @@ class Room(Case):
                 self.run_room(server, workers)
                 server.stop()
                 self.assertEqual(server.process.returncode, 0, server.describe())
+
+    def test_a_room_may_have_several_entries(self):
+        """Who comes in by another door hears the same; the room's files are gone in the end."""
+        for workers in (1, 2):
+            with self.subTest(workers=workers), tempfile.TemporaryDirectory() as folder:
+                services = ("broadcast", "broadcast=unix://" + folder + "/room", "broadcast=127.0.0.1:0")
+                with serve(*services, workers=workers, options=("--quiet",)) as server, \
+                        server.connect("broadcast tcp") as a, server.connect("broadcast unix") as b:
+                    for peer, other in ((a, b), (b, a), (a, b)):
+                        name = peer.name if peer is a else "@"
+                        peer.send(message("from " + name))
+                        self.assertEqual(peer.line(), name.encode() + ACK_ANSWER)
+                        self.assertEqual(other.line(), name.encode() + TOLD + b"from " + name.encode() + b"\n")
+                    server.stop()
+                    self.assertEqual(server.process.returncode, 0, server.describe())
+                self.assertEqual(os.listdir(folder), [])
 
     def test_a_pause_is_forgiven(self):
         """A member that reads nothing during a whole burst, less than the outbox, then hears all of it."""

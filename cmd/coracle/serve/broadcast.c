@@ -31,9 +31,20 @@ static void broadcast_handle(struct session *session)
     talker_talk(&talker);
 }
 
+/* The entry that makes the room; the others of this run lead into it, too. */
+static struct service *first_entry(const struct service *service)
+{
+    struct service *first = service->serve->services;
+    while (first->def != service->def) {
+        first++;
+    }
+    return first;
+}
+
 static int broadcast_start(struct service *service)
 {
-    service->state = room_new(&service->serve->options);
+    struct service *first = first_entry(service);
+    service->state = service == first ? room_new(&service->serve->options) : first->state;
     const char *port = strrchr(service->bound, ':');
     log_say("listening port:  %s", port != NULL ? port + 1 : service->bound);
     return service->state == NULL ? -1 : 0;
@@ -41,7 +52,9 @@ static int broadcast_start(struct service *service)
 
 static void broadcast_stop(struct service *service)
 {
-    room_free(service->state);
+    if (service == first_entry(service)) {
+        room_free(service->state);
+    }
 }
 
 const service_def broadcast_service = {

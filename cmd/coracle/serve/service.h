@@ -147,7 +147,7 @@ struct service {
     cor_conn *packets;         /* in its place for datagrams */
     char bound[COR_ADDR_TEXT]; /* where it listens */
     uint64_t open;             /* guard: the lock of serve->conns; its connections */
-    void *state;               /* the service's own */
+    void *state;               /* the service's own; several entries of a room share it */
 };
 
 /* How many bytes wait for a connection's peer. Under the lock of the list, as in conns_each. Any thread. */
