@@ -12,20 +12,11 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import PATIENCE, SOURCE, Case, Program, Server, main, wait_until
+from harness import PATIENCE, SOURCE, Case, Program, main
+from readme_program import check_program, read_readme, write_program
 
 BUILD_SECONDS = 240  # if build/release is not there yet; otherwise it is a moment
 STRICT = ["-std=c17", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O2"]
-
-
-def read_readme():
-    """Gives README's one program and the lines that compile it: with libcoracle.a, and after `make install`."""
-    with open(os.path.join(SOURCE, "README.md"), encoding="utf-8") as file:
-        text = file.read()
-    program, = re.findall(r"^```c\n(.*?)^```$", text, re.M | re.S)
-    in_tree, = re.findall(r"^    (cc echo\.c .*)$", text, re.M)
-    installed, = re.findall(r"`(cc echo\.c [^`]*)`", text)
-    return program, in_tree, installed
 
 
 class Readme(Case):
@@ -55,26 +46,12 @@ class Readme(Case):
             raise AssertionError("%s\nends with %d:\n%s" % (line, done.returncode, done.stdout[-3000:]))
         return done.stdout
 
-    def write_program(self, text):
-        with open(os.path.join(self.tree, "echo.c"), "w", encoding="utf-8") as file:
-            file.write(text)
-
     def check_line(self, line):
         """Compiles README's program by `line`, then once more with port 0 to talk to it."""
-        program, _, _ = read_readme()
-        self.write_program(program)
-        self.sh(line)
-        anywhere, count = re.subn(r'"127\.0\.0\.1:\d+"', '"127.0.0.1:0"', program)
-        self.assertEqual(count, 1, "README's program has no address on the loopback")
-        self.write_program(anywhere)
-        self.sh(line)
-        with Server([os.path.join(self.tree, "echo")], env={"LD_LIBRARY_PATH": ""}) as server:
-            ports = wait_until(server.listening_ports, server.describe)
-            server.addresses = {"echo": ("127.0.0.1", ports[0])}
-            with server.connect() as peer:
-                peer.send("hello\n")
-                peer.half_close()
-                self.assertEqual(peer.read_all(), b"hello\n")
+        for anywhere in (False, True):
+            write_program(self.tree, anywhere)
+            self.sh(line)
+        check_program(self, self.tree)
 
     def test_line_with_the_archive(self):
         self.check_line(read_readme()[1])
@@ -83,8 +60,8 @@ class Readme(Case):
         self.check_line(read_readme()[2])
 
     def test_program_has_no_warnings(self):
-        program, line, _ = read_readme()
-        self.write_program(program)
+        _, line, _ = read_readme()
+        write_program(self.tree)
         self.sh("%s %s" % (line, shlex.join(STRICT)))
 
     def test_installed_program_runs(self):

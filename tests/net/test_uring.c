@@ -7,10 +7,9 @@
 /* test: workers=1,2 no-uring */
 #include "net/netcase.h"
 #include "support/faults.h"
+#include "support/uring_main.h"
 
 #if COR_HAVE_URING
-#include "poll/poll_pick.h"
-#include "poll/poll_uring.h"
 #include "poll/uring_ring.h"
 
 enum { CLIENTS = 40, ROUNDS = 5, MESSAGE_BYTES = 3000, FLOOD_BYTES = 1 << 20, FLOODS = 4, TURNS = 8 };
@@ -198,22 +197,7 @@ static void older_set_ups(void **state)
     }
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(much_traffic),    cmocka_unit_test(small_rings),   cmocka_unit_test(no_buffers),
-        cmocka_unit_test(entries_refused), cmocka_unit_test(older_set_ups),
-    };
-    if (cori_poll_pick("io_uring") != &cori_poll_uring) { /* tried once: before anything is made short */
-        puts("skipped: the kernel refuses io_uring");
-        return 77;
-    }
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
-#else
-int main(void)
-{
-    puts("skipped: io_uring is not built in");
-    return 77;
-}
 #endif
+
+URING_MAIN(cmocka_unit_test(much_traffic), cmocka_unit_test(small_rings), cmocka_unit_test(no_buffers),
+           cmocka_unit_test(entries_refused), cmocka_unit_test(older_set_ups))

@@ -9,12 +9,9 @@
  */
 /* test: workers=1 no-valgrind */
 #include "support/taskcase.h"
-
-#include <stdio.h>
+#include "support/uring_main.h"
 
 #if COR_HAVE_URING
-#include "poll/poll_pick.h"
-#include "poll/poll_uring.h"
 #include "poll/uring_fd.h"
 
 #include <sys/socket.h>
@@ -95,22 +92,6 @@ static void reading_keeps_it_receiving(void **state)
     tear_down();
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(buffers_come_back),
-        cmocka_unit_test(reading_keeps_it_receiving),
-    };
-    if (cori_poll_pick("io_uring") != &cori_poll_uring) {
-        puts("skipped: the kernel refuses io_uring");
-        return 77;
-    }
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
-#else
-int main(void)
-{
-    puts("skipped: io_uring is not built in");
-    return 77;
-}
 #endif
+
+URING_MAIN(cmocka_unit_test(buffers_come_back), cmocka_unit_test(reading_keeps_it_receiving))

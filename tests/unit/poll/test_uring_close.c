@@ -7,12 +7,9 @@
 /* test: workers=1 no-valgrind */
 #include "support/faults.h"
 #include "support/taskcase.h"
-
-#include <stdio.h>
+#include "support/uring_main.h"
 
 #if COR_HAVE_URING
-#include "poll/poll_pick.h"
-#include "poll/poll_uring.h"
 #include "poll/uring_fd.h"
 
 #include <errno.h>
@@ -277,26 +274,11 @@ static void cost_does_not_grow(void **state)
     assert_true(many_ns < RATIO_MAX * few_ns);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(each_request_ends, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(without_an_entry, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(listeners_end, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(no_others_end, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(used_again, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(cost_does_not_grow, set_up, tear_down),
-    };
-    if (cori_poll_pick("io_uring") != &cori_poll_uring) {
-        puts("skipped: the kernel refuses io_uring");
-        return 77;
-    }
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
-#else
-int main(void)
-{
-    puts("skipped: io_uring is not built in");
-    return 77;
-}
 #endif
+
+URING_MAIN(cmocka_unit_test_setup_teardown(each_request_ends, set_up, tear_down),
+           cmocka_unit_test_setup_teardown(without_an_entry, set_up, tear_down),
+           cmocka_unit_test_setup_teardown(listeners_end, set_up, tear_down),
+           cmocka_unit_test_setup_teardown(no_others_end, set_up, tear_down),
+           cmocka_unit_test_setup_teardown(used_again, set_up, tear_down),
+           cmocka_unit_test_setup_teardown(cost_does_not_grow, set_up, tear_down))

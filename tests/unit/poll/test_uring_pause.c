@@ -9,13 +9,10 @@
  */
 /* test: workers=1 no-valgrind */
 #include "support/taskcase.h"
-
-#include <stdio.h>
+#include "support/uring_main.h"
 
 #if COR_HAVE_URING
 #include "base/sys.h"
-#include "poll/poll_pick.h"
-#include "poll/poll_uring.h"
 #include "poll/uring_fd.h"
 
 #include <errno.h>
@@ -503,28 +500,10 @@ static int tear_down(void **state)
         "foreign: " #name, name, set_up_foreign, tear_down, NULL                                                       \
     }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        {"own: received_comes_first", received_comes_first, set_up_own, tear_down, NULL},
-        {"own: receive_is_cancelled_first", receive_is_cancelled_first, set_up_own, tear_down, NULL},
-        {"foreign: right_is_told", right_is_told, set_up_foreign, tear_down, NULL},
-        BOTH(each_order),
-        BOTH(paused_before_registering),
-        BOTH(resumed_is_received_ahead),
-        BOTH(flips_keep_the_order),
-        BOTH(closed_while_stopping),
-    };
-    if (cori_poll_pick("io_uring") != &cori_poll_uring) {
-        puts("skipped: the kernel refuses io_uring");
-        return 77;
-    }
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
-#else
-int main(void)
-{
-    puts("skipped: io_uring is not built in");
-    return 77;
-}
 #endif
+
+URING_MAIN({"own: received_comes_first", received_comes_first, set_up_own, tear_down, NULL},
+           {"own: receive_is_cancelled_first", receive_is_cancelled_first, set_up_own, tear_down, NULL},
+           {"foreign: right_is_told", right_is_told, set_up_foreign, tear_down, NULL}, BOTH(each_order),
+           BOTH(paused_before_registering), BOTH(resumed_is_received_ahead), BOTH(flips_keep_the_order),
+           BOTH(closed_while_stopping))
