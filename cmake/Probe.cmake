@@ -56,6 +56,18 @@ if(NOT COR_HAVE_SYSTEMD)
   message(NOTICE "libsystemd: off or not found; no socket activation, readiness or watchdog")
 endif()
 
+# COR_HAVE_SECCOMP 0/1: the half of `serve --sandbox` that filters system calls.
+set(COR_HAVE_SECCOMP 0)
+if(COR_WITH_SECCOMP AND PkgConfig_FOUND)
+  pkg_check_modules(SECCOMP QUIET IMPORTED_TARGET libseccomp>=2.5.1)
+  if(SECCOMP_FOUND)
+    set(COR_HAVE_SECCOMP 1)
+  endif()
+endif()
+if(NOT COR_HAVE_SECCOMP)
+  message(NOTICE "libseccomp: off or not found; coracle serve --sandbox restricts files, but no system calls")
+endif()
+
 # COR_HAVE_URING 0/1: the io_uring poller. It needs liburing.a too, which goes into libcoracle.a.
 set(COR_HAVE_URING 0)
 if(COR_WITH_URING AND PkgConfig_FOUND)

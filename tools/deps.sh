@@ -6,7 +6,8 @@
 set -eu
 
 # python3 makes the manual pages.
-run="build-essential cmake pkg-config python3 libjson-c-dev liburing-dev libc-ares-dev libmicrohttpd-dev libsystemd-dev"
+run="build-essential cmake pkg-config python3 libjson-c-dev liburing-dev libc-ares-dev libmicrohttpd-dev libsystemd-dev
+libseccomp-dev"
 # valgrind needs libc6-dbg to know the dynamic loader.
 test="libcmocka-dev valgrind libc6-dbg strace mandoc golang-go netcat-openbsd ncat socat iproute2 procps
 redis-tools libhiredis-dev python3-dnslib curl python3-prometheus-client"

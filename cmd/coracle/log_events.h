@@ -49,6 +49,11 @@ enum { LOG_RATE_PER_SECOND = 100 };
     EVENT(reloaded, INFO, EACH, "blocks", "SIGHUP: the lists of addresses were read again.")                           \
     EVENT(restart_failed, ERROR, EACH, "error", "SIGUSR2: the new program did not come up; this one serves on.")       \
     EVENT(restarting, INFO, EACH, "pid", "SIGUSR2: a new program has been started and gets the sockets.")              \
+    EVENT(sandbox_denied, WARN, RATED, "call number",                                                                  \
+          "--sandbox: a system call was denied. No part of the server makes one: a bug, or a stranger.") \
+    EVENT(sandbox_partial, WARN, EACH, "landlock seccomp open error",                                                  \
+          "--sandbox: this kernel, or this build, cannot restrict what is named as open.")                             \
+    EVENT(sandboxed, INFO, EACH, "landlock seccomp", "--sandbox is in force; landlock: its version.") \
     EVENT(slow, INFO, RATED, "service conn peer queued stuck_ms", "Half-way to being cut for reading too slowly.")     \
     EVENT(stall, WARN, RATED, "task id worker ms at",                                                                  \
           "A task has held its worker, and so all others there; at: its calls, innermost first.")                      \

@@ -55,6 +55,8 @@ static void print_version(void)
     printf("json: %s\n", COR_HAVE_JSON ? "on" : "off (built without json-c: no broadcast service)");
     printf("dns: %s\n", COR_HAVE_CARES ? "on" : "off (built without c-ares: names of files only)");
     printf("systemd: %s\n", COR_HAVE_SYSTEMD ? "on" : "off (built without libsystemd: no socket activation)");
+    printf("sandbox: %s\n",
+           COR_HAVE_SECCOMP ? "on" : "files only (built without libseccomp: no filter of system calls)");
     printf("admin: %s\n", COR_HAVE_ADMIN ? "on" : "off (built without libmicrohttpd: no status over HTTP)");
 }
 

@@ -27,6 +27,7 @@ PRESENT = {
     "rt_sched_delay_seconds": "gauge", "process_cpu_seconds_total": "counter",
     "process_resident_memory_bytes": "gauge", "process_open_fds": "gauge", "process_max_fds": "gauge",
     "process_start_time_seconds": "gauge", "coracle_exec_running": "gauge", "coracle_exec_exits_total": "counter",
+    "coracle_sandbox_denied_total": "counter",
 }
 SAMPLE = re.compile(r'([a-z][a-z0-9_]*)((?:\{[a-z]+="[^"\\\n]*"(?:,[a-z]+="[^"\\\n]*")*\})?) (\d+(?:\.\d+)?)')
 

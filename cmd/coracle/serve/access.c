@@ -127,6 +127,26 @@ static bool take_file(struct access_rules *rules, const char *path, bool allow, 
     return good;
 }
 
+/* Takes the next word off a list with commas; it is in `word`, of WORD_MAX bytes. Returns where it begins. */
+static char *next_word(const char **list, char *word)
+{
+    size_t size = strcspn(*list, ",");
+    snprintf(word, WORD_MAX, "%.*s", (int)size, *list);
+    *list += size + ((*list)[size] == ',');
+    return trim(word);
+}
+
+void access_each_file(const char *list, void (*each)(const char *path, void *arg), void *arg)
+{
+    while (list != NULL && *list != '\0') {
+        char word[WORD_MAX];
+        const char *begin = next_word(&list, word);
+        if (begin[0] == '@') {
+            each(begin + 1, arg);
+        }
+    }
+}
+
 /* Takes the words of a list with commas. */
 static bool take_list(struct access_rules *rules, const char *list, bool allow, char *trouble)
 {
@@ -134,10 +154,7 @@ static bool take_list(struct access_rules *rules, const char *list, bool allow, 
     bool good = true;
     while (good && *list != '\0') {
         char word[WORD_MAX];
-        size_t size = strcspn(list, ",");
-        snprintf(word, sizeof(word), "%.*s", (int)size, list);
-        list += size + (list[size] == ',');
-        char *begin = trim(word);
+        const char *begin = next_word(&list, word);
         if (begin[0] == '@') {
             good = take_file(rules, begin + 1, allow, trouble);
         } else {

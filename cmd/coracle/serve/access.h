@@ -30,6 +30,9 @@ enum { ACCESS_TROUBLE = 256 };
  */
 bool access_read(struct access *access, const char *allow, const char *deny, char *trouble);
 
+/* Calls `each` with the path of every @FILE in a list; NULL: there is none. */
+void access_each_file(const char *list, void (*each)(const char *path, void *arg), void *arg);
+
 /* Tells whether an address may come in. Any thread. */
 bool access_allows(struct access *access, cor_ip ip);
 

@@ -10,6 +10,7 @@
 #include "serve/life/privileges.h"
 #include "serve/life/restart.h"
 #include "serve/limits.h"
+#include "serve/sandbox/sandbox.h"
 #include "serve/serve.h"
 #include "suggest.h"
 
@@ -22,6 +23,7 @@
 #define GIB (KIB * KIB * KIB)
 
 static const char *const poller_names[] = {"auto", "epoll", "io_uring", NULL};
+static const char *const sandbox_names[] = {"off", "on", "strict", NULL}; /* as SANDBOX_OFF ... */
 static const char *const slow_policy_names[] = {"cut", "drop-oldest", "drop-newest", "block", NULL};
 
 #define FIELD(name) offsetof(serve_options, name)
@@ -46,6 +48,8 @@ static const option_def defs[] = {
      0, 0},
     {"user", 0, OPTION_TEXT, FIELD(user), "NAME", "become this user for good when all sockets are open", NULL, 0, 0},
     {"group", 0, OPTION_TEXT, FIELD(group), "NAME", "and this group (default: the user's)", NULL, 0, 0},
+    {"sandbox", 0, OPTION_CHOICE, FIELD(sandbox), "MODE", "give up files, programs and calls that no service needs",
+     sandbox_names, 0, 0},
     {"unix-mode", 0, OPTION_TEXT, FIELD(unix_mode), "MODE", "permissions of unix sockets, octal, as in 660", NULL, 0,
      0},
     {"unix-owner", 0, OPTION_TEXT, FIELD(unix_owner), "USER[:GROUP]", "whose unix sockets are; also :GROUP", NULL, 0,
@@ -372,6 +376,7 @@ int serve_command(int argc, char **argv)
         options_dump(&serve_table, &serve.options, stdout);
     } else if (code == EXIT_OK) {
         code = privileges_prepare(&serve);
+        code = code == EXIT_OK ? sandbox_files(&serve) : code;
         code = code == EXIT_OK ? run_logged(&serve) : code;
     }
     free(serve.become.groups);

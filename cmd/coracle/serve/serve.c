@@ -15,6 +15,7 @@
 #include "serve/life/restart.h"
 #include "serve/limits.h"
 #include "serve/packets.h"
+#include "serve/sandbox/sandbox.h"
 #include "serve/session.h"
 #include "signals.h"
 
@@ -371,10 +372,15 @@ int serve_main(void *arg)
 {
     struct serve *serve = arg;
     int exit_code = listen_all(serve);
-    if (exit_code == EXIT_OK && (exit_code = privileges_drop(serve)) != EXIT_OK) {
-        close_all(serve);
-    }
     if (exit_code != EXIT_OK) {
+        return exit_code;
+    }
+    exit_code = privileges_drop(serve);
+    exit_code = exit_code == EXIT_OK ? sandbox_calls(serve) : exit_code;
+    if (exit_code != EXIT_OK) {
+        close_all(serve);
+        cor_group_cancel(&serve->helpers);
+        cor_group_wait(&serve->helpers, 0);
         return exit_code;
     }
     int code = signals_catch();

@@ -50,6 +50,7 @@ typedef struct serve_options {
     bool quiet;
     bool no_limits;
     bool dump_config;
+    int sandbox; /* SANDBOX_OFF, SANDBOX_ON or SANDBOX_STRICT of sandbox/sandbox.h */
     bool per_ip_given, accept_rate_given, idle_given, first_byte_given; /* by limits_settle */
     const char *user, *group;                                           /* to become when listening; NULL: as it is */
     const char *admin;                                                  /* where operators look; NULL: nowhere */
@@ -76,6 +77,13 @@ struct become {
     gid_t gid;
     gid_t *groups; /* group_count of them */
     size_t group_count;
+};
+
+/* What the process may not do any more; see sandbox/sandbox.h. */
+struct sandbox {
+    int landlock; /* the version that is in force; 0: none */
+    int self;     /* /proc/self, held open; 0: not */
+    bool calls;   /* system calls are filtered */
 };
 
 /* One run of `coracle serve`. */
@@ -105,6 +113,7 @@ struct serve {
     struct inheritance inheritance; /* sockets that it was started with */
     struct restart restart;
     struct become become;
+    struct sandbox sandbox;
     bool admin_owns_file;         /* the status server's socket file is to be removed in the end */
     int64_t ends_from, ends_over; /* set before `stopping`; the time over which idle sessions end */
 };

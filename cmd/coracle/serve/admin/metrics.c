@@ -9,6 +9,7 @@
 #include "serve/admin/process.h"
 #include "serve/admin/recent.h"
 #include "serve/exec/children.h"
+#include "serve/sandbox/denied.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -152,6 +153,7 @@ static void put_operation(const exposition *out, struct serve *serve)
     }
     exposition_one_counter(out, "coracle_log_lines_dropped", "Events that nobody took in time from stderr.",
                            log_dropped());
+    exposition_one_counter(out, "coracle_sandbox_denied", "System calls that --sandbox has denied.", denied_count());
 }
 
 static void put_workers(const exposition *out, const struct view_runtime *of)

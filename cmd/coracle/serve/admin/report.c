@@ -10,6 +10,8 @@
 #include "serve/admin/census.h"
 #include "serve/admin/process.h"
 #include "serve/admin/recent.h"
+#include "serve/sandbox/denied.h"
+#include "serve/sandbox/sandbox.h"
 #include "serve/serve.h"
 
 #include <inttypes.h>
@@ -100,6 +102,12 @@ static void put_operation(struct admin *admin, FILE *to)
         fputs("null", to);
     }
     fprintf(to, "},\"log_lines_dropped\":%" PRIu64 ",\n", log_dropped());
+    if (serve->options.sandbox != SANDBOX_OFF) {
+        fprintf(to, "\"sandbox\":{\"landlock\":%d,\"seccomp\":%s,\"denied\":%" PRIu64 "},\n", serve->sandbox.landlock,
+                serve->sandbox.calls ? "true" : "false", denied_count());
+    } else {
+        fputs("\"sandbox\":null,\n", to);
+    }
 }
 
 static void put_head(struct admin *admin, FILE *to)

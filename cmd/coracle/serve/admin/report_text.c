@@ -8,6 +8,8 @@
 #include "serve/admin/census.h"
 #include "serve/admin/process.h"
 #include "serve/admin/recent.h"
+#include "serve/sandbox/denied.h"
+#include "serve/sandbox/sandbox.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -128,6 +130,12 @@ static void put_operation(struct admin *admin, FILE *to)
     uint64_t dropped = log_dropped();
     if (dropped > 0) {
         fprintf(to, "LOG LINES LOST: %" PRIu64 "\n", dropped);
+    }
+    const struct sandbox *sandbox = &serve->sandbox;
+    if (serve->options.sandbox != SANDBOX_OFF) {
+        fprintf(to, "sandbox: Landlock %d, seccomp %s", sandbox->landlock, sandbox->calls ? "on" : "off");
+        fprintf(to, denied_count() > 0 ? ", %" PRIu64 " DENIED (event=sandbox_denied in the log)\n" : "\n",
+                denied_count());
     }
 }
 

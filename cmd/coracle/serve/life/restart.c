@@ -9,6 +9,7 @@
 #include "serve/admin/admin.h"
 #include "serve/life/inherit.h"
 #include "serve/life/manager.h"
+#include "serve/sandbox/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -252,6 +253,10 @@ static void restart_task(void *arg)
 
 void restart_begin(struct serve *serve)
 {
+    if (serve->options.sandbox != SANDBOX_OFF) {
+        LOG(LEVEL_ERROR, "restart_failed", {"error", "--sandbox lets nobody start a program, not even this one", 0});
+        return;
+    }
     if (atomic_exchange(&serve->restart.under_way, true)) {
         return;
     }
