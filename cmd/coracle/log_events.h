@@ -41,7 +41,7 @@ enum { LOG_RATE_PER_SECOND = 100 };
     EVENT(notify_failed, WARN, RATED, "error", "systemd's manager could not be told something.")                       \
     EVENT(packets, INFO, RATED, "service local received answered refused dropped in out ms",                           \
           "What a service for datagrams has done, at its end.")                                                        \
-    EVENT(queue_cut, WARN, RATED, "conn queued", "Above --max-memory: the longest queue is given up with its client.") \
+    EVENT(queue_cut, WARN, RATED, "conn queued", "Above --max-memory: the client for which most is held is given up.") \
     EVENT(read_failed, ERROR, RATED, "service error", "A service for datagrams has ended: its socket is broken.")      \
     EVENT(read_paused, WARN, RATED, "service error ms", "Datagrams cannot be read for this long.")                     \
     EVENT(reasons, INFO, EACH, "", "At the end: for each reason, as a key, how many connections it ended.")            \

@@ -44,7 +44,7 @@ static struct service *first_entry(const struct service *service)
 static int broadcast_start(struct service *service)
 {
     struct service *first = first_entry(service);
-    service->state = service == first ? room_new(&service->serve->options) : first->state;
+    service->state = service == first ? room_new(service->serve) : first->state;
     const char *port = strrchr(service->bound, ':');
     log_say("listening port:  %s", port != NULL ? port + 1 : service->bound);
     return service->state == NULL ? -1 : 0;

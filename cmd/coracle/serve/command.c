@@ -55,7 +55,7 @@ static const option_def defs[] = {
     {"unix-owner", 0, OPTION_TEXT, FIELD(unix_owner), "USER[:GROUP]", "whose unix sockets are; also :GROUP", NULL, 0,
      0},
     {"max-memory", 0, OPTION_SIZE, FIELD(max_memory), "BYTES",
-     "refuse clients near it, cut the longest queue above it (default 3/4 of all; 0: any)", NULL, 0, SIZE_MAX / 2},
+     "refuse clients near it, cut the largest above it (default 3/4 of all; 0: any)", NULL, 0, SIZE_MAX / 2},
     {"max-line", 'l', OPTION_SIZE, FIELD(max_line), "BYTES", "longest line or JSON message (default 64k)", NULL, 16,
      GIB},
     {"idle-timeout", 'i', OPTION_DURATION, FIELD(idle_timeout), "D",

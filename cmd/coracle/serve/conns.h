@@ -38,6 +38,7 @@ struct connection {
     _Atomic uint64_t bytes_in;  /* received and looked at */
     _Atomic uint64_t bytes_out; /* given to the kernel */
     _Atomic uint64_t queued;    /* bytes of a write that is held up; see session_queued in service.h */
+    _Atomic uint64_t held;      /* bytes kept of what it has sent; see memory.h */
     _Atomic int64_t stuck;      /* since when it has taken nothing though there was something; 0: it does take */
     _Atomic int reason;         /* a close_reason */
     atomic_bool told_slow;      /* it has been said that much waits for it, and much does still */

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Defaults, admission, and the watch over memory. */
+/* Defaults and admission. */
 #include "serve/limits.h"
 
 #include "serve/peers.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,14 +21,6 @@
 #define IDLE_NS (5 * 60 * COR_SECOND)
 #define WRITE_NS (30 * COR_SECOND)
 #define SLOW_NS (10 * COR_SECOND)
-/* How often memory is looked at: rarely while there is enough. */
-#define LOOK_OFTEN_NS (100 * COR_MILLISECOND)
-#define LOOK_RARELY_NS COR_SECOND
-/* How long a connection whose queue is given up may take to leave before the next one is looked for. */
-#define LEAVING_NS COR_SECOND
-enum { LEAVING_LOOKS = 50 };
-/* Ending a connection with a shorter queue frees too little to be worth it. */
-#define QUEUE_WORTH_IT 4096
 
 static void set_count(uint64_t *value, uint64_t standard)
 {
@@ -173,97 +164,5 @@ const char *limits_words(close_reason reason)
         return "too many new connections from your address, try again later";
     default:
         return "out of memory, try again later";
-    }
-}
-
-/* The bytes of this process that are in memory; 0 if they cannot be told. */
-static uint64_t resident(int statm)
-{
-    char text[128];
-    ssize_t size = pread(statm, text, sizeof(text) - 1, 0);
-    if (size <= 0) {
-        return 0;
-    }
-    text[size] = '\0';
-    const char *second = strchr(text, ' ');
-    return second == NULL ? 0 : strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
-/* Looks for the longest queue; the second time it ends the connection that has it. */
-struct longest {
-    uint64_t queued, id;
-};
-
-static bool look(struct connection *one, void *arg)
-{
-    struct longest *longest = arg;
-    uint64_t queued = connection_reason(one) == REASON_NONE ? session_queued(one) : 0;
-    if (queued > longest->queued) {
-        *longest = (struct longest){queued, one->id};
-    }
-    return true;
-}
-
-static int give_back(void *unused)
-{
-    (void)unused;
-    return malloc_trim(0);
-}
-
-struct wanted {
-    uint64_t id;
-    bool found;
-};
-
-static bool look_for(struct connection *one, void *arg)
-{
-    struct wanted *wanted = arg;
-    wanted->found |= one->id == wanted->id;
-    return one->id < wanted->id;
-}
-
-/* Waits until a connection that ends has left, and with it what waited for it; not for ever. */
-static void await_end_of(struct serve *serve, uint64_t id)
-{
-    struct wanted wanted = {.id = id, .found = true};
-    for (int looks = 0; wanted.found && looks < LEAVING_LOOKS && cor_sleep(LEAVING_NS / LEAVING_LOOKS) == 0; looks++) {
-        wanted.found = false;
-        conns_each(&serve->conns, look_for, &wanted);
-    }
-}
-
-static void end_longest(struct serve *serve)
-{
-    struct longest longest = {.queued = QUEUE_WORTH_IT};
-    conns_each(&serve->conns, look, &longest);
-    if (longest.id != 0 && conns_end(&serve->conns, longest.id, REASON_OOM)) {
-        LOG(LEVEL_WARN, "queue_cut", {"conn", NULL, (int64_t)longest.id}, {"queued", NULL, (int64_t)longest.queued});
-        await_end_of(serve, longest.id);
-    }
-    (void)cor_blocking(give_back, NULL);
-}
-
-void limits_watch_memory(void *arg)
-{
-    struct serve *serve = arg;
-    uint64_t most = serve->options.max_memory;
-    int statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-    uint64_t used = resident(statm);
-    bool was_short = false;
-    while (used > 0 && cor_sleep(used > most / 2 ? LOOK_OFTEN_NS : LOOK_RARELY_NS) == 0) {
-        used = resident(statm);
-        bool is_short = used > most / 8 * 7;
-        if (is_short != was_short) {
-            was_short = is_short;
-            atomic_store(&serve->short_of_memory, is_short);
-            LOG(LEVEL_WARN, is_short ? "memory_short" : "memory_enough", {"used", NULL, (int64_t)used},
-                {"limit", NULL, (int64_t)most});
-        }
-        if (used > most) {
-            end_longest(serve);
-        }
-    }
-    if (statm >= 0) {
-        close(statm);
     }
 }

@@ -40,11 +40,4 @@ void limits_left(struct serve *serve, struct peer *of);
 /* What a client that is refused is told. */
 const char *limits_words(close_reason reason);
 
-/*
- * The task that looks at the memory from time to time. Above seven eighths of --max-memory new clients are refused;
- * above all of it the connection with the longest queue is ended, whatever service or room it is in; the next one only
- * when that has left and what waited for it is free. Ends when it is cancelled.
- */
-void limits_watch_memory(void *serve);
-
 #endif

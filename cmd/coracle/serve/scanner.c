@@ -501,6 +501,11 @@ bool scanner_is_inside(const struct scanner *scanner)
     return scanner->inside && !scanner->skipping;
 }
 
+size_t scanner_held(const struct scanner *scanner)
+{
+    return scanner->tokener != NULL ? scanner->size : 0;
+}
+
 void scanner_free(struct scanner *scanner)
 {
     if (scanner->tokener != NULL) {

@@ -81,6 +81,9 @@ scanner_result scanner_feed(struct scanner *scanner, const void *bytes, size_t s
 /* Tells whether the stream has stopped in the middle of a message, one that is not just tried in a stretch. */
 bool scanner_is_inside(const struct scanner *scanner);
 
+/* How many bytes of an unfinished message are kept; json-c takes a little more for them. */
+size_t scanner_held(const struct scanner *scanner);
+
 /* Frees what an unfinished message holds. */
 void scanner_free(struct scanner *scanner);
 

@@ -14,6 +14,7 @@
 #include "serve/life/privileges.h"
 #include "serve/life/restart.h"
 #include "serve/limits.h"
+#include "serve/memory.h"
 #include "serve/packets.h"
 #include "serve/sandbox/sandbox.h"
 #include "serve/session.h"
@@ -205,7 +206,7 @@ static int start_all(struct serve *serve)
         }
     }
     log_flush();
-    if (serve->options.max_memory > 0 && cor_group_go(&serve->helpers, limits_watch_memory, serve) < 0) {
+    if (serve->options.max_memory > 0 && cor_group_go(&serve->helpers, memory_watch, serve) < 0) {
         return -ENOMEM;
     }
     atomic_store(&serve->accepting, (int)serve->service_count);

@@ -91,19 +91,22 @@ struct serve {
     serve_options options;
     struct service *services;
     size_t service_count;
-    char **program;               /* what exec runs, and its arguments; NULL: nothing */
-    struct admin *admin;          /* the status server; NULL: none */
-    struct recent *recent;        /* what it says of closed connections; NULL: nothing is kept */
-    cor_group sessions;           /* all session tasks */
-    struct conns conns;           /* all connections */
-    struct access access;         /* who may come in */
-    struct owner owner;           /* of unix sockets' files */
-    struct peers *peers;          /* addresses of clients; NULL: they are not limited */
-    atomic_bool short_of_memory;  /* nobody else is let in */
-    atomic_int telling;           /* refused clients that are told why, and waited for */
-    cor_group helpers;            /* tasks that end when the sessions have */
-    cor_waitgroup acceptors;      /* the accept loops */
-    atomic_bool failed;           /* a service had to give up */
+    char **program;                                /* what exec runs, and its arguments; NULL: nothing */
+    struct admin *admin;                           /* the status server; NULL: none */
+    struct recent *recent;                         /* what it says of closed connections; NULL: nothing is kept */
+    cor_group sessions;                            /* all session tasks */
+    struct conns conns;                            /* all connections */
+    struct access access;                          /* who may come in */
+    struct owner owner;                            /* of unix sockets' files */
+    struct peers *peers;                           /* addresses of clients; NULL: they are not limited */
+    atomic_bool short_of_memory;                   /* nobody else is let in */
+    cor_waitgroup memory_look;                     /* these four are of memory.h: 1 while the watch waits, else 0 */
+    _Atomic uint64_t memory_grown, memory_look_at; /* bytes kept, ever; at how many to wake it, 0: do not */
+    _Atomic uint64_t memory_piped;                 /* bytes in pipes of processes */
+    atomic_int telling;                            /* refused clients that are told why, and waited for */
+    cor_group helpers;                             /* tasks that end when the sessions have */
+    cor_waitgroup acceptors;                       /* the accept loops */
+    atomic_bool failed;                            /* a service had to give up */
     _Atomic int64_t served_until; /* set before `stopping`; when clients are not served on that go on sending */
     atomic_bool stopping;         /* the server ends: no new clients, and idle sessions end */
     atomic_int accepting;         /* services whose accept loop still runs */

@@ -3,6 +3,7 @@
 #include "serve/talker.h"
 
 #include "serve/json_memory.h"
+#include "serve/memory.h"
 #include "serve/room/carrier.h"
 #include "serve/room/room.h"
 
@@ -159,6 +160,7 @@ static scanner_result take(struct talker *talker, const void *bytes, size_t size
     struct session *session = talker->session;
     scanner_result result = talker->carrier->take(talker, bytes, size);
     bool inside = talker->carrier->is_inside(talker);
+    memory_hold(session->seen, scanner_held(&talker->scanner));
     session_inside_message(session, inside);
     session_limit_message(session, inside);
     room_flush(session->service->state);

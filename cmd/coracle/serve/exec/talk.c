@@ -3,9 +3,13 @@
 #include "serve/exec/talk.h"
 
 #include "log.h"
+#include "serve/memory.h"
 
 #include <errno.h>
 #include <string.h>
+
+/* What a pipe takes: as much is in it when a write to its reader has to wait, or when what came out of it has to. */
+#define PIPE_BYTES (64 * 1024)
 
 static void report(struct talk *talk, talk_part part, int code)
 {
@@ -63,7 +67,11 @@ void talk_in(void *arg)
             code = (int)count;
             break;
         }
-        code = talk->in != NULL ? write_in(talk, &data) : 0;
+        if (talk->in != NULL) {
+            memory_pipe_taken(session->seen, PIPE_BYTES);
+            code = write_in(talk, &data);
+            memory_pipe_left(session->seen, PIPE_BYTES);
+        }
         cor_buffer_free(&data);
         if (code == -EPIPE) { /* it has closed 0 */
             close_in(talk);
@@ -83,7 +91,9 @@ void talk_out(void *arg)
     int code = 0;
     while (code == 0 && (count = cor_read_buffer(talk->out, &data)) > 0) {
         atomic_store_explicit(&talk->moved_at, cor_now(), memory_order_relaxed);
+        memory_pipe_taken(talk->session->seen, PIPE_BYTES);
         code = session_write(talk->session, data.data, data.size);
+        memory_pipe_left(talk->session->seen, PIPE_BYTES);
         cor_buffer_free(&data);
     }
     cor_close(talk->out); /* then it writes in vain, and is told by SIGPIPE */

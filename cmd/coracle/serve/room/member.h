@@ -15,8 +15,10 @@
 
 struct room {
     cor_mutex lock;
+    struct serve *serve;
     const serve_options *options;
     struct msg_log log;               /* guard: the lock, where msglog.h asks for one */
+    uint64_t noted;                   /* guard: the lock; up to here memory_grown has been told of the log */
     struct member *busy, *idle;       /* guard: the lock; those WRITING or ENDED, and the others */
     uint64_t clear_until;             /* guard: the lock; up to here the log may grow without asking the members */
     _Atomic(struct member *) awaited; /* changed under the lock; whom senders wait for; NULL: nobody */

@@ -2,6 +2,7 @@
 /* Members come, say something, and leave. */
 #include "serve/room/room.h"
 
+#include "serve/memory.h"
 #include "serve/room/delivery.h"
 #include "serve/room/pace.h"
 
@@ -14,13 +15,18 @@
 #define BLOCK_MIN ((size_t)4 * 1024)
 #define BLOCKS_PER_OUTBOX 4
 
-struct room *room_new(const serve_options *options)
+struct room *room_new(struct serve *serve)
 {
+    const serve_options *options = &serve->options;
     size_t block = options->outbox / BLOCKS_PER_OUTBOX;
     block = block < BLOCK_MIN ? BLOCK_MIN : block > BLOCK_MAX ? BLOCK_MAX : block;
     struct room *room = malloc(sizeof(*room));
     if (room != NULL) {
-        *room = (struct room){.options = options, .log = {.block_size = block & ~(size_t)63, .keep = options->outbox}};
+        *room = (struct room){
+            .serve = serve,
+            .options = options,
+            .log = {.block_size = block & ~(size_t)63, .keep = options->outbox},
+        };
     }
     return room;
 }
@@ -95,6 +101,16 @@ void room_flush(struct room *room)
     cor_mutex_unlock(&room->lock);
 }
 
+/* Tells of what the log has grown, a block at a time. Under the lock. */
+static void note_growth(struct room *room)
+{
+    uint64_t grown = room->log.end - room->noted;
+    if (grown >= room->log.block_size) {
+        room->noted += grown;
+        memory_grown(room->serve, grown);
+    }
+}
+
 static int add(struct member *by, bool is_private, const char *line, size_t size)
 {
     struct room *room = by->room;
@@ -102,6 +118,7 @@ static int add(struct member *by, bool is_private, const char *line, size_t size
     cor_mutex_lock(&room->lock);
     if (pace_wait(room, size)) {
         code = msglog_add(&room->log, &by->reader, is_private, line, size) ? 0 : -ENOMEM;
+        note_growth(room);
     }
     cor_mutex_unlock(&room->lock);
     return code;

@@ -37,8 +37,8 @@ struct member;
 struct carrier;
 struct talker;
 
-/* Makes an empty room; the options must outlive it. NULL: memory ran out. */
-struct room *room_new(const serve_options *options);
+/* Makes an empty room of a server, which must outlive it. NULL: memory ran out. */
+struct room *room_new(struct serve *serve);
 
 /* Frees an empty room. Accepts NULL. */
 void room_free(struct room *room);
