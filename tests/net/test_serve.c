@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* cor_serve: even shares over workers, nobody waits behind a computing task, back-off when descriptors run out. */
-/* test: serial */
+/* test: serial simulated */
 #include "net/netcase.h"
 #include "support/faults.h"
 
@@ -199,11 +199,13 @@ static void expect_prompt_service(int serving_worker)
 
 TASK_TEST_WITH(nobody_waits_behind_a_computing_task, &two_workers)
 {
+    T_SKIP_SIMULATED("computing takes no time there");
     expect_prompt_service(1);
 }
 
 TASK_TEST_WITH(nobody_waits_when_the_serving_worker_computes, &two_workers)
 {
+    T_SKIP_SIMULATED("computing takes no time there");
     expect_prompt_service(0);
 }
 
@@ -251,6 +253,7 @@ static void connect_sockets(const server *of, const int fds[EXHAUSTED], cor_conn
 
 TASK_TEST(out_of_descriptors)
 {
+    T_SKIP_SIMULATED("it has no faults of a test");
     cor_conn *clients[EXHAUSTED];
     int fds[EXHAUSTED];
     cor_runtime_stats stats;
@@ -326,6 +329,7 @@ static void count_turned_away(int code, int64_t pause_ns, void *arg)
 
 TASK_TEST_WITH(clients_without_handlers, &one_worker)
 {
+    T_SKIP_SIMULATED("the test refuses stacks from the kernel");
     static cor_conn *clients[MANY];
     server all;
     char byte;
@@ -388,6 +392,7 @@ static void note_pause(int code, int64_t pause_ns, void *arg)
 
 TASK_TEST_WITH(accept_with_some_failures, &one_worker)
 {
+    T_SKIP_SIMULATED("it has no faults of a test");
     server all;
     start_server(&all, 0, serve_one, NULL);
     T_CODE(cor_listener_on_pause(all.listener, note_pause, NULL), 0);

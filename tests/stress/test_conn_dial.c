@@ -3,7 +3,7 @@
  * Dialing, accepting and cancelling under load: listeners come and go, dials are cancelled at any moment, nothing
  * leaks. Each lasts a second, two where all is slow, times COR_STRESS_ROUNDS.
  */
-/* test: workers=1,2,8 serial no-valgrind */
+/* test: workers=1,2,8 serial no-valgrind simulated */
 #include "net/netcase.h"
 
 enum { DIALERS = 16, CLIENTS = 24 };
