@@ -19,7 +19,7 @@ INSTALLED = coracle_static coracle_shared coracle_program coracle_manual
 
 .DEFAULT_GOAL := help
 .PHONY: help deps deps-run deps-test deps-check build run test check abi bench bench-compare install amalgamation \
-        dist package fmt fmt-check tidy style clean cover aarch64 dev-tests tsan-tests valgrind fuzz sim mutants
+        dist package docs fmt fmt-check tidy style clean cover aarch64 dev-tests tsan-tests valgrind fuzz sim mutants
 
 help: ## list the targets
 	@echo "Coracle: Go's goroutines, channels and net for C. Targets:"
@@ -138,6 +138,11 @@ install: deps-run ## build the library and the program, install below PREFIX (de
 
 amalgamation: ## make the library as two files, coracle.c and coracle.h, in build/amalgamation
 	@python3 -B tools/amalgamate.py build/amalgamation
+
+docs: ## make the documentation as a site of plain files in build/docs, and check its links
+	@tools/deps.sh docs
+	@python3 -B tools/docs.py --version "$$(sed -n 's/^project(coracle VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)" \
+	    build/docs
 
 dist: ## make the source tarball of HEAD in build/dist, the same bytes each time
 	@tools/dist.sh build/dist

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Installs the Debian packages that are missing; does nothing, quickly, when all are there.
-# usage: deps.sh run|test|check|bench|browser|rivals|package  package includes run, all others test, and that run;
+# usage: deps.sh run|test|check|bench|browser|rivals|package|docs  package includes run, all others test, and that run;
 # --list prints names
 set -eu
 
@@ -9,7 +9,7 @@ set -eu
 run="build-essential cmake pkg-config python3 libjson-c-dev liburing-dev libc-ares-dev libmicrohttpd-dev libsystemd-dev
 libseccomp-dev"
 # valgrind needs libc6-dbg to know the dynamic loader.
-test="libcmocka-dev valgrind libc6-dbg strace mandoc golang-go netcat-openbsd ncat socat iproute2 procps
+test="libcmocka-dev valgrind libc6-dbg strace mandoc cmark-gfm golang-go netcat-openbsd ncat socat iproute2 procps
 redis-tools libhiredis-dev python3-dnslib curl python3-prometheus-client"
 check="clang clang-tidy clang-format libclang-rt-14-dev gcovr abigail-tools reuse"
 # Who is compared with, and what draws the plots.
@@ -20,6 +20,8 @@ browser="chromium fonts-dejavu-core"
 rivals="nats-server redis-server ucspi-tcp haproxy"
 # `make package`, and packaging/try.sh.
 package="debhelper lintian mmdebstrap"
+# `make docs`.
+docs="python3 cmark-gfm mandoc"
 # The emulated run makes sense only where the machine is not ARM itself.
 emulate="qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 
@@ -39,8 +41,9 @@ bench) packages="$run $test $bench" ;;
 browser) packages="$run $test $browser" ;;
 rivals) packages="$run $test $rivals" ;;
 package) packages="$run $package" ;;
+docs) packages=$docs ;;
 *)
-    echo "usage: $0 [--list] run|test|check|bench|browser|rivals|package" >&2
+    echo "usage: $0 [--list] run|test|check|bench|browser|rivals|package|docs" >&2
     exit 2
     ;;
 esac
