@@ -19,9 +19,9 @@ typedef struct msg_entry {
 struct msg_block {
     struct msg_block *next;       /* guard: the lock */
     uint64_t begin;               /* place of its first byte */
-    uint64_t first;               /* messages said before it */
+    uint64_t first, first_here;   /* messages said before it; and those that were not passed on */
     size_t capacity;              /* bytes for texts and entries; a multiple of an entry's alignment */
-    uint32_t said;                /* guard: the lock; messages in it but private ones */
+    uint32_t said, here;          /* guard: the lock; messages in it but private ones; the same */
     uint32_t pins;                /* guard: the lock */
     bool listed;                  /* guard: the lock */
     _Atomic uint32_t private_end; /* offset after the newest private message */
@@ -101,7 +101,8 @@ static struct msg_block *make_block(struct msg_log *log, size_t size)
         log->spare = NULL;
     }
     if (block != NULL) {
-        *block = (struct msg_block){.begin = log->end, .first = log->said, .capacity = capacity, .listed = true};
+        *block = (struct msg_block){
+            .begin = log->end, .first = log->said, .first_here = log->here, .capacity = capacity, .listed = true};
     }
     return block;
 }
@@ -145,6 +146,8 @@ bool msglog_add(struct msg_log *log, struct msg_reader *by, bool is_private, con
     } else {
         log->said++;
         block->said++;
+        log->here += !by->passes_on;
+        block->here += !by->passes_on;
     }
     atomic_store_explicit(&by->spoken, block->begin + end, memory_order_relaxed);
     atomic_store_explicit(&block->count, count + 1, memory_order_release);
@@ -223,6 +226,7 @@ static void move_on(struct msg_log *log, struct msg_reader *reader)
         block->pins++;
     }
     reader->dropped += block->first - old->first - old->said;
+    reader->dropped_here += block->first_here - old->first_here - old->here;
     reader->block = block;
     reader->index = 0;
     reader->offset = 0;

@@ -31,6 +31,7 @@ struct msg_log {
     struct msg_block *spare; /* NULL: none */
     _Atomic uint64_t end;    /* memory ever used, in bytes: the place of the next message; changed under the lock */
     uint64_t said;           /* messages ever added but private ones */
+    uint64_t here;           /* those of them that were not passed on */
     uint64_t batch;          /* where began what came together with the newest message */
     bool full;               /* the next message begins a block */
     unsigned overtaken;      /* blocks off the list in which somebody still reads */
@@ -46,6 +47,8 @@ struct msg_reader {
     _Atomic uint64_t place;  /* in the log: what was added before has been read */
     _Atomic uint64_t spoken; /* the end of the newest text of its own: its block's place and the offset there */
     uint64_t dropped;        /* messages it was overtaken by */
+    uint64_t dropped_here;   /* those of them that were not passed on */
+    bool passes_on;          /* what it adds has been said somewhere else */
 };
 
 /* What a reader may take: `count` entries, `size` bytes. */
