@@ -44,6 +44,18 @@ if(NOT COR_HAVE_ADMIN)
   message(NOTICE "libmicrohttpd: off or not found; no status over HTTP")
 endif()
 
+# COR_HAVE_NATS 0/1: one broadcast room on many nodes.
+set(COR_HAVE_NATS 0)
+if(COR_WITH_NATS AND PkgConfig_FOUND)
+  pkg_check_modules(NATS QUIET IMPORTED_TARGET libnats>=3.4)
+  if(NATS_FOUND)
+    set(COR_HAVE_NATS 1)
+  endif()
+endif()
+if(NOT COR_HAVE_NATS)
+  message(NOTICE "libnats: off or not found; a broadcast room has one node")
+endif()
+
 # COR_HAVE_SYSTEMD 0/1: what the program hears from systemd, and tells it.
 set(COR_HAVE_SYSTEMD 0)
 if(COR_WITH_SYSTEMD AND PkgConfig_FOUND)

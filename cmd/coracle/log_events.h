@@ -23,6 +23,15 @@ enum { LOG_RATE_PER_SECOND = 100 };
     EVENT(admin_public, WARN, RATED, "local",                                                                          \
           "The status server can be reached from elsewhere, and asks for no password.")                                \
     EVENT(answers_dropped, WARN, RATED, "service error so_far", "Answers to datagrams could not be sent.")             \
+    EVENT(bus_backlog_lost, WARN, RATED, "messages",                                                                   \
+          "The bus was away or slow for too long: the log had no more place for these, and other nodes miss them.")    \
+    EVENT(bus_connected, INFO, RATED, "ms", "The room is one with those of other nodes, after being alone so long.")   \
+    EVENT(bus_lost, WARN, RATED, "error", "The room goes on alone, and connects again as soon as it can.")             \
+    EVENT(bus_missed, WARN, RATED, "messages", "Messages of another node have not come.")                              \
+    EVENT(bus_refused, WARN, RATED, "bytes", "Something came from the bus that no node sends: it was dropped.")        \
+    EVENT(bus_too_long, WARN, RATED, "bytes", "The bus takes no message of that length: other nodes miss it.")         \
+    EVENT(bus_unreachable, WARN, RATED, "error",                                                                       \
+          "The bus cannot be reached; said once, then at level debug, until it has been.")                             \
     EVENT(closed, INFO, RATED, "service conn peer reason in out ms dropped error",                                     \
           "A connection has ended, for the only reason that it has.")                                                  \
     EVENT(dropped, WARN, RATED, "stream lines", "Lines for a stream found no room: it had not taken earlier ones.")    \

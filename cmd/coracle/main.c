@@ -57,6 +57,7 @@ static void print_version(void)
     printf("systemd: %s\n", COR_HAVE_SYSTEMD ? "on" : "off (built without libsystemd: no socket activation)");
     printf("sandbox: %s\n",
            COR_HAVE_SECCOMP ? "on" : "files only (built without libseccomp: no filter of system calls)");
+    printf("bus: %s\n", COR_HAVE_NATS ? "on" : "off (built without libnats: a broadcast room has one node)");
     printf("admin: %s\n", COR_HAVE_ADMIN ? "on" : "off (built without libmicrohttpd: no status over HTTP)");
 }
 

@@ -43,18 +43,28 @@ static struct service *first_entry(const struct service *service)
 
 static int broadcast_start(struct service *service)
 {
+    struct serve *serve = service->serve;
     struct service *first = first_entry(service);
-    service->state = service == first ? room_new(service->serve) : first->state;
+    service->state = service == first ? room_new(serve) : first->state;
     const char *port = strrchr(service->bound, ':');
     log_say("listening port:  %s", port != NULL ? port + 1 : service->bound);
+    if (service == first && service->state != NULL && serve->bus != NULL) {
+        return room_link(service->state, serve->bus, &serve->options.bus);
+    }
     return service->state == NULL ? -1 : 0;
 }
 
 static void broadcast_stop(struct service *service)
 {
-    if (service == first_entry(service)) {
+    if (service == first_entry(service) && service->state != NULL) {
+        room_unlink(service->state);
         room_free(service->state);
     }
+}
+
+static bool broadcast_count_link(const struct service *service, link_counts *out)
+{
+    return service == first_entry(service) && service->state != NULL && room_count_link(service->state, out);
 }
 
 const service_def broadcast_service = {
@@ -67,6 +77,7 @@ const service_def broadcast_service = {
     .start = broadcast_start,
     .stop = broadcast_stop,
     .behind = room_behind,
+    .count_link = broadcast_count_link,
     .may_listen = true,
     .tells_refusal = true,
 };

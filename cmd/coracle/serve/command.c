@@ -5,6 +5,7 @@
 #include "exits.h"
 #include "options.h"
 #include "serve/admin/admin.h"
+#include "serve/bus/nats.h"
 #include "serve/exec/exec.h"
 #include "serve/life/inherit.h"
 #include "serve/life/privileges.h"
@@ -70,6 +71,15 @@ static const option_def defs[] = {
      "broadcast: cut members that take nothing for this long (default 10s; 0: never)", NULL, 0, 0},
     {"slow-policy", 0, OPTION_CHOICE, FIELD(slow_policy), "P", "broadcast: what to do with slow members",
      slow_policy_names, 0, 0},
+    {"bus", 0, OPTION_TEXT, FIELD(bus.servers), "URLS",
+     "broadcast: one room with other nodes, by NATS: nats://host:4222, tls://host, ...", NULL, 0, 0},
+    {"subject", 0, OPTION_TEXT, FIELD(bus.subject), "NAME", "the room's name there (default coracle.room)", NULL, 0, 0},
+    {"bus-creds", 0, OPTION_TEXT, FIELD(bus.creds), "FILE",
+     "who we are there: USER:PASSWORD, a token, or a NATS credentials file", NULL, 0, 0},
+    {"bus-ca", 0, OPTION_TEXT, FIELD(bus.ca), "FILE", "who signs the bus's certificates (default: the system's list)",
+     NULL, 0, 0},
+    {"bus-cert", 0, OPTION_TEXT, FIELD(bus.cert), "FILE", "our certificate for the bus", NULL, 0, 0},
+    {"bus-key", 0, OPTION_TEXT, FIELD(bus.key), "FILE", "its key (default: in the same file)", NULL, 0, 0},
     {"no-limits", 0, OPTION_FLAG, FIELD(no_limits), NULL,
      "no default limits in time, by address or of memory, as in the tutorials", NULL, 0, 0},
     {"dump-config", 0, OPTION_FLAG, FIELD(dump_config), NULL, "print all options as they would be in force, and exit",
@@ -252,7 +262,8 @@ static int run_tasks(struct serve *serve)
     cor_options runtime = {
         .workers = (int)options->workers,
         .poller = options->poller < 0 ? NULL : poller_names[options->poller],
-        .foreign_wakeups = options->admin != NULL, /* the status server's thread asks tasks */
+        /* The status server's thread asks tasks, and those of a bus bring something. */
+        .foreign_wakeups = options->admin != NULL || serve->bus != NULL,
         .spin_ns = options->spin < COR_SECOND ? options->spin : COR_SECOND,
         .stall_ns = stall_limit(options->stall_after),
         .on_stall = on_stall,
@@ -327,6 +338,22 @@ static int run_logged(struct serve *serve)
     return code;
 }
 
+/* Loads what the options need. False after one line on stderr. */
+static bool load_libraries(struct serve *serve)
+{
+    const serve_options *options = &serve->options;
+    const char *option = "admin", *trouble = options->admin != NULL ? admin_load() : NULL;
+    if (trouble == NULL && options->bus.servers != NULL) {
+        option = "bus";
+        trouble = nats_load(&options->bus);
+        serve->bus = nats_ops;
+    }
+    if (trouble != NULL) {
+        fprintf(stderr, "coracle serve: --%s: %s\n", option, trouble);
+    }
+    return trouble == NULL;
+}
+
 int serve_command(int argc, char **argv)
 {
     struct serve serve = {.options = {
@@ -342,6 +369,7 @@ int serve_command(int argc, char **argv)
                               .slow_after = NOT_GIVEN_TIME,
                               .stall_after = 100 * COR_MILLISECOND,
                               .grace = 5 * COR_SECOND,
+                              .bus = {.subject = "coracle.room"},
                               .exec_max = 64,
                               .exec_grace = 5 * COR_SECOND,
                               .reply = "Sua mensagem foi recebida com sucesso",
@@ -359,9 +387,7 @@ int serve_command(int argc, char **argv)
         restart_forget(&serve.restart);
         return first == OPTIONS_HELP ? EXIT_OK : EXIT_USAGE;
     }
-    const char *trouble = serve.options.admin != NULL ? admin_load() : NULL;
-    if (trouble != NULL) {
-        fprintf(stderr, "coracle serve: --admin: %s\n", trouble);
+    if (!load_libraries(&serve)) {
         restart_forget(&serve.restart);
         return EXIT_BAD_CONFIG;
     }

@@ -291,12 +291,12 @@ static void wind_down(struct serve *serve)
     }
     cor_group_cancel(&serve->helpers);
     cor_group_wait(&serve->helpers, 0);
+    admin_stop(serve); /* it looks at what services have */
     for (size_t i = 0; i < serve->service_count; i++) {
         if (serve->services[i].def->stop != NULL) {
             serve->services[i].def->stop(&serve->services[i]);
         }
     }
-    admin_stop(serve);
     log_flush(); /* the other workers' last events come first */
     log_counts(serve);
 }

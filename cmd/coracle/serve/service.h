@@ -6,6 +6,7 @@
 #include "address.h"
 #include "log.h"
 #include "serve/access.h"
+#include "serve/bus/bus.h"
 #include "serve/conns.h"
 #include "serve/life/sockets.h"
 #include "serve/owner.h"
@@ -14,6 +15,7 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
+struct link_counts;
 struct session;
 struct service;
 struct peers;
@@ -43,6 +45,7 @@ typedef struct serve_options {
     int slow_policy;            /* a slow_policy */
     int64_t grace;              /* ns */
     int64_t lame_duck;          /* ns before that, over which idle clients are closed */
+    bus_options bus;            /* to other nodes; no servers: there are none */
     uint64_t exec_max;          /* processes at a time */
     int64_t exec_grace;         /* ns from SIGTERM to SIGKILL */
     int64_t spin;               /* ns; 0: not, unless the environment says so */
@@ -92,6 +95,7 @@ struct serve {
     struct service *services;
     size_t service_count;
     char **program;                                /* what exec runs, and its arguments; NULL: nothing */
+    const bus_ops *bus;                            /* to other nodes; NULL: there are none */
     struct admin *admin;                           /* the status server; NULL: none */
     struct recent *recent;                         /* what it says of closed connections; NULL: nothing is kept */
     cor_group sessions;                            /* all session tasks */
@@ -146,6 +150,8 @@ typedef struct service_def {
     void (*stop)(struct service *service);
     /* How many bytes a member of the room is behind. Any thread. NULL: there is no room. */
     uint64_t (*behind)(const struct member *member);
+    /* What its link to other nodes has done. Any thread, until `stop`. False: it has none. NULL: no service has. */
+    bool (*count_link)(const struct service *service, struct link_counts *out);
 } service_def;
 
 /* One service of this run. */

@@ -124,7 +124,11 @@ void readyz_view(void *arg, const http_request *request, http_reply *reply)
     if (atomic_load(&admin->serve->stopping)) {
         fail(reply, "draining");
     } else {
+        link_counts bus;
         fputs("ok\n", reply->body);
+        if (view_bus(admin->serve, &bus) && !bus.connected) { /* clients are served all the same */
+            fprintf(reply->body, "degraded: no bus for %.0f s\n", (double)(cor_now() - bus.since) / (double)COR_SECOND);
+        }
     }
 }
 

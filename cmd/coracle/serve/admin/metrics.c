@@ -135,6 +135,33 @@ static void put_rooms(const exposition *out, struct serve *serve, const recent_t
     exposition_put(out, "coracle_messages_dropped_total", "reason", "slow_consumer", totals->dropped);
 }
 
+/* Only with a bus: without one there is nothing to be told of. */
+static void put_bus(const exposition *out, const struct serve *serve)
+{
+    static const char lost[] = "coracle_bus_messages_lost_total", dropped[] = "coracle_bus_frames_dropped_total";
+    link_counts of;
+    if (!view_bus(serve, &of)) {
+        return;
+    }
+    exposition_one_gauge(out, "coracle_bus_connected", "1 while the room is one with those of other nodes.",
+                         of.connected);
+    exposition_one_counter(out, "coracle_bus_connects", "Times that the bus was connected to.", of.connects);
+    exposition_one_gauge(out, "coracle_bus_nodes", "Nodes of the room that have been heard of lately.", of.nodes);
+    exposition_one_gauge(out, "coracle_bus_members", "Members of the room, on all nodes.", of.members);
+    exposition_one_counter(out, "coracle_bus_messages_sent", "Messages given to the bus.", of.sent);
+    exposition_one_counter(out, "coracle_bus_messages_received", "Messages of other nodes.", of.received);
+    exposition_one_counter(out, "coracle_bus_messages_repeated", "Messages that had come before, or came too late.",
+                           of.repeated);
+    exposition_counter(out, "coracle_bus_messages_lost",
+                       "Messages that other nodes miss (backlog, too_long), or this one does (missed).");
+    exposition_put(out, lost, "reason", "backlog", of.lost_backlog);
+    exposition_put(out, lost, "reason", "too_long", of.lost_too_long);
+    exposition_put(out, lost, "reason", "missed", of.missed);
+    exposition_counter(out, "coracle_bus_frames_dropped", "What came from the bus and was dropped, by why.");
+    exposition_put(out, dropped, "reason", "slow_consumer", of.slow_frames);
+    exposition_put(out, dropped, "reason", "malformed", of.bad_frames);
+}
+
 static void put_closed(const exposition *out, struct serve *serve)
 {
     recent_totals totals;
@@ -213,6 +240,7 @@ void metrics_view(void *arg, const http_request *request, http_reply *reply)
                          !atomic_load(&admin->serve->stopping));
     put_connections(&out, admin);
     put_closed(&out, admin->serve);
+    put_bus(&out, admin->serve);
     put_operation(&out, admin->serve);
     put_processes(&out);
     if (answered) { /* else no worker has: what is not known is left out */

@@ -140,6 +140,24 @@ static void put_services(const struct serve *serve, FILE *to)
     fputs("],\n", to);
 }
 
+/* With a bus: what it has carried. */
+static void put_bus(const struct serve *serve, FILE *to)
+{
+    link_counts of;
+    if (!view_bus(serve, &of)) {
+        fputs("\"bus\":null,\n", to);
+        return;
+    }
+    fprintf(to,
+            "\"bus\":{\"state\":\"%s\",\"for\":" SECONDS ",\"connects\":%" PRIu64 ",\"nodes\":%" PRIu64
+            ",\"members\":%" PRIu64 ",\"sent\":%" PRIu64 ",\"received\":%" PRIu64 ",\"repeated\":%" PRIu64
+            ",\n\"lost\":{\"backlog\":%" PRIu64 ",\"too_long\":%" PRIu64 ",\"missed\":%" PRIu64
+            "},\"frames_dropped\":{\"slow_consumer\":%" PRIu64 ",\"malformed\":%" PRIu64 "}},\n",
+            of.connected ? "connected" : "degraded", seconds(cor_now() - of.since), of.connects, of.nodes, of.members,
+            of.sent, of.received, of.repeated, of.lost_backlog, of.lost_too_long, of.missed, of.slow_frames,
+            of.bad_frames);
+}
+
 static void put_counters(struct admin *admin, FILE *to)
 {
     conns_counts counts;
@@ -244,6 +262,7 @@ void status_view(void *arg, const http_request *request, http_reply *reply)
     put_head(admin, reply->body);
     put_operation(admin, reply->body);
     put_services(admin->serve, reply->body);
+    put_bus(admin->serve, reply->body);
     put_counters(admin, reply->body);
     put_connections(admin, reply->body, most);
     put_recent(admin, reply->body);

@@ -139,6 +139,21 @@ static void put_operation(struct admin *admin, FILE *to)
     }
 }
 
+static void put_bus(const struct serve *serve, FILE *to)
+{
+    link_counts of;
+    if (view_bus(serve, &of)) {
+        fprintf(to, "bus %s for %.0f s, %" PRIu64 " node%s, %" PRIu64 " members, sent %" PRIu64 ", received %" PRIu64,
+                of.connected ? "connected" : "DEGRADED", seconds(cor_now() - of.since), of.nodes,
+                of.nodes == 1 ? "" : "s", of.members, of.sent, of.received);
+        uint64_t lost = of.lost_backlog + of.lost_too_long + of.missed;
+        if (lost > 0) {
+            fprintf(to, ", LOST %" PRIu64, lost);
+        }
+        fputc('\n', to);
+    }
+}
+
 static void put_row(FILE *to, const census_row *row, int64_t now)
 {
     fprintf(to, "%8" PRIu64 " %-9s", row->id, row->service->def->name);
@@ -200,6 +215,7 @@ void report_text(struct admin *admin, FILE *to, size_t most)
     put_head(admin, to);
     put_counters(admin, to);
     put_operation(admin, to);
+    put_bus(admin->serve, to);
     put_connections(admin, to, most);
     put_recent(admin, to, most);
 }

@@ -160,4 +160,5 @@ void delivery_flush(struct room *room)
             delivery_wake(member);
         }
     }
+    member_wake_link(room);
 }

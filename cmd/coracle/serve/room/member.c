@@ -2,6 +2,8 @@
 /* Members: in which list one is, when it is cut off, and that senders who wait for it notice. */
 #include "serve/room/member.h"
 
+#include "serve/memory.h"
+
 /* Members that may have to be woken are in a list of their own: a flush does not look at the others. */
 static struct member **list_of(struct member *member)
 {
@@ -49,6 +51,23 @@ void member_open_gate(struct room *room)
     if (atomic_load(&room->awaited) != NULL) {
         atomic_store(&room->awaited, NULL);
         cor_waitgroup_done(&room->gate);
+    }
+}
+
+void member_note_growth(struct room *room)
+{
+    uint64_t grown = room->log.end - room->noted;
+    if (grown >= room->log.block_size) {
+        room->noted += grown;
+        memory_grown(room->serve, grown);
+    }
+}
+
+void member_wake_link(struct room *room)
+{
+    if (room->link_parked) {
+        room->link_parked = false;
+        cor_waitgroup_done(&room->link_news);
     }
 }
 

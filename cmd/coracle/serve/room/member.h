@@ -13,6 +13,8 @@
 
 #include <stdalign.h>
 
+struct link;
+
 struct room {
     cor_mutex lock;
     struct serve *serve;
@@ -24,6 +26,10 @@ struct room {
     _Atomic(struct member *) awaited; /* changed under the lock; whom senders wait for; NULL: nobody */
     int64_t awaited_until;            /* guard: the lock; when to ask again; 0: when it has moved */
     cor_waitgroup gate;               /* 1 while there is somebody awaited, else 0 */
+    struct link *link;                /* to other nodes; NULL: there are none */
+    bool link_parked;                 /* guard: the lock; its task waits for news */
+    cor_waitgroup link_news;          /* guard: the lock; 1 while it does, else 0 */
+    atomic_size_t members;            /* changed under the lock */
 };
 
 /* What a member's writing task does. */
@@ -73,6 +79,12 @@ void member_moved(struct member *member);
 
 /* Has senders that wait for this member look again, because it leaves. Under the lock. */
 void member_release(struct member *member);
+
+/* Tells of what the log has grown, a block at a time. Under the lock. */
+void member_note_growth(struct room *room);
+
+/* Wakes the link's task if it waits for news. Under the lock. */
+void member_wake_link(struct room *room);
 
 /* Has senders look again how far the members are, if any wait. Under the lock. */
 void member_open_gate(struct room *room);

@@ -2,8 +2,8 @@
 /* Members come, say something, and leave. */
 #include "serve/room/room.h"
 
-#include "serve/memory.h"
 #include "serve/room/delivery.h"
+#include "serve/room/link.h"
 #include "serve/room/pace.h"
 
 #include <errno.h>
@@ -37,6 +37,26 @@ void room_free(struct room *room)
         msglog_free(&room->log);
         free(room);
     }
+}
+
+int room_link(struct room *room, const bus_ops *ops, const bus_options *options)
+{
+    room->link = link_start(room, ops, options);
+    return room->link != NULL ? 0 : -ENOMEM;
+}
+
+void room_unlink(struct room *room)
+{
+    link_end(room->link);
+    room->link = NULL;
+}
+
+bool room_count_link(const struct room *room, link_counts *out)
+{
+    if (room->link != NULL) {
+        link_count(room->link, out);
+    }
+    return room->link != NULL;
 }
 
 /* With the policy cut, a member that takes nothing at all for `slow_after` is as slow as one that is too far behind. */
@@ -88,6 +108,7 @@ struct member *room_join(struct room *room, struct session *session, const struc
         return NULL;
     }
     member_enlist(new);
+    room->members++;
     cor_mutex_unlock(&room->lock);
     show_as_member(session, new);
     return new;
@@ -101,16 +122,6 @@ void room_flush(struct room *room)
     cor_mutex_unlock(&room->lock);
 }
 
-/* Tells of what the log has grown, a block at a time. Under the lock. */
-static void note_growth(struct room *room)
-{
-    uint64_t grown = room->log.end - room->noted;
-    if (grown >= room->log.block_size) {
-        room->noted += grown;
-        memory_grown(room->serve, grown);
-    }
-}
-
 static int add(struct member *by, bool is_private, const char *line, size_t size)
 {
     struct room *room = by->room;
@@ -118,7 +129,7 @@ static int add(struct member *by, bool is_private, const char *line, size_t size
     cor_mutex_lock(&room->lock);
     if (pace_wait(room, size)) {
         code = msglog_add(&room->log, &by->reader, is_private, line, size) ? 0 : -ENOMEM;
-        note_growth(room);
+        member_note_growth(room);
     }
     cor_mutex_unlock(&room->lock);
     return code;
@@ -178,6 +189,7 @@ void room_leave(struct member *member, struct session *session, bool drain)
 {
     struct room *room = member->room;
     cor_mutex_lock(&room->lock);
+    room->members--;
     member_delist(member);
     member_release(member);
     end_writing(member, drain && member_cut(member) == REASON_NONE);

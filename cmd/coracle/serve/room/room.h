@@ -30,6 +30,7 @@
 #ifndef CORACLE_CMD_SERVE_ROOM_ROOM_H
 #define CORACLE_CMD_SERVE_ROOM_ROOM_H
 
+#include "serve/room/link.h"
 #include "serve/session.h"
 
 struct room;
@@ -42,6 +43,15 @@ struct room *room_new(struct serve *serve);
 
 /* Frees an empty room. Accepts NULL. */
 void room_free(struct room *room);
+
+/* Ties the room to the same one on other nodes (link.h). Returns 0 or -ENOMEM. */
+int room_link(struct room *room, const bus_ops *ops, const bus_options *options);
+
+/* Undoes it. */
+void room_unlink(struct room *room);
+
+/* What the link has done. Any thread. False: there is none. */
+bool room_count_link(const struct room *room, link_counts *out);
 
 /*
  * Makes a member of the session's connection and lets it in. It will hear its address and `acknowledged`, a whole line,

@@ -39,6 +39,10 @@ static int judge(const struct serve *serve, bool calls, const char *because)
 /* What cannot be in a sandbox. A program is held in it as the server is, and would not get far. */
 static int refuse_programs(const struct serve *serve)
 {
+    if (serve->bus != NULL) {
+        fprintf(stderr, "coracle serve: --sandbox: --bus has to open files and connections at any time\n");
+        return EXIT_BAD_CONFIG;
+    }
     for (size_t i = 0; i < serve->service_count; i++) {
         if (serve->services[i].def->needs_program) {
             fprintf(stderr,

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: MIT */
+/* A connection to NATS: its options from ours, its ends, and who waits for them. */
+#include "serve/bus/nats.h"
+
+#if COR_HAVE_NATS
+
+#include "serve/bus/nats_calls.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The name of the interface that the header describes; another one may have other functions. */
+#define LIBRARY "libnats.so.3.4"
+
+/* A server that does not answer is given up after three pings, and one that takes nothing after this time. */
+enum { CONNECT_MS = 2000, WRITE_MS = 2000, PING_MS = 1000, PINGS_OUT = 2 };
+/* What waits on the library's side to be taken; the rest is dropped. */
+enum { WAITING_BYTES = 16 * 1024 * 1024 };
+enum { SERVERS_MAX = 16, CREDS_MAX = 512 };
+
+static struct nats_calls nats;
+
+struct bus {
+    const bus_options *options;
+    const bus_events *events;
+    void *arg;
+    natsConnection *connection;     /* NULL: not connected */
+    natsSubscription *subscription; /* NULL: there is none */
+    size_t max_size;
+    pthread_mutex_t lock;
+    pthread_cond_t ended;
+    bool closed, complete; /* guard: the lock; the last call of `lost`, of `frame` is over */
+};
+
+/* Keeps the first failure of several calls. */
+static void then(natsStatus *all, natsStatus one)
+{
+    *all = *all == NATS_OK ? one : *all;
+}
+
+/* Says why it failed: in the server's words if it has any, else the library's. */
+static void tell(char *why, natsStatus code, natsConnection *connection)
+{
+    natsStatus last = NATS_OK;
+    const char *text = NULL;
+    if (connection == NULL || nats.natsConnection_GetLastError(connection, &text) == NATS_OK || text == NULL) {
+        text = nats.nats_GetLastError(&last);
+    }
+    text = text == NULL || *text == '\0' || (connection == NULL && last != code) ? nats.natsStatus_GetText(code) : text;
+    snprintf(why, BUS_WHY, "%s", text);
+}
+
+static void on_message(natsConnection *connection, natsSubscription *subscription, natsMsg *message, void *arg)
+{
+    const struct bus *bus = arg;
+    (void)connection;
+    (void)subscription;
+    bus->events->frame(bus->arg, nats.natsMsg_GetData(message), (size_t)nats.natsMsg_GetDataLength(message));
+    nats.natsMsg_Destroy(message);
+}
+
+static void note_end(struct bus *bus, bool *what)
+{
+    pthread_mutex_lock(&bus->lock);
+    *what = true;
+    pthread_cond_broadcast(&bus->ended);
+    pthread_mutex_unlock(&bus->lock);
+}
+
+static void on_closed(natsConnection *connection, void *arg)
+{
+    struct bus *bus = arg;
+    (void)connection;
+    bus->events->lost(bus->arg);
+    note_end(bus, &bus->closed);
+}
+
+static void on_complete(void *arg)
+{
+    struct bus *bus = arg;
+    note_end(bus, &bus->complete);
+}
+
+/* --- options */
+
+/* A host and perhaps a port, after a scheme perhaps. */
+static bool is_server(const char *url)
+{
+    const char *host = strstr(url, "://");
+    bool known = host == NULL || strncmp(url, "nats://", 7) == 0 || strncmp(url, "tls://", 6) == 0;
+    host = host == NULL ? url : host + 3;
+    size_t size = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
+    const char *port = host + (size < strlen(host) ? size : strlen(host));
+    size_t digits = *port == ':' ? strspn(port + 1, "0123456789") : 0;
+    bool good = *port == '\0' || (*port == ':' && digits > 0 && digits < 6 && port[1 + digits] == '\0' &&
+                                  strtoul(port + 1, NULL, 10) < 65536);
+    return known && good && port > host && strchr(host, '/') == NULL;
+}
+
+/* The servers' URLs: one that asks for TLS asks for all. */
+static natsStatus set_servers(natsOptions *to, const char *given, bool *secure)
+{
+    const char *servers[SERVERS_MAX];
+    int count = 0;
+    char *list = strdup(given), *rest = NULL;
+    natsStatus code = list != NULL ? NATS_OK : NATS_NO_MEMORY;
+    for (char *one = list != NULL ? strtok_r(list, ",", &rest) : NULL; one != NULL && count < SERVERS_MAX;
+         one = strtok_r(NULL, ",", &rest)) {
+        *secure = *secure || strncmp(one, "tls://", 6) == 0;
+        servers[count++] = one;
+        then(&code, is_server(one) ? NATS_OK : NATS_ADDRESS_MISSING);
+    }
+    then(&code, count > 0 ? NATS_OK : NATS_ADDRESS_MISSING);
+    then(&code, code != NATS_OK ? code : nats.natsOptions_SetServers(to, servers, count));
+    free(list);
+    return code;
+}
+
+/* The file has "USER:PASSWORD" or a token on its first line, or is what NATS calls a credentials file. */
+static natsStatus set_creds(natsOptions *to, const char *path)
+{
+    char line[CREDS_MAX];
+    FILE *file = fopen(path, "re");
+    bool read = file != NULL && fgets(line, sizeof(line), file) != NULL;
+    if (file != NULL) {
+        fclose(file);
+    }
+    if (!read) {
+        return NATS_INVALID_ARG;
+    }
+    if (strncmp(line, "-----BEGIN", 10) == 0) {
+        return nats.natsOptions_SetUserCredentialsFromFiles(to, path, NULL);
+    }
+    line[strcspn(line, "\r\n")] = '\0';
+    char *colon = strchr(line, ':');
+    natsStatus code;
+    if (colon != NULL) {
+        *colon = '\0';
+        code = nats.natsOptions_SetUserInfo(to, line, colon + 1);
+    } else {
+        code = nats.natsOptions_SetToken(to, line);
+    }
+    explicit_bzero(line, sizeof(line));
+    return code;
+}
+
+static natsStatus set_security(natsOptions *to, const bus_options *from, bool secure)
+{
+    natsStatus code = NATS_OK;
+    if (secure || from->ca != NULL || from->cert != NULL) {
+        code = nats.natsOptions_SetSecure(to, true);
+    }
+    if (from->ca != NULL) {
+        then(&code, nats.natsOptions_LoadCATrustedCertificates(to, from->ca));
+    }
+    if (from->cert != NULL) {
+        const char *key = from->key != NULL ? from->key : from->cert;
+        then(&code, nats.natsOptions_LoadCertificatesChain(to, from->cert, key));
+    }
+    return code;
+}
+
+/* Makes the library's options of ours. On failure there are none, and `why` says so. */
+static natsOptions *make_options(const bus_options *from, struct bus *bus, char *why)
+{
+    natsOptions *to = NULL;
+    bool secure = false;
+    natsStatus code = nats.natsOptions_Create(&to);
+    then(&code, code != NATS_OK ? code : set_servers(to, from->servers, &secure));
+    then(&code, code != NATS_OK ? code : set_security(to, from, secure));
+    if (code == NATS_OK && from->creds != NULL && (code = set_creds(to, from->creds)) != NATS_OK) {
+        snprintf(why, BUS_WHY, "%s: %s", from->creds, nats.natsStatus_GetText(code));
+    } else if (code == NATS_ADDRESS_MISSING) {
+        snprintf(why, BUS_WHY, "not a server as in nats://host:4222 or tls://host: %s", from->servers);
+    } else if (code != NATS_OK) {
+        tell(why, code, NULL);
+    }
+    if (code == NATS_OK) {
+        then(&code, nats.natsOptions_SetName(to, "coracle"));
+        then(&code, nats.natsOptions_SetTimeout(to, CONNECT_MS));
+        then(&code, nats.natsOptions_SetWriteDeadline(to, WRITE_MS));
+        then(&code, nats.natsOptions_SetPingInterval(to, PING_MS));
+        then(&code, nats.natsOptions_SetMaxPingsOut(to, PINGS_OUT));
+        then(&code, nats.natsOptions_SetAllowReconnect(to, false));
+        then(&code, nats.natsOptions_SetNoEcho(to, true));
+        then(&code, nats.natsOptions_SetSendAsap(to, true));
+        then(&code, nats.natsOptions_SetClosedCB(to, on_closed, bus));
+        if (code != NATS_OK) {
+            tell(why, code, NULL);
+        }
+    }
+    if (code != NATS_OK && to != NULL) {
+        nats.natsOptions_Destroy(to);
+        to = NULL;
+    }
+    return to;
+}
+
+/* --- the bus */
+
+static struct bus *bus_open(const bus_options *options, const bus_events *events, void *arg)
+{
+    struct bus *bus = calloc(1, sizeof(*bus));
+    if (bus != NULL) {
+        *bus = (struct bus){.options = options, .events = events, .arg = arg};
+        pthread_mutex_init(&bus->lock, NULL);
+        pthread_cond_init(&bus->ended, NULL);
+    }
+    return bus;
+}
+
+static uint64_t bus_disconnect(struct bus *bus, char *why)
+{
+    int64_t dropped = 0;
+    *why = '\0';
+    if (bus->connection == NULL) {
+        return 0;
+    }
+    tell(why, NATS_CONNECTION_CLOSED, bus->connection);
+    if (bus->subscription != NULL) {
+        (void)nats.natsSubscription_GetDropped(bus->subscription, &dropped);
+    }
+    nats.natsConnection_Close(bus->connection);
+    pthread_mutex_lock(&bus->lock);
+    while (!bus->closed || !bus->complete) {
+        pthread_cond_wait(&bus->ended, &bus->lock);
+    }
+    pthread_mutex_unlock(&bus->lock);
+    nats.natsSubscription_Destroy(bus->subscription);
+    nats.natsConnection_Destroy(bus->connection);
+    bus->connection = NULL;
+    bus->subscription = NULL;
+    return dropped > 0 ? (uint64_t)dropped : 0;
+}
+
+static int bus_connect(struct bus *bus, char *why)
+{
+    natsOptions *options = make_options(bus->options, bus, why);
+    if (options == NULL) {
+        return -EINVAL;
+    }
+    bus->closed = false;
+    bus->complete = true; /* until there is a subscription */
+    natsStatus code = nats.natsConnection_Connect(&bus->connection, options);
+    nats.natsOptions_Destroy(options);
+    if (code != NATS_OK) {
+        tell(why, code, NULL);
+        return -ECONNREFUSED;
+    }
+    code = nats.natsConnection_Subscribe(&bus->subscription, bus->connection, bus->options->subject, on_message, bus);
+    if (code == NATS_OK) {
+        then(&code, nats.natsSubscription_SetPendingLimits(bus->subscription, -1, WAITING_BYTES));
+        bus->complete = false;
+        natsStatus set = nats.natsSubscription_SetOnCompleteCB(bus->subscription, on_complete, bus);
+        bus->complete = set != NATS_OK;
+        then(&code, set);
+    }
+    then(&code, nats.natsConnection_FlushTimeout(bus->connection, CONNECT_MS)); /* from here on we hear */
+    if (code != NATS_OK) {
+        char other[BUS_WHY];
+        tell(why, code, bus->connection);
+        (void)bus_disconnect(bus, other);
+        return -ECONNREFUSED;
+    }
+    bus->max_size = (size_t)nats.natsConnection_GetMaxPayload(bus->connection);
+    return 0;
+}
+
+static int bus_publish(struct bus *bus, const char *bytes, size_t size)
+{
+    if (size > bus->max_size) {
+        return -EMSGSIZE;
+    }
+    natsStatus code = nats.natsConnection_Publish(bus->connection, bus->options->subject, bytes, (int)size);
+    return code == NATS_OK ? 0 : -EPIPE;
+}
+
+static size_t bus_max_size(const struct bus *bus)
+{
+    return bus->max_size;
+}
+
+static void bus_close(struct bus *bus)
+{
+    pthread_mutex_destroy(&bus->lock);
+    pthread_cond_destroy(&bus->ended);
+    free(bus);
+}
+
+static const bus_ops ops = {
+    .open = bus_open,
+    .connect = bus_connect,
+    .publish = bus_publish,
+    .max_size = bus_max_size,
+    .disconnect = bus_disconnect,
+    .close = bus_close,
+};
+
+const bus_ops *const nats_ops = &ops;
+
+/* --- loading */
+
+static const char *load_calls(void)
+{
+    static const struct {
+        const char *name;
+        size_t offset;
+    } calls[] = {
+#define NATS_NAME(name) {#name, offsetof(struct nats_calls, name)},
+        NATS_EACH_CALL(NATS_NAME)
+#undef NATS_NAME
+    };
+    void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+    if (library == NULL) {
+        return dlerror();
+    }
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        void *found = dlsym(library, calls[i].name);
+        if (found == NULL) {
+            return dlerror();
+        }
+        memcpy((char *)&nats + calls[i].offset, &found, sizeof(found));
+    }
+    return NULL;
+}
+
+/* One subject to say and hear on: words with dots between them, and no word that stands for others. */
+static bool is_subject(const char *text)
+{
+    size_t size = strlen(text);
+    return size > 0 && text[0] != '.' && text[size - 1] != '.' && strstr(text, "..") == NULL &&
+           strpbrk(text, " \t\r\n*>") == NULL;
+}
+
+const char *nats_load(const bus_options *options)
+{
+    static char why[BUS_WHY];
+    if (strchr(options->servers, '@') != NULL) {
+        return "a password there would be seen by everybody: --bus-creds FILE";
+    }
+    if (!is_subject(options->subject)) {
+        return "--subject: words with dots between them, no blanks, * or >";
+    }
+    const char *trouble = load_calls();
+    if (trouble != NULL) {
+        return trouble;
+    }
+    natsOptions *made = make_options(options, NULL, why);
+    if (made == NULL) {
+        return why;
+    }
+    nats.natsOptions_Destroy(made);
+    return NULL;
+}
+
+#else
+
+const bus_ops *const nats_ops = NULL;
+
+const char *nats_load(const bus_options *options)
+{
+    (void)options;
+    return "built without libnats";
+}
+
+#endif

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: MIT
+"""NATS for tests: a server that is started, killed and started again on its port, and members of rooms beside it."""
+import json
+import re
+import selectors
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import unittest
+
+from harness import ACK_ANSWER, TOLD, Peer, Program, need_json, need_tool, run_coracle, serve, split_address, wait_until
+
+NODE_OPTIONS = ("--quiet", "--per-ip", "0", "--accept-rate", "0", "--admin", "127.0.0.1:0")
+
+
+def need_nats():
+    """Skips the test where the program or this machine has none."""
+    need_json()
+    need_tool("nats-server")
+    if "bus: off" in run_coracle("--version").out:
+        raise unittest.SkipTest("built without libnats")
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+class Nats:
+    """A NATS server; `config` is the text of its file. Its port stays the same over all its lives."""
+
+    def __init__(self, config="", host="127.0.0.1", before=()):
+        need_nats()
+        self.host, self.port, self.before, self.program = host, free_port(), before, None
+        self.folder = tempfile.TemporaryDirectory(prefix="nats-")
+        self.write(config)
+
+    def write(self, config):
+        with open(self.folder.name + "/nats.conf", "w", encoding="utf-8") as file:
+            file.write('host: "%s"\nport: %d\nmax_payload: 1048576\n%s\n' % (self.host, self.port, config))
+
+    def start(self):
+        self.program = Program([*self.before, "nats-server", "-c", self.folder.name + "/nats.conf"])
+        self.program.wait_text("Server is ready", name="err")
+        return self
+
+    def kill(self, number=signal.SIGKILL):
+        self.program.signal(number)
+        self.program.wait()
+        self.program.stop()
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        if self.program.alive():
+            self.program.signal(signal.SIGCONT)
+        self.program.stop()
+        self.folder.cleanup()
+
+    def url(self, scheme="nats"):
+        return "%s://%s:%d" % (scheme, self.host, self.port)
+
+
+def node(url, *options, workers=1, poller="epoll", address="127.0.0.1:0", **more):
+    """A node of the room."""
+    server = serve("broadcast=" + address, workers=workers, options=(
+        *NODE_OPTIONS, "--poller", poller, "--bus", url, *options), **more)
+    server.wait_text("listening admin")
+    server.addresses["admin"] = split_address(re.search(r"^listening admin tcp (\S+)$", server.out, re.M).group(1))
+    return server
+
+
+def ask(server, path):
+    """Asks the status server; gives status and body."""
+    with Peer(server.address("admin")) as peer:
+        peer.send("GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path)
+        head, _, body = peer.gone().partition(b"\r\n\r\n")
+    return int(head.split()[1]), body.decode()
+
+
+def bus_of(server):
+    """What a node says of its bus."""
+    return json.loads(ask(server, "/status?limit=0")[1])["bus"]
+
+
+class Listener(threading.Thread):
+    """Reads many members at once and judges what each hears: of each sender, in order and nothing twice."""
+
+    def __init__(self, peers):
+        super().__init__(daemon=True)
+        self.peers = peers
+        self.heard = [{} for _ in peers]  # by sender: numbers
+        self.acknowledged = [0] * len(peers)
+        self.wrong = []
+        self.over = threading.Event()
+        self.start()
+
+    def run(self):
+        rest = [b""] * len(self.peers)
+        with selectors.DefaultSelector() as selector:
+            for index, peer in enumerate(self.peers):
+                selector.register(peer.sock, selectors.EVENT_READ, index)
+            while not self.over.is_set():
+                for key, _ in selector.select(0.05):
+                    data = key.fileobj.recv(1 << 16)
+                    if not data:
+                        self.wrong.append("member %d was cut" % key.data)
+                        selector.unregister(key.fileobj)
+                        continue
+                    *lines, rest[key.data] = (rest[key.data] + data).split(b"\n")
+                    for line in lines:
+                        self.take(key.data, line + b"\n")
+
+    def take(self, index, line):
+        if line.endswith(ACK_ANSWER):
+            self.acknowledged[index] += 1
+            return
+        match = re.fullmatch(rb"[^ ]+" + re.escape(TOLD) + rb"s(\d+) (\d+)\n", line)
+        if not match:
+            self.wrong.append("member %d heard %r" % (index, line[:80]))
+            return
+        sender, number = int(match.group(1)), int(match.group(2))
+        numbers = self.heard[index].setdefault(sender, [])
+        if numbers and number <= numbers[-1]:
+            self.wrong.append("member %d heard %d of sender %d after %d" % (index, number, sender, numbers[-1]))
+        numbers.append(number)
+
+    def total(self):
+        return sum(len(numbers) for heard in self.heard for numbers in heard.values())
+
+    def stop(self):
+        self.over.set()
+        self.join(10)
+
+
+def message(sender, number):
+    return b'{"message":"s%d %d"}' % (sender, number)
+
+
+def all_connected(servers, nodes=None):
+    """Waits until each node hears all others."""
+    for server in servers:
+        wait_until(lambda server=server: bus_of(server)["state"] == "connected" and
+                   bus_of(server)["nodes"] == (nodes or len(servers)),
+                   lambda server=server: "all nodes; %s" % bus_of(server))
+
+
+def make_certificates(folder, name="127.0.0.1"):
+    """ca.pem, server.pem, node.pem and other.pem (a stranger's authority) with their keys in `folder`."""
+    def openssl(*words):
+        subprocess.run(("openssl", *words), check=True, capture_output=True, cwd=folder, timeout=20)
+    need_tool("openssl")
+    for ca in ("ca", "other"):
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+                "-subj", "/CN=" + ca, "-keyout", ca + ".key", "-out", ca + ".pem")
+    for who in ("server", "node"):
+        with open("%s/%s.ext" % (folder, who), "w", encoding="ascii") as file:
+            file.write("subjectAltName=IP:%s\n" % name)
+        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=" + name,
+                "-keyout", who + ".key", "-out", who + ".csr")
+        openssl("x509", "-req", "-in", who + ".csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days",
+                "30", "-extfile", who + ".ext", "-out", who + ".pem")

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: MIT
+# test: timeout=120
+"""One room on many nodes, by a real server of NATS. What its failures do is in tests/attack/buses.py."""
+import contextlib
+import re
+import tempfile
+
+from harness import Case, close_all, main, run_coracle, serve, split_address, wait_until
+from nats import Listener, Nats, all_connected, ask, bus_of, make_certificates, message, need_nats, node
+
+EACH = (("epoll", 1), ("epoll", 2), ("io_uring", 1), ("io_uring", 2))
+
+
+class Bus(Case):
+    @classmethod
+    def setUpClass(cls):
+        need_nats()
+
+    def test_two_nodes_are_one_room(self):
+        for poller, workers in EACH:
+            with self.subTest(poller=poller, workers=workers), contextlib.ExitStack() as stack:
+                nats = stack.enter_context(Nats())
+                servers = [stack.enter_context(node(nats.url(), workers=workers, poller=poller)) for _ in range(2)]
+                all_connected(servers)
+                peers = [server.connect("broadcast") for server in servers for _ in range(3)]
+                listener = Listener(peers)
+                wait_until(lambda: [bus_of(server)["members"] for server in servers] == [6, 6], "all members")
+                for number in range(200):
+                    for sender in (0, 3):
+                        peers[sender].send(message(sender, number))
+                wait_until(lambda: listener.total() == 200 * 10 and sum(listener.acknowledged) == 400,
+                           lambda: "%d of 2000 heard, %s" % (listener.total(), listener.wrong[:3]))
+                close_all(*peers[:3])
+                wait_until(lambda: bus_of(servers[1])["members"] == 3, "others to have left")
+                listener.stop()
+                self.assertEqual([error for error in listener.wrong if "cut" not in error], [])
+                self.assertEqual(bus_of(servers[1])["received"], 200)
+                close_all(*peers[3:])
+
+    def test_rooms_of_other_subjects_hear_nothing(self):
+        with Nats() as nats, node(nats.url()) as one, node(nats.url(), "--subject", "other") as two, \
+                node(nats.url()) as three:
+            all_connected((one, three))
+            all_connected((two,))
+            with one.connect("broadcast") as talker, two.connect("broadcast") as stranger, \
+                    three.connect("broadcast") as member:
+                listener, silent = Listener([member]), Listener([stranger])
+                wait_until(lambda: bus_of(three)["members"] == 2, "members")
+                talker.send(message(1, 1))
+                wait_until(lambda: listener.total() == 1, "the room of that subject")
+                self.assertEqual((silent.total(), silent.wrong), (0, []))
+                listener.stop()
+                silent.stop()
+
+    def test_without_a_server_of_nats(self):
+        """The room works, the status says so, and it ends at once."""
+        nats = Nats()
+        with node(nats.url(), "--log-level", "debug") as server:
+            with server.connect("broadcast") as talker, server.connect("broadcast") as member:
+                listener = Listener([member])
+                wait_until(lambda: len(re.findall("event=bus_unreachable", server.err)) >= 3, "attempts")
+                talker.send(message(1, 1))
+                wait_until(lambda: listener.total() == 1, "the local member")
+                status, text = ask(server, "/readyz")
+                self.assertEqual(status, 200)
+                self.assertRegex(text, r"\Aok\ndegraded: no bus for \d+ s\n\Z")
+                self.assertEqual(bus_of(server)["state"], "degraded")
+                self.assertIn("coracle_bus_connected 0\n", ask(server, "/metrics")[1])
+                with nats:
+                    all_connected((server,))
+                    self.assertEqual(ask(server, "/readyz")[1], "ok\n")
+                    self.assertIn("coracle_bus_connected 1\n", ask(server, "/metrics")[1])
+                listener.stop()
+        self.assertEqual(server.err.count("level=warn event=bus_unreachable"), 1)
+
+    def test_bad_command_lines(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for options, text in (
+                    (("--bus", "nats://user:word@127.0.0.1"), "--bus-creds FILE"),
+                    (("--bus", "nats://127.0.0.1", "--sandbox", "on"), "--sandbox: --bus"),
+                    (("--bus", "nats://127.0.0.1", "--subject", "a b"), "--subject: words"),
+                    (("--bus", "nats://127.0.0.1", "--subject", "a.*"), "--subject: words"),
+                    (("--bus", "nats://127.0.0.1:port"), "--bus: not a server"),
+                    (("--bus", "nats://127.0.0.1,tls://[::1]:65536"), "--bus: not a server"),
+                    (("--bus", "http://127.0.0.1"), "--bus: not a server"),
+                    (("--bus", ","), "--bus: not a server"),
+                    (("--bus", "nats://127.0.0.1", "--bus-ca", folder + "/none"), "--bus: "),
+                    (("--bus", "nats://127.0.0.1", "--bus-creds", folder + "/none"), folder + "/none: ")):
+                program = run_coracle("serve", *options, "broadcast=127.0.0.1:0")
+                self.assertEqual(program.code, 78, program.describe())
+                self.assertIn(text, program.err)
+                self.assertEqual(program.err.count("\n"), 1)
+
+    def test_tls_and_passwords(self):
+        with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+            make_certificates(folder)
+            with open(folder + "/creds", "w", encoding="ascii") as file:
+                file.write("coracle:secret\n")
+            nats = stack.enter_context(Nats(
+                'authorization { user: coracle, password: secret }\n'
+                'tls { cert_file: "%(at)s/server.pem", key_file: "%(at)s/server.key", ca_file: "%(at)s/ca.pem", '
+                'verify: true }' % {"at": folder}))
+            right = ("--bus-ca", folder + "/ca.pem", "--bus-cert", folder + "/node.pem", "--bus-key",
+                     folder + "/node.key", "--bus-creds", folder + "/creds")
+            servers = [stack.enter_context(node(nats.url("tls"), *right)) for _ in range(2)]
+            all_connected(servers)
+            with servers[0].connect("broadcast") as talker, servers[1].connect("broadcast") as member:
+                listener = Listener([member])
+                wait_until(lambda: bus_of(servers[1])["members"] == 2, "members")
+                talker.send(message(1, 1))
+                wait_until(lambda: listener.total() == 1, "the other node")
+                listener.stop()
+            for wrong in (right[2:], (*right[:1], folder + "/other.pem", *right[2:]), (*right[:2], *right[6:]),
+                          right[:6]):
+                server = stack.enter_context(node(nats.url("tls"), *wrong))
+                server.wait_text("event=bus_unreachable", name="err")
+                self.assertEqual(bus_of(server)["state"], "degraded")
+                self.assertNotIn("secret", ask(server, "/status")[1])
+
+    def test_its_metrics(self):
+        with Nats() as nats, node(nats.url()) as server:
+            all_connected((server,))
+            text = ask(server, "/metrics")[1]
+            for line in ("coracle_bus_connected 1", "coracle_bus_connects_total 1", "coracle_bus_nodes 1",
+                         "coracle_bus_members 0", "coracle_bus_messages_sent_total 0",
+                         "coracle_bus_messages_received_total 0", "coracle_bus_messages_repeated_total 0",
+                         'coracle_bus_messages_lost_total{reason="backlog"} 0',
+                         'coracle_bus_messages_lost_total{reason="too_long"} 0',
+                         'coracle_bus_messages_lost_total{reason="missed"} 0',
+                         'coracle_bus_frames_dropped_total{reason="slow_consumer"} 0',
+                         'coracle_bus_frames_dropped_total{reason="malformed"} 0'):
+                self.assertIn("\n" + line + "\n", text)
+            self.assertRegex(ask(server, "/status?format=text")[1], r"\nbus connected for \d+ s, 1 node, 0 members, ")
+        with serve("broadcast", options=("--admin", "127.0.0.1:0")) as server:
+            server.wait_text("listening admin")
+            server.addresses["admin"] = split_address(re.search("listening admin tcp (.*)", server.out).group(1))
+            self.assertNotIn("coracle_bus", ask(server, "/metrics")[1])
+            self.assertIsNone(bus_of(server))
+
+
+if __name__ == "__main__":
+    main()
