@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \
         if (!(condition)) {                                                                                            \
-            fprintf(stderr, "%s:%d: violated: %s\n", __FILE__, __LINE__, #condition);                                  \
+            dprintf(2, "%s:%d: violated: %s\n", __FILE__, __LINE__, #condition);                                       \
             abort();                                                                                                   \
         }                                                                                                              \
     } while (0)

@@ -68,6 +68,9 @@ static bool add(struct access_rules *rules, cor_prefix block, bool allow)
 static bool parse_block(const char *word, cor_prefix *block)
 {
     char whole[WORD_MAX + 8];
+    if (strlen(word) >= WORD_MAX) { /* a line of a file */
+        return false;
+    }
     if (strchr(word, '/') != NULL) {
         return cor_prefix_parse(block, word) == 0;
     }
@@ -105,33 +108,38 @@ static char *trim(char *line)
 
 static bool take_file(struct access_rules *rules, const char *path, bool allow, char *trouble)
 {
-    char line[WORD_MAX], where[ACCESS_TROUBLE / 2];
+    char *line = NULL, where[ACCESS_TROUBLE / 2];
+    size_t room = 0;
     FILE *file = fopen(path, "re");
     if (file == NULL) {
         snprintf(trouble, ACCESS_TROUBLE, "%.128s: %m", path);
         return false;
     }
     bool good = true;
-    for (unsigned number = 1; good && fgets(line, sizeof(line), file) != NULL; number++) {
+    for (unsigned number = 1; good && getline(&line, &room, file) >= 0; number++) {
         const char *word = trim(line);
         if (*word != '\0') {
             snprintf(where, sizeof(where), "%.100s:%u", path, number);
             good = take_block(rules, word, allow, where, trouble);
         }
     }
-    if (good && ferror(file)) {
+    if (good && !feof(file)) {
         snprintf(trouble, ACCESS_TROUBLE, "%.128s: %m", path);
         good = false;
     }
+    free(line);
     fclose(file);
     return good;
 }
 
-/* Takes the next word off a list with commas; it is in `word`, of WORD_MAX bytes. Returns where it begins. */
+/*
+ * Takes the next word off a list with commas; it is in `word`, of WORD_MAX bytes. One that does not fit is none: its
+ * beginning may say something else. Returns where it begins.
+ */
 static char *next_word(const char **list, char *word)
 {
     size_t size = strcspn(*list, ",");
-    snprintf(word, WORD_MAX, "%.*s", (int)size, *list);
+    snprintf(word, WORD_MAX, "%.*s", size < WORD_MAX ? (int)size : 0, *list);
     *list += size + ((*list)[size] == ',');
     return trim(word);
 }

@@ -80,6 +80,18 @@ static void test_files_and_mistakes(void **state)
     assert_true(lets_in("10.1.1.1"));
     assert_true(lets_in("2001:db8::7"));
     assert_false(lets_in("192.0.2.2"));
+    char comment[6000]; /* lines may be of any length, and what is behind a '#' is no block */
+    memset(comment, 'x', sizeof(comment));
+    comment[0] = '#';
+    memcpy(comment + 4094, " 192.0.2.2\n", sizeof(" 192.0.2.2\n"));
+    write_file(path, comment);
+    read_lists(list, NULL);
+    assert_int_equal(access_count(&of), 1);
+    assert_false(lets_in("192.0.2.2"));
+    memcpy(comment + 4094, "\n10.0.0.0/8", sizeof("\n10.0.0.0/8"));
+    write_file(path, comment);
+    read_lists(list, NULL);
+    assert_int_equal(access_count(&of), 2);
     write_file(path, "192.0.2.2\n10.0.0.0/33\n");
     assert_false(access_read(&of, list, NULL, trouble));
     assert_non_null(strstr(trouble, ":2: '10.0.0.0/33' is not an address"));
@@ -89,6 +101,10 @@ static void test_files_and_mistakes(void **state)
     assert_false(access_read(&of, list, NULL, trouble));
     assert_non_null(strstr(trouble, "No such file"));
     assert_false(access_read(&of, "192.0.2.1,,10.0.0.1", NULL, trouble));
+    memset(comment, ' ', sizeof(comment) - 1);
+    memcpy(comment, "192.0.2.1", 9);
+    memcpy(comment + 5000, "x", 2);
+    assert_false(access_read(&of, comment, NULL, trouble));
     assert_false(access_read(&of, NULL, "example.org", trouble));
     assert_non_null(strstr(trouble, "--deny: 'example.org' is not an address"));
     assert_true(lets_in("10.1.1.1"));
