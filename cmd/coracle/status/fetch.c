@@ -37,7 +37,7 @@ static ssize_t read_all(cor_conn *conn, char **bytes)
     return count < 0 ? count : (ssize_t)size;
 }
 
-/* Reads a number of at most `most`; anything else is -1. */
+/* Reads a number of at most `most` that is all there is up to the end of the line; anything else is -1. */
 static long read_number(const char *text, long most)
 {
     long number = 0;
@@ -48,7 +48,15 @@ static long read_number(const char *text, long most)
     for (; *at >= '0' && *at <= '9' && number <= most; at++) {
         number = number * 10 + (*at - '0');
     }
-    return number <= most ? number : -1;
+    return number <= most && at[strspn(at, " ")] == '\r' ? number : -1;
+}
+
+/* Reads the status, three digits; anything else is -1. */
+static int read_status(const char *text)
+{
+    bool good = text[0] >= '1' && strspn(text, "0123456789") == STATUS_DIGITS;
+    good = good && (text[STATUS_DIGITS] == ' ' || text[STATUS_DIGITS] == '\r');
+    return good ? atoi(text) : -1;
 }
 
 /* The value of the header in the head, which ends at `end`; NULL: it is not there. */
@@ -71,11 +79,12 @@ static int take_apart(fetched *out, size_t size)
     if (strncmp(out->bytes, version, strlen(version)) != 0 || end == NULL) {
         return -EPROTO;
     }
-    out->status = (int)read_number(out->bytes + strlen(version), 999);
+    out->status = read_status(out->bytes + strlen(version));
     out->body = end + 4;
     out->size = size - (size_t)(out->body - out->bytes);
     const char *length = find_header(out->bytes, end + 2, "Content-Length");
-    return length != NULL && read_number(length, FETCH_BYTES) == (long)out->size ? 0 : -EPROTO;
+    bool whole = length != NULL && read_number(length, FETCH_BYTES) == (long)out->size;
+    return whole && out->status > 0 ? 0 : -EPROTO;
 }
 
 int fetch(const address *from, const char *path, int64_t deadline, fetched *out, cor_error *error)
