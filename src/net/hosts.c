@@ -76,6 +76,16 @@ static void close_lines(line_file *reading)
     cori_errno_restore(reading->errno_before);
 }
 
+/* The number that is all of "80/tcp" up to its slash; -ENOENT: there is no such port. */
+static int port_before(const char *text, const char *slash)
+{
+    int port = 0;
+    for (; text < slash && *text >= '0' && *text <= '9' && port <= UINT16_MAX; text++) {
+        port = port * 10 + (*text - '0');
+    }
+    return text == slash && port > 0 && port <= UINT16_MAX ? port : -ENOENT;
+}
+
 /* The port of a "name 80/tcp alias..." line if it names `service` of `protocol`, else -ENOENT. */
 static int service_line(char *line, const char *protocol, const char *service)
 {
@@ -88,7 +98,7 @@ static int service_line(char *line, const char *protocol, const char *service)
     }
     for (char *alias = name; alias != NULL; alias = next_word(&rest)) {
         if (strcasecmp(alias, service) == 0) {
-            return (int)strtol(port, NULL, 10);
+            return port_before(port, slash);
         }
     }
     return -ENOENT;

@@ -26,7 +26,24 @@ static char services[] = "# nothing here: 99/tcp\n"
                          "cut 4245/tcp # behind\n"
                          "tabs\t\t4246/tcp\tfirst SECOND\n"
                          "smtp 4248/tcp\n"
+                         "odd 70000/tcp\n"
+                         "odd -5/tcp\n"
+                         "odd 0/tcp\n"
+                         "odd 9x/tcp\n"
+                         "odd 4294967301/tcp\n"
+                         "odd 4249/tcp\n"
+                         "odd 4250/tcp\n"
                          "last 4247/tcp";
+
+/* Of /etc/protocols. */
+static char protocols[] = "# none 7\n"
+                          "\n"
+                          "one 11 ONE first # second\n"
+                          "tcp 99\n"
+                          "bare\n"
+                          "letters x\n"
+                          "big 12345678\n"
+                          "last\t12";
 
 /* And in place of /etc/hosts. */
 static char hosts[] = "# 192.0.2.9 many\n"
@@ -44,6 +61,9 @@ FILE *__wrap_fopen(const char *path, const char *mode);
 FILE *__wrap_fopen(const char *path, const char *mode)
 {
     bool is_services = strcmp(path, "/etc/services") == 0;
+    if (strcmp(path, "/etc/protocols") == 0) {
+        return fmemopen(protocols, sizeof(protocols) - 1, "r");
+    }
     if (!is_services && strcmp(path, "/etc/hosts") != 0) {
         return __real_fopen(path, mode);
     }
@@ -187,7 +207,8 @@ TASK_TEST(services_of_the_file)
         int port;
     } wants[] = {{"both", 4244},        {"cut", 4245},       {"tabs", 4246}, {"first", 4246},      {"second", 4246},
                  {"FIRST", 4246},       {"Second", 4246},    {"smtp", 25},   {"last", 4247},       {"LAST", 4247},
-                 {"only-udp", -ENOENT}, {"behind", -ENOENT}, {"#", -ENOENT}, {"nothing", -ENOENT}, {"fir", -ENOENT}};
+                 {"only-udp", -ENOENT}, {"behind", -ENOENT}, {"#", -ENOENT}, {"nothing", -ENOENT}, {"fir", -ENOENT},
+                 {"odd", 4249} /* its first line with a port */};
     for (size_t i = 0; i < sizeof(wants) / sizeof(wants[0]); i++) {
         T_REQUIRE(cori_service_port("tcp", wants[i].name) == wants[i].port, "%s is %d", wants[i].name,
                   cori_service_port("tcp", wants[i].name));
@@ -201,6 +222,39 @@ TASK_TEST(services_of_the_file)
         T_CONTAINS(cor_error_text(&error, text, sizeof(text)), " 127.0.0.1:4246: ");
         T_CODE(cor_dial(&conn, networks[i], "127.0.0.1:only-udp", &error), COR_EUNKNOWN_PORT);
         T_CONTAINS(cor_error_text(&error, text, sizeof(text)), "/only-udp: unknown port");
+    }
+}
+
+/* Numbers and names of protocols: the known ones, then those of the file, each with its other names. */
+TASK_TEST(protocols_of_the_file)
+{
+    static const struct {
+        const char *name;
+        int protocol;
+    } wants[] = {{"ip4:icmp", 1},
+                 {"ip6:IPv6-ICMP", 58},
+                 {"ip:tcp", 6}, /* not the file's 99 */
+                 {"ip4:one", 11},
+                 {"ip4:ONE", 11},
+                 {"ip4:First", 11},
+                 {"ip4:last", 12},
+                 {"ip4:253", 253},
+                 {"ip4:1234567", 1234567},
+                 {"ip4:12345678", COR_EUNKNOWN_PROTOCOL},
+                 {"ip4:", COR_EUNKNOWN_PROTOCOL},
+                 {"ip4:second", COR_EUNKNOWN_PROTOCOL},
+                 {"ip4:none", COR_EUNKNOWN_PROTOCOL},
+                 {"ip4:bare", COR_EUNKNOWN_PROTOCOL},
+                 {"ip4:letters", COR_EUNKNOWN_PROTOCOL},
+                 {"ip4:big", COR_EUNKNOWN_PROTOCOL},
+                 {"tcp:icmp", COR_EUNKNOWN_NETWORK},
+                 {"ip5:icmp", COR_EUNKNOWN_NETWORK}};
+    for (size_t i = 0; i < sizeof(wants) / sizeof(wants[0]); i++) {
+        const cori_network *network = NULL;
+        cor_error error = {.code = 0};
+        int protocol = -1, rc = cori_network_parse(wants[i].name, &network, &protocol, &error);
+        T_REQUIRE((rc < 0 ? rc : protocol) == wants[i].protocol, "%s is %d", wants[i].name, rc < 0 ? rc : protocol);
+        T_EQ(network == NULL, rc == COR_EUNKNOWN_NETWORK);
     }
 }
 
@@ -255,13 +309,10 @@ TASK_TEST_WITH(link_local_ends_keep_their_zone, &one_worker)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(services_of_the_file),
-        cmocka_unit_test(hosts_of_the_file),
-        cmocka_unit_test(names_of_the_file),
-        cmocka_unit_test(the_file_is_kept),
-        cmocka_unit_test(the_file_changes_under_lookups),
-        cmocka_unit_test(literals_ask_no_file),
-        cmocka_unit_test(link_local_ends_keep_their_zone),
+        cmocka_unit_test(services_of_the_file), cmocka_unit_test(protocols_of_the_file),
+        cmocka_unit_test(hosts_of_the_file),    cmocka_unit_test(names_of_the_file),
+        cmocka_unit_test(the_file_is_kept),     cmocka_unit_test(the_file_changes_under_lookups),
+        cmocka_unit_test(literals_ask_no_file), cmocka_unit_test(link_local_ends_keep_their_zone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
