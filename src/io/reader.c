@@ -49,6 +49,12 @@ int cori_reader_interrupted(void)
     return self != NULL ? cori_interrupted(self, 0) : 0;
 }
 
+/* The first unread byte; NULL while nothing is buffered, for to a null pointer nothing may be added, not even 0. */
+static char *first_unread(const cor_reader *reader)
+{
+    return reader->buf != NULL ? reader->buf + reader->start : NULL;
+}
+
 /* Makes room for at least one more byte and a NUL. */
 static int make_room(cor_reader *reader)
 {
@@ -135,7 +141,7 @@ ssize_t cor_reader_peek(cor_reader *reader, size_t count, char **bytes)
     if (rc < 0) {
         return rc;
     }
-    *bytes = reader->buf + reader->start;
+    *bytes = first_unread(reader);
     return (ssize_t)cor_reader_buffered(reader);
 }
 
@@ -145,7 +151,7 @@ int cor_reader_until(cor_reader *reader, char delimiter, char **bytes, size_t *s
     int rc = cori_reader_interrupted();
     while (rc == 0) {
         size_t have = cor_reader_buffered(reader);
-        char *from = reader->buf + reader->start;
+        char *from = first_unread(reader);
         char *found = have > scanned ? memchr(from + scanned, delimiter, have - scanned) : NULL;
         if (found != NULL) {
             size_t length = (size_t)(found - from) + 1;

@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The line reader, over a pipe and over a socket: wherever the stream is cut, however long a line may be, and although
- * deadlines pass in between, it gives the lines that a search for LF in the whole stream gives.
+ * deadlines pass in between, it gives the lines that a search for LF in the whole stream gives. The reader below it,
+ * with its calls in any order, gives the stream as well, and leaves in it what a call did not take.
  *
- * Input: a byte with the longest line, a byte with the transport and how often a deadline passes, cuts, stream.
+ * Input: a byte with the longest line, one with the transport, how often a deadline passes, and bit 4 for the reader;
+ * cuts, of which the lengths are also the calls of the reader and how much they ask for; stream.
  */
 #include "input.h"
 #include "runtime.h"
 
+#include <coracle/buffered.h>
 #include <coracle/error.h>
 #include <coracle/io.h>
 #include <coracle/lines.h>
+#include <errno.h>
 #include <sys/socket.h>
 
-enum { OVER_SOCKET = 1 };
+enum { OVER_SOCKET = 1, READER = 16, ASKED_MAX = 256 };
 
 typedef struct trial {
     const uint8_t *bytes;
@@ -99,6 +103,104 @@ static void read_lines(void *arg)
     CHECK(cor_lines_next(&lines, &line, &length) == 0);
 }
 
+/* What a reader is asked for, and what there is from here on. */
+typedef struct wish {
+    cor_reader *reader;
+    const uint8_t *start;
+    size_t left, size, max;
+} wish;
+
+/* Each gives how many bytes it has taken. */
+static size_t peek(const wish *of)
+{
+    char *bytes;
+    ssize_t count = cor_reader_peek(of->reader, of->size, &bytes);
+    if (of->size > of->max) {
+        CHECK(count == -EINVAL);
+        return 0;
+    }
+    CHECK(count >= 0 && (size_t)count <= of->left && ((size_t)count >= of->size || (size_t)count == of->left));
+    CHECK((size_t)count == cor_reader_buffered(of->reader) &&
+          (count == 0 || memcmp(bytes, of->start, (size_t)count) == 0));
+    return 0;
+}
+
+static size_t take_until(const wish *of)
+{
+    char *bytes;
+    size_t size = 0;
+    int rc = cor_reader_until(of->reader, '\n', &bytes, &size);
+    const uint8_t *lf = of->left > 0 ? memchr(of->start, '\n', of->left) : NULL;
+    size_t expected = lf != NULL ? (size_t)(lf - of->start) + 1 : 0;
+    if (rc == 1) {
+        CHECK(size == expected && size <= of->max + 1 && memcmp(bytes, of->start, size) == 0);
+        return size;
+    }
+    CHECK(size == 0);
+    CHECK(rc == (of->left == 0 ? 0 : rc == COR_ETOO_LONG ? COR_ETOO_LONG : COR_EUNEXPECTED_EOF));
+    CHECK(rc == COR_ETOO_LONG ? (lf == NULL || expected > of->max) && of->left >= of->max : lf == NULL);
+    return 0;
+}
+
+static size_t take_some(const wish *of)
+{
+    char *bytes = malloc(of->size);
+    CHECK(bytes != NULL);
+    ssize_t count = cor_reader_read(of->reader, bytes, of->size);
+    CHECK(count >= 0 && (size_t)count <= of->size && (size_t)count <= of->left && (count > 0 || of->left == 0));
+    CHECK(memcmp(bytes, of->start, (size_t)count) == 0);
+    free(bytes);
+    return (size_t)count;
+}
+
+static size_t take_full(const wish *of, bool skips)
+{
+    char *bytes = malloc(of->size);
+    CHECK(bytes != NULL);
+    ssize_t count = skips ? cor_reader_skip(of->reader, of->size) : cor_reader_read_full(of->reader, bytes, of->size);
+    bool all = of->left >= of->size;
+    CHECK(count == (all ? (ssize_t)of->size : of->left > 0 ? COR_EUNEXPECTED_EOF : 0));
+    CHECK(!all || skips || memcmp(bytes, of->start, of->size) == 0);
+    free(bytes);
+    return all ? of->size : of->size > of->max ? of->left : 0;
+}
+
+static void read_anyhow(void *arg)
+{
+    trial *of = arg;
+    size_t at = 0;
+    const cuts calls = of->at;
+    open_pair(of);
+    CHECK(cor_go(write_stream, of) == 0);
+    cor_reader reader = cor_reader_of(of->near, of->max_line);
+    for (unsigned turn = 0; at < of->size || turn == 0; turn++) {
+        unsigned choice = turn % 32 < calls.count ? calls.length[turn % 32] : turn % 5;
+        const wish asked = {&reader, of->bytes + at, of->size - at, choice / 5 + 1 + turn % ASKED_MAX, of->max_line};
+        switch (choice % 5) {
+        case 0:
+            at += peek(&asked);
+            break;
+        case 1:
+            at += take_until(&asked);
+            break;
+        case 2:
+            at += take_some(&asked);
+            break;
+        default:
+            at += take_full(&asked, choice % 5 == 4);
+            break;
+        }
+        if (turn % 4 == 3) { /* so that it ends */
+            const wish one = {&reader, of->bytes + at, of->size - at, 1, of->max_line};
+            at += take_some(&one);
+        }
+    }
+    char last;
+    CHECK(cor_reader_read(&reader, &last, 1) == 0 && cor_reader_buffered(&reader) == 0);
+    cor_reader_free(&reader);
+    CHECK(cor_close(of->near) == 0);
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     (void)argc;
@@ -117,6 +219,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     of.at = input_cuts(&in);
     of.bytes = in.next;
     of.size = in.left;
-    runtime_run(read_lines, &of);
+    runtime_run((how & READER) != 0 ? read_anyhow : read_lines, &of);
     return 0;
 }
