@@ -10,8 +10,10 @@
 #include "address.h"
 #include "input.h"
 #include "net/addr.h"
+#include "net/message.h"
 #include "parse.h"
 
+#include <coracle/lookup.h>
 #include <errno.h>
 
 enum { UNTOUCHED = 0x5A };
@@ -203,6 +205,38 @@ static void check_resolve(const char *text, unsigned choice)
     CHECK(strlen(printed) < sizeof(printed) - 1 && strstr(printed, cor_strerror(rc)) != NULL);
 }
 
+/* A port by itself: the same as behind a host, if it is one there; and of networks that there are. */
+static void check_port(const char *network, const char *service)
+{
+    cor_error error = {.code = 0};
+    int port = cor_lookup_port(network, service, &error);
+    CHECK(port >= 0 ? port <= 65535 : error.code == port);
+    CHECK(port >= 0 || port == COR_EUNKNOWN_PORT || port == COR_EINVALID_PORT || port == COR_EUNKNOWN_NETWORK);
+    size_t digits = strspn(service, "0123456789");
+    if (digits > 0 && digits <= 9 && service[digits] == '\0') {
+        int number = atoi(service);
+        CHECK(port == (number <= 65535 ? number : COR_EINVALID_PORT));
+    }
+    CHECK(cor_lookup_port("ip", service, NULL) == cor_lookup_port("", service, NULL));
+}
+
+/* What is a name of a domain has labels that are not empty, between dots, and not all of it is a number. */
+static void check_domain(const char *name)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    size_t size = strlen(name);
+    bool good = size > 0 && size <= 254 && strspn(name, letters) == size && strspn(name, "0123456789.") < size;
+    good = good && (size < 254 || name[253] == '.') && name[0] != '.' && name[0] != '-';
+    good = good && name[size - 1] != '-' && strstr(name, "..") == NULL && strstr(name, ".-") == NULL;
+    good = good && strstr(name, "-.") == NULL;
+    for (const char *label = name; good && *label != '\0';) {
+        size_t length = strcspn(label, ".");
+        good = length <= 63;
+        label += length + (label[length] == '.');
+    }
+    CHECK(cori_is_domain_name(name) == (good || strcmp(name, ".") == 0));
+}
+
 static void check_unix(const char *text)
 {
     cori_sockaddr kernel;
@@ -224,6 +258,37 @@ static void check_typed(const char *text)
     CHECK(parts.text == (mark != NULL ? mark + 3 : text));
     CHECK(memchr(parts.network, 0, sizeof(parts.network)) != NULL);
     CHECK(mark != NULL ? strncmp(parts.network, text, strlen(parts.network)) == 0 : strcmp(parts.network, "tcp") == 0);
+}
+
+/* What --admin is given is as it was, or a port that is on the loopback of its network. */
+static void check_admin(const char *text)
+{
+    size_t room = strlen(text) + sizeof("127.0.0.1:");
+    char *own = make_room(room);
+    address given = address_split(text), at = address_of_admin(text, own, room);
+    CHECK(strcmp(at.network, given.network) == 0);
+    if (at.text == own) {
+        bool six = strcmp(at.network, "tcp6") == 0;
+        const char *port = given.text + (given.text[0] == ':');
+        CHECK(strncmp(own, six ? "[::1]:" : "127.0.0.1:", six ? 6 : 10) == 0);
+        CHECK(strcmp(own + (six ? 6 : 10), port) == 0 && strncmp(at.network, "tcp", 3) == 0);
+    } else {
+        CHECK(at.text == given.text && (strncmp(at.network, "tcp", 3) != 0 || given.text[0] != ':'));
+    }
+    bool raw = address_is_raw_ip(&given), packets = address_is_packets(&given);
+    CHECK(!raw || (packets && strncmp(given.network, "ip", 2) == 0));
+    CHECK(!packets || strncmp(given.network, "tcp", 3) != 0);
+    free(own);
+}
+
+/* A unix socket's address is dialled as it is bound. */
+static void check_unix_dial(const char *path)
+{
+    char text[512], expected[512];
+    snprintf(expected, sizeof(expected), "unix://%s", path);
+    CHECK(strcmp(address_to_dial("unix", path, text, sizeof(text)), expected) == 0 ||
+          strncmp(path, "0.0.0.0:", 8) == 0 || strncmp(path, "[::]:", 5) == 0);
+    CHECK(strncmp(address_for_nc("unix", path, text, sizeof(text)), "-U ", 3) == 0);
 }
 
 /* A duration prints back to itself, and two durations written one after the other are their sum. */
@@ -265,6 +330,21 @@ static void check_size(const char *text)
     }
 }
 
+/* A number with a decimal suffix is what strtod(3) makes of it, a thousand times as much for each step. */
+static void check_number(const char *text)
+{
+    double number = -1;
+    bool taken = parse_number(text, &number);
+    CHECK(taken ? number >= 0 : number == -1.0);
+    if (taken) {
+        char *unit;
+        double value = strtod(text, &unit);
+        value *= *unit == 'k' ? 1e3 : *unit == 'M' ? 1e6 : *unit == 'G' ? 1e9 : 1;
+        CHECK(number >= value * (1 - 1e-9) && number <= value * (1 + 1e-9));
+        CHECK(strspn(text, "0123456789.kMG") == strlen(text) && text[0] >= '0' && text[0] <= '9');
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     input in = {data, size};
@@ -278,7 +358,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_literal(text, (uint16_t)(host_size << 8 | port_size), choice % 2 ? "tcp6" : "tcp");
     check_resolve(text, choice);
     check_unix(text);
+    check_port(head, text + cut);
+    check_domain(text);
     check_typed(text);
+    check_admin(text);
+    check_unix_dial(text);
+    check_number(text);
     check_duration(text, cut);
     check_size(text);
     free(head);

@@ -151,7 +151,8 @@ static void start(void)
     server.fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     CHECK(bind(server.fd, (void *)&here, len) == 0 && getsockname(server.fd, (void *)&here, &len) == 0);
     int file = memfd_create("resolv.conf", MFD_CLOEXEC);
-    CHECK(file >= 0 && dprintf(file, "nameserver 127.0.0.1:%d\noptions attempts:1\n", ntohs(here.sin_port)) > 0);
+    CHECK(file >= 0 &&
+          dprintf(file, "nameserver 127.0.0.1:%d\noptions attempts:1 single-request\n", ntohs(here.sin_port)) > 0);
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
     CHECK(setenv("COR_RESOLV_CONF", path, 1) == 0);
     runtime_start();

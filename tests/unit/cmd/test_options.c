@@ -143,13 +143,67 @@ static void test_mistakes(void **state)
                         "program verb: --size: '1' is not a size such as 4096, 64k or 1MiB (16 to 1048576 bytes)\n");
 }
 
+/* What a function writes about the values; freed by the next call. */
+static const char *written(void (*write)(const option_table *table, const void *of, FILE *to), const values *of)
+{
+    static char *text;
+    size_t size;
+    free(text);
+    FILE *to = open_memstream(&text, &size);
+    assert_non_null(to);
+    write(&table, of, to);
+    assert_int_equal(fclose(to), 0);
+    return text;
+}
+
+static void test_dump(void **state)
+{
+    static const struct {
+        int64_t wait;
+        size_t size;
+        const char *text, *size_text;
+    } forms[] = {{0, 0, "0", "0"},
+                 {1500, 17, "1500ns", "17"},
+                 {2000, 1024, "2us", "1k"},
+                 {3000000, 1 << 20, "3ms", "1M"},
+                 {90 * INT64_C(1000000000), (size_t)3 << 30, "90s", "3G"},
+                 {120 * INT64_C(1000000000), 1536, "2m", "1536"},
+                 {7200 * INT64_C(1000000000), (size_t)2048 << 30, "2h", "2048G"}};
+    char expected[256];
+    (void)state;
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+        const values of = {.quiet = i == 0,
+                           .text = i > 0 ? "a b" : NULL,
+                           .count = i,
+                           .size = forms[i].size,
+                           .wait = forms[i].wait,
+                           .colour = i == 0 ? -1 : 1};
+        snprintf(expected, sizeof(expected),
+                 "quiet=%s\ntext=%s\ncount=%zu\nsize=%s\nwait=%s\ncolour=%s\ncolour-depth=%zu\n", i == 0 ? "yes" : "no",
+                 i > 0 ? "a b" : "", i, forms[i].size_text, forms[i].text, i == 0 ? "red" : "green", i);
+        assert_string_equal(written(options_dump, &of), expected);
+    }
+}
+
+static void test_json(void **state)
+{
+    const values of = {
+        .quiet = true, .text = "a \"b\"\n<c>", .count = 7, .size = 65536, .wait = 1500000000, .colour = 1};
+    const values bare = {.colour = -1};
+    (void)state;
+    assert_string_equal(written(options_put_json, &of),
+                        "{\"quiet\":true,\"text\":\"a \\\"b\\\"\\n\\u003cc\\u003e\",\"count\":7,\"size\":65536,"
+                        "\"wait\":1.5,\"colour\":\"green\",\"colour-depth\":7}");
+    assert_string_equal(written(options_put_json, &bare),
+                        "{\"quiet\":false,\"text\":null,\"count\":0,\"size\":0,\"wait\":0,"
+                        "\"colour\":null,\"colour-depth\":0}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_operands),
-        cmocka_unit_test(test_help),
-        cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_values),   cmocka_unit_test(test_operands), cmocka_unit_test(test_help),
+        cmocka_unit_test(test_mistakes), cmocka_unit_test(test_dump),     cmocka_unit_test(test_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
