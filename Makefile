@@ -19,7 +19,8 @@ INSTALLED = coracle_static coracle_shared coracle_program coracle_manual
 
 .DEFAULT_GOAL := help
 .PHONY: help deps deps-run deps-test deps-check build run test check abi bench bench-compare install amalgamation \
-        dist package docs fmt fmt-check tidy style clean cover aarch64 dev-tests tsan-tests valgrind fuzz sim mutants
+        dist package docs fmt fmt-check tidy style clean cover parsers aarch64 dev-tests tsan-tests valgrind fuzz sim \
+        mutants
 
 help: ## list the targets
 	@echo "Coracle: Go's goroutines, channels and net for C. Targets:"
@@ -51,7 +52,7 @@ test: deps-test ## build and run the fast suite
 	@cmake --build --preset release
 	@ctest --preset release
 
-check: deps-check ## what takes longer: style, sanitizers, simulated rooms, valgrind, emulated ARM, fuzzing
+check: deps-check ## what takes longer: style, sanitizers, simulated rooms, valgrind, emulated ARM, coverage, fuzzing
 	@$(MAKE) style fmt-check
 	@reuse lint --quiet
 	@$(MAKE) abi
@@ -60,6 +61,7 @@ check: deps-check ## what takes longer: style, sanitizers, simulated rooms, valg
 	@$(MAKE) sim
 	@$(MAKE) valgrind
 	@$(MAKE) aarch64
+	@$(MAKE) parsers
 	@$(MAKE) fuzz
 	@echo "make check: all passed"
 
@@ -128,6 +130,11 @@ cover: deps-check ## measure line coverage of src/, at least 90 %
 	@ctest --preset cover
 	@gcovr --root . --filter src/ --object-directory build/cover --exclude-unreachable-branches \
 	    --txt --print-summary --fail-under-line 90
+	@$(MAKE) parsers
+
+parsers: deps-check ## measure what tests and fuzz corpora reach of each parser of strangers' bytes, at least 90 % each
+	@$(call configure,cover)
+	@tools/parsers.py build/cover
 
 # ldconfig is for programs linked without pkg-config's -rpath; a staged tree has no loader to tell.
 install: deps-run ## build the library and the program, install below PREFIX (default /usr/local), staged in DESTDIR
