@@ -38,6 +38,8 @@ class E5(Ground):
                         self.bombs(server)
                         self.pairs(server, number)
                         self.pages(server, number)
+                        self.targets(server)
+                        self.mirrors(server)
                         victim.send("\n")
                         self.assertRegex(victim.line(), rb"\A\d+\n\Z")
             self.assertNotIn("kicked", server.counters)
@@ -75,6 +77,10 @@ class E5(Ground):
                       b"Transfer-Encoding : chunked\r\n",
                       b"Content-Length: +0\r\n", b"Content-Length: 0x0\r\n", b"Content-Length: -1\r\n",
                       b"Content-Length: 0, 0\r\n", b"Content-Length: 99999999999999999999\r\n",
+                      b"Content-Length:\r\n %d\r\n" % len(kick), b"Content-Length: 0\r\nContent-Length: 0\r\n",
+                      b"Content-Length: %d\r\n\tX: y\r\n" % len(kick), b"Content-Length: 0\0%d\r\n" % len(kick),
+                      b"Transfer-Encoding: chunked\r\n\r\n0;x=\r\nX: y\r\n", b"TE: chunked, trailers\r\n",
+                      b"Transfer-Encoding: gzip, chunked\r\n", b"Transfer-Encoding:\r\n chunked\r\n",
                       b"X: y\nContent-Length: 0\r\n", b"X: y\rContent-Length: 0\r\n", b"Expect: 100-continue\r\n",
                       b"Upgrade: websocket\r\nConnection: Upgrade\r\n", b"Connection: keep-alive\r\n"):
             for body in (b"", b"0\r\n\r\n"):
@@ -84,6 +90,12 @@ class E5(Ground):
     def pages(self, server, number):
         """What a browser sends for a page of another server, also if its name leads here."""
         port = b":%d" % server.address("admin")[1]
+        for head in (b"Host: localhost\r\nHost: evil.example\r\n", b"Host: evil.example\r\nHOST: localhost\r\n",
+                     b"Host: localhost\r\n evil.example\r\n", b"Host: localhost, evil.example\r\n", b"Host\r\n",
+                     b"X-Forwarded-Host: localhost\r\nHost: evil.example\r\n", b"Host: evil.example\0localhost\r\n",
+                     b" Host: localhost\r\nHost: evil.example\r\n"):
+            found = self.answers(server, b"POST /kick?id=%d HTTP/1.1\r\n" % number + head + END)
+            self.assertIn(found[0], (0, 400, 421), head)
         for host in (b"evil.example", b"evil.example" + port, b"localhost.evil.example" + port,
                      b"127.0.0.1.evil.example",
                      b"localhost@evil.example", b"evil.example#localhost", b"127.1", b"2130706433",
@@ -100,6 +112,29 @@ class E5(Ground):
             self.assertIn(self.answers(server, KICK % number + line)[0], REFUSED, line)
         for method in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT"):
             self.assertIn(ask(server, "/kick?id=%d" % number, method)[0], (0, 400, 405, 501), method)
+
+    def targets(self, server):
+        """Paths that are none of ours, or not written as ours are; one with another server's name is not ours."""
+        for target in (b"http://evil.example/status", b"//evil.example/status", b"/../status", b"/status/", b"/STATUS",
+                       b"/%73tatus/", b"/status%00", b"/status%2f..", b"*", b"localhost:80", b"/status\t", b"?", b"",
+                       b"/./status", b"\\status"):
+            found = self.answers(server, b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            self.assertIn(found[0], REFUSED, target)
+
+    def mirrors(self, server):
+        """Nothing of a request is in its answer, which no browser takes for a page."""
+        mark = b"<script>alert(7)</script>"
+        paths = (mark, mark.replace(b"<", b"%3c"), b"status?format=" + mark, b"status?limit=" + mark,
+                 b"status?" + mark + b"=1")
+        heads = (b"Referer: " + mark, b"Accept: " + mark, b"Origin: http://" + mark, mark + b": y")
+        for line, head in (*((b"GET /" + path, b"") for path in paths), *((b"GET /x", head + END) for head in heads),
+                           (b"POST /kick?id=" + mark, b""), (mark + b" /status", b"")):
+            with Peer(server.address("admin")) as peer:
+                peer.send(line + b" HTTP/1.1\r\nHost: localhost\r\n" + head + END)
+                told = peer.gone()
+            self.assertNotIn(b"alert", told, line)
+            is_safe = b"X-Content-Type-Options: nosniff\r\n" in told and b"Content-Security-Policy: default-" in told
+            self.assertTrue(is_safe or not told or told[9:10] == b"4", told)  # libmicrohttpd's own have no such
 
     def test_slow_ones(self):
         """Some ask for everything and read nothing, some send a byte now and then of a head that never ends."""
