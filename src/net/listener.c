@@ -16,6 +16,7 @@
 #include "net/conn.h"
 #include "net/listen.h"
 #include "net/raw.h"
+#include "sched/here.h"
 #include "sched/leaks.h"
 
 #include <errno.h>
@@ -293,6 +294,9 @@ int cori_listener_accept(cor_listener *listener, enum cori_ending ending, cor_co
         return -ENOMEM;
     }
     conn->ending = (uint8_t)ending;
+    if (cori_here_is_busy()) { /* an event for what the client has sent would come after the turns of all these */
+        cori_store_relaxed(&conn->pollfd.wait[CORI_READ], CORI_READY);
+    }
     *out = cori_slot_publish(conn);
     return 0;
 }

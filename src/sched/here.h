@@ -77,6 +77,13 @@ static inline int cori_here_id(void)
     return cori_self_worker->id;
 }
 
+/* True if other tasks of this worker are ready to run: whoever parks now waits for their turns. */
+static inline bool cori_here_is_busy(void)
+{
+    const cori_worker *worker = cori_self_worker;
+    return worker->ready.head != NULL || cori_load_relaxed(&worker->fresh_first) != UINT64_MAX;
+}
+
 /* Operations that the running task may still finish at once before it lets others run: see cori_charge. */
 static inline int *cori_here_budget(void)
 {

@@ -306,6 +306,43 @@ TASK_TEST(cancelled_acceptors)
     T_CODE(cor_listener_close(listener), 0);
 }
 
+static int turns, over; /* atomic */
+
+static void take_turns(void *unused)
+{
+    (void)unused;
+    while (get(&over) == 0) {
+        (void)add(&turns, 1);
+        cor_yield();
+    }
+}
+
+/* What is there already when a connection is accepted is read in that turn, not after one of everybody who is ready. */
+TASK_TEST(a_first_read_beside_others_does_not_wait_for_them)
+{
+    if (getenv("COR_TEST_SIM") != NULL) {
+        T_SKIP("a simulated run has others run at any time");
+    }
+    cor_group others = {0};
+    cor_conn *server;
+    char byte = 0;
+    open_listener();
+    cor_conn *client = dial();
+    write_all(client, "x", 1);
+    go_on(cori_here_id(), &others, take_turns, NULL);
+    while (get(&turns) == 0) {
+        cor_yield();
+    }
+    T_CODE(cor_accept(listener, &server), 0);
+    int before = get(&turns);
+    read_all(server, &byte, 1);
+    T_EQ(get(&turns), before);
+    (void)add(&over, 1);
+    wait_for(&others);
+    close_pair(client, server);
+    T_CODE(cor_listener_close(listener), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -322,6 +359,7 @@ int main(void)
         cmocka_unit_test(aborted_connections_are_skipped),
         cmocka_unit_test(exhaustion_passes),
         cmocka_unit_test(cancelled_acceptors),
+        cmocka_unit_test(a_first_read_beside_others_does_not_wait_for_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
