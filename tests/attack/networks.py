@@ -102,7 +102,8 @@ class A3(Ground):
                             stdin="under way\n")
                 for server, _ in grounds:
                     wait_until(lambda server=server: server.told("closed").get("reset") == 2 * count,
-                               "all to be given up", seconds=GIVE_UP_S + 5)
+                               lambda server=server: "all %d to be given up, now %s" % (
+                                   2 * count, server.told("closed")), seconds=GIVE_UP_S + 5)
                 self.assertLess(time.monotonic() - begin, GIVE_UP_S)
         for server, _ in grounds:
             if self.full:
@@ -116,7 +117,8 @@ class A3(Ground):
         with tempfile.TemporaryDirectory(prefix="attack-") as folder, \
                 self.attacked("echo=unix://" + folder + "/echo", "random=0.0.0.0:0", "broadcast=0.0.0.0:0",
                               poller=poller, workers=workers, before=ALONE, options=(
-                                  "--admin", "unix://" + folder + "/admin", "--per-ip", "0", "--accept-rate", "0")
+                                  "--admin", "unix://" + folder + "/admin", "--per-ip", "0", "--accept-rate", "0",
+                                  "--first-byte-timeout", "10m")  # they may be here for a while before they vanish
                               ) as server, \
                 contextlib.ExitStack() as stack:
             if self.full:  # as many have been there before
