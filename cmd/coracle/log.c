@@ -131,6 +131,11 @@ uint64_t log_dropped(void)
     return line_writer_dropped(err);
 }
 
+uint64_t log_suppressed(void)
+{
+    return log_rate_left_out_ever();
+}
+
 void log_last_words(void)
 {
     line_writer_flush(err, LAST_WORDS_NS);

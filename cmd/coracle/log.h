@@ -35,6 +35,9 @@ void log_flush(void);
 /* How many events were lost so far because nobody took lines from stderr in time. While the log is open; any thread. */
 uint64_t log_dropped(void);
 
+/* How many events were left out so far because too many of their kind came in a second. Any thread. */
+uint64_t log_suppressed(void);
+
 /* As log_flush, for a process that is told to end at once: waits just long enough for a stream that takes lines. */
 void log_last_words(void);
 

@@ -8,6 +8,7 @@
 
 #include "log_events.h"
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,6 +40,7 @@ static struct tally {
     uint64_t earlier, lately; /* than `second`; in it */
 } tallies[COUNT + REASONS_MAX];
 static size_t tally_count;
+static _Atomic uint64_t left_out; /* in all */
 
 /* The counter of an event; NULL: it is not in the table. Mostly it is the one of the event before. */
 static struct counter *find(const char *event)
@@ -100,6 +102,12 @@ void log_rate_left_out(const char *event, const char *reason, time_t second)
         of->second = second;
     }
     of->lately++;
+    atomic_fetch_add_explicit(&left_out, 1, memory_order_relaxed);
+}
+
+uint64_t log_rate_left_out_ever(void)
+{
+    return atomic_load_explicit(&left_out, memory_order_relaxed);
 }
 
 bool log_rate_settle(time_t now, bool all, log_rate_tell *tell, bool *waiting)

@@ -9,7 +9,7 @@ import tempfile
 import threading
 import unittest
 
-from harness import Case, close_all, main, need_json, serve, wait_until
+from harness import ACK_ANSWER, Case, close_all, join, main, message, need_json, serve, wait_until
 from test_status import Asked, echo, setUpModule  # noqa: F401: the last is for unittest
 
 REASONS = ("eof", "reset", "idle", "first_byte_timeout", "write_timeout", "slow_consumer", "too_long", "rate", "denied",
@@ -20,6 +20,9 @@ PRESENT = {
     "coracle_connections_refused_total": "counter", "coracle_connections_closed_total": "counter",
     "coracle_connection_duration_seconds": "histogram", "coracle_received_bytes_total": "counter",
     "coracle_sent_bytes_total": "counter", "coracle_messages_dropped_total": "counter",
+    "coracle_messages_received_total": "counter", "coracle_messages_sent_total": "counter",
+    "coracle_hub_delivery_seconds": "histogram", "coracle_hub_acks_total": "counter",
+    "coracle_log_lines_suppressed_total": "counter",
     "coracle_hub_queue_bytes": "gauge", "coracle_hub_slowest_queue_bytes": "gauge", "coracle_reloads_total": "counter",
     "coracle_log_lines_dropped_total": "counter", "rt_workers": "gauge", "rt_tasks": "gauge",
     "rt_tasks_spawned_total": "counter", "rt_stalls_total": "counter", "rt_steals_total": "counter",
@@ -118,6 +121,64 @@ class Metrics(Case):
                 samples = asked.metrics()
                 self.assertGreater(samples["coracle_hub_slowest_queue_bytes"], 100_000)
                 self.assertGreaterEqual(samples["coracle_hub_queue_bytes"], samples["coracle_hub_slowest_queue_bytes"])
+
+    def test_messages_are_counted(self):
+        """Each that came whole, and each that was given to a member: its own are told to it as acknowledgements."""
+        need_json()
+        for poller in ("epoll", "io_uring"):
+            with Asked("broadcast", "random", workers=2, poller=poller, options=("--quiet",)) as asked:
+                members = join(self, asked.server, 3)  # 3 received, 3 acknowledged, 1 and 2 told to others
+                speaker = members[0]
+                for number in range(5):
+                    speaker.send(message("word %d" % number))
+                    for peer in members:
+                        self.assertTrue(peer.line().endswith(b"\n"))
+                speaker.send("nonsense\n")
+                self.assertIn(b"invalid message", speaker.line())
+                with asked.server.connect("random") as peer:
+                    for _ in range(4):
+                        peer.send("\n")
+                        peer.line()
+                    peer.send("STOP\n")
+                    peer.gone()
+                name, wanted = "coracle_hub_delivery_seconds", 6 + 15 + 1
+                samples = wait_until(lambda asked=asked, wanted=wanted: (
+                    found := asked.metrics())["coracle_messages_sent_total"] == wanted + 4 and found, "all to be sent")
+                self.assertEqual(samples["coracle_messages_received_total"], 3 + 5 + 5)
+                self.assertEqual(samples['coracle_hub_acks_total{result="ok"}'], 3 + 5)
+                self.assertEqual(samples['coracle_hub_acks_total{result="refused"}'], 1)
+                self.assertEqual(samples[name + "_count"], wanted)
+                self.assertEqual(samples[name + '_bucket{le="+Inf"}'], wanted)
+                self.assertGreater(samples[name + "_sum"], 0)
+                close_all(*members)
+                asked.wait_closed(4)
+                self.assertEqual(asked.metrics()["coracle_messages_sent_total"], wanted + 4)
+
+    def test_a_late_delivery_takes_as_long_as_it_took(self):
+        """One member reads nothing for a while, and what is said then waits for it."""
+        need_json()
+        with Asked("broadcast", options=("--quiet", "--slow-after", "5m")) as asked:
+            slow, speaker = join(self, asked.server, 2)
+            for _ in range(120):  # more than the sockets of one that reads nothing take
+                speaker.send(message("y" * 60_000))
+                self.assertIn(ACK_ANSWER, speaker.line())
+            wait_until(lambda: asked.status()["connections"][0]["stuck"] > 0.15, "it to have waited")
+            for _ in range(120):
+                self.assertTrue(slow.line().endswith(b"y\n"))
+            name = "coracle_hub_delivery_seconds"
+            samples = wait_until(lambda: (found := asked.metrics())[name + "_count"] == 243 and found, "all to be told")
+            self.assertGreater(samples[name + "_count"], samples[name + '_bucket{le="0.100"}'])
+            self.assertGreater(samples[name + "_sum"], 0.1)
+
+    def test_lines_of_the_log_that_are_left_out(self):
+        with Asked("echo") as asked:
+            for _ in range(300):  # more in a second than are written
+                with asked.server.connect() as peer:
+                    echo(peer)
+            wait_until(lambda: sum(asked.server.told("closed").values()) == 300, "all to be told of")
+            written = asked.server.err.count("event=closed ")
+            self.assertEqual(asked.metrics()["coracle_log_lines_suppressed_total"], 300 - written)
+            self.assertLess(written, 300)
 
     def test_tasks_by_state_and_queues(self):
         for poller in ("epoll", "io_uring"):

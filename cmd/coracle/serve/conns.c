@@ -50,6 +50,14 @@ close_reason conns_enter(struct conns *all, struct connection *one, uint64_t mos
     return connection_reason(one);
 }
 
+void connection_add_traffic(const struct connection *one, conns_traffic *sum)
+{
+    sum->bytes_in += atomic_load_explicit(&one->bytes_in, memory_order_relaxed);
+    sum->bytes_out += atomic_load_explicit(&one->bytes_out, memory_order_relaxed);
+    sum->messages_in += atomic_load_explicit(&one->messages_in, memory_order_relaxed);
+    sum->messages_out += atomic_load_explicit(&one->messages_out, memory_order_relaxed);
+}
+
 void conns_leave(struct conns *all, struct connection *one)
 {
     pthread_mutex_lock(&all->lock);
@@ -60,8 +68,7 @@ void conns_leave(struct conns *all, struct connection *one)
         --*one->among;
     }
     all->closed[connection_reason(one)]++;
-    all->bytes_in += atomic_load_explicit(&one->bytes_in, memory_order_relaxed);
-    all->bytes_out += atomic_load_explicit(&one->bytes_out, memory_order_relaxed);
+    connection_add_traffic(one, &all->traffic);
     pthread_mutex_unlock(&all->lock);
 }
 
@@ -88,8 +95,7 @@ void conns_count_with(struct conns *all, conns_counts *counts, void (*also)(void
     }
     counts->accepted = all->accepted;
     counts->open = all->open;
-    counts->bytes_in = all->bytes_in;
-    counts->bytes_out = all->bytes_out;
+    counts->traffic = all->traffic;
     for (int i = 0; i < REASON_COUNT; i++) {
         counts->by_reason[i] = all->closed[i];
         counts->closed += all->closed[i];

@@ -34,20 +34,26 @@ struct connection {
     cor_conn *conn;
     struct service *service;
     struct session *session;
-    int64_t since;              /* cor_now() */
-    _Atomic uint64_t bytes_in;  /* received and looked at */
-    _Atomic uint64_t bytes_out; /* given to the kernel */
-    _Atomic uint64_t queued;    /* bytes of a write that is held up; see session_queued in service.h */
-    _Atomic uint64_t held;      /* bytes kept of what it has sent; see memory.h */
-    _Atomic int64_t stuck;      /* since when it has taken nothing though there was something; 0: it does take */
-    _Atomic int reason;         /* a close_reason */
-    atomic_bool told_slow;      /* it has been said that much waits for it, and much does still */
-    bool refused;               /* it has never been let in */
-    struct member *member;      /* guard: the lock; in the room */
-    uint64_t *among;            /* guard: the lock; one of how many open ones it is; NULL: not counted there */
-    struct connection *next;    /* guard: the lock */
-    struct connection **link;   /* guard: the lock; what points to it */
+    int64_t since;                              /* cor_now() */
+    _Atomic uint64_t bytes_in;                  /* received and looked at */
+    _Atomic uint64_t bytes_out;                 /* given to the kernel */
+    _Atomic uint64_t messages_in, messages_out; /* the same in whole messages, where there are such */
+    _Atomic uint64_t queued;                    /* bytes of a write that is held up; see session_queued in service.h */
+    _Atomic uint64_t held;                      /* bytes kept of what it has sent; see memory.h */
+    _Atomic int64_t stuck;    /* since when it has taken nothing though there was something; 0: it does take */
+    _Atomic int reason;       /* a close_reason */
+    atomic_bool told_slow;    /* it has been said that much waits for it, and much does still */
+    bool refused;             /* it has never been let in */
+    struct member *member;    /* guard: the lock; in the room */
+    uint64_t *among;          /* guard: the lock; one of how many open ones it is; NULL: not counted there */
+    struct connection *next;  /* guard: the lock */
+    struct connection **link; /* guard: the lock; what points to it */
 };
+
+/* What has come and gone. */
+typedef struct conns_traffic {
+    uint64_t bytes_in, bytes_out, messages_in, messages_out;
+} conns_traffic;
 
 /* All of them. All-zero but for the lock and `last` is an empty one: conns_init. */
 struct conns {
@@ -58,14 +64,14 @@ struct conns {
     uint64_t refusing;        /* guard: the lock; how many of them are refused */
     uint64_t accepted;        /* guard: the lock; ever */
     uint64_t closed[REASON_COUNT];
-    uint64_t bytes_in, bytes_out; /* guard: the lock; of those that are closed */
+    conns_traffic traffic; /* guard: the lock; of those that are closed */
 };
 
 /* The counters at one moment. */
 typedef struct conns_counts {
     uint64_t accepted, open, closed; /* accepted = open + closed */
     uint64_t by_reason[REASON_COUNT];
-    uint64_t bytes_in, bytes_out; /* of those that are closed */
+    conns_traffic traffic; /* of those that are closed */
 } conns_counts;
 
 void conns_init(struct conns *all);
@@ -109,6 +115,9 @@ static inline void connection_decide(struct connection *one, close_reason reason
     int none = REASON_NONE;
     atomic_compare_exchange_strong_explicit(&one->reason, &none, reason, memory_order_relaxed, memory_order_relaxed);
 }
+
+/* Adds what a connection has received and sent. Any thread. */
+void connection_add_traffic(const struct connection *one, conns_traffic *sum);
 
 /* Why it ends, or REASON_NONE. */
 static inline close_reason connection_reason(const struct connection *one)

@@ -112,6 +112,7 @@ static int talk(struct session *session, cor_lines *lines, const char **op)
         }
         session->heard = true;
         connection_add(&session->seen->bytes_in, size + !lines->partial);
+        connection_add(&session->seen->messages_in, 1);
         if (is_stop(line, size)) {
             return 1;
         }
@@ -120,6 +121,7 @@ static int talk(struct session *session, cor_lines *lines, const char **op)
         if (code < 0) {
             return code;
         }
+        connection_add(&session->seen->messages_out, 1);
     }
 }
 

@@ -8,10 +8,12 @@
 #include "serve/access.h"
 #include "serve/bus/bus.h"
 #include "serve/conns.h"
+#include "serve/duration.h"
 #include "serve/life/sockets.h"
 #include "serve/owner.h"
 
 #include <coracle.h>
+#include <stdalign.h>
 #include <stdatomic.h>
 #include <sys/types.h>
 
@@ -89,15 +91,23 @@ struct sandbox {
     bool calls;   /* system calls are filtered */
 };
 
+/* What members of the room have been told: acknowledgements and refusals, and how long each message took to them. */
+struct hub_counts {
+    alignas(64) _Atomic uint64_t acknowledged, refused; /* alone in their lines: each write counts */
+    _Atomic uint64_t delivered[DURATION_FIELDS];        /* by how long it took */
+    _Atomic int64_t delivered_ns;                       /* together */
+};
+
 /* One run of `coracle serve`. */
 struct serve {
     serve_options options;
     struct service *services;
     size_t service_count;
-    char **program;                                /* what exec runs, and its arguments; NULL: nothing */
-    const bus_ops *bus;                            /* to other nodes; NULL: there are none */
-    struct admin *admin;                           /* the status server; NULL: none */
-    struct recent *recent;                         /* what it says of closed connections; NULL: nothing is kept */
+    char **program;        /* what exec runs, and its arguments; NULL: nothing */
+    const bus_ops *bus;    /* to other nodes; NULL: there are none */
+    struct admin *admin;   /* the status server; NULL: none */
+    struct recent *recent; /* what it says of closed connections; NULL: nothing is kept */
+    struct hub_counts hub;
     cor_group sessions;                            /* all session tasks */
     struct conns conns;                            /* all connections */
     struct access access;                          /* who may come in */

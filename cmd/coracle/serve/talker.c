@@ -74,12 +74,18 @@ static bool say(struct talker *talker, const char *text, size_t size)
     return code == 0 || code == -ENOMEM;
 }
 
+static void note_message(struct session *session)
+{
+    session->heard = true;
+    connection_add(&session->seen->messages_in, 1);
+    session_arm_read(session);
+}
+
 /* Takes a message that has come whole, shown already. */
 static bool take_text(void *arg, const char *text, size_t size)
 {
     struct talker *talker = arg;
-    talker->session->heard = true;
-    session_arm_read(talker->session);
+    note_message(talker->session);
     bool more = size == 0 ? tell_invalid(talker, "\"message\" is empty") : say(talker, text, size);
     return more && room_cut_reason(talker->member) == REASON_NONE;
 }
@@ -89,8 +95,7 @@ static bool take_message(void *arg, struct json_object *object, const char *name
     struct talker *talker = arg;
     struct json_object *message = name != NULL ? json_object_object_get(object, name) : NULL;
     if (!json_object_is_type(message, json_type_string)) {
-        talker->session->heard = true;
-        session_arm_read(talker->session);
+        note_message(talker->session);
         return tell_invalid(talker, "no \"message\" text in it") && room_cut_reason(talker->member) == REASON_NONE;
     }
     if (log_shows() && json_object_get_string_len(message) > 0) {

@@ -98,7 +98,7 @@ static void test_under_traffic(void **state)
     conns_count(&all, &counts);
     assert_int_equal(counts.accepted, STAYING + COMERS * ROUNDS);
     assert_int_equal(counts.open, STAYING);
-    assert_int_equal(counts.bytes_in, COMERS * ROUNDS);
+    assert_int_equal(counts.traffic.bytes_in, COMERS * ROUNDS);
     for (int i = 1; i < REASON_COUNT; i++) {
         assert_in_range(counts.by_reason[i], COMERS * (ROUNDS / (REASON_COUNT - 1)),
                         COMERS * (ROUNDS / (REASON_COUNT - 1) + 1));

@@ -2,6 +2,7 @@
 /* The log of a room: who gets what, in which order, what is kept for whom, and that nothing is kept for nobody. */
 /* sources: cmd/coracle/serve/room/msglog.c */
 /* test: workers=1 */
+#include <coracle/time.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -91,6 +92,36 @@ static void test_own_and_private(void **state)
     msglog_leave(&log, &a);
     msglog_leave(&log, &b);
     msglog_leave(&log, &late);
+    msglog_free(&log);
+}
+
+/* Others' private messages are not counted, and a run is as old as its oldest message. */
+static void test_count_and_age(void **state)
+{
+    struct msg_log log = {.block_size = BLOCK, .keep = KEEP};
+    struct msg_reader a = {0}, b = {0};
+    struct msg_run run;
+    (void)state;
+    assert_true(msglog_enter(&log, &a));
+    assert_true(msglog_enter(&log, &b));
+    int64_t before = cor_now();
+    add(&log, &a, "a says 1\n");
+    int64_t after = cor_now();
+    assert_true(msglog_add(&log, &a, true, "only a\n", 7));
+    assert_true(msglog_add(&log, &b, true, "only b\n", 7));
+    add(&log, &b, "b says 2\n");
+    assert_true(msglog_peek(&a, &run));
+    assert_int_equal(msglog_count(&a, &run), 3);
+    assert_in_range(run.said_at + COR_MICROSECOND, before, after + COR_MICROSECOND);
+    assert_true(msglog_peek(&b, &run));
+    assert_int_equal(msglog_count(&b, &run), 3);
+    expect(&log, &b, "a says 1\nonly b\n" OWN);
+    add(&log, &a, "a says 3\n");
+    assert_true(msglog_peek(&b, &run));
+    assert_true(run.plain);
+    assert_int_equal(msglog_count(&b, &run), 1);
+    msglog_leave(&log, &a);
+    msglog_leave(&log, &b);
     msglog_free(&log);
 }
 
@@ -322,6 +353,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shorten_leaves_whole_messages),
         cmocka_unit_test(test_own_and_private),
+        cmocka_unit_test(test_count_and_age),
         cmocka_unit_test(test_longer_than_a_block),
         cmocka_unit_test(test_batches_in_one_piece),
         cmocka_unit_test(test_overtaken),

@@ -29,24 +29,27 @@ static uint64_t relaxed(const _Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-static bool add_bytes(struct connection *one, void *arg)
+static bool add_traffic(struct connection *one, void *sum)
 {
-    uint64_t *sum = arg;
-    sum[0] += relaxed(&one->bytes_in);
-    sum[1] += relaxed(&one->bytes_out);
+    connection_add_traffic(one, sum);
     return true;
 }
 
+static void raise_to(uint64_t *to, uint64_t value)
+{
+    *to = value > *to ? value : *to;
+}
+
 /* The closed ones first: one that closes after that is still in the list, or missed, but never counted twice. */
-void census_bytes(struct serve *serve, uint64_t last[2])
+void census_traffic(struct serve *serve, conns_traffic *last)
 {
     conns_counts counts;
     conns_count(&serve->conns, &counts);
-    uint64_t sum[2] = {counts.bytes_in, counts.bytes_out};
-    conns_each(&serve->conns, add_bytes, sum);
-    for (int i = 0; i < 2; i++) {
-        last[i] = sum[i] > last[i] ? sum[i] : last[i];
-    }
+    conns_each(&serve->conns, add_traffic, &counts.traffic);
+    raise_to(&last->bytes_in, counts.traffic.bytes_in);
+    raise_to(&last->bytes_out, counts.traffic.bytes_out);
+    raise_to(&last->messages_in, counts.traffic.messages_in);
+    raise_to(&last->messages_out, counts.traffic.messages_out);
 }
 
 static bool copy_row(struct connection *one, void *arg)

@@ -37,10 +37,10 @@ typedef struct census {
 } census;
 
 /*
- * Bytes received from and sent to all connections, open and closed. Never less than at an earlier call with the same
+ * What was received from and sent to all connections, open and closed. Never less than at an earlier call with the same
  * `last`: what a connection that is just closing has moved may be counted by the next one only. Any thread.
  */
-void census_bytes(struct serve *serve, uint64_t last[2]);
+void census_traffic(struct serve *serve, conns_traffic *last);
 
 /* Lists open connections, those with most to take first. False: memory ran out. To be freed. */
 bool census_take(struct admin *admin, census *of);

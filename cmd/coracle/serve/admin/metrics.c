@@ -84,15 +84,19 @@ static void put_connections(const exposition *out, struct admin *admin)
     if (open == NULL) {
         return;
     }
-    census_bytes(serve, admin->bytes);
+    census_traffic(serve, &admin->traffic);
     conns_count_with(&serve->conns, &counts, copy_open, &(struct copied){.serve = serve, .open = open});
     exposition_one_gauge(out, "coracle_connections_limit", "The most connections at a time.", serve->options.max_conns);
     put_open(out, serve, open);
     exposition_one_counter(out, "coracle_connections_accepted", "Connections accepted, refused ones too.",
                            counts.accepted);
     put_reasons(out, &counts);
-    exposition_one_counter(out, "coracle_received_bytes", "Bytes received and looked at.", admin->bytes[0]);
-    exposition_one_counter(out, "coracle_sent_bytes", "Bytes given to the kernel.", admin->bytes[1]);
+    exposition_one_counter(out, "coracle_received_bytes", "Bytes received and looked at.", admin->traffic.bytes_in);
+    exposition_one_counter(out, "coracle_sent_bytes", "Bytes given to the kernel.", admin->traffic.bytes_out);
+    exposition_one_counter(out, "coracle_messages_received", "Whole messages of members of rooms, lines for random.",
+                           admin->traffic.messages_in);
+    exposition_one_counter(out, "coracle_messages_sent", "Messages to members of rooms, numbers of random.",
+                           admin->traffic.messages_out);
     free(open);
 }
 
@@ -162,13 +166,28 @@ static void put_bus(const exposition *out, const struct serve *serve)
     exposition_put(out, dropped, "reason", "malformed", of.bad_frames);
 }
 
+static void put_deliveries(const exposition *out, struct hub_counts *hub)
+{
+    uint64_t delivered[DURATION_FIELDS];
+    for (int i = 0; i < DURATION_FIELDS; i++) {
+        delivered[i] = atomic_load(&hub->delivered[i]);
+    }
+    exposition_histogram(out, "coracle_hub_delivery_seconds",
+                         "How long messages took from their sender to the socket of each member.", duration_bounds,
+                         delivered, DURATION_BOUNDS, atomic_load(&hub->delivered_ns));
+    exposition_counter(out, "coracle_hub_acks", "What senders in rooms were answered, a refusal or that it is said.");
+    exposition_put(out, "coracle_hub_acks_total", "result", "ok", atomic_load(&hub->acknowledged));
+    exposition_put(out, "coracle_hub_acks_total", "result", "refused", atomic_load(&hub->refused));
+}
+
 static void put_closed(const exposition *out, struct serve *serve)
 {
     recent_totals totals;
     recent_sums(serve->recent, &totals);
     exposition_histogram(out, "coracle_connection_duration_seconds", "How long connections lasted that are closed.",
-                         recent_bounds, totals.lasted, RECENT_BOUNDS, totals.lasted_ns);
+                         duration_bounds, totals.lasted, DURATION_BOUNDS, totals.lasted_ns);
     put_rooms(out, serve, &totals);
+    put_deliveries(out, &serve->hub);
 }
 
 static void put_operation(const exposition *out, struct serve *serve)
@@ -180,6 +199,8 @@ static void put_operation(const exposition *out, struct serve *serve)
     }
     exposition_one_counter(out, "coracle_log_lines_dropped", "Events that nobody took in time from stderr.",
                            log_dropped());
+    exposition_one_counter(out, "coracle_log_lines_suppressed", "Events beyond the rate of their kind, not written.",
+                           log_suppressed());
     exposition_one_counter(out, "coracle_sandbox_denied", "System calls that --sandbox has denied.", denied_count());
 }
 

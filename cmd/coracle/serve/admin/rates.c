@@ -15,14 +15,14 @@ static struct view_sample sample(struct admin *admin)
     conns_counts counts;
     struct process_facts facts;
     process_look(&facts);
-    census_bytes(admin->serve, admin->bytes);
+    census_traffic(admin->serve, &admin->traffic);
     conns_count(&admin->serve->conns, &counts);
     return (struct view_sample){
         .at = cor_now(),
         .accepted = counts.accepted,
         .closed = counts.closed,
-        .bytes_in = admin->bytes[0],
-        .bytes_out = admin->bytes[1],
+        .bytes_in = admin->traffic.bytes_in,
+        .bytes_out = admin->traffic.bytes_out,
         .cpu_ns = facts.cpu_ns,
     };
 }

@@ -7,11 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-const int64_t recent_bounds[RECENT_BOUNDS] = {
-    COR_MILLISECOND, 10 * COR_MILLISECOND, 100 * COR_MILLISECOND, COR_SECOND,
-    10 * COR_SECOND, 60 * COR_SECOND,      600 * COR_SECOND,      3600 * COR_SECOND,
-};
-
 struct recent *recent_new(void)
 {
     struct recent *recent = calloc(1, sizeof(*recent));
@@ -38,13 +33,10 @@ __attribute__((noinline)) static void note(struct recent *recent, const struct c
     } else {
         cor_remote_addr(one->conn, entry.peer, sizeof(entry.peer));
     }
-    int bound = 0;
-    while (bound < RECENT_BOUNDS && entry.closed_at - entry.since > recent_bounds[bound]) {
-        bound++;
-    }
+    int64_t lasted = entry.closed_at - entry.since;
     pthread_mutex_lock(&recent->lock);
-    recent->totals.lasted[bound]++;
-    recent->totals.lasted_ns += entry.closed_at - entry.since;
+    recent->totals.lasted[duration_field(lasted)]++;
+    recent->totals.lasted_ns += lasted;
     recent->totals.dropped += dropped;
     recent->entries[recent->count++ % RECENT_COUNT] = entry;
     pthread_mutex_unlock(&recent->lock);

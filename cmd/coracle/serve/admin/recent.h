@@ -8,13 +8,11 @@
 #define CORACLE_CMD_SERVE_ADMIN_RECENT_H
 
 #include "serve/conns.h"
+#include "serve/duration.h"
 
 #include <pthread.h>
 
-enum { RECENT_COUNT = 1000, RECENT_AT_A_TIME = 50, RECENT_BOUNDS = 8 };
-
-/* What connections lasted at most to be counted in each of the first fields of recent_totals.lasted. */
-extern const int64_t recent_bounds[RECENT_BOUNDS];
+enum { RECENT_COUNT = 1000, RECENT_AT_A_TIME = 50 };
 
 /* A connection that is closed. */
 typedef struct recent_entry {
@@ -28,9 +26,9 @@ typedef struct recent_entry {
 
 /* Sums over all that were ever closed. */
 typedef struct recent_totals {
-    uint64_t lasted[RECENT_BOUNDS + 1]; /* by how long; the last one: longer than all bounds */
-    int64_t lasted_ns;                  /* together */
-    uint64_t dropped;                   /* messages that they were too slow for */
+    uint64_t lasted[DURATION_FIELDS]; /* by how long */
+    int64_t lasted_ns;                /* together */
+    uint64_t dropped;                 /* messages that they were too slow for */
 } recent_totals;
 
 struct recent {

@@ -161,12 +161,12 @@ static void put_bus(const struct serve *serve, FILE *to)
 static void put_counters(struct admin *admin, FILE *to)
 {
     conns_counts counts;
-    census_bytes(admin->serve, admin->bytes);
+    census_traffic(admin->serve, &admin->traffic);
     conns_count(&admin->serve->conns, &counts);
     fprintf(to,
             "\"counters\":{\"accepted\":%" PRIu64 ",\"open\":%" PRIu64 ",\"closed\":%" PRIu64
             ",\"received_bytes\":%" PRIu64 ",\"sent_bytes\":%" PRIu64 ",\n\"closed_by_reason\":{",
-            counts.accepted, counts.open, counts.closed, admin->bytes[0], admin->bytes[1]);
+            counts.accepted, counts.open, counts.closed, admin->traffic.bytes_in, admin->traffic.bytes_out);
     for (int i = REASON_NONE + 1; i < REASON_COUNT; i++) {
         fprintf(to, "%s\"%s\":%" PRIu64, i > REASON_NONE + 1 ? "," : "", reason_names[i], counts.by_reason[i]);
     }

@@ -79,7 +79,7 @@ static void put_counters(struct admin *admin, FILE *to)
     struct process_facts facts;
     conns_counts counts;
     process_look(&facts);
-    census_bytes(admin->serve, admin->bytes);
+    census_traffic(admin->serve, &admin->traffic);
     conns_count(&admin->serve->conns, &counts);
     const serve_options *options = &admin->serve->options;
     fprintf(to, "connections %" PRIu64 " of %" PRIu64, counts.open, options->max_conns);
@@ -94,9 +94,9 @@ static void put_counters(struct admin *admin, FILE *to)
         put_limit(to, facts.resident_bytes, options->max_memory);
     }
     fprintf(to, ", cpu %.2f s\naccepted %" PRIu64 ", received", seconds(facts.cpu_ns), counts.accepted);
-    put_bytes(to, 7, admin->bytes[0]);
+    put_bytes(to, 7, admin->traffic.bytes_in);
     fputs(", sent", to);
-    put_bytes(to, 7, admin->bytes[1]);
+    put_bytes(to, 7, admin->traffic.bytes_out);
     fprintf(to, "\nclosed %" PRIu64, counts.closed);
     const char *before = ": ";
     for (int i = REASON_NONE + 1; i < REASON_COUNT; i++) {

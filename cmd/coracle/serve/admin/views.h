@@ -27,7 +27,7 @@ struct admin {
     bool names_host;           /* there is one */
     http_server *http;
     struct asker asker;
-    uint64_t bytes[2];               /* received and sent, as told last */
+    conns_traffic traffic;           /* as told last */
     struct view_sample before, last; /* at looks, VIEW_SAMPLE_NS apart or more; the first: at the start */
     int64_t waited;                  /* ns that the last question waited for a worker */
     int64_t dumped;                  /* cor_now() of the last dump of the tasks; 0: none */

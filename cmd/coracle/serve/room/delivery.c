@@ -54,6 +54,17 @@ static int write_copied(struct member *member, const struct msg_run *run)
     return code;
 }
 
+/* Counts what has been written, by how long the oldest message in it took. */
+static void note_delivery(struct member *member, const struct msg_run *run)
+{
+    struct hub_counts *hub = &member->room->serve->hub;
+    uint32_t count = msglog_count(&member->reader, run);
+    int64_t took = cor_now() - run->said_at;
+    connection_add(&member->session.seen->messages_out, count);
+    atomic_fetch_add_explicit(&hub->delivered[duration_field(took)], count, memory_order_relaxed);
+    atomic_fetch_add_explicit(&hub->delivered_ns, took * count, memory_order_relaxed);
+}
+
 static int write_run(struct member *member, struct msg_run *run)
 {
     if (member->carrier->put != NULL) {
@@ -81,6 +92,7 @@ static int write_block(struct member *member)
         atomic_store_explicit(&member->tried, place, memory_order_relaxed);
         code = write_run(member, &run);
         if (code == 0) {
+            note_delivery(member, &run);
             msglog_take(&member->reader, &run);
             member_moved(member);
             code = speak(member);

@@ -6,20 +6,25 @@
  */
 #include "serve/room/msglog.h"
 
+#include <coracle/time.h>
 #include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define AGE_MAX INT32_MAX
+
 typedef struct msg_entry {
     const struct msg_reader *by; /* compared only: a reader that has left reads no more */
     uint32_t end;                /* of its text in the block */
-    bool is_private;
+    uint32_t is_private : 1;
+    uint32_t age_us : 31; /* of the block when it was added; at most so much, half an hour */
 } msg_entry;
 
 struct msg_block {
     struct msg_block *next;       /* guard: the lock */
     uint64_t begin;               /* place of its first byte */
     uint64_t first, first_here;   /* messages said before it; and those that were not passed on */
+    int64_t made;                 /* cor_now() */
     size_t capacity;              /* bytes for texts and entries; a multiple of an entry's alignment */
     uint32_t said, here;          /* guard: the lock; messages in it but private ones; the same */
     uint32_t pins;                /* guard: the lock */
@@ -101,8 +106,12 @@ static struct msg_block *make_block(struct msg_log *log, size_t size)
         log->spare = NULL;
     }
     if (block != NULL) {
-        *block = (struct msg_block){
-            .begin = log->end, .first = log->said, .first_here = log->here, .capacity = capacity, .listed = true};
+        *block = (struct msg_block){.begin = log->end,
+                                    .first = log->said,
+                                    .first_here = log->here,
+                                    .made = cor_now(),
+                                    .capacity = capacity,
+                                    .listed = true};
     }
     return block;
 }
@@ -131,6 +140,12 @@ static bool make_room(struct msg_log *log, size_t size)
     return true;
 }
 
+static uint32_t age_of(const struct msg_block *block)
+{
+    int64_t age = (cor_now() - block->made) / COR_MICROSECOND;
+    return age < AGE_MAX ? (uint32_t)age : AGE_MAX;
+}
+
 bool msglog_add(struct msg_log *log, struct msg_reader *by, bool is_private, const char *text, size_t size)
 {
     if (size > UINT32_MAX / 2 || !make_room(log, size)) {
@@ -140,7 +155,7 @@ bool msglog_add(struct msg_log *log, struct msg_reader *by, bool is_private, con
     uint32_t start = text_size(block), end = start + (uint32_t)size;
     uint32_t count = atomic_load_explicit(&block->count, memory_order_relaxed);
     memcpy(block->text + start, text, size);
-    *entry_of(block, count) = (msg_entry){.by = by, .end = end, .is_private = is_private};
+    *entry_of(block, count) = (msg_entry){.by = by, .end = end, .is_private = is_private, .age_us = age_of(block)};
     if (is_private) {
         atomic_store_explicit(&block->private_end, end, memory_order_relaxed);
     } else {
@@ -260,6 +275,7 @@ bool msglog_peek(const struct msg_reader *reader, struct msg_run *run)
     run->text = block->text + reader->offset;
     run->size = entry_of(block, count - 1)->end - reader->offset;
     run->count = count - reader->index;
+    run->said_at = block->made + entry_of(block, reader->index)->age_us * COR_MICROSECOND;
     run->plain = reader->offset >= atomic_load_explicit(&block->private_end, memory_order_relaxed) &&
                  block->begin + reader->offset >= atomic_load_explicit(&reader->spoken, memory_order_relaxed);
     return true;
@@ -276,6 +292,16 @@ void msglog_shorten(const struct msg_reader *reader, struct msg_run *run, size_t
         }
         end = next;
     }
+}
+
+uint32_t msglog_count(const struct msg_reader *reader, const struct msg_run *run)
+{
+    uint32_t count = run->count;
+    for (uint32_t i = 0; !run->plain && i < run->count; i++) {
+        const msg_entry *entry = entry_of(reader->block, reader->index + i);
+        count -= entry->is_private && entry->by != reader;
+    }
+    return count;
 }
 
 size_t msglog_copy(const struct msg_reader *reader, const struct msg_run *run, const char *own, size_t own_size,

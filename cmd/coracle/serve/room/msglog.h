@@ -56,7 +56,8 @@ struct msg_run {
     const char *text;
     size_t size;
     uint32_t count;
-    bool plain; /* all of the text is for this reader, as it is */
+    bool plain;      /* all of the text is for this reader, as it is */
+    int64_t said_at; /* cor_now() when the oldest message in it was added */
 };
 
 /* Adds a message: told to all but `by`, or if it is private to `by` only. Under the lock. False: memory ran out. */
@@ -91,6 +92,9 @@ void msglog_shorten(const struct msg_reader *reader, struct msg_run *run, size_t
 
 /* Writes a message in the form in which it goes out. Returns the end. */
 typedef char *(*msg_put)(char *to, const char *text, size_t size);
+
+/* How many messages of a run are for this reader. */
+uint32_t msglog_count(const struct msg_reader *reader, const struct msg_run *run);
 
 /*
  * Copies what this reader is to get of a run, by `put`; `own` stands for each message of its own and is no longer than

@@ -125,11 +125,13 @@ void room_flush(struct room *room)
 static int add(struct member *by, bool is_private, const char *line, size_t size)
 {
     struct room *room = by->room;
+    struct hub_counts *hub = &room->serve->hub;
     int code = COR_ECANCELED;
     cor_mutex_lock(&room->lock);
     if (pace_wait(room, size)) {
         code = msglog_add(&room->log, &by->reader, is_private, line, size) ? 0 : -ENOMEM;
         member_note_growth(room);
+        atomic_fetch_add_explicit(is_private ? &hub->refused : &hub->acknowledged, code == 0, memory_order_relaxed);
     }
     cor_mutex_unlock(&room->lock);
     return code;
