@@ -72,6 +72,11 @@ class Room(Case):
                 services = ("broadcast", "broadcast=unix://" + folder + "/room", "broadcast=127.0.0.1:0")
                 with serve(*services, workers=workers, options=("--quiet",)) as server, \
                         server.connect("broadcast tcp") as a, server.connect("broadcast unix") as b:
+                    for peer in (a, b):  # who is answered is in; b may have been when a spoke
+                        peer.send(message("here"))
+                        while not peer.line().endswith(ACK_ANSWER):
+                            pass
+                    self.assertEqual(a.line(), b"@" + TOLD + b"here\n")
                     for peer, other in ((a, b), (b, a), (a, b)):
                         name = peer.name if peer is a else "@"
                         peer.send(message("from " + name))
