@@ -108,10 +108,12 @@ def make_pictures():
 
 
 def read_guide():
-    """The guide in pieces: texts, and [commands] for the blocks of commands with their output."""
+    """The guide in pieces: texts, and [commands] for the blocks of commands with their output. Commands of other
+    sections than that of the questions are text."""
     with open(os.path.join(GUIDE, "operate.md"), encoding="utf-8") as file:
-        text = file.read()
-    pieces = re.split(r"(^    \$ .*\n(?:    .*\n|\n(?=    ))*)", text, flags=re.M)
+        before, questions, after = re.split(r"(^## Ten questions$.*?)(?=^## )", file.read(), flags=re.M | re.S)
+    pieces = re.split(r"(^    \$ .*\n(?:    .*\n|\n(?=    ))*)", questions, flags=re.M)
+    pieces[0], pieces[-1] = before + pieces[0], pieces[-1] + after
     return [re.findall(r"^    (.*)$", piece, re.M) if number % 2 else piece for number, piece in enumerate(pieces)]
 
 
