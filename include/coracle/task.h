@@ -60,8 +60,10 @@ typedef struct cor_options {
 typedef struct cor_task_options {
     const char *name; /* shown in dumps; keeps: must outlive the task. NULL: its function and spawn site are shown */
     size_t stack_size_bytes; /* 0: cor_options.stack_size_bytes; else as there */
-    bool floats; /* an idle worker may take it whenever it is ready to go on: it promises not to keep the address of
+    bool floats;    /* an idle worker may take it whenever it is ready to go on: it promises not to keep the address of
                     anything thread-local over a call that may park. Of errno: see <coracle/errno.h> */
+    bool stack_now; /* it gets its stack at once, or the call says -ENOMEM: for a task that its starter waits for. If
+                       all wait so, and none of the others got a stack, no task ends that could leave one */
 } cor_task_options;
 
 /*
@@ -89,7 +91,7 @@ COR_API COR_CHECK int cor_go(void (*task)(void *arg), void *arg);
 
 /*
  * Starts a task as cor_go does: with a name, as a floating one, or with a stack size of its own; such a stack it gets
- * at once, or -ENOMEM.
+ * at once, as with `stack_now`, or -ENOMEM.
  * Returns: 0, -EINVAL for a bad stack size, -ENOMEM, COR_ENOT_TASK.
  * Owns: borrows `options` until return, keeps options->name.
  */

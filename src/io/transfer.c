@@ -181,7 +181,7 @@ int cor_copy_both(cor_conn *a, cor_conn *b, cor_copied *copied)
 {
     exchange all = {.ways = {{&all, copy_of(b, a, -1)}, {&all, copy_of(a, b, -1)}}};
     cor_group other = {0};
-    int rc = cor_group_go(&other, copy_way, &all.ways[1]);
+    int rc = cor_group_go_with(&other, &(cor_task_options){.stack_now = true}, copy_way, &all.ways[1]);
     if (rc < 0) {
         return rc;
     }

@@ -6,7 +6,8 @@
  * Where memory ends: a spawn that gets no record says -ENOMEM. One that got a record, and gets no stack when its turn
  * comes, waits in the fresh queue until a task ends or memory comes (placement.c); as long as there is one, further
  * spawns on that worker say -ENOMEM. A connection's handler gets its stack at once (`stack_now`): a client whom nobody
- * can serve is to be turned away, not left waiting.
+ * can serve is to be turned away, not left waiting. So does a task that its starter will wait for: many starters, each
+ * on a stack, would wait for tasks that get none.
  */
 #include "sched/spawn.h"
 

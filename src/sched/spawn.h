@@ -34,6 +34,7 @@ static inline void cori_spawn_options(cori_spawn *spawn, const cor_task_options 
         spawn->name = options->name;
         spawn->stack_size_bytes = options->stack_size_bytes;
         spawn->floats = options->floats;
+        spawn->stack_now = options->stack_now;
     }
 }
 

@@ -144,7 +144,7 @@ TASK_TEST_WITH(no_record_gives_enomem, &one_worker)
     T_EQ(cori_stack_count(), stacks);
     faults_clear();
     T_CODE(cor_go(count_me, NULL), 0); /* with memory it works */
-    T_EVENTUALLY(runs() == started + 1, 20 * COR_SECOND);
+    T_EVENTUALLY(runs() == (uint32_t)started + 1, 20 * COR_SECOND);
 }
 
 /* As many blocks as there are already are enough for what follows. */
@@ -273,6 +273,38 @@ static void a_stack_of_ones_own_is_enough(void **state)
     cori_sys_fault = NULL;
 }
 
+static int ask_for_stacks_now(void *arg)
+{
+    static const cor_task_options now = {.stack_now = true};
+    int rc = cor_go(count_me, NULL), started = 0; /* it brings the block of records */
+    (void)arg;
+    gate = cor_chan_new(0, 0);
+    __atomic_store_n(&memory_out, 1, __ATOMIC_RELEASE);
+    for (int i = 0; i < 1000 && rc == 0; i++, started++) {
+        rc = cor_go_with(&now, wait_and_count, NULL);
+    }
+    T_CODE(rc, -ENOMEM);
+    T_CODE(cor_go(wait_and_count, NULL), 0); /* this one waits for a stack */
+    __atomic_store_n(&memory_out, 0, __ATOMIC_RELEASE);
+    T_CODE(cor_chan_close(gate), 0);
+    T_EVENTUALLY(runs() == (uint32_t)started + 1, 5 * COR_SECOND);
+    cor_chan_free(gate);
+    return 0;
+}
+
+/* Who is to have a stack now has it, or is refused; so nobody waits for a task that gets none. */
+static void a_stack_now_or_no_task(void **state)
+{
+    (void)state;
+    for (int workers = 1; workers <= 2; workers++) {
+        const cor_options options = {.workers = workers, .stack_size_bytes = 1 << 20};
+        __atomic_store_n(&ran, 0, __ATOMIC_RELEASE);
+        cori_sys_fault = refuse_memory;
+        assert_int_equal(cor_run(ask_for_stacks_now, NULL, &options), 0);
+        cori_sys_fault = NULL;
+    }
+}
+
 /* Each waits for the last one, which gets no stack. */
 static int wait_for_the_last(void *arg)
 {
@@ -382,17 +414,12 @@ static void never_run_at_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_storm_takes_records_not_stacks),
-        cmocka_unit_test(a_storm_on_all_workers),
-        cmocka_unit_test(order_over_many_blocks),
-        cmocka_unit_test(order_with_stacks_of_their_own),
-        cmocka_unit_test(no_record_gives_enomem),
-        cmocka_unit_test(no_stack_at_the_first_run_waits),
-        cmocka_unit_test(an_end_feeds_who_waits),
-        cmocka_unit_test(a_stack_of_ones_own_is_enough),
-        cmocka_unit_test(nobody_leaves_a_stack),
-        cmocka_unit_test(late_naps_end_it_all_the_same),
-        cmocka_unit_test(never_run_at_all),
+        cmocka_unit_test(a_storm_takes_records_not_stacks), cmocka_unit_test(a_storm_on_all_workers),
+        cmocka_unit_test(order_over_many_blocks),           cmocka_unit_test(order_with_stacks_of_their_own),
+        cmocka_unit_test(no_record_gives_enomem),           cmocka_unit_test(no_stack_at_the_first_run_waits),
+        cmocka_unit_test(an_end_feeds_who_waits),           cmocka_unit_test(a_stack_of_ones_own_is_enough),
+        cmocka_unit_test(a_stack_now_or_no_task),           cmocka_unit_test(nobody_leaves_a_stack),
+        cmocka_unit_test(late_naps_end_it_all_the_same),    cmocka_unit_test(never_run_at_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

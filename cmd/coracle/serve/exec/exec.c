@@ -196,7 +196,7 @@ static int start_parts(struct talk *talk)
     }
     static void (*const parts[])(void *arg) = {talk_watch, talk_err, talk_out, talk_in};
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && code == 0; i++) {
-        code = cor_group_go(&talk->parts, parts[i], talk);
+        code = cor_group_go_with(&talk->parts, &(cor_task_options){.stack_now = true}, parts[i], talk);
     }
     return code;
 }

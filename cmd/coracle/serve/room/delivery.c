@@ -157,7 +157,8 @@ void delivery_wake(struct member *member)
         cor_waitgroup_done(&member->news);
     } else if (member->state == WRITING_NONE) {
         member_change_state(member, WRITING);
-        if (cor_group_go(&member->writer, write_news, member) < 0) {
+        const cor_task_options now = {.stack_now = true}; /* a session that leaves waits for it, on its own stack */
+        if (cor_group_go_with(&member->writer, &now, write_news, member) < 0) {
             member_change_state(member, WRITING_ENDED);
             member_cut_off(member, REASON_OOM);
         }
