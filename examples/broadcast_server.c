@@ -2,6 +2,7 @@
 /*
  * The broadcast room: passes on what each client says, {"client_ip":"...","message":"..."}, to all the others.
  *     ./example_broadcast_server [ADDRESS]    in two or more other terminals:  ./example_broadcast_client
+ * json-c ends the program when it finds no memory for a key; `coracle serve broadcast` lives on (docs/adr/0024).
  */
 #include <coracle.h>
 #include <json-c/json.h>

@@ -14,6 +14,7 @@
 #include <string.h>
 
 static char nothing[1];
+static _Thread_local char *last_copy;
 static _Thread_local bool failed;
 
 static void *noted(void *memory)
@@ -47,7 +48,8 @@ void *json_memory_realloc(void *old, size_t size)
 char *json_memory_strdup(const char *text)
 {
     char *copy = noted(strdup(text));
-    return copy != NULL ? copy : nothing;
+    last_copy = copy != NULL ? copy : nothing;
+    return last_copy;
 }
 
 void json_memory_free(void *memory)
@@ -55,4 +57,11 @@ void json_memory_free(void *memory)
     if (memory != nothing) {
         free(memory);
     }
+}
+
+char *json_memory_last_copy(void)
+{
+    char *copy = last_copy;
+    last_copy = NULL;
+    return copy;
 }

@@ -16,4 +16,7 @@ void *json_memory_realloc(void *old, size_t size);
 char *json_memory_strdup(const char *text);
 void json_memory_free(void *memory);
 
+/* The last copy of a text that this thread has made since the last question; NULL: none. */
+char *json_memory_last_copy(void);
+
 #endif
