@@ -10,6 +10,7 @@
 #include "options.h"
 
 #include <coracle.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,6 +119,14 @@ static void look_up(void *arg)
     of->took_ns = cor_now() - begun;
 }
 
+static bool memory_lacked; /* something that was to be printed is missing */
+
+static int say_no_memory(void)
+{
+    fprintf(stderr, "coracle resolve: %s\n", cor_strerror(-ENOMEM));
+    return EXIT_TRY_AGAIN;
+}
+
 /* One answer as text, escaped; the caller's. NULL: no memory. */
 static char *answer_text(const question *of, int index)
 {
@@ -144,6 +153,7 @@ static char *answer_text(const question *of, int index)
         char *end = escape_copy(stpcpy(made, head), text, size, 0);
         (void)stpcpy(end, tail);
     }
+    memory_lacked |= made == NULL;
     return made;
 }
 
@@ -160,6 +170,7 @@ static void print_escaped(const char *text)
         *escape_copy(shown, text, strlen(text), 0) = '\0';
         fputs(shown, stdout);
     }
+    memory_lacked |= shown == NULL;
     free(shown);
 }
 
@@ -184,6 +195,7 @@ static void print_quoted(const char *text, size_t size)
         fwrite(quoted, 1, (size_t)(cor_json_quote(quoted, text, size) - quoted), stdout);
     } else {
         fputs("null", stdout);
+        memory_lacked = true;
     }
     free(quoted);
 }
@@ -241,6 +253,9 @@ static int print(const question *of)
     } else {
         print_text(of);
     }
+    if (memory_lacked) {
+        return say_no_memory();
+    }
     if (of->code < 0) {
         fprintf(stderr, "coracle resolve: %s\n", cor_error_text(&of->error, text, sizeof(text)));
         return exit_code_of(of->code);
@@ -291,7 +306,7 @@ int resolve_command(int argc, char **argv)
     run.count = argc - first;
     run.questions = calloc((size_t)run.count, sizeof(question));
     if (run.questions == NULL) {
-        return EXIT_TRY_AGAIN;
+        return say_no_memory();
     }
     for (int i = 0; i < run.count; i++) {
         run.questions[i] = (question){.options = &run.options, .text = argv[first + i], .port = -1};
