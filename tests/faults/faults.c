@@ -2,39 +2,44 @@
 /* The rules, and the hooks of base/sys.h that follow them. All is set up before main. */
 #include "faults/faults.h"
 
+#if COR_HAVE_URING
+#include "poll/uring_ring.h"
+#endif
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-/* The calls by name, with the error that is usual. */
+/* The calls by name, with the error that is usual, and others that they may fail with. */
 static const struct {
     const char *name;
     int code;
+    const char *others;
 } calls[FAULT_RULES] = {
-    [CORI_SYS_SOCKET] = {"socket", EMFILE},
+    [CORI_SYS_SOCKET] = {"socket", EMFILE, "ENFILE ENOBUFS"},
     [CORI_SYS_BIND] = {"bind", EADDRINUSE},
     [CORI_SYS_LISTEN] = {"listen", EADDRINUSE},
-    [CORI_SYS_ACCEPT] = {"accept", EMFILE},
+    [CORI_SYS_ACCEPT] = {"accept", EMFILE, "ENFILE ENOMEM ENOBUFS ECONNABORTED EPROTO EPERM"},
     [CORI_SYS_CONNECT] = {"connect", ENETUNREACH},
-    [CORI_SYS_RECV] = {"recv", ENOMEM},
-    [CORI_SYS_TAKE] = {"take", ENOMEM},
-    [CORI_SYS_SEND] = {"send", EPIPE},
-    [CORI_SYS_READ] = {"read", EIO},
-    [CORI_SYS_WRITE] = {"write", EIO},
+    [CORI_SYS_RECV] = {"recv", ENOMEM, "ECONNRESET ETIMEDOUT"},
+    [CORI_SYS_TAKE] = {"take", ENOMEM, "ECONNRESET ETIMEDOUT"},
+    [CORI_SYS_SEND] = {"send", EPIPE, "ECONNRESET ENOBUFS ENOMEM"},
+    [CORI_SYS_READ] = {"read", EIO, "EINTR"},
+    [CORI_SYS_WRITE] = {"write", EIO, "ENOSPC"},
     [CORI_SYS_SHUTDOWN] = {"shutdown", ENOTCONN},
     [CORI_SYS_SETSOCKOPT] = {"setsockopt", ENOMEM},
     [CORI_SYS_GETSOCKOPT] = {"getsockopt", ENOBUFS},
     [CORI_SYS_GETSOCKNAME] = {"getsockname", ENOBUFS},
     [CORI_SYS_POLL] = {"poll", ENOMEM},
-    [CORI_SYS_EPOLL_CTL] = {"epoll_ctl", ENOSPC},
+    [CORI_SYS_EPOLL_CTL] = {"epoll_ctl", ENOSPC, "ENOMEM"},
     [CORI_SYS_EPOLL_WAIT] = {"epoll_wait", EINTR},
     [CORI_SYS_URING_SETUP] = {"uring_setup", ENOMEM},
     [CORI_SYS_URING_ENTRY] = {"uring_entry", EBUSY},
-    [CORI_SYS_MMAP] = {"mmap", ENOMEM},
+    [CORI_SYS_MMAP] = {"mmap", ENOMEM, "EAGAIN"},
     [CORI_SYS_PIPE] = {"pipe", EMFILE},
-    [CORI_SYS_SPLICE] = {"splice", ENOMEM},
+    [CORI_SYS_SPLICE] = {"splice", ENOMEM, "EINVAL"},
     [CORI_SYS_SENDFILE] = {"sendfile", EIO},
     [CORI_SYS_DUP] = {"dup", EMFILE},
     [CORI_SYS_NEVER_WAIT] = {"never_wait", EBADF},
@@ -86,10 +91,19 @@ static _Noreturn void refuse(const char *rule)
     exit(2);
 }
 
+/* For people, and for whoever drives the program: lines that begin with "#" are for the former only. */
 static _Noreturn void help(void)
 {
+    printf("# COR_FAULT=CALL:WHAT[@FIRST[+STEP]],...    WHAT: an error, fail (the call's usual one) or short=BYTES\n"
+           "# COR_FAULT_PAGE=FILE: a row for each call; its bytes, and where its words of 4 bytes begin:\n");
+    printf("row %zu seen %zu hits %zu first %zu step %zu code %zu limit %zu\n", sizeof(fault_rule),
+           offsetof(fault_rule, seen), offsetof(fault_rule, hits), offsetof(fault_rule, first),
+           offsetof(fault_rule, step), offsetof(fault_rule, code), offsetof(fault_rule, limit));
+    printf("# number, call, the usual error, others\n");
     for (int call = 0; call < FAULT_RULES; call++) {
-        printf("%d %s %d\n", call, calls[call].name, calls[call].code);
+        const char *usual = call != FAULT_ANY ? strerrorname_np(calls[call].code) : "each";
+        const char *others = calls[call].others;
+        printf("%d %s %s %s\n", call, calls[call].name, usual, others != NULL ? others : "");
     }
     exit(0);
 }
@@ -163,8 +177,21 @@ static void map_page(const char *path)
     rules = page;
 }
 
+/* Rings of `text` entries, and of little else. */
+static void make_rings_small(const char *text)
+{
+    uint32_t entries;
+    if (!read_number(&text, &entries) || *text != '\0' || entries > 64) {
+        refuse("COR_FAULT_RING");
+    }
+#if COR_HAVE_URING
+    cori_uring_size_now = (cori_uring_size){entries, 2 * entries, (uint16_t)entries};
+#endif
+}
+
 __attribute__((constructor)) static void set_up(void)
 {
+    const char *ring = getenv("COR_FAULT_RING");
     const char *path = getenv("COR_FAULT_PAGE"), *text = getenv("COR_FAULT");
     if (text != NULL && strcmp(text, "help") == 0) {
         help();
@@ -174,6 +201,9 @@ __attribute__((constructor)) static void set_up(void)
     }
     while (text != NULL && *text != '\0') {
         text = read_rule(text);
+    }
+    if (ring != NULL) {
+        make_rings_small(ring);
     }
     cori_sys_fault = on_call;
     cori_sys_short = on_bytes;

@@ -8,10 +8,11 @@
  * names. A rule is CALL:WHAT[@FIRST[+STEP]]: WHAT is an error by name, `fail` (the call's usual one), or short=N (a
  * stream moves N bytes at most); it befalls the FIRST call, counted from 1, and every STEP-th one after that. Without
  * "@" it befalls all of them. One rule per call; `any` is every system call, each with its usual error. COR_FAULT=help
- * lists the calls.
+ * lists the calls with the errors that suit them, and how a page is laid out.
  *
  * COR_FAULT_PAGE names a file that is mapped: the counts are there while the program runs, and whoever drives it sets
- * the rules there, between two dialogues. nth.py does.
+ * the rules there, between two dialogues. nth.py does. COR_FAULT_RING=N makes rings of N entries, at most 64, with 2N
+ * completions and N buffers.
  */
 #ifndef CORACLE_TESTS_FAULTS_FAULTS_H
 #define CORACLE_TESTS_FAULTS_FAULTS_H

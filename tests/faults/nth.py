@@ -4,14 +4,18 @@
 of a dialogue, for n = 1, 2, 3 ... until a dialogue comes to its end without a failure.
 
     tests/faults/nth.py               all services, all calls, all their errors, both pollers, 1 and 2 workers
-    tests/faults/nth.py --quick ECHO  one service as in the fast suite: some failures of each kind
+    tests/faults/nth.py --quick echo  one service as in the fast suite: some failures of each kind
 
-After each failure the next client must be served in full; at the end of a loop the server must be as it was: its
-descriptors back, every connection that was accepted closed for one reason, exit code 0, nothing leaked.
+At the end a table says how many failures each dialogue has seen, each another call or error, and what became of it;
+docs/faults.md has the last one. After each failure the next client must be served in full; at the end of a loop the
+server must be as it was: its descriptors back, every connection that was accepted closed for one reason, exit code 0.
+Run with the build of the sanitizers it also finds what is leaked.
 COR_BIN is the program with faults, build/release/tests/coracle_faults if it is not set.
 """
+import collections
 import contextlib
 import errno
+import itertools
 import json
 import mmap
 import os
@@ -23,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.dirname(os.path.dirname(HERE))
@@ -32,44 +37,43 @@ sys.path[:0] = [os.path.join(SOURCE, "tests", "e2e"), os.path.join(SOURCE, "test
 from harness import (  # noqa: E402
     ACK_ANSWER, BIN, GREETING, PATIENCE, REPLY, TOLD, Peer, Program, message, run_coracle, serve, settled_fds,
     split_address, text_address)
+from test_resolve import Server as NameServer  # noqa: E402
 
 MOST = 3000  # no dialogue has that many calls
 QUICK_STEP = 11
 
-# What else a call may fail with, besides its usual error.
-MORE = {
-    "socket": "ENFILE ENOBUFS", "accept": "ENFILE ENOMEM ENOBUFS ECONNABORTED EPROTO EPERM",
-    "recv": "ECONNRESET ETIMEDOUT", "take": "ECONNRESET ETIMEDOUT", "send": "ECONNRESET ENOBUFS ENOMEM",
-    "epoll_ctl": "ENOMEM", "mmap": "EAGAIN", "splice": "EINVAL", "read": "EINTR", "write": "ENOSPC",
-}
-RULE = struct.Struct("6I")  # struct fault_rule of faults.h
-
 
 class Page:
-    """The rules and counts of a process, shared with it."""
+    """The rules and counts of a process, shared with it. The program tells which calls there are, what errors suit them
+    and where the words of a rule are."""
 
     def __init__(self):
         listed = subprocess.run([BIN], env={"COR_FAULT": "help"}, capture_output=True, text=True, check=True).stdout
-        rows = [line.split() for line in listed.splitlines()]
-        self.index = {name: int(number) for number, name, _ in rows}
-        self.usual = {name: int(code) for _, name, code in rows}
+        rows = [line.split() for line in listed.splitlines() if not line.startswith("#")]
+        self.size, self.words = int(rows[0][1]), {name: int(at) for name, at in zip(rows[0][2::2], rows[0][3::2])}
+        self.index = {name: int(number) for number, name, *_ in rows[1:]}
+        self.errors = {name: [getattr(errno, word, 0) for word in words] for _, name, *words in rows[1:]}
         self.file = tempfile.NamedTemporaryFile(prefix="coracle-faults-")
-        self.file.truncate(RULE.size * len(rows))
-        self.map = mmap.mmap(self.file.fileno(), RULE.size * len(rows))
+        self.file.truncate(self.size * len(self.index))
+        self.map = mmap.mmap(self.file.fileno(), self.size * len(self.index))
         self.env = {"COR_FAULT_PAGE": self.file.name}
 
     def close(self):
         self.map.close()
         self.file.close()
 
-    def arm(self, call, first, code=0, step=0):
-        RULE.pack_into(self.map, RULE.size * self.index[call], 0, 0, first, step, code, 0)
+    def place(self, call, word):
+        return self.size * self.index[call] + self.words[word]
+
+    def arm(self, call, first, code=0):
+        """The `first` of the calls from now on fails; nothing counts until `first` is written, last."""
+        for word, value in (("seen", 0), ("hits", 0), ("step", 0), ("code", code), ("limit", 0), ("first", first)):
+            struct.pack_into("I", self.map, self.place(call, word), value)
 
     def disarm(self, call):
         """Ends the rule; gives how many calls failed since it was set. Its count of calls goes on."""
-        place = RULE.size * self.index[call]
-        _, hits, *_ = RULE.unpack_from(self.map, place)
-        struct.pack_into("I", self.map, place + 8, 0)
+        hits, = struct.unpack_from("I", self.map, self.place(call, "hits"))
+        struct.pack_into("I", self.map, self.place(call, "first"), 0)
         return hits
 
 
@@ -154,6 +158,13 @@ def read_told(peer):
     return line
 
 
+def talk_exec(server):
+    with server.connect("exec") as peer:
+        peer.send("one\ntwo")
+        peer.half_close()
+        expect(peer.read_all(), b"one\ntwo")
+
+
 def talk_unix(server):
     with server.connect("echo") as peer:
         peer.send("first")
@@ -190,7 +201,7 @@ def talk_admin(server):
         expect(peer.read_all(), b"")
 
 
-# Name: the services, what is said to them, options of the server.
+# Name: the services, what is said to them, options of the server, and what exec runs.
 SERVED = {
     "ack": (("ack",), talk_ack, ()),
     "print": (("print",), talk_print, ()),
@@ -198,6 +209,7 @@ SERVED = {
     "echo": (("echo",), talk_echo, ()),
     "random": (("random",), talk_random, ()),
     "broadcast": (("broadcast",), talk_broadcast, ()),
+    "exec": (("exec",), talk_exec, (), ("cat",)),
     "unix": (("echo=unix://@coracle-faults-%d" % os.getpid(),), talk_unix, ()),
     "packets": (("echo=udp://127.0.0.1:0",), talk_packets, ()),
     "admin": (("echo",), talk_admin, ("--admin", "127.0.0.1:0")),
@@ -212,19 +224,20 @@ DIALED = {
 }
 GOOD_ENDS = (0, 1, 69, 75)  # EXIT_OK, _FAILED, _UNREACHABLE, _TRY_AGAIN
 GOOD_STARTS = GOOD_ENDS + (77, 78, 128 + signal.SIGTERM)  # the last one: told to end while it failed to start
-CASES = tuple(SERVED) + tuple(DIALED) + ("start",)
+CASES = tuple(SERVED) + tuple(DIALED) + ("resolve", "start")
+COLUMNS = tuple(itertools.product(("epoll", "io_uring"), (1, 2)))
 
 
 class Loops:
     """Loops over one process or one command. `quick`: over some failures only, each call with its usual error."""
 
     def __init__(self, quick):
-        self.quick, self.page, self.failures, self.dialogues, self.packets = quick, Page(), 0, 0, False
+        self.quick, self.page, self.packets = quick, Page(), False
+        self.dialogues, self.failures = 0, collections.Counter()  # the latter by call
 
     def errors(self, call):
         """Its usual error, and others; but a socket of packets has no connection to lose."""
-        more = [] if self.quick or self.packets else [getattr(errno, name) for name in MORE.get(call, "").split()]
-        return [self.page.usual[call]] + more
+        return self.page.errors[call][:1 if self.quick or self.packets else None]
 
     def calls(self):
         return ("any", "alloc") if self.quick else [call for call in self.page.index if call != "any"]
@@ -239,18 +252,18 @@ class Loops:
                     try:
                         run(call)
                     except BaseException:
-                        print("failed: call %s, number %d, %s" % (call, first, errno.errorcode.get(code)))
+                        print("failed: call %s, number %d, %s" % (call, first, errno.errorcode.get(code)), flush=True)
                         raise
                     hits = self.page.disarm(call)
                     self.dialogues += 1
                     if hits == 0:
                         break
-                    self.failures += hits
+                    self.failures[call] += hits
                     first += QUICK_STEP if self.quick else 1
 
     def serve(self, name, poller, workers):
-        services, talk, options = SERVED[name]
-        with serve(*services, workers=workers, env=self.page.env,
+        services, talk, options, *program = SERVED[name]
+        with serve(*services, workers=workers, env=self.page.env, program=program[0] if program else (),
                    options=("--grace", "2s", "--poller", poller, *options)) as server:
             if "--admin" in options:
                 server.wait_text("listening admin")
@@ -298,6 +311,22 @@ class Loops:
             if server.wait() != 0:
                 raise AssertionError(server.describe())
 
+    def resolve(self, poller):
+        """Addresses and other records: found, or a word why not. Of two kinds of addresses one may be all there is."""
+        with contextlib.closing(NameServer()) as names, tempfile.NamedTemporaryFile("w", suffix=".conf") as conf:
+            conf.write("nameserver %s\noptions timeout:1 attempts:1\n" % names.address)
+            conf.flush()
+            env = dict(self.page.env, COR_POLLER=poller, COR_RESOLV_CONF=conf.name)
+
+            def run(_):
+                for words, answer in ((("host.test",), r"(host.test\tip\t[0-9a-f:.]+\tfrom .*\n)+"), (
+                        ("--type", "mx", "mail.test"), r"(mail.test\tmx\t[12]0 [ab].test[.]\tfrom .*\n){2}")):
+                    done = run_coracle("resolve", *words, env=env)
+                    good = re.fullmatch(answer, done.out) if done.code == 0 else done.err
+                    if done.code not in GOOD_ENDS or not good:
+                        raise AssertionError(done.describe())
+            self.loop(run, ("alloc",) if self.quick else None)  # a lost question takes a second
+
     def start(self, poller):
         """Until the services serve, or a clean refusal to start."""
         def run(_):
@@ -326,13 +355,33 @@ class Loops:
                     return peer.read(1) == b"x"
         return False
 
+    def count(self, kind):
+        return sum(hits for call, hits in self.failures.items() if (call == "alloc") == (kind == "allocations"))
+
     def case(self, name, poller, workers):
         if name in SERVED:
             self.serve(name, poller, workers)
         elif name in DIALED:
             self.dial(name, poller)
         else:
-            self.start(poller)
+            getattr(self, name)(poller)
+
+
+def table(done):
+    """`done`: {name: {(poller, workers): loops, or what went wrong}}. Each kind of failure has a line."""
+    print("\n| dialogue | what failed | " + " | ".join("%s, %d" % column for column in COLUMNS) + " | result |")
+    print("|---" * (len(COLUMNS) + 3) + "|")
+    for name, cells in done.items():
+        wrong = sum(not isinstance(loops, Loops) for loops in cells.values())
+        result = "FAILED" if wrong else "served" if name in SERVED else "ended well"
+        for kind in ("allocations", "system calls"):
+            counts = [str(cells[column].count(kind)) if isinstance(cells.get(column), Loops) else ""
+                      for column in COLUMNS]
+            print("| %s | %s | %s | %s |" % (name, kind, " | ".join(counts), result))
+    loops = [one for cells in done.values() for one in cells.values() if isinstance(one, Loops)]
+    print("\n%d failures in %d dialogues; of calls: %s" % (
+        sum(sum(one.failures.values()) for one in loops), sum(one.dialogues for one in loops),
+        " ".join(sorted(set().union(*(one.failures for one in loops))))))
 
 
 def main(argv):
@@ -341,16 +390,23 @@ def main(argv):
     if set(argv) - set(names) - {"--quick"} or set(names) - set(CASES):
         print(__doc__ + "\nnames: " + " ".join(CASES), file=sys.stderr)
         return 2
-    for name in names or CASES:
-        for poller in ("epoll", "io_uring"):
-            counts = (1,) if name not in SERVED else (1, 2) if not quick else (1,) if poller == "epoll" else (2,)
-            for workers in counts:
-                loops, begin = Loops(quick), time.monotonic()
-                loops.case(name, poller, workers)
-                print("%-15s %-8s workers=%d: %5d failures in %5d dialogues, %.1f s" % (
-                    name, poller, workers, loops.failures, loops.dialogues, time.monotonic() - begin), flush=True)
-                loops.page.close()
-    return 0
+    done = {}
+    for name, (poller, workers) in itertools.product(names or CASES, COLUMNS):
+        if workers != 1 and name not in SERVED or quick and name in SERVED and (poller == "epoll") != (workers == 1):
+            continue
+        loops, begin = Loops(quick), time.monotonic()
+        cell = done.setdefault(name, {})
+        try:
+            loops.case(name, poller, workers)
+            cell[poller, workers] = loops
+        except Exception:  # whatever it is: the other dialogues are tried too
+            traceback.print_exc()
+            cell[poller, workers] = None
+        print("%-15s %-8s workers=%d: %5d failures in %5d dialogues, %.1f s" % (
+            name, poller, workers, sum(loops.failures.values()), loops.dialogues, time.monotonic() - begin), flush=True)
+        loops.page.close()
+    table(done)
+    return 1 if any(loops is None for cells in done.values() for loops in cells.values()) else 0
 
 
 if __name__ == "__main__":
