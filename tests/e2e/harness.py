@@ -285,12 +285,13 @@ def settled_fds(server, service=None):
     return wait_until(at_rest, "the number of descriptors to settle")
 
 
-def serve(*services, workers=1, options=(), env=None, before=(), program=(), **more):
+def serve(*services, workers=1, options=(), env=None, before=(), program=(), binary=BIN, **more):
     """Starts `coracle serve` for services given as "echo" or "echo=ADDRESS" (default: port 0 of the loopback).
-    `before`: words of a command line that ends in becoming the server; `program`: what exec runs."""
+    `before`: words of a command line that ends in becoming the server; `program`: what exec runs; `binary`: another
+    build of the server."""
     if any(service.startswith("broadcast") for service in services):
         need_json()
-    argv = [*before, BIN, "serve", "--workers", str(workers), *options]
+    argv = [*before, binary, "serve", "--workers", str(workers), *options]
     for service in services:
         argv.append(service if "=" in service else service + "=127.0.0.1:0")
     if program:
