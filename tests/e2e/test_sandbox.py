@@ -16,8 +16,7 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import (WORKERS, Case, Peer, Program, main, run_coracle, serve, split_address,
-                     wait_until)
+from harness import WORKERS, Case, Peer, main, need_json, run_coracle, serve, split_address, wait_until
 from test_systemd import Manager, activated, need_systemd, tcp
 
 POLLERS = ("epoll", "io_uring")
@@ -146,7 +145,7 @@ class Inside(Case):
             os.mkdir(name)
         log = os.path.join(logs, "log")
         self.replace(lists + "/allow", "127.0.0.0/8\n")
-        options = ("--poller", poller, "--log-file", log, "--allow", "@" + lists + "/allow", "--stall-after", "1ms",
+        options = ("--poller", poller, "--log-file", log, "--allow", "@" + lists + "/allow",
                    "--admin", "unix://" + sockets + "/admin", "--grace", "2s")
         with serve("echo", "ack=localhost:0", "random=udp://127.0.0.1:0", "greet=unix://" + sockets + "/greet",
                    "echo=unixgram://" + sockets + "/packets", "print", workers=workers,
@@ -271,6 +270,18 @@ class Inside(Case):
             manager.bind("\0" + name)
             with sandboxed("echo", env={"NOTIFY_SOCKET": "@" + name}):
                 self.assertIn(b"READY=1", manager.recv(4096))
+
+    def test_the_watchdog_of_tasks(self):
+        """Its timers, and its look at the calls of a task that computes: a long message is looked at as a whole."""
+        need_json()
+        text = '{"message":"%s"}' % ("x" * 30_000_000)
+        for poller, workers in EACH:
+            with self.subTest(poller=poller, workers=workers), sandboxed("broadcast", workers=workers, options=(
+                    "--quiet", "--poller", poller, "--max-line", "64M", "--stall-after", "2ms")) as server, \
+                    server.connect() as peer:
+                peer.send(text)
+                server.wait_text("event=stall task=", name="err")
+                self.assertNotIn("sandbox_denied", server.err)
 
     def test_under_load(self):
         """Clients come and go, and messages are checked."""
