@@ -264,7 +264,7 @@ class Ground(Case):
         return total / 1e9
 
     def check(self, server, pulse, seconds, bare):
-        """`bare`: the p99 of the other probe."""
+        """`bare`: the p99 of the other probe. Times are judged last: a busy machine is to hide nothing else."""
         probe = server.probe
         self.assertEqual(probe.errors[:3], [])
         self.assertGreaterEqual(len(probe.times), 2)
@@ -272,21 +272,22 @@ class Ground(Case):
         self.assertEqual(pulse.errors[:3] if pulse else [], [])
         self.rest(server)
         self.check_memory(server)
-        if self.full and not server.is_sanitized():
+        judged = self.full and not server.is_sanitized()
+        if judged:
             print("probe: %d echoes in %.0f s, p99 %.1f ms (of a bare server %.1f ms), slowest %.1f ms; the server has "
                   "waited %.2f s for a processor; /livez %.0f ms at most; Rss %+d KiB; log: %d lines in its busiest "
                   "second" % (
                       len(probe.times), seconds, probe.p99() * 1000, bare * 1000, max(probe.times) * 1000,
                       self.waited(server), (pulse.slowest if pulse else 0) * 1000, server.smaps("Rss") - server.memory,
                       self.check_log(server)), flush=True)
-            if bare < PROBE_P99_S:
-                self.assertLess(probe.p99(), PROBE_P99_S)
-            self.assertLess(pulse.slowest if pulse else 0, LIVE_S)
         server.signal(signal.SIGTERM)
         self.assertEqual(server.wait(), 0, server.describe())
         self.check_sums(server)
         self.check_log(server)
         self.assertEqual([name for name in os.listdir(server.folder) if name.startswith("core")], [])
+        if judged:
+            self.assertLess(probe.p99() if bare < PROBE_P99_S else 0, PROBE_P99_S)
+            self.assertLess(pulse.slowest if pulse else 0, LIVE_S)
 
     def check_log(self, server):
         """The lines of the busiest second by the server's clock; a flood of clients is no flood of lines."""
