@@ -491,7 +491,7 @@ class Networks(Case):
     def test_all_services_in_one_process(self):
         services = ["ack", "print", "greet", "echo", "random"]
         with serve(*services, workers=2) as server:
-            self.assertEqual(sorted(server.addresses), sorted(services))
+            self.assertEqual({name.split()[0] for name in server.addresses}, set(services))
             with server.connect("echo") as echo, server.connect("random") as random, server.connect("greet") as greet:
                 echo.send("x")
                 random.send("x\n")
