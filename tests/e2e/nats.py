@@ -12,7 +12,8 @@ import unittest
 
 from harness import ACK_ANSWER, TOLD, Peer, Program, need_json, need_tool, run_coracle, serve, split_address, wait_until
 
-NODE_OPTIONS = ("--quiet", "--per-ip", "0", "--accept-rate", "0", "--admin", "127.0.0.1:0")
+SAID = re.compile(rb"^\S+" + re.escape(TOLD) + rb"s(\d+) (\d+)$", re.M)
+NODE_OPTIONS = ("--quiet", "--per-ip", "0", "--accept-rate", "0")
 
 
 def need_nats():
@@ -65,12 +66,13 @@ class Nats:
         return "%s://%s:%d" % (scheme, self.host, self.port)
 
 
-def node(url, *options, workers=1, poller="epoll", address="127.0.0.1:0", **more):
+def node(url, *options, workers=1, poller="epoll", address="127.0.0.1:0", admin="127.0.0.1:0", **more):
     """A node of the room."""
     server = serve("broadcast=" + address, workers=workers, options=(
-        *NODE_OPTIONS, "--poller", poller, "--bus", url, *options), **more)
+        *NODE_OPTIONS, "--admin", admin, "--poller", poller, "--bus", url, *options), **more)
     server.wait_text("listening admin")
-    server.addresses["admin"] = split_address(re.search(r"^listening admin tcp (\S+)$", server.out, re.M).group(1))
+    network, place = re.search(r"^listening admin (\S+) (\S+)$", server.out, re.M).groups()
+    server.addresses["admin"] = place if network == "unix" else split_address(place)
     return server
 
 
@@ -93,7 +95,7 @@ class Listener(threading.Thread):
     def __init__(self, peers):
         super().__init__(daemon=True)
         self.peers = peers
-        self.heard = [{} for _ in peers]  # by sender: numbers
+        self.heard = [{} for _ in peers]  # by sender: the last number, and how many
         self.acknowledged = [0] * len(peers)
         self.wrong = []
         self.over = threading.Event()
@@ -111,26 +113,31 @@ class Listener(threading.Thread):
                         self.wrong.append("member %d was cut" % key.data)
                         selector.unregister(key.fileobj)
                         continue
-                    *lines, rest[key.data] = (rest[key.data] + data).split(b"\n")
-                    for line in lines:
-                        self.take(key.data, line + b"\n")
+                    text, end, rest[key.data] = (rest[key.data] + data).rpartition(b"\n")
+                    if end:
+                        self.take(key.data, text + end)
 
-    def take(self, index, line):
-        if line.endswith(ACK_ANSWER):
-            self.acknowledged[index] += 1
-            return
-        match = re.fullmatch(rb"[^ ]+" + re.escape(TOLD) + rb"s(\d+) (\d+)\n", line)
-        if not match:
-            self.wrong.append("member %d heard %r" % (index, line[:80]))
-            return
-        sender, number = int(match.group(1)), int(match.group(2))
-        numbers = self.heard[index].setdefault(sender, [])
-        if numbers and number <= numbers[-1]:
-            self.wrong.append("member %d heard %d of sender %d after %d" % (index, number, sender, numbers[-1]))
-        numbers.append(number)
+    def take(self, index, text):
+        """Takes whole lines: all of them are acknowledgements or say "sSENDER NUMBER"."""
+        told = SAID.findall(text)
+        own = text.count(ACK_ANSWER)
+        self.acknowledged[index] += own
+        if len(told) + own != text.count(b"\n"):
+            self.wrong.append("member %d heard %r" % (index, text[:80]))
+        heard = self.heard[index]
+        for sender, number in told:
+            last, count = heard.get(sender, (-1, 0))
+            if int(number) <= last:
+                self.wrong.append("member %d heard %s of sender %s after %d" % (index, number, sender, last))
+            heard[sender] = (int(number), count + 1)
+
+    def count(self, index, senders=None):
+        """How many messages a member has heard, of these senders or of all."""
+        return sum(count for sender, (_, count) in list(self.heard[index].items())
+                   if senders is None or int(sender) in senders)
 
     def total(self):
-        return sum(len(numbers) for heard in self.heard for numbers in heard.values())
+        return sum(self.count(index) for index in range(len(self.peers)))
 
     def stop(self):
         self.over.set()
@@ -149,8 +156,11 @@ def all_connected(servers, nodes=None):
                    lambda server=server: "all nodes; %s" % bus_of(server))
 
 
-def make_certificates(folder, name="127.0.0.1"):
-    """ca.pem, server.pem, node.pem and other.pem (a stranger's authority) with their keys in `folder`."""
+def make_certificates(folder, *names):
+    """In `folder`: ca.pem, server.pem and node.pem by it, other.pem (a stranger), and their keys. For these addresses,
+    127.0.0.1 unless given."""
+    names = ",".join("IP:" + name for name in names or ("127.0.0.1",))
+
     def openssl(*words):
         subprocess.run(("openssl", *words), check=True, capture_output=True, cwd=folder, timeout=20)
     need_tool("openssl")
@@ -159,8 +169,8 @@ def make_certificates(folder, name="127.0.0.1"):
                 "-subj", "/CN=" + ca, "-keyout", ca + ".key", "-out", ca + ".pem")
     for who in ("server", "node"):
         with open("%s/%s.ext" % (folder, who), "w", encoding="ascii") as file:
-            file.write("subjectAltName=IP:%s\n" % name)
-        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=" + name,
+            file.write("subjectAltName=%s\n" % names)
+        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=" + who,
                 "-keyout", who + ".key", "-out", who + ".csr")
         openssl("x509", "-req", "-in", who + ".csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days",
                 "30", "-extfile", who + ".ext", "-out", who + ".pem")
