@@ -383,6 +383,31 @@ TASK_TEST_WITH(a_loss_is_noticed, &with_threads)
     end_net();
 }
 
+/* All lose the bus and come back one after the other: what each has kept, the others hear. */
+TASK_TEST_WITH(what_was_said_meanwhile, &with_threads)
+{
+    start_net(TEXT);
+    wait_for_all();
+    pthread_mutex_lock(&net.lock);
+    net.away = true;
+    pthread_mutex_unlock(&net.lock);
+    for (int i = 0; i < NODES; i++) {
+        net.all[i]->events->lost(net.all[i]->arg);
+    }
+    for (int i = 0; i < NODES; i++) {
+        T_EVENTUALLY(!counts(i).connected, SOON);
+    }
+    all_talk();
+    pthread_mutex_lock(&net.lock);
+    net.away = false;
+    pthread_mutex_unlock(&net.lock);
+    for (int i = 0; i < NODES; i++) {
+        T_EVENTUALLY(counts(i).received + counts(i).missed == (NODES - 1) * LINES, SOON);
+        T_EQ(counts(i).missed, 0);
+    }
+    end_net();
+}
+
 TASK_TEST_WITH(frames_have_a_longest, &with_threads)
 {
     static char line[4096];
@@ -435,8 +460,8 @@ int main(void)
         cmocka_unit_test(all_hear_all_once),       cmocka_unit_test(nothing_twice),
         cmocka_unit_test(what_is_lost_is_counted), cmocka_unit_test(an_uncertain_end),
         cmocka_unit_test(away_for_too_long),       cmocka_unit_test(a_loss_is_noticed),
-        cmocka_unit_test(frames_have_a_longest),   cmocka_unit_test(the_last_words),
-        cmocka_unit_test(strangers_are_refused),
+        cmocka_unit_test(what_was_said_meanwhile), cmocka_unit_test(frames_have_a_longest),
+        cmocka_unit_test(the_last_words),          cmocka_unit_test(strangers_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

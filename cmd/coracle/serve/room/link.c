@@ -40,6 +40,7 @@ struct link {
     bool lost;                /* guard: the room's lock; the connection is gone */
     bool ending;              /* guard: the room's lock */
     struct nodes nodes;       /* guard: the room's lock */
+    size_t others;            /* nodes there were when the connection was lost; the talking task's */
     uint64_t backlog_told;    /* lost_backlog when the log was told of it */
 
     _Atomic size_t calls; /* attempts to connect; the talking task's */
@@ -111,6 +112,7 @@ static void take_frame(struct link *link, const struct frame *frame)
     cor_mutex_lock(&link->room->lock);
     struct nodes_news news = nodes_hear(&link->nodes, frame, cor_now());
     size_t skipped = frame_skip(frame->text, frame->size, news.known);
+    member_wake_link(link->room); /* it may wait for that node */
     uint32_t heard = frame->size > skipped ? add_lines(link, frame->text + skipped, frame->size - skipped) : 0;
     count_nodes(link);
     cor_mutex_unlock(&link->room->lock);
@@ -274,11 +276,40 @@ static bool is_ending(struct link *link)
     return ending;
 }
 
+static int send_beat(struct link *link)
+{
+    char beat[FRAME_HEAD_MAX];
+    return send_frame(link, beat + FRAME_HEAD_MAX, 0);
+}
+
+/*
+ * After a loss: waits until all others that there were are back, for they miss what is sent before. As long as the
+ * longest pause at most, in which they come back if they do. Returns as send_frame.
+ */
+static int await_others(struct link *link)
+{
+    struct room *room = link->room;
+    int64_t begin = cor_now(), until = cor_after(BACKOFF_MOST_NS);
+    bool all = false;
+    int code = send_beat(link);
+    while (code == 0 && !all) {
+        bool in_time = true;
+        cor_mutex_lock(&room->lock);
+        while (!(all = link->lost || link->ending || cor_now() >= until ||
+                       nodes_since(&link->nodes, begin) >= link->others) &&
+               in_time) {
+            in_time = park(room, link->beat < until ? link->beat : until);
+        }
+        cor_mutex_unlock(&room->lock);
+        code = all ? 0 : send_beat(link);
+    }
+    return code;
+}
+
 /* Sends until the connection is lost, or the link ends and all is sent. */
 static void relay(struct link *link)
 {
-    char beat[FRAME_HEAD_MAX];
-    int code = send_frame(link, beat + FRAME_HEAD_MAX, 0);
+    int code = await_others(link);
     bool over = false;
     while (code == 0 && !over) {
         bool more = await_news(link);
@@ -286,9 +317,12 @@ static void relay(struct link *link)
         if (more && !over) {
             code = send_block(link);
         } else if (!is_lost(link)) {
-            code = send_frame(link, beat + FRAME_HEAD_MAX, 0);
+            code = send_beat(link);
         }
     }
+    cor_mutex_lock(&link->room->lock);
+    link->others = nodes_lately(&link->nodes);
+    cor_mutex_unlock(&link->room->lock);
 }
 
 /* --- the connection */

@@ -58,3 +58,21 @@ size_t nodes_count(const struct nodes *all, int64_t now, uint64_t *members)
     }
     return count;
 }
+
+size_t nodes_since(const struct nodes *all, int64_t then)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < all->count; i++) {
+        count += all->each[i].heard >= then;
+    }
+    return count;
+}
+
+size_t nodes_lately(const struct nodes *all)
+{
+    int64_t last = 0;
+    for (size_t i = 0; i < all->count; i++) {
+        last = all->each[i].heard > last ? all->each[i].heard : last;
+    }
+    return nodes_since(all, last - NODES_SILENT_NS);
+}

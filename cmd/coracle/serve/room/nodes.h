@@ -35,6 +35,12 @@ struct nodes_news {
 /* Notes a frame that has come. */
 struct nodes_news nodes_hear(struct nodes *all, const struct frame *frame, int64_t now);
 
+/* Counts those heard of not longer than NODES_SILENT_NS before the one that was heard last. */
+size_t nodes_lately(const struct nodes *all);
+
+/* Counts those heard of since then. */
+size_t nodes_since(const struct nodes *all, int64_t then);
+
 /* Counts those that are not silent, and their members. Returns the nodes. */
 size_t nodes_count(const struct nodes *all, int64_t now, uint64_t *members);
 
