@@ -32,6 +32,21 @@ if(NOT COR_HAVE_JSON)
   message(NOTICE "json-c: off or not found; no broadcast service")
 endif()
 
+# COR_HAVE_WEBSOCKET 0/1: the broadcast service's entry for browsers. libwslay has no file for pkg-config.
+set(COR_HAVE_WEBSOCKET 0)
+if(COR_WITH_WEBSOCKET AND COR_HAVE_JSON)
+  find_path(COR_WSLAY_INCLUDE wslay/wslay.h)
+  find_library(COR_WSLAY_LIBRARY NAMES wslay)
+  mark_as_advanced(COR_WSLAY_INCLUDE COR_WSLAY_LIBRARY)
+  pkg_check_modules(NETTLE QUIET IMPORTED_TARGET nettle>=3.4)
+  if(COR_WSLAY_INCLUDE AND COR_WSLAY_LIBRARY AND NETTLE_FOUND)
+    set(COR_HAVE_WEBSOCKET 1)
+  endif()
+endif()
+if(NOT COR_HAVE_WEBSOCKET)
+  message(NOTICE "libwslay or nettle: off or not found; no WebSocket entry")
+endif()
+
 # COR_HAVE_ADMIN 0/1: the program's status over HTTP.
 set(COR_HAVE_ADMIN 0)
 if(COR_WITH_ADMIN AND PkgConfig_FOUND)

@@ -58,6 +58,7 @@ static void print_version(void)
     printf("sandbox: %s\n",
            COR_HAVE_SECCOMP ? "on" : "files only (built without libseccomp: no filter of system calls)");
     printf("bus: %s\n", COR_HAVE_NATS ? "on" : "off (built without libnats: a broadcast room has one node)");
+    printf("websocket: %s\n", COR_HAVE_WEBSOCKET ? "on" : "off (built without libwslay or nettle: no ws:// addresses)");
     printf("admin: %s\n", COR_HAVE_ADMIN ? "on" : "off (built without libmicrohttpd: no status over HTTP)");
 }
 

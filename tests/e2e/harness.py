@@ -262,11 +262,11 @@ def split_address(address):
 
 
 class Server(Program):
-    """A program with listeners: `addresses` maps service to (host, port), or to the path of a unix socket."""
-    addresses = None
+    """A program with listeners: `addresses` maps service to (host, port) or unix path, `entries` "SERVICE NETWORK"."""
+    addresses, entries = None, {}
 
     def address(self, service=None):
-        return self.addresses[service or next(iter(self.addresses))]
+        return self.entries.get(service) or self.addresses[service or next(iter(self.addresses))]
 
     def connect(self, service=None, **options):
         return Peer(self.address(service), **options)
@@ -302,10 +302,10 @@ def serve(*services, workers=1, options=(), env=None, before=(), program=(), bin
     except BaseException:
         server.stop()
         raise
-    server.addresses = {}
+    server.addresses, server.entries = {}, {}
     for name, network, address in re.findall(r"^listening (\S+) (\S+) (\S+)$", server.out, re.M):
-        server.addresses[name] = address if network.startswith("unix") else split_address(address)
-        server.addresses[name + " " + network] = server.addresses[name]
+        where = address if network.startswith("unix") else split_address(address)
+        server.addresses[name] = server.entries[name + " " + network] = where
     return server
 
 

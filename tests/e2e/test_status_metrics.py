@@ -12,8 +12,8 @@ import unittest
 from harness import ACK_ANSWER, Case, close_all, join, main, message, need_json, serve, wait_until
 from test_status import Asked, echo, setUpModule  # noqa: F401: the last is for unittest
 
-REASONS = ("eof", "reset", "idle", "first_byte_timeout", "write_timeout", "slow_consumer", "too_long", "rate", "denied",
-           "max_conns", "per_ip", "drain", "kicked", "exec_exit", "oom", "internal")
+REASONS = ("eof", "reset", "idle", "first_byte_timeout", "write_timeout", "slow_consumer", "too_long", "protocol",
+           "rate", "denied", "max_conns", "per_ip", "drain", "kicked", "exec_exit", "oom", "internal")
 PRESENT = {
     "coracle_build_info": "gauge", "coracle_ready": "gauge", "coracle_connections": "gauge",
     "coracle_connections_limit": "gauge", "coracle_connections_accepted_total": "counter",

@@ -6,9 +6,11 @@
 #include "serve/room/carrier.h"
 #include "serve/room/room.h"
 #include "serve/talker.h"
+#include "serve/ws/ws.h"
 
 #if COR_HAVE_JSON
 
+#include <errno.h>
 #include <string.h>
 
 static bool lines_inside(const struct talker *talker)
@@ -27,6 +29,10 @@ static const struct carrier lines = {.take = talker_hear, .is_inside = lines_ins
 
 static void broadcast_handle(struct session *session)
 {
+    if (session->service->websocket) {
+        ws_handle(session);
+        return;
+    }
     struct talker talker = {.session = session, .carrier = &lines};
     talker_talk(&talker);
 }
@@ -48,10 +54,14 @@ static int broadcast_start(struct service *service)
     service->state = service == first ? room_new(serve) : first->state;
     const char *port = strrchr(service->bound, ':');
     log_say("listening port:  %s", port != NULL ? port + 1 : service->bound);
-    if (service == first && service->state != NULL && serve->bus != NULL) {
-        return room_link(service->state, serve->bus, &serve->options.bus);
+    if (service->state == NULL) {
+        return -ENOMEM;
     }
-    return service->state == NULL ? -1 : 0;
+    int code = service->websocket ? ws_start(service) : 0;
+    if (code == 0 && service == first && serve->bus != NULL) {
+        code = room_link(service->state, serve->bus, &serve->options.bus);
+    }
+    return code;
 }
 
 static void broadcast_stop(struct service *service)
@@ -80,6 +90,7 @@ const service_def broadcast_service = {
     .count_link = broadcast_count_link,
     .may_listen = true,
     .tells_refusal = true,
+    .has_websocket = COR_HAVE_WEBSOCKET,
 };
 
 #endif

@@ -80,6 +80,10 @@ static const option_def defs[] = {
      NULL, 0, 0},
     {"bus-cert", 0, OPTION_TEXT, FIELD(bus.cert), "FILE", "our certificate for the bus", NULL, 0, 0},
     {"bus-key", 0, OPTION_TEXT, FIELD(bus.key), "FILE", "its key (default: in the same file)", NULL, 0, 0},
+    {"ping", 0, OPTION_DURATION, FIELD(ping), "D",
+     "ws: ask members silent for this long, cut them after twice that (default 30s; 0: never)", NULL, 0, 0},
+    {"origin", 0, OPTION_TEXT, FIELD(origin), "LIST",
+     "ws: sites whose pages may connect, as https://a.example; * for all (default: the host's)", NULL, 0, 0},
     {"no-limits", 0, OPTION_FLAG, FIELD(no_limits), NULL,
      "no default limits in time, by address or of memory, as in the tutorials", NULL, 0, 0},
     {"dump-config", 0, OPTION_FLAG, FIELD(dump_config), NULL, "print all options as they would be in force, and exit",
@@ -112,11 +116,13 @@ void serve_help(FILE *to)
         const service_def *def = service_table[i];
         fprintf(to, "  %-10s %-17s %s\n", def->name, def->address, def->summary);
     }
-    fprintf(to,
-            "\nADDRESS is host:port, :port or [::1]:port, or NETWORK://... for a network of tcp, tcp4, tcp6 and unix,\n"
-            "as in tcp4://:8001, unix:///run/x.sock, unix://@name. Port 0 picks a free port.\n"
-            "echo and random also serve datagrams: udp, udp4, udp6, as in echo=udp://:9999, and unixgram.\n\n"
-            "Options:\n");
+    fprintf(
+        to,
+        "\nADDRESS is host:port, :port or [::1]:port, or NETWORK://... for a network of tcp, tcp4, tcp6 and unix,\n"
+        "as in tcp4://:8001, unix:///run/x.sock, unix://@name. Port 0 picks a free port.\n"
+        "echo and random also serve datagrams: udp, udp4, udp6, as in echo=udp://:9999, and unixgram.\n"
+        "broadcast is one room with all its addresses; ws://:8080 is one for WebSocket, with a page for browsers.\n\n"
+        "Options:\n");
     options_print(&serve_table, to);
     fprintf(to, "\nDurations are written as 500ms, 2s, 1m30s, sizes as 4096, 64k, 1MiB.\n");
 }
@@ -145,6 +151,15 @@ static int add_service(struct serve *serve, const service_def *def, const char *
 {
     address where = address_split(text);
     const char *why = NULL;
+    bool websocket = strcmp(where.network, "ws") == 0;
+    if (websocket && !def->has_websocket) {
+        fprintf(stderr, "coracle serve: %s does not serve ws: %s\n", def->name,
+                COR_HAVE_WEBSOCKET ? "only broadcast does" : "built without libwslay and nettle");
+        return EXIT_BAD_CONFIG;
+    }
+    if (websocket) {
+        snprintf(where.network, sizeof(where.network), "tcp"); /* what carries it */
+    }
     if (address_is_raw_ip(&where)) {
         why = "IP without ports has no place for a service";
     } else if (def->answer == NULL) {
@@ -154,7 +169,8 @@ static int add_service(struct serve *serve, const service_def *def, const char *
         fprintf(stderr, "coracle serve: %s does not serve %s: %s\n", def->name, where.network, why);
         return EXIT_BAD_CONFIG;
     }
-    serve->services[serve->service_count++] = (struct service){.def = def, .serve = serve, .address = where};
+    serve->services[serve->service_count++] =
+        (struct service){.def = def, .serve = serve, .address = where, .websocket = websocket};
     return EXIT_OK;
 }
 
@@ -370,6 +386,7 @@ int serve_command(int argc, char **argv)
                               .stall_after = 100 * COR_MILLISECOND,
                               .grace = 5 * COR_SECOND,
                               .bus = {.subject = "coracle.room"},
+                              .ping = 30 * COR_SECOND,
                               .exec_max = 64,
                               .exec_grace = 5 * COR_SECOND,
                               .reply = "Sua mensagem foi recebida com sucesso",

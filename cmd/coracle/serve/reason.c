@@ -11,6 +11,7 @@ const char *const reason_names[REASON_COUNT] = {
     [REASON_WRITE_TIMEOUT] = "write_timeout",
     [REASON_SLOW_CONSUMER] = "slow_consumer",
     [REASON_TOO_LONG] = "too_long",
+    [REASON_PROTOCOL] = "protocol",
     [REASON_RATE] = "rate",
     [REASON_DENIED] = "denied",
     [REASON_MAX_CONNS] = "max_conns",

@@ -12,6 +12,7 @@ typedef enum close_reason {
     REASON_WRITE_TIMEOUT, /* it took nothing of what was sent to it */
     REASON_SLOW_CONSUMER, /* a member of the room that was too far behind */
     REASON_TOO_LONG,      /* a line or message beyond the limit */
+    REASON_PROTOCOL,      /* not what HTTP and WebSocket allow */
     REASON_RATE,          /* refused: its address opened too many in a short time */
     REASON_DENIED,        /* refused: --allow and --deny */
     REASON_MAX_CONNS,     /* refused: there were too many connections */

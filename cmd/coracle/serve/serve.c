@@ -135,7 +135,7 @@ static void announce(struct serve *serve)
 {
     for (size_t i = 0; i < serve->service_count; i++) {
         struct service *service = &serve->services[i];
-        log_announce("listening %s %s %s", service->def->name, service->address.network, service->bound);
+        log_announce("listening %s %s %s", service->def->name, service_network(service), service->bound);
     }
     admin_announce(serve);
     log_flush();
@@ -143,6 +143,10 @@ static void announce(struct serve *serve)
         struct service *service = &serve->services[i];
         char target[COR_ADDR_TEXT + 16], plain[COR_ADDR_TEXT + 16];
         address_to_dial(service->address.network, service->bound, target, sizeof(target));
+        if (service->websocket) {
+            log_hint("try: http://%s/ in a browser", target);
+            continue;
+        }
         address_for_nc(service->address.network, service->bound, plain, sizeof(plain));
         log_hint("try: %s dial %s%s   or: nc %s", program_invocation_name,
                  service->packets != NULL ? "" : service->def->dial, target, plain);

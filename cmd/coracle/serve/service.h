@@ -45,6 +45,8 @@ typedef struct serve_options {
     size_t outbox;              /* bytes of the room's log; how far a member may be behind */
     int64_t slow_after;         /* ns in which a member of the room must take something; 0: any time */
     int slow_policy;            /* a slow_policy */
+    int64_t ping;               /* ns after which a silent WebSocket client is asked; 0: never */
+    const char *origin;         /* sites whose pages may connect, with commas; NULL: each host's own */
     int64_t grace;              /* ns */
     int64_t lame_duck;          /* ns before that, over which idle clients are closed */
     bus_options bus;            /* to other nodes; no servers: there are none */
@@ -152,6 +154,7 @@ typedef struct service_def {
     bool needs_program;       /* it runs only with one after `--` */
     bool may_listen;          /* clients may just listen: see limits.h */
     bool tells_refusal;       /* there is a place for a line that says why a client is refused */
+    bool has_websocket;       /* it has an entry for WebSocket */
     /* Prepares what the sessions share (service.state) and says what the tutorial says at start. NULL: nothing. */
     int (*start)(struct service *service);
     /* The server has begun to end. NULL: nothing. */
@@ -169,6 +172,7 @@ struct service {
     const service_def *def;
     struct serve *serve;
     address address;           /* as asked for */
+    bool websocket;            /* its clients speak WebSocket over that network */
     int inherited;             /* its socket, if the program was started with it; 0: it makes its own */
     bool owns_file;            /* its socket file is to be removed in the end */
     cor_listener *listener;    /* NULL: not listening */
@@ -177,6 +181,12 @@ struct service {
     uint64_t open;             /* guard: the lock of serve->conns; its connections */
     void *state;               /* the service's own; several entries of a room share it */
 };
+
+/* The network as people know it: what is on the command line. */
+static inline const char *service_network(const struct service *service)
+{
+    return service->websocket ? "ws" : service->address.network;
+}
 
 /* How many bytes wait for a connection's peer. Under the lock of the list, as in conns_each. Any thread. */
 static inline uint64_t session_queued(const struct connection *one)

@@ -7,6 +7,7 @@
 
 #include "serve/admin/recent.h"
 #include "serve/limits.h"
+#include "serve/ws/handshake.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -146,6 +147,17 @@ ssize_t session_read(struct session *session, void *buf, size_t size)
         count = cor_read(session->conn, buf, size);
     } while (count == COR_ETIMEOUT && (count = session_timed_out(session)) > 0);
     session_note_read(session, count);
+    return count;
+}
+
+ssize_t session_read_piece(struct session *session, cor_buffer *out)
+{
+    ssize_t count;
+    do {
+        count = cor_read_buffer(session->conn, out);
+    } while (count == COR_ETIMEOUT && (count = session_timed_out(session)) > 0);
+    session->looking = false;
+    connection_add(&session->seen->bytes_in, count > 0 ? (uint64_t)count : 0);
     return count;
 }
 
@@ -368,15 +380,29 @@ static void begin(struct session *session)
     session_limit_writes(session, options->write_timeout);
 }
 
+/* Writes what a refused client is told. */
+static size_t refusal(const struct service *service, close_reason reason, char text[HANDSHAKE_MAX])
+{
+    char line[96];
+    snprintf(line, sizeof(line), "refused: %s\n", limits_words(reason));
+#if COR_HAVE_WEBSOCKET
+    if (service->websocket) {
+        return handshake_write_refusal(reason, line, text);
+    }
+#endif
+    (void)service;
+    return (size_t)(stpcpy(text, line) - text);
+}
+
 /* Says why a client is refused, where there is a place for it, and waits a short time until that has been read. */
 __attribute__((noinline)) static void tell_refusal(struct session *session)
 {
     struct serve *serve = session->service->serve;
     close_reason reason = connection_reason(session->seen);
-    char line[96];
-    int size = snprintf(line, sizeof(line), "refused: %s\n", limits_words(reason));
+    char text[HANDSHAKE_MAX];
+    size_t size = refusal(session->service, reason, text);
     cor_set_write_deadline(session->conn, cor_after(DRAIN_NS));
-    bool written = cor_write(session->conn, line, (size_t)size) == size;
+    bool written = cor_write(session->conn, text, size) == (ssize_t)size;
     if (atomic_fetch_add_explicit(&serve->telling, 1, memory_order_relaxed) < TELLING_MAX && written) {
         session_hang_up(session, reason);
     }

@@ -107,6 +107,11 @@ static inline ssize_t session_read_buffer(struct session *session, cor_buffer *o
     return count;
 }
 
+/*
+ * The same, of a message that may have many pieces: the limits are the caller's to arm, and it counts as nothing heard.
+ */
+ssize_t session_read_piece(struct session *session, cor_buffer *out);
+
 /* Sets for how long the peer may take nothing of what is written to it, ns; 0: for ever. */
 void session_limit_writes(struct session *session, int64_t limit_ns);
 

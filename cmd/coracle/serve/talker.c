@@ -127,17 +127,6 @@ __attribute__((noinline)) static void end_talk(struct talker *talker, scanner_re
     log_say("read client message failed:%s", cause);
 }
 
-/* Reads what comes next. It counts as nothing heard unless a message ends in it. */
-static ssize_t read_some(struct session *session, cor_buffer *data)
-{
-    ssize_t count;
-    do {
-        count = cor_read_buffer(session->conn, data);
-    } while (count == COR_ETIMEOUT && (count = session_timed_out(session)) > 0);
-    session->looking = false;
-    return count;
-}
-
 static const scanner_events all_events = {.message = take_message, .invalid = tell_invalid, .text = take_text};
 static const scanner_events shown_events = {.message = take_message, .invalid = tell_invalid}; /* the whole object is */
 
@@ -184,11 +173,10 @@ static bool listen_to(struct talker *talker)
     }
     while (result == SCANNER_MORE) {
         cor_buffer data;
-        count = read_some(session, &data);
+        count = session_read_piece(session, &data);
         if (count <= 0) {
             break;
         }
-        connection_add(&session->seen->bytes_in, (uint64_t)count);
         result = take(talker, data.data, data.size);
         cor_buffer_free(&data);
     }
@@ -209,7 +197,7 @@ void talker_talk(struct talker *talker)
         connection_decide(session->seen, REASON_OOM);
     } else {
         bool drain = listen_to(talker);
-        room_leave(talker->member, session, drain);
+        talker->torn = !room_leave(talker->member, session, drain);
         talker->member = NULL;
     }
     talker->carrier->leave(talker);

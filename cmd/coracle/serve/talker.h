@@ -21,6 +21,7 @@ struct talker {
     const void *early; /* what has come already, borrowed until the talk is over */
     size_t early_size;
     struct member *member; /* in the room; NULL: not now */
+    bool torn;             /* it has left, and what was being written to it has been cut */
     struct scanner scanner;
 };
 

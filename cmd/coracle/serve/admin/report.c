@@ -133,7 +133,7 @@ static void put_services(const struct serve *serve, FILE *to)
     for (size_t i = 0; i < serve->service_count; i++) {
         const struct service *service = &serve->services[i];
         fprintf(to, "%s{\"service\":\"%s\",\"network\":\"%s\",\"local\":", i > 0 ? "," : "", service->def->name,
-                service->address.network);
+                service_network(service));
         put_text(to, service->bound);
         fputc('}', to);
     }

@@ -147,12 +147,32 @@ void room_tell(struct member *to, const char *line, size_t size)
     (void)add(to, true, line, size);
 }
 
+/* Under the lock. */
+static void act(struct member *member, room_action action)
+{
+    if (action == ROOM_CALL) {
+        atomic_store(&member->called, true);
+        delivery_wake(member);
+    } else if (action == ROOM_GIVE_UP) {
+        member_cut_off(member, REASON_RESET);
+    }
+}
+
 void room_call(struct member *member)
 {
     cor_mutex_lock(&member->room->lock);
-    atomic_store(&member->called, true);
-    delivery_wake(member);
+    act(member, ROOM_CALL);
     cor_mutex_unlock(&member->room->lock);
+}
+
+void room_look(struct room *room, room_action (*look)(const struct carrier *carrier, struct talker *talker))
+{
+    cor_mutex_lock(&room->lock);
+    for (struct member *member = room->idle, *next; member != NULL; member = next) {
+        next = member->next; /* one that is called leaves the list */
+        act(member, look(member->carrier, member->talker));
+    }
+    cor_mutex_unlock(&room->lock);
 }
 
 close_reason room_cut_reason(const struct member *member)
@@ -187,7 +207,7 @@ static void end_writing(struct member *member, bool drain)
     }
 }
 
-void room_leave(struct member *member, struct session *session, bool drain)
+bool room_leave(struct member *member, struct session *session, bool drain)
 {
     struct room *room = member->room;
     cor_mutex_lock(&room->lock);
@@ -205,5 +225,7 @@ void room_leave(struct member *member, struct session *session, bool drain)
     if (member_cut(member) != REASON_NONE) {
         connection_decide(session->seen, member_cut(member));
     }
+    bool whole = !member->torn;
     free(member);
+    return whole;
 }

@@ -75,6 +75,12 @@ void room_flush(struct room *room);
 /* Has the member's carrier speak in its writing task, soon. */
 void room_call(struct member *member);
 
+/* What is to be done with a member: nothing, have its carrier speak, or end it as one that has vanished. */
+typedef enum room_action { ROOM_NOTHING, ROOM_CALL, ROOM_GIVE_UP } room_action;
+
+/* Has carriers look, under the room's lock, at all members to which nothing is being written. */
+void room_look(struct room *room, room_action (*look)(const struct carrier *carrier, struct talker *talker));
+
 /* Why the member is to leave, REASON_NONE if it is not. */
 close_reason room_cut_reason(const struct member *member);
 
@@ -86,8 +92,9 @@ const char *room_address_of(const struct member *member);
 
 /*
  * Takes the member out. With `drain` all that it is to hear is written first. Adds its counts to the session's. The
- * member is gone afterwards; the connection is still to be closed.
+ * member is gone afterwards; the connection is still to be closed. Returns false if a write to it has been cut: then
+ * what is written next would be taken for the rest of that.
  */
-void room_leave(struct member *member, struct session *session, bool drain);
+bool room_leave(struct member *member, struct session *session, bool drain);
 
 #endif

@@ -11,7 +11,8 @@ const NEAR = 0.8, FULL = 0.95; /* of a limit */
 const MEANING = {
   eof: "the conversation was over", reset: "the client broke off", idle: "it sent nothing for too long",
   first_byte_timeout: "it sent nothing at first", write_timeout: "it took nothing of what was sent",
-  slow_consumer: "too far behind in the room", too_long: "a line beyond the limit", rate: "too many in a short time",
+  slow_consumer: "too far behind in the room", too_long: "a line beyond the limit",
+  protocol: "against HTTP or WebSocket", rate: "too many in a short time",
   denied: "by --allow and --deny", max_conns: "too many connections", per_ip: "too many of one address",
   drain: "the server ended", kicked: "by an operator", oom: "memory ran out", internal: "see the log",
 };

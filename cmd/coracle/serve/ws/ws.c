@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: MIT */
+/* From a connection to a member of the room, and back. */
+#include "serve/ws/ws.h"
+
+#include "serve/room/carrier.h"
+#include "serve/room/room.h"
+#include "serve/talker.h"
+#include "serve/ws/frames.h"
+#include "serve/ws/handshake.h"
+#include "serve/ws/page.h"
+
+#if COR_HAVE_WEBSOCKET
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Most bytes of pongs that wait to be written. */
+enum { OUT_MAX = 1024 };
+enum { CONTROL_ROOM = 2 + FRAMES_CONTROL_MAX };
+/* How long a last word may wait to be taken. */
+#define LEAVE_NS COR_SECOND
+/* Members are looked at twice in the time after which they are asked. */
+enum { LOOKS_TO_ASK = 2, LOOKS_TO_GIVE_UP = 4 };
+
+/* A client that has been upgraded. It lies on the stack of its task. */
+struct ws {
+    struct talker talker; /* first: a carrier is given this */
+    struct frames frames;
+    atomic_bool heard; /* something has come since it was looked at last */
+    atomic_bool ask;   /* a ping is to be written */
+    unsigned silent;   /* guard: the room's lock; looks since it was heard */
+    bool answers;      /* there are pongs for which the carrier is still to be called */
+    cor_mutex lock;
+    char *out; /* guard: lock; whole frames; NULL: none */
+    size_t out_size;
+};
+
+static struct ws *ws_of(struct talker *talker)
+{
+    return (struct ws *)talker;
+}
+
+struct hearing {
+    struct ws *ws;
+    scanner_result result;
+};
+
+static bool hear_text(void *arg, const void *bytes, size_t size)
+{
+    struct hearing *hearing = arg;
+    hearing->result = talker_hear(&hearing->ws->talker, bytes, size);
+    return hearing->result == SCANNER_MORE;
+}
+
+static void hear_end(void *arg)
+{
+    const struct hearing *hearing = arg;
+    talker_hear_end(&hearing->ws->talker);
+}
+
+static void add_pong(struct ws *ws, const void *payload, size_t size)
+{
+    if (ws->out == NULL && (ws->out = malloc(OUT_MAX)) == NULL) {
+        return; /* that a ping goes without an answer is no harm */
+    }
+    if (ws->out_size + CONTROL_ROOM > OUT_MAX) {
+        ws->out_size = 0;
+    }
+    char *end = frames_put_head(ws->out + ws->out_size, FRAME_PONG, size);
+    end = mempcpy(end, payload, size);
+    ws->out_size = (size_t)(end - ws->out);
+    ws->answers = true;
+}
+
+static void hear_ping(void *arg, const void *payload, size_t size)
+{
+    const struct hearing *hearing = arg;
+    cor_mutex_lock(&hearing->ws->lock);
+    add_pong(hearing->ws, payload, size);
+    cor_mutex_unlock(&hearing->ws->lock);
+}
+
+/* What the end of the frames is to the talker. */
+static scanner_result end_of(struct ws *ws, frames_result end, scanner_result of_text)
+{
+    struct connection *seen = ws->talker.session->seen;
+    switch (end) {
+    case FRAMES_MORE:
+        return SCANNER_MORE;
+    case FRAMES_STOPPED:
+        return of_text;
+    case FRAMES_NO_MEMORY:
+        return SCANNER_NO_MEMORY;
+    case FRAMES_CLOSED:
+        connection_decide(seen, REASON_EOF);
+        return SCANNER_STOPPED;
+    case FRAMES_BROKEN:
+        break;
+    }
+    if (ws->frames.code == CLOSE_TOO_BIG) {
+        return SCANNER_TOO_LONG;
+    }
+    connection_decide(seen, REASON_PROTOCOL);
+    return SCANNER_STOPPED;
+}
+
+static scanner_result ws_take(struct talker *talker, const void *bytes, size_t size)
+{
+    static const frames_events events = {.text = hear_text, .text_end = hear_end, .ping = hear_ping};
+    struct ws *ws = ws_of(talker);
+    struct hearing hearing = {.ws = ws, .result = SCANNER_MORE};
+    atomic_store_explicit(&ws->heard, true, memory_order_relaxed);
+    frames_result result = frames_take(&ws->frames, bytes, size, &events, &hearing);
+    if (ws->answers) {
+        ws->answers = false;
+        room_call(talker->member);
+    }
+    return end_of(ws, result, hearing.result);
+}
+
+static bool ws_inside(const struct talker *talker)
+{
+    return frames_inside(&((const struct ws *)talker)->frames);
+}
+
+/* A line of the room in a frame, without its LF. */
+static char *ws_put(char *to, const char *line, size_t size)
+{
+    return mempcpy(frames_put_head(to, FRAME_TEXT, size - 1), line, size - 1);
+}
+
+static int ws_speak(struct talker *talker, struct session *session)
+{
+    struct ws *ws = ws_of(talker);
+    char ping[CONTROL_ROOM];
+    int code = 0;
+    cor_mutex_lock(&ws->lock);
+    char *out = ws->out;
+    size_t size = ws->out_size;
+    ws->out = NULL;
+    ws->out_size = 0;
+    cor_mutex_unlock(&ws->lock);
+    if (out != NULL) {
+        code = session_write(session, out, size);
+        free(out);
+    }
+    if (code == 0 && atomic_exchange(&ws->ask, false)) {
+        code = session_write(session, ping, (size_t)(frames_put_head(ping, FRAME_PING, 0) - ping));
+    }
+    return code;
+}
+
+/* The code of a close frame; 0: the client is not there to read it. */
+static unsigned close_code(const struct ws *ws, close_reason reason)
+{
+    switch (reason) {
+    case REASON_RESET:
+        return 0;
+    case REASON_EOF:
+        return ws->frames.code != 0 ? ws->frames.code : CLOSE_NORMAL;
+    case REASON_PROTOCOL:
+        return ws->frames.code;
+    case REASON_DRAIN:
+        return CLOSE_GOING_AWAY;
+    case REASON_TOO_LONG:
+        return CLOSE_TOO_BIG;
+    case REASON_OOM:
+        return CLOSE_TRY_LATER;
+    case REASON_INTERNAL:
+        return CLOSE_INTERNAL;
+    default:
+        return CLOSE_POLICY;
+    }
+}
+
+__attribute__((noinline)) static void write_close(struct session *session, unsigned code, const char *word)
+{
+    char frame[CONTROL_ROOM];
+    size_t size = code == CLOSE_NO_CODE ? 0 : 2 + strlen(word);
+    char *end = frames_put_head(frame, FRAME_CLOSE, size);
+    if (size > 0) {
+        *end++ = (char)(code >> 8);
+        *end++ = (char)code;
+        end = mempcpy(end, word, size - 2);
+    }
+    cor_set_write_deadline(session->conn, cor_after(LEAVE_NS));
+    ssize_t written = cor_write(session->conn, frame, (size_t)(end - frame));
+    connection_add(&session->seen->bytes_out, written > 0 ? (uint64_t)written : 0);
+}
+
+static void ws_leave(struct talker *talker)
+{
+    struct ws *ws = ws_of(talker);
+    struct session *session = talker->session;
+    close_reason reason = connection_reason(session->seen);
+    unsigned code = close_code(ws, reason);
+    if (code != 0 && !talker->torn) {
+        write_close(session, code, reason == REASON_EOF ? "" : reason_names[reason]);
+        session_hang_up(session, reason);
+    }
+    frames_free(&ws->frames);
+    free(ws->out);
+}
+
+static const struct carrier ws_carrier = {
+    .take = ws_take,
+    .is_inside = ws_inside,
+    .leave = ws_leave,
+    .put = ws_put,
+    .put_extra = FRAMES_HEAD_MAX,
+    .speak = ws_speak,
+};
+
+/* A request being read. */
+struct request {
+    struct http_head head;
+    size_t size;
+    char bytes[HEAD_MAX];
+    cor_buffer data; /* what came last, of which not all is in `bytes` */
+    size_t used;     /* bytes of it that are */
+};
+
+/* Reads until the head is over. Returns 1 and sets *result, or what the last read gave. */
+static ssize_t read_head(struct session *session, struct request *request, head_result *result)
+{
+    *result = HEAD_MORE;
+    while (*result == HEAD_MORE) {
+        cor_buffer_free(&request->data);
+        ssize_t count = session_read_piece(session, &request->data);
+        if (count <= 0) {
+            return count;
+        }
+        size_t room = HEAD_MAX - request->size;
+        request->used = request->data.size < room ? request->data.size : room;
+        memcpy(request->bytes + request->size, request->data.data, request->used);
+        *result = head_read(&request->head, request->bytes, request->size + request->used);
+        if (*result == HEAD_COMPLETE) {
+            request->used = request->head.size - request->size;
+        }
+        request->size += request->used;
+    }
+    return 1;
+}
+
+__attribute__((noinline)) static void answer_and_end(struct session *session, const handshake_answer *answer)
+{
+    char head[HANDSHAKE_MAX], text[64];
+    snprintf(text, sizeof(text), "%s\n", answer->status);
+    size_t size = handshake_write_end(answer, "text/plain", strlen(text), head);
+    if (session_write(session, head, size) == 0 && session_write(session, text, strlen(text)) == 0) {
+        session_hang_up(session, answer->reason);
+    }
+    connection_decide(session->seen, answer->reason);
+}
+
+__attribute__((noinline)) static int write_upgrade(struct session *session, const struct request *request)
+{
+    char head[HANDSHAKE_MAX];
+    return session_write(session, head, handshake_write_upgrade(&request->head, request->bytes, head));
+}
+
+/* Answers a request. True: it is upgraded. */
+static bool answer(struct session *session, const struct request *request, head_result result)
+{
+    handshake_answer decided = result == HEAD_COMPLETE
+                                   ? handshake_decide(&request->head, request->bytes, session_options(session)->origin)
+                                   : handshake_refuse(result);
+    if (decided.result == HANDSHAKE_UPGRADE) {
+        int code = write_upgrade(session, request);
+        if (code < 0) {
+            session_ended(session, "write", code);
+        }
+        return code == 0;
+    }
+    if (decided.result == HANDSHAKE_PAGE) {
+        page_write(session);
+    } else {
+        answer_and_end(session, &decided);
+    }
+    return false;
+}
+
+/* The whole of a request. True: the client is upgraded, and *early has what it has sent since. */
+__attribute__((noinline)) static bool shake_hands(struct session *session, cor_buffer *early, size_t *early_at)
+{
+    struct request *request = malloc(sizeof(*request));
+    if (request == NULL) {
+        connection_decide(session->seen, REASON_OOM);
+        return false;
+    }
+    request->head = (struct http_head){0};
+    request->data = (cor_buffer){0};
+    request->size = request->used = 0;
+    head_result result;
+    session_arm_read(session);
+    session_limit_message(session, true);
+    ssize_t count = read_head(session, request, &result);
+    bool upgraded = count > 0 && answer(session, request, result);
+    if (count <= 0) {
+        session_ended(session, "read", (int)count);
+    }
+    if (upgraded && request->used < request->data.size) {
+        *early = request->data;
+        *early_at = request->used;
+    } else {
+        cor_buffer_free(&request->data);
+    }
+    free(request);
+    return upgraded;
+}
+
+void ws_handle(struct session *session)
+{
+    struct ws ws = {.talker = {.session = session, .carrier = &ws_carrier},
+                    .frames = {.max_size = session_options(session)->max_line}};
+    cor_buffer early = {0};
+    size_t early_at = 0;
+    if (!shake_hands(session, &early, &early_at)) {
+        return;
+    }
+    session_limit_message(session, false);
+    ws.talker.early = early.data + early_at;
+    ws.talker.early_size = early.size - early_at;
+    talker_talk(&ws.talker);
+    cor_buffer_free(&early);
+}
+
+/* Under the room's lock. */
+static room_action look(const struct carrier *carrier, struct talker *talker)
+{
+    if (carrier != &ws_carrier) {
+        return ROOM_NOTHING;
+    }
+    struct ws *ws = ws_of(talker);
+    bool heard = atomic_exchange_explicit(&ws->heard, false, memory_order_relaxed);
+    ws->silent = heard ? 0 : ws->silent + 1;
+    if (ws->silent == LOOKS_TO_ASK) {
+        atomic_store(&ws->ask, true);
+        return ROOM_CALL;
+    }
+    return ws->silent == LOOKS_TO_GIVE_UP ? ROOM_GIVE_UP : ROOM_NOTHING;
+}
+
+static void ask_silent(void *arg)
+{
+    const struct service *service = arg;
+    while (cor_sleep(service->serve->options.ping / LOOKS_TO_ASK) == 0) {
+        room_look(service->state, look);
+    }
+}
+
+int ws_start(struct service *service)
+{
+    struct service *first = service->serve->services;
+    while (!first->websocket || first->state != service->state) {
+        first++;
+    }
+    bool wanted = service == first && service->serve->options.ping > 0;
+    return wanted ? cor_group_go(&service->serve->helpers, ask_silent, service) : 0;
+}
+
+#endif
