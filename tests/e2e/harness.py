@@ -287,8 +287,7 @@ def settled_fds(server, service=None):
 
 def serve(*services, workers=1, options=(), env=None, before=(), program=(), binary=BIN, **more):
     """Starts `coracle serve` for services given as "echo" or "echo=ADDRESS" (default: port 0 of the loopback).
-    `before`: words of a command line that ends in becoming the server; `program`: what exec runs; `binary`: another
-    build of the server."""
+    `before`: words of a command line that becomes the server; `program`: what exec runs; `binary`: another build."""
     if any(service.startswith("broadcast") for service in services):
         need_json()
     argv = [*before, binary, "serve", "--workers", str(workers), *options]
