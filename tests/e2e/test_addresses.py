@@ -7,7 +7,9 @@ import random
 import re
 import subprocess
 
-from harness import BIN, Case, go_path, main
+from harness import BIN, Case, main
+
+from go_programs import go_path
 
 TEXTS = 30000
 

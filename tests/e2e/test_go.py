@@ -7,8 +7,10 @@ The class Originals shows that the checks of test_bugs.py can fail: it sees the 
 import re
 import threading
 
-from harness import (GREETING, REPLY, Case, Listener, closed_port, coracle, each_server, example, finish, go, go_server,
-                     main, need_json, run_coracle, text_address, wait_until)
+from harness import (GREETING, REPLY, Case, Listener, closed_port, coracle, each_server, example, finish, main,
+                     need_json, run_coracle, text_address, wait_until)
+
+from go_programs import go, go_server
 
 ASK = "What to send to the server? Type Q to quit.\n"
 

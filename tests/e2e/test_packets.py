@@ -12,8 +12,10 @@ import struct
 import sys
 import tempfile
 
-from harness import (BIN, PATIENCE, Case, Program, coracle, each_server, go_path, main, need_tool, run_coracle, serve,
+from harness import (BIN, PATIENCE, Case, Program, coracle, each_server, main, need_tool, run_coracle, serve,
                      text_address, wait_until)
+
+from go_programs import go_path
 
 LARGEST = 65507
 UDP = "udp://127.0.0.1:0"
