@@ -1,62 +1,54 @@
 # SPDX-License-Identifier: MIT
-"""A load of short connections to an echo service, on a process of its own: load.py HOST PORT RATE
+"""Loads of clients of an echo service, at rates that Python does not reach: churn.c says what kinds there are."""
+import os
+import re
+import unittest
 
-Each client connects, sends, hears its echo and ends. Until standard input ends, then one line of JSON: how many were
-`done`, and what happened to the others. Open loop: clients start at their time, however long the ones before took.
-"""
-import json
-import select
-import socket
-import struct
-import sys
-import time
+from harness import BIN, PATIENCE, Program, wait_until
 
-SOURCES = 64  # addresses to come from, so that ports do not run out
-PATIENCE = 20.0
+CHURN = os.path.join(os.path.dirname(BIN), "tests", "attack_churn")
+BAD = ("refused", "reset_early", "reset_late", "cut_early", "cut_late", "late", "wrong", "other", "skipped")
 
 
-def client(address, number, counts):
-    """One connection; counts how it went."""
-    sock = socket.socket()
-    sock.settimeout(PATIENCE)
-    sock.setsockopt(socket.IPPROTO_IP, 24, 1)  # IP_BIND_ADDRESS_NO_PORT
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", number % 2, 0))  # every other one resets
-    step = "refused"
-    try:
-        sock.bind(("127.0.2.%d" % (1 + number % SOURCES), 0))
-        sock.connect(address)
-        step = "reset"
-        text = b"%d\n" % number
-        sock.sendall(text)
-        answer = b""
-        while len(answer) < len(text):
-            data = sock.recv(100)
-            if not data:
-                break
-            answer += data
-        counts["done" if answer == text else "cut"] += 1
-    except TimeoutError:
-        counts["late"] += 1
-    except OSError as error:
-        counts[step] += 1
-        counts["error"] = str(error)
-    finally:
-        sock.close()
+class Load(Program):
+    """A load that runs within a `with`, begun when that has. After `finish`, `counts` says how it went. Options are
+    churn's: rate=5000, lasting=50."""
 
+    def __init__(self, address, patience=PATIENCE, **options):
+        if not os.path.exists(CHURN):
+            raise unittest.SkipTest("%s was not built" % CHURN)
+        words = ["--%s=%s" % item for item in options.items()]
+        super().__init__([CHURN, "--patience=%s" % patience, *words, "%s:%d" % address])
+        self.counts, self.patience, self.options = {}, patience, options
+        try:
+            self.wait_text("ready\n")
+        except BaseException:
+            self.stop()
+            raise
 
-def main(host, port, rate):
-    counts = {"done": 0, "refused": 0, "reset": 0, "cut": 0, "late": 0}
-    begin, number = time.monotonic(), 0
-    print("ready", flush=True)
-    while not select.select([sys.stdin], [], [], 0)[0]:
-        client((host, int(port)), number, counts)
-        number += 1
-        ahead = begin + number / float(rate) - time.monotonic()
-        if ahead > 0:
-            time.sleep(ahead)  # pacing: the rate is that of clients that start, however many have ended
-    counts["seconds"] = time.monotonic() - begin
-    print(json.dumps(counts), flush=True)
+    def away(self):
+        """For how many ms the last one was away, each time that all who stay are there."""
+        return [int(ms) for ms in re.findall(r"^together back=\d+ ms=(\d+)$", self.out, re.M)]
 
+    def wait_back(self, count):
+        """Waits until all that stay are there, and so often one has come, or come back."""
+        wait_until(lambda: any(int(back) >= count for back in re.findall(r"^together back=(\d+) ", self.out, re.M)),
+                   lambda: "%d that come back: %s" % (count, self.describe()))
 
-if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    def finish(self):
+        """No more clients begin; those that are there come to their ends."""
+        self.close_stdin()
+        if self.wait(2 * self.patience + PATIENCE) != 0:
+            raise AssertionError(self.describe())
+        last = self.out.splitlines()[-1]
+        self.counts = {word: float(value) for word, value in re.findall(r"(\w+)=([\d.]+)", last)}
+
+    def bad(self):
+        """What happened to clients that should not."""
+        return {word: int(self.counts[word]) for word in BAD if self.counts[word] > 0}
+
+    def summary(self):
+        done = self.counts["passing"]
+        return "%d connections, %.0f a second of %d, %d long ones, %d open at most, the slowest took %d ms" % (
+            done, done / self.counts["seconds"], self.options["rate"], self.counts["lasting"],
+            self.counts["open_most"], self.counts["slowest_ms"])

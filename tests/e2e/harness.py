@@ -186,7 +186,7 @@ class Program:
 
     def stop(self):
         """Ends the process: politely, then not. Gives the return code."""
-        if self.alive():
+        if self.process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 self.process.terminate()
             try:
@@ -270,6 +270,21 @@ class Server(Program):
     def connect(self, service=None, **options):
         return Peer(self.address(service), **options)
 
+    def take_over(self):
+        """A successor takes over (SIGUSR2); from now on this is about that one."""
+        self.signal(signal.SIGUSR2)
+        self.wait_text("event=taken_over ", count=self.err.count("event=taken_over ") + 1, name="err", seconds=60)
+        self.pid = int(re.findall(r"event=taken_over pid=(\d+)", self.err)[-1])
+
+    def alive(self):
+        return super().alive() if self.pid == self.process.pid else not gone(self.pid)
+
+    def stop(self):
+        for pid in map(int, re.findall(r"event=restarting pid=(\d+)", self.err)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return super().stop()
+
 
 def settled_fds(server, service=None):
     """Counts the server's descriptors when it is at rest: after a first client has come and gone, two equal looks."""
@@ -300,6 +315,7 @@ def serve(*services, workers=1, options=(), env=None, before=(), program=(), bin
     except BaseException:
         server.stop()
         raise
+    server.served = time.monotonic()
     server.addresses, server.entries = {}, {}
     for name, network, address in re.findall(r"^listening (\S+) (\S+) (\S+)$", server.out, re.M):
         where = address if network.startswith("unix") else split_address(address)

@@ -20,16 +20,9 @@ EACH = tuple(itertools.product(("epoll", "io_uring"), (1, 2)))
 class Restart(Case):
     @contextlib.contextmanager
     def server(self, *words, program=BIN, env=None):
-        """A server whose successors are ended, too."""
-        server = Server([program, "serve", "--quiet", *words], env=env)
-        try:
+        with Server([program, "serve", "--quiet", *words], env=env) as server:
             server.wait_text(re.compile(r"^listening \S+ \S+ \S+$", re.M))
             yield server
-        finally:
-            for pid in map(int, re.findall(r"event=restarting pid=(\d+)", server.err)):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            server.stop()
 
     def take_over(self, server, pid=None, count=1):
         """Has it taken over; gives the successor's process id."""
