@@ -273,7 +273,7 @@ COR_API int cor_close_read(cor_conn *conn);
 
 /*
  * Sets the absolute time after which reads and writes return COR_ETIMEOUT, 0 for none; also for calls parked now. It
- * stays until changed. A passed deadline wins over data that is ready, and the data stays.
+ * stays until changed. Past at a call it wins over ready data, which stays; a read that waited for it looks once more.
  * Returns: 0, COR_ECLOSED. Threads: tasks only, concurrently with anything. Go: (net.Conn).SetDeadline.
  */
 COR_API int cor_set_deadline(cor_conn *conn, int64_t deadline);

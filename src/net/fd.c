@@ -20,9 +20,12 @@
 #include "base/lock.h"
 #include "base/sys.h"
 
+#include <coracle/time.h>
 #include <errno.h>
 
 enum { CALL_BYTES_MAX = 1 << 30 }; /* one system call moves at most 1 GiB, as in Go */
+/* After a deadline: how long the event of bytes that the kernel has may take, behind those of thousands of others. */
+#define LAST_LOOK_NS (2 * COR_SECOND)
 
 void cori_fd_open(cori_slot *slot, int fd, enum cori_fd_kind kind)
 {
@@ -167,7 +170,8 @@ void cori_fd_wait_any(cori_slot *const *slots, int count, int direction, int64_t
     }
 }
 
-int cori_fd_wait(cori_slot *slot, int direction, const char *what)
+/* As cori_fd_wait; `parked`: set to true if it had to wait. */
+static int wait_and_tell(cori_slot *slot, int direction, const char *what, bool *parked)
 {
     cori_task *self = cori_here_task();
     uintptr_t *word = &slot->pollfd.wait[direction];
@@ -189,18 +193,61 @@ int cori_fd_wait(cori_slot *slot, int direction, const char *what)
             (void)cori_cas(word, &expected, CORI_IDLE);
             return rc;
         }
+        *parked = true;
         cori_park_external(self, cori_load(&slot->deadline[direction]), what);
     }
 }
 
+int cori_fd_wait(cori_slot *slot, int direction, const char *what)
+{
+    bool parked;
+    return wait_and_tell(slot, direction, what, &parked);
+}
+
+/* Whether a read is worth trying, without a wait. */
+static bool is_worth_trying(cori_slot *slot)
+{
+    return cori_load_relaxed(&slot->pollfd.wait[CORI_READ]) == CORI_READY ||
+           cori_load_acquire(&slot->pollfd.sticky) != 0 || cori_fd_never_waits(slot);
+}
+
+/* Whether the reader's deadline has run out by itself: it was ahead when it was set. Nothing else ends the call. */
+static bool has_run_out(const cori_slot *slot)
+{
+    return cori_load(&slot->deadline[CORI_READ]) > CORI_LONG_PAST && cori_interrupted(cori_here_task(), 0) == 0;
+}
+
+/*
+ * The deadline of a reader that waited has run out. If the worker, or the whole process, has stood still meanwhile,
+ * what came in time is there by now, but no event has told of it: the timers fire first. True: a read will get it.
+ * Over io_uring what the kernel has may be about to be received ahead; then its event is waited for.
+ */
+static cori_rare bool has_come_in_time(cori_slot *slot, const char *what)
+{
+    if (!has_run_out(slot) || !has_something(slot)) {
+        return false;
+    }
+    if (cori_poll_ops_used()->ahead == NULL) {
+        mark_ready(slot, CORI_READ);
+    } else {
+        cori_fd_wait_any(&slot, 1, CORI_READ, cor_after(LAST_LOOK_NS), what);
+    }
+    return is_worth_trying(slot);
+}
+
+/* A deadline that is over before the call wins over what is there; one that runs out while it waits does not. */
 static int wait_to_read(cori_slot *slot, const char *what)
 {
+    bool parked = false;
     for (;;) {
-        if (cori_load_relaxed(&slot->pollfd.wait[CORI_READ]) == CORI_READY ||
-            cori_load_acquire(&slot->pollfd.sticky) != 0 || cori_fd_never_waits(slot)) {
-            return cori_fd_check(slot, CORI_READ);
+        if (is_worth_trying(slot)) {
+            int rc = cori_fd_check(slot, CORI_READ);
+            return rc == COR_ETIMEOUT && parked && has_run_out(slot) ? 0 : rc;
         }
-        int rc = cori_fd_wait(slot, CORI_READ, what); /* checks too, before it parks */
+        int rc = wait_and_tell(slot, CORI_READ, what, &parked); /* checks too, before it parks */
+        if (rc == COR_ETIMEOUT && parked && has_come_in_time(slot, what)) {
+            continue;
+        }
         if (rc != 0) {
             return rc;
         }

@@ -380,7 +380,7 @@ int64_t cori_slot_deadline(int64_t deadline)
 {
     /* Without a look at the clock; calls take one if the task computes for so long that this is past already. */
     bool far = deadline == 0 || deadline >= cori_here_round_now() + COR_SECOND;
-    return far || deadline > cori_clock_now() ? deadline : 1;
+    return far || deadline > cori_clock_now() ? deadline : CORI_LONG_PAST;
 }
 
 void cori_slot_move_deadline(cori_slot *slot, int direction, int64_t deadline)

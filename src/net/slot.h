@@ -113,6 +113,7 @@ void cori_slot_each_conn(void (*look)(cori_slot *slot));
  * A deadline as it is stored: one that is past by the real clock is "long past", because calls compare with their
  * worker's coarse clock, which may be a little late.
  */
+enum { CORI_LONG_PAST = 1 };
 int64_t cori_slot_deadline(int64_t deadline);
 /* Sets a deadline and makes parked calls look at it; inside a call. */
 void cori_slot_move_deadline(cori_slot *slot, int direction, int64_t deadline);
