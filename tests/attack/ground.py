@@ -77,7 +77,7 @@ class Probe(threading.Thread):
     def echo(self):
         problem, text, begin = None, b"probe %d" % len(self.times), time.monotonic()
         try:
-            with Peer(self.address) as peer:
+            with Peer(self.address, timeout=self.patience + PATIENCE) as peer:
                 peer.send(text)
                 answer = peer.read(len(text))
             if answer != text:
@@ -245,7 +245,7 @@ class Ground(Case):
             if not watched:
                 yield server
             server.probe, control = Probe(server.address("echo"), patience), Control(patience) if self.full else None
-            pulse = Pulse(server, self.size(1, 5)) if has_status() else None
+            pulse = Pulse(server, self.size(1, 5) if timed else 5) if has_status() else None
             try:
                 if watched:
                     yield server

@@ -111,6 +111,7 @@ static int talk(struct session *session, cor_lines *lines, const char **op)
             return code;
         }
         session->heard = true;
+        session->looking = false;
         connection_add(&session->seen->bytes_in, size + !lines->partial);
         connection_add(&session->seen->messages_in, 1);
         if (is_stop(line, size)) {

@@ -24,6 +24,8 @@ enum { EIGHTHS = 8 };
 enum { TELLING_MAX = 32 };
 /* How long a session of a server that stops waits for what its client may have sent. */
 #define LOOK_NS (50 * COR_MILLISECOND)
+/* A deadline that is seen to have passed so long ago was not waited for in peace. */
+#define STOOD_STILL_NS (5 * COR_MILLISECOND)
 
 const serve_options *session_options(const struct session *session)
 {
@@ -98,11 +100,25 @@ void session_limit_message(struct session *session, bool inside)
     session->whole = false;
 }
 
+/*
+ * Whether the deadline is seen long after it has passed: then this process had no turn, or its worker was held, and
+ * what the client has sent meanwhile may not have been read. Then there is one more look.
+ */
+static bool stood_still(struct session *session)
+{
+    bool looked = session->looking;
+    session->looking = !looked && cor_now() - session->read_deadline >= STOOD_STILL_NS;
+    if (session->looking) {
+        set_read_deadline(session, cor_after(LOOK_NS));
+    }
+    return session->looking;
+}
+
 int session_timed_out(struct session *session)
 {
     const struct serve *serve = session->service->serve;
     if (!atomic_load(&serve->stopping)) {
-        return COR_ETIMEOUT;
+        return stood_still(session) ? 1 : COR_ETIMEOUT;
     }
     if (atomic_load_explicit(&session->busy, memory_order_relaxed)) {
         cor_set_read_deadline(session->conn, 0);

@@ -35,7 +35,7 @@ struct session {
     bool limits_reads;       /* there is an idle or a first-byte limit */
     bool may_listen;         /* it may be silent but inside a message: session_limit_message */
     bool whole;              /* then: a message has ended since it was armed */
-    bool looking;            /* the server stops, and this is the last look for something to read */
+    bool looking;            /* this is the last look for something to read: the server stops, or stood still */
     bool refused;            /* by the service itself: told so as others are */
     log_field note;          /* what its `closed` event says besides; no key: nothing */
     bool cut;                /* ended by the server while the client was still sending */
