@@ -160,6 +160,7 @@ class B1(Ground):
             self.assertIn("event=accept_paused", server.err)
 
     def talk(self, server):
+        server.lines = 2 * LOG_LINES_PER_S  # pauses and ends come together, each at its own rate
         for _ in range(self.size(200, 5)):
             for service in DIALOGUES:
                 whole(self, server, service)
