@@ -32,7 +32,7 @@ enum { LOG_RATE_PER_SECOND = 100 };
     EVENT(bus_too_long, WARN, RATED, "bytes", "The bus takes no message of that length: other nodes miss it.")         \
     EVENT(bus_unreachable, WARN, RATED, "error",                                                                       \
           "The bus cannot be reached; said once, then at level debug, until it has been.")                             \
-    EVENT(closed, INFO, RATED, "service conn peer reason in out ms dropped error",                                     \
+    EVENT(closed, INFO, RATED, "service conn peer reason in out ms dropped via proxy error",                           \
           "A connection has ended, for the only reason that it has.")                                                  \
     EVENT(dropped, WARN, RATED, "stream lines", "Lines for a stream found no room: it had not taken earlier ones.")    \
     EVENT(exec_public, WARN, RATED, "local",                                                                           \

@@ -156,9 +156,8 @@ void access_each_file(const char *list, void (*each)(const char *path, void *arg
 }
 
 /* Takes the words of a list with commas. */
-static bool take_list(struct access_rules *rules, const char *list, bool allow, char *trouble)
+static bool take_list(struct access_rules *rules, const char *list, bool allow, const char *name, char *trouble)
 {
-    const char *name = allow ? "--allow" : "--deny";
     bool good = true;
     while (good && *list != '\0') {
         char word[WORD_MAX];
@@ -197,10 +196,11 @@ static bool arrange(struct access_rules *rules)
 
 bool access_read(struct access *access, const char *allow, const char *deny, char *trouble)
 {
+    const char *option = access->option != NULL ? access->option : "--allow";
     struct access_rules *rules = calloc(1, sizeof(*rules));
     snprintf(trouble, ACCESS_TROUBLE, "out of memory");
-    if (rules == NULL || (allow != NULL && !take_list(rules, allow, true, trouble)) ||
-        (deny != NULL && !take_list(rules, deny, false, trouble)) || !arrange(rules)) {
+    if (rules == NULL || (allow != NULL && !take_list(rules, allow, true, option, trouble)) ||
+        (deny != NULL && !take_list(rules, deny, false, "--deny", trouble)) || !arrange(rules)) {
         rules_free(rules);
         return false;
     }

@@ -19,6 +19,7 @@ struct access_rules;
 struct access {
     pthread_mutex_t lock;
     struct access_rules *rules; /* guard: the lock; NULL: everybody may come in */
+    const char *option;         /* what the allow list is called where it is wrong; NULL: --allow */
 };
 
 /* Bytes that say what is wrong with a list. */

@@ -47,6 +47,8 @@ static const option_def defs[] = {
      0, 0},
     {"deny", 0, OPTION_TEXT, FIELD(deny), "LIST", "those that may not; the longest block of both lists decides", NULL,
      0, 0},
+    {"proxy-from", 0, OPTION_TEXT, FIELD(proxy_from), "LIST",
+     "proxies: what they send begins with a PROXY header, version 1 or 2", NULL, 0, 0},
     {"user", 0, OPTION_TEXT, FIELD(user), "NAME", "become this user for good when all sockets are open", NULL, 0, 0},
     {"group", 0, OPTION_TEXT, FIELD(group), "NAME", "and this group (default: the user's)", NULL, 0, 0},
     {"sandbox", 0, OPTION_CHOICE, FIELD(sandbox), "MODE", "give up files, programs and calls that no service needs",
@@ -305,8 +307,9 @@ static int read_access(struct serve *serve)
 {
     char trouble[ACCESS_TROUBLE];
     const serve_options *options = &serve->options;
-    if ((options->allow == NULL && options->deny == NULL) ||
-        access_read(&serve->access, options->allow, options->deny, trouble)) {
+    bool has_lists = options->allow != NULL || options->deny != NULL;
+    if ((!has_lists || access_read(&serve->access, options->allow, options->deny, trouble)) &&
+        (options->proxy_from == NULL || access_read(&serve->proxies, options->proxy_from, NULL, trouble))) {
         return EXIT_OK;
     }
     fprintf(stderr, "coracle serve: %s\n", trouble);
@@ -394,6 +397,8 @@ int serve_command(int argc, char **argv)
                           }};
     conns_init(&serve.conns);
     pthread_mutex_init(&serve.access.lock, NULL);
+    pthread_mutex_init(&serve.proxies.lock, NULL);
+    serve.proxies.option = "--proxy-from";
     restart_remember(&serve.restart, argv);
     const int last = count_last_words(argc, argv);
     int first = options_read(&serve_table, argc, argv, &serve.options);
@@ -424,6 +429,7 @@ int serve_command(int argc, char **argv)
     }
     free(serve.become.groups);
     access_clear(&serve.access);
+    access_clear(&serve.proxies);
     exec_clear(&serve);
     inherit_clear(&serve.inheritance);
     restart_forget(&serve.restart);

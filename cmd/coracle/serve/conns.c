@@ -58,6 +58,23 @@ void connection_add_traffic(const struct connection *one, conns_traffic *sum)
     sum->messages_out += atomic_load_explicit(&one->messages_out, memory_order_relaxed);
 }
 
+void conns_set_from(struct conns *all, struct connection *one, cor_addr from)
+{
+    pthread_mutex_lock(&all->lock);
+    one->from = from;
+    pthread_mutex_unlock(&all->lock);
+}
+
+cor_addr connection_endpoint(const struct connection *one)
+{
+    return one->from.ip.family != 0 ? one->from : cor_remote_endpoint(one->conn);
+}
+
+char *connection_peer(const struct connection *one, char *text, size_t size)
+{
+    return one->from.ip.family != 0 ? cor_addr_text(one->from, text, size) : cor_remote_addr(one->conn, text, size);
+}
+
 void conns_leave(struct conns *all, struct connection *one)
 {
     pthread_mutex_lock(&all->lock);

@@ -34,9 +34,10 @@ struct connection {
     cor_conn *conn;
     struct service *service;
     struct session *session;
-    int64_t since;                              /* cor_now() */
-    _Atomic uint64_t bytes_in;                  /* received and looked at */
-    _Atomic uint64_t bytes_out;                 /* given to the kernel */
+    cor_addr from;              /* guard: the lock; its client, as a proxy says; family 0: its own other end */
+    int64_t since;              /* cor_now() */
+    _Atomic uint64_t bytes_in;  /* received and looked at */
+    _Atomic uint64_t bytes_out; /* given to the kernel */
     _Atomic uint64_t messages_in, messages_out; /* the same in whole messages, where there are such */
     _Atomic uint64_t queued;                    /* bytes of a write that is held up; see session_queued in service.h */
     _Atomic uint64_t held;                      /* bytes kept of what it has sent; see memory.h */
@@ -81,6 +82,15 @@ void conns_init(struct conns *all);
  * with it more than `most` that are not refused are open (0: no limit). Returns the reason.
  */
 close_reason conns_enter(struct conns *all, struct connection *one, uint64_t most);
+
+/* Notes whose connection it is, as a proxy says. */
+void conns_set_from(struct conns *all, struct connection *one, cor_addr from);
+
+/* Whose it is: what a proxy has said, else its other end. Its own task, or under the lock. */
+cor_addr connection_endpoint(const struct connection *one);
+
+/* The same as a text. Returns `text`. */
+char *connection_peer(const struct connection *one, char *text, size_t size);
 
 /* Counts and takes a connection out. It has a reason by now. */
 void conns_leave(struct conns *all, struct connection *one);

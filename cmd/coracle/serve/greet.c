@@ -16,7 +16,7 @@ static const char greeting[] = "Let's GO!\n";
 __attribute__((noinline)) static void greet_open(struct session *session)
 {
     char peer[COR_ADDR_TEXT];
-    log_say("Connection from:  %s", cor_remote_addr(session->conn, peer, sizeof(peer)));
+    log_say("Connection from:  %s", connection_peer(session->seen, peer, sizeof(peer)));
 }
 
 __attribute__((noinline)) static void greet_show(show_carry *carry, const char *data, size_t size)
@@ -30,7 +30,7 @@ __attribute__((noinline)) static void greet_close(struct session *session, show_
 {
     char peer[COR_ADDR_TEXT];
     show_rest(carry, "<0:", "> ");
-    log_say("Closed connection:  %s", cor_remote_addr(session->conn, peer, sizeof(peer)));
+    log_say("Closed connection:  %s", connection_peer(session->seen, peer, sizeof(peer)));
 }
 
 static void greet_handle(struct session *session)

@@ -118,14 +118,13 @@ void limits_stop(struct serve *serve)
     serve->peers = NULL;
 }
 
-close_reason limits_admit(struct serve *serve, cor_conn *conn, struct peer **of)
+close_reason limits_admit(struct serve *serve, cor_ip ip, struct peer **of)
 {
     const serve_options *options = &serve->options;
     *of = NULL;
     if (atomic_load_explicit(&serve->short_of_memory, memory_order_relaxed)) {
         return REASON_OOM;
     }
-    cor_ip ip = cor_remote_endpoint(conn).ip;
     if (ip.family == 0) {
         return REASON_NONE; /* a unix socket */
     }

@@ -32,7 +32,7 @@ int limits_start(struct serve *serve);
 void limits_stop(struct serve *serve);
 
 /* Decides whether a connection may come in. Sets *of for limits_left. REASON_NONE: it may. */
-close_reason limits_admit(struct serve *serve, cor_conn *conn, struct peer **of);
+close_reason limits_admit(struct serve *serve, cor_ip ip, struct peer **of);
 
 /* Counts it out. `of` may be NULL. */
 void limits_left(struct serve *serve, struct peer *of);

@@ -129,7 +129,7 @@ static int talk(struct session *session, cor_lines *lines, const char **op)
 __attribute__((noinline)) static void random_open(struct session *session)
 {
     char peer[COR_ADDR_TEXT];
-    log_say("Serving %s", cor_remote_addr(session->conn, peer, sizeof(peer)));
+    log_say("Serving %s", connection_peer(session->seen, peer, sizeof(peer)));
 }
 
 __attribute__((noinline)) static void random_error(struct session *session, const char *op, int code)

@@ -37,6 +37,7 @@ typedef struct serve_options {
     const char *unix_mode;      /* as given: octal; NULL: what the umask leaves */
     const char *unix_owner;     /* as given: see owner.h; NULL: whoever runs the program */
     const char *allow, *deny;   /* lists of access.h; NULL: none */
+    const char *proxy_from;     /* a list of access.h; NULL: nobody */
     size_t max_memory;          /* bytes of the process; 0: any number */
     size_t max_line;            /* bytes of a line or message */
     int64_t idle_timeout;       /* ns; 0: none */
@@ -113,6 +114,7 @@ struct serve {
     cor_group sessions;                            /* all session tasks */
     struct conns conns;                            /* all connections */
     struct access access;                          /* who may come in */
+    struct access proxies;                         /* whom we believe for whom they come: proxy_header.h */
     struct owner owner;                            /* of unix sockets' files */
     struct peers *peers;                           /* addresses of clients; NULL: they are not limited */
     atomic_bool short_of_memory;                   /* nobody else is let in */

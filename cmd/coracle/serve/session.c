@@ -7,6 +7,7 @@
 
 #include "serve/admin/recent.h"
 #include "serve/limits.h"
+#include "serve/proxy_header.h"
 #include "serve/ws/handshake.h"
 
 #include <errno.h>
@@ -22,6 +23,8 @@ enum { EIGHTHS = 8 };
 #define SEEN_STUCK_NS COR_SECOND
 /* So many refused clients are waited for at a time, until they have read why; others are closed at once. */
 enum { TELLING_MAX = 32 };
+/* How long a proxy may take to say who its client is, if there is no limit for the first byte. */
+#define HEADER_NS (10 * COR_SECOND)
 /* How long a session of a server that stops waits for what its client may have sent. */
 #define LOOK_NS (50 * COR_MILLISECOND)
 /* A deadline that is seen to have passed so long ago was not waited for in peace. */
@@ -204,7 +207,7 @@ __attribute__((noinline)) static void half_is_over(const struct session *session
 {
     struct conns *conns = &session->service->serve->conns;
     char peer[COR_ADDR_TEXT];
-    cor_remote_addr(session->conn, peer, sizeof(peer));
+    connection_peer(session->seen, peer, sizeof(peer));
     pthread_mutex_lock(&conns->lock);
     uint64_t queued = session_queued(session->seen);
     pthread_mutex_unlock(&conns->lock);
@@ -299,7 +302,7 @@ void session_hang_up(struct session *session, close_reason reason)
 __attribute__((noinline)) static void log_accepted(struct session *session)
 {
     char peer[COR_ADDR_TEXT];
-    cor_remote_addr(session->conn, peer, sizeof(peer));
+    connection_peer(session->seen, peer, sizeof(peer));
     LOG(LEVEL_DEBUG, "accepted", {"service", session->service->def->name, 0},
         {"conn", NULL, (int64_t)session->seen->id}, {"peer", peer, 0});
 }
@@ -314,9 +317,9 @@ static bool error_matters(const struct session *session, close_reason reason)
 __attribute__((noinline)) static void log_closed(struct session *session, close_reason reason)
 {
     const struct connection *seen = session->seen;
-    char peer[COR_ADDR_TEXT];
-    cor_remote_addr(session->conn, peer, sizeof(peer));
-    log_field fields[10] = {
+    char peer[COR_ADDR_TEXT], proxy[COR_ADDR_TEXT];
+    connection_peer(seen, peer, sizeof(peer));
+    log_field fields[11] = {
         {"service", session->service->def->name, 0},
         {"conn", NULL, (int64_t)seen->id},
         {"peer", peer, 0},
@@ -328,6 +331,10 @@ __attribute__((noinline)) static void log_closed(struct session *session, close_
     size_t count = 7;
     if (session->dropped > 0) {
         fields[count++] = (log_field){"dropped", NULL, (int64_t)session->dropped};
+    }
+    if (seen->from.ip.family != 0) {
+        cor_remote_addr(session->conn, proxy, sizeof(proxy));
+        fields[count++] = (log_field){"via", proxy, 0};
     }
     if (session->note.key != NULL) {
         fields[count++] = session->note;
@@ -440,21 +447,72 @@ static void finish(struct session *session)
     }
 }
 
+/* One of --proxy-from: what it sends begins with a header. */
+static bool is_proxy(struct serve *serve, cor_ip ip)
+{
+    return serve->options.proxy_from != NULL && ip.family != 0 && access_allows(&serve->proxies, ip);
+}
+
+static ssize_t read_header(void *arg, void *buf, size_t size)
+{
+    struct session *session = arg;
+    ssize_t count;
+    do {
+        count = cor_read(session->conn, buf, size);
+    } while (count == COR_ETIMEOUT && (count = session_timed_out(session)) > 0);
+    return count;
+}
+
+/* Has a proxy say, within the limit for the first byte, who its client is. False: why it ends is decided. */
+__attribute__((noinline)) static bool hear_proxy(struct session *session)
+{
+    struct proxy_header header = {0};
+    int64_t limit = session_options(session)->first_byte_timeout;
+    set_read_deadline(session, cor_after(limit > 0 ? limit : HEADER_NS));
+    int code = proxy_header_read(&header, read_header, session);
+    set_read_deadline(session, 0);
+    if (code == -EPROTO) {
+        session->note = (log_field){"proxy", "no PROXY header", 0};
+        connection_decide(session->seen, REASON_DENIED);
+    } else if (code <= 0) {
+        session_ended(session, "read", code);
+    } else {
+        conns_set_from(&session->service->serve->conns, session->seen, header.from);
+    }
+    return code > 0;
+}
+
+/* Counts in the client that a proxy speaks for. False: why it ends is decided. */
+static bool admit_by_proxy(struct session *session, struct peer **of)
+{
+    if (!hear_proxy(session)) {
+        return false;
+    }
+    close_reason refusal = limits_admit(session->service->serve, connection_endpoint(session->seen).ip, of);
+    if (refusal != REASON_NONE) {
+        connection_decide(session->seen, refusal);
+        session->refused = true;
+    }
+    return refusal == REASON_NONE;
+}
+
 void session_main(cor_conn *conn, void *arg)
 {
     struct service *service = arg;
     struct serve *serve = service->serve;
     struct session session = {.conn = conn, .service = service};
     struct connection seen = {.conn = conn, .service = service, .session = &session, .since = cor_now()};
-    struct peer *peer;
+    struct peer *peer = NULL;
     session.seen = &seen;
     seen.among = &service->open;
-    close_reason refusal = limits_admit(serve, conn, &peer);
+    cor_ip ip = cor_remote_endpoint(conn).ip;
+    bool by_proxy = is_proxy(serve, ip);
+    close_reason refusal = by_proxy ? REASON_NONE : limits_admit(serve, ip, &peer);
     if (refusal != REASON_NONE) {
         connection_decide(&seen, refusal);
     }
     refusal = conns_enter(&serve->conns, &seen, serve->options.max_conns);
-    if (refusal == REASON_NONE) {
+    if (refusal == REASON_NONE && (!by_proxy || admit_by_proxy(&session, &peer))) {
         if (log_enabled(LEVEL_DEBUG)) {
             log_accepted(&session);
         }

@@ -60,6 +60,7 @@ static bool copy_row(struct connection *one, void *arg)
         row->id = one->id;
         row->conn = one->conn;
         row->service = one->service;
+        row->from = one->from;
         row->since = one->since;
         row->stuck = atomic_load_explicit(&one->stuck, memory_order_relaxed);
         row->bytes_in = relaxed(&one->bytes_in);
@@ -94,7 +95,11 @@ static void look_at_row(census_row *row)
     row->rtt_us = seen.rtt_us;
     row->retransmits = seen.retransmits;
     row->idle_ms = seen.idle_ms;
-    cor_remote_addr(row->conn, row->peer, sizeof(row->peer));
+    if (row->from.ip.family != 0) {
+        cor_addr_text(row->from, row->peer, sizeof(row->peer));
+    } else {
+        cor_remote_addr(row->conn, row->peer, sizeof(row->peer));
+    }
     row->looked_at = true;
 }
 

@@ -27,6 +27,7 @@ typedef struct census_row {
     bool looked_at, gone;         /* by the task: the rest is known; it has closed meanwhile */
     bool has_tcp;
     uint32_t rtt_us, retransmits, idle_ms; /* of TCP; idle: since data came last */
+    cor_addr from;                         /* as a proxy says; family 0: its other end */
     char peer[COR_ADDR_TEXT];
 } census_row;
 

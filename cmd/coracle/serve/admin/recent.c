@@ -31,7 +31,7 @@ __attribute__((noinline)) static void note(struct recent *recent, const struct c
     if (peer != NULL) {
         (void)snprintf(entry.peer, sizeof(entry.peer), "%s", peer);
     } else {
-        cor_remote_addr(one->conn, entry.peer, sizeof(entry.peer));
+        connection_peer(one, entry.peer, sizeof(entry.peer));
     }
     int64_t lasted = entry.closed_at - entry.since;
     pthread_mutex_lock(&recent->lock);

@@ -70,7 +70,7 @@ static void add_tcp(struct block *block, cor_addr local, cor_addr remote)
     add(block, "TCPREMOTEPORT=%u", remote.port);
 }
 
-char **environment_for(cor_conn *conn, const char *bound, uint64_t number)
+char **environment_for(const struct connection *one, const char *bound)
 {
     size_t inherited = 0;
     while (environ[inherited] != NULL) {
@@ -82,12 +82,12 @@ char **environment_for(cor_conn *conn, const char *bound, uint64_t number)
         return NULL;
     }
     struct block block = {.variables = variables, .texts = (char(*)[TEXT_MAX])((char *)variables + pointers)};
-    add(&block, CHILD_MARK "%d.%llu", (int)getpid(), (unsigned long long)number);
-    cor_addr remote = cor_remote_endpoint(conn);
+    add(&block, CHILD_MARK "%d.%llu", (int)getpid(), (unsigned long long)one->id);
+    cor_addr remote = connection_endpoint(one);
     if (remote.ip.family == 0) {
-        add_unix(&block, conn, bound);
+        add_unix(&block, one->conn, bound);
     } else {
-        add_tcp(&block, cor_local_endpoint(conn), remote);
+        add_tcp(&block, cor_local_endpoint(one->conn), remote);
     }
     for (size_t i = 0; i < inherited; i++) {
         if (!is_dropped(environ[i])) {

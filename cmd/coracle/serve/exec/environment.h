@@ -12,10 +12,9 @@
 #ifndef CORACLE_CMD_SERVE_EXEC_ENVIRONMENT_H
 #define CORACLE_CMD_SERVE_EXEC_ENVIRONMENT_H
 
-#include <coracle.h>
-#include <stdint.h>
+#include "serve/conns.h"
 
 /* Makes the environment for a connection on a listener of `bound`; end with free. NULL: no memory. */
-char **environment_for(cor_conn *conn, const char *bound, uint64_t number);
+char **environment_for(const struct connection *one, const char *bound);
 
 #endif

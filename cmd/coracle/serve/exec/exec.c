@@ -246,7 +246,7 @@ static void exec_handle(struct session *session)
         session->refused = true;
         return;
     }
-    char **environment = environment_for(session->conn, session->service->bound, session->seen->id);
+    char **environment = environment_for(session->seen, session->service->bound);
     talk.events = cor_chan_new(sizeof(talk_event), PART_COUNT);
     talk.child = (struct child){.program = serve->program,
                                 .environment = environment,

@@ -85,7 +85,7 @@ struct member *room_join(struct room *room, struct session *session, const struc
                          struct talker *talker, const char *acknowledged)
 {
     char peer[COR_ADDR_TEXT];
-    cor_remote_addr(session->conn, peer, sizeof(peer));
+    connection_peer(session->seen, peer, sizeof(peer));
     size_t own_size = strlen(peer) + strlen(acknowledged);
     size_t size = (sizeof(struct member) + own_size + alignof(struct member) - 1) & ~(alignof(struct member) - 1);
     struct member *new = aligned_alloc(alignof(struct member), size);

@@ -117,6 +117,7 @@ int files_allow(struct serve *serve, const struct landlock *set)
     allow(&making, "/proc/sys/net/core/somaxconn", LANDLOCK_READ);
     access_each_file(options->allow, allow_list, &making);
     access_each_file(options->deny, allow_list, &making);
+    access_each_file(options->proxy_from, allow_list, &making);
     if (options->log_file != NULL) {
         allow_folder_of(&making, options->log_file, LANDLOCK_WRITE);
     }
