@@ -86,7 +86,7 @@ class B1(Ground):
     def test_a_crowd(self):
         for poller, workers in EACH:
             with self.subTest(poller=poller, workers=workers), \
-                    self.attacked(poller=poller, workers=workers, watched=False,
+                    self.attacked(poller=poller, workers=workers, watched=False, options=("--max-conns", "1000"),
                                   preexec=limited(resource.RLIMIT_NOFILE, self.MOST)) as server:
                 for _ in self.cycles(server):
                     self.crowd_in(server)
@@ -119,11 +119,28 @@ class B1(Ground):
             print("CPU without descriptors: %.1f %%" % (100 * share), flush=True)
         self.assertLess(share, 0.05)
 
+    def test_a_word_for_each(self):
+        """By default some descriptors are kept: who is too many is told so, and the status server answers."""
+        for poller, workers in EACH:
+            with self.subTest(poller=poller, workers=workers), \
+                    self.attacked("random", poller=poller, workers=workers, watched=False,
+                                  preexec=limited(resource.RLIMIT_NOFILE, self.MOST)) as server:
+                peers = crowd(server, "random", 100)
+                said = []
+                for peer in peers:
+                    with contextlib.suppress(ConnectionError):  # it was told, and closed
+                        peer.send("\n")
+                    said.append(peer.line())
+                self.assertGreater(said.count(b"refused: too many connections\n"), 60)
+                self.assertEqual(ask(server, "/livez")[0], 200)
+                self.assertLess(server.fds(), self.MOST)
+                close_all(*peers)
+
     def test_other_files(self):
         """What else wants a descriptor then is refused, and tried again when asked."""
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "log")
-            with serve("echo", options=("--quiet", "--log-file", path),
+            with serve("echo", options=("--quiet", "--max-conns", "1000", "--log-file", path),
                        preexec=limited(resource.RLIMIT_NOFILE, self.MOST)) as server:
                 peers = crowd(server, "echo", 100)
                 wait_until(lambda: server.fds() == self.MOST, "descriptors to be out")
@@ -409,7 +426,7 @@ class B5(Ground):
                                 peer.send("x")
                             self.assertEqual(peer.gone(), b"")
                 self.talk_to_cat(server)
-                self.assertRegex(server.err, r"service=exec .*temporarily unavailable")
+                wait_until(lambda log=server: re.search(r"service=exec .*temporarily unavailable", log.err), "the log")
 
     def talk_to_cat(self, server):
         with server.connect("exec") as peer:

@@ -32,7 +32,7 @@ def read_doc(name):
 
 def out_of_descriptors(case, service, greeting=b""):
     """Fills the server's descriptor table, then lets go: it must not spin, must live and must serve again."""
-    with serve(service, workers=2, preexec=few_descriptors) as server:
+    with serve(service, workers=2, options=("--max-conns", "1000"), preexec=few_descriptors) as server:
         peers = [server.connect() for _ in range(FEW + 10)]  # the last ones wait in the backlog
         wait_until(lambda: server.fds() >= FEW - 1, "the table to be full")
         server.wait_text(re.compile(r"level=warn event=accept_paused service=%s error=\"too many open files\" ms=\d+"

@@ -71,7 +71,7 @@ TASK_TEST_WITH(a_read_gets_what_came_in_time, &one_worker)
     }
 }
 
-/* A look hears of it too. Then the deadline is over before the read begins, which N150 is about. */
+/* A look hears of it too. Then the deadline is over before the read begins: it fails, whatever is there. */
 TASK_TEST_WITH(a_look_finds_what_came_in_time, &one_worker)
 {
     for (size_t i = 0; i < 2; i++) {

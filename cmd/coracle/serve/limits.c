@@ -12,7 +12,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* Descriptors for anything but sessions: standard streams, listeners, pollers, what libraries open in passing. */
+/*
+ * Descriptors for anything but sessions: standard streams, listeners, pollers, what libraries open in passing. Half of
+ * them all where that is less: so that there is one left for a client to be told that there are too many, and for the
+ * status server, whose library waits in a busy loop for one.
+ */
 #define OTHER_DESCRIPTORS 64
 /* What one address may have open, and open within a second. */
 #define PER_IP 256
@@ -76,8 +80,9 @@ static void fit_to_descriptors(serve_options *options)
     }
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    if (options->max_conns == 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > 2 * OTHER_DESCRIPTORS) {
-        options->max_conns = limit.rlim_cur - OTHER_DESCRIPTORS;
+    if (options->max_conns == 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        rlim_t half = limit.rlim_cur / 2, others = half < OTHER_DESCRIPTORS ? half : OTHER_DESCRIPTORS;
+        options->max_conns = limit.rlim_cur - others;
     }
 }
 
