@@ -2,6 +2,9 @@
 # test: serial timeout=300
 """Ten thousand idle members of a room by WebSocket: each costs at most half as much again as one by TCP, still answers,
 and is told when the server goes."""
+import os
+import unittest
+
 from harness import ACK_ANSWER, Case, Peer, main, message, need_json, serve, wait_until
 from test_idle import SPARE, WANTED, raise_limit
 from websocket import PING, PONG, TEXT, WebPeer, frame, need_websocket
@@ -51,14 +54,15 @@ class Idle(Case):
                     self.assertTrue(opcode == TEXT and line.endswith(b"to all"), line)
             for peer in peers:
                 peer.close()
-            sanitized = server.is_sanitized()
             server.stop()
             self.assertEqual(server.process.returncode, 0, server.describe())
-        return 0 if sanitized else each
+        return each
 
     def test_members(self):
         need_json()
         need_websocket()
+        if os.environ.get("COR_SANITIZE"):
+            raise unittest.SkipTest("a sanitizer's memory tells nothing")
         count = min(WANTED, raise_limit() - SPARE)
         for poller, workers in WAYS:
             with self.subTest(poller=poller, workers=workers):

@@ -100,6 +100,8 @@ class Handshake(Case):
         with Peer(at) as peer:
             peer.dribble(request(at))
             self.assertEqual(peer.line(), b"HTTP/1.1 101 Switching Protocols\r\n")
+            peer.half_close()
+            peer.read_all()  # to leave with something unread is to break off
         return {"eof": len(good) + 2, "denied": 5, "too_long": 1, "protocol": 23}
 
     @every_way(WS, options=("--origin", "https://chat.example,http://other.example:81"))
