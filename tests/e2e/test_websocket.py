@@ -73,10 +73,12 @@ class Handshake(Case):
         at = address(server)
         good = ({}, {"Connection": "keep-alive, Upgrade"}, {"Upgrade": "WebSocket"}, {"Upgrade": ["h2c", "websocket"]},
                 {"Origin": "http://%s:%d" % at}, {"Origin": "HTTPS://%s:%d" % at}, {"Cookie": "x" * 4000})
-        for fields in good:
+        for count, fields in enumerate(good, 1):
             with WebPeer(at, fields=fields) as peer:
                 peer.say(HELLO)
                 self.assertEqual(peer.hear(), peer.name + ACK)
+            # Else the next one's words may still be sent to it, and reset what it has closed.
+            wait_until(lambda wanted=count: server.told("closed") == {"eof": wanted}, "the end of it")
         bad = (
             (400, {"Upgrade": "h2c"}), (400, {"Connection": "close"}), (400, {"Connection": None}),
             (400, {"Sec_WebSocket_Key": None}), (400, {"Sec_WebSocket_Key": "c2hvcnQ="}),
