@@ -56,21 +56,22 @@ void log_event(log_level level, const char *event, const log_field *fields, size
 struct bus {
     const bus_events *events;
     void *arg;
-    bool connected;
+    _Atomic bool connected;
 };
 
+/* The links' threads read and write it while the test does: atomic, and the lock for what belongs together. */
 static struct {
     pthread_mutex_t lock;
     struct bus *all[NODES];
     int count;
-    bool away;          /* connects are refused */
-    bool doubles;       /* each frame comes twice, and to its sender as well */
-    int loses;          /* every n-th frame with text; 0: none */
-    int breaks;         /* so many publishes deliver and fail all the same */
-    unsigned published; /* frames with text */
-    uint64_t lost;      /* lines, of those that listened */
-    size_t longest;     /* frame */
-    size_t max_size;
+    _Atomic bool away;          /* connects are refused */
+    _Atomic bool doubles;       /* each frame comes twice, and to its sender as well */
+    _Atomic int loses;          /* every n-th frame with text; 0: none */
+    _Atomic int breaks;         /* so many publishes deliver and fail all the same */
+    _Atomic unsigned published; /* frames with text */
+    _Atomic uint64_t lost;      /* lines, of those that listened */
+    _Atomic size_t longest;     /* frame */
+    _Atomic size_t max_size;
 } net = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static struct bus *fake_open(const bus_options *options, const bus_events *events, void *arg)
