@@ -106,7 +106,7 @@ static struct scmp_arg_cmp has(unsigned argument, uint64_t mask, uint64_t bits)
 static void allow_some(struct making *making)
 {
     for (size_t i = 0; i < sizeof(passed_on) / sizeof(passed_on[0]); i++) {
-        allow_with(making, passed_on[i], SCMP_CMP64(5, SCMP_CMP_EQ, CALLS_SEEN));
+        allow_with(making, passed_on[i], SCMP_CMP64(5, SCMP_CMP_EQ, CALLS_SEEN, 0));
     }
     for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
         allow_with(making, SCMP_SYS(ioctl), is(1, (unsigned)requests[i]));
