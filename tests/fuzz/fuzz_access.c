@@ -66,6 +66,16 @@ static bool take_lines(const char *text, bool allow)
     return good;
 }
 
+/* A word of a list has a longest, blanks and comment included. */
+static bool fits(const char *word, size_t size)
+{
+    size_t named = size;
+    for (size_t i = 0; i < size; i++) {
+        named += word[i] == '\1' ? strlen(file_word) - 1 : 0;
+    }
+    return named <= WORD_MAX;
+}
+
 static bool take_list(const char *list, const char *lines, bool allow)
 {
     bool good = true;
@@ -75,7 +85,7 @@ static bool take_list(const char *list, const char *lines, bool allow)
         word[strcspn(word, "#")] = '\0';
         const char *begin = word + strspn(word, " \t\r\n");
         bool is_file = *begin == '\1' && is_blank(begin + 1);
-        good = is_file ? take_lines(lines, allow) : *begin != '@' && take_word(word, allow);
+        good = fits(list, size) && (is_file ? take_lines(lines, allow) : *begin != '@' && take_word(word, allow));
         free(word);
         list += size + (list[size] == ',');
     }
