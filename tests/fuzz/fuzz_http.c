@@ -11,6 +11,7 @@
  */
 /* test: needs-admin */
 /* sources: cmd/coracle/serve/admin/http.c cmd/coracle/serve/admin/guard.c cmd/coracle/serve/admin/mhd.c */
+/* sources: cmd/coracle/serve/loader.c */
 #include "input.h"
 #include "serve/admin/guard.h"
 #include "serve/admin/http.h"

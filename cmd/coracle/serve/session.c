@@ -460,6 +460,7 @@ static ssize_t read_header(void *arg, void *buf, size_t size)
     do {
         count = cor_read(session->conn, buf, size);
     } while (count == COR_ETIMEOUT && (count = session_timed_out(session)) > 0);
+    session->looking = false; /* what the client has sent behind the header is still to be read */
     return count;
 }
 

@@ -5,8 +5,8 @@
 #if COR_HAVE_NATS
 
 #include "serve/bus/nats_calls.h"
+#include "serve/loader.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -306,26 +306,12 @@ const bus_ops *const nats_ops = &ops;
 
 static const char *load_calls(void)
 {
-    static const struct {
-        const char *name;
-        size_t offset;
-    } calls[] = {
+    static const loader_call calls[] = {
 #define NATS_NAME(name) {#name, offsetof(struct nats_calls, name)},
         NATS_EACH_CALL(NATS_NAME)
 #undef NATS_NAME
     };
-    void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    if (library == NULL) {
-        return dlerror();
-    }
-    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
-        void *found = dlsym(library, calls[i].name);
-        if (found == NULL) {
-            return dlerror();
-        }
-        memcpy((char *)&nats + calls[i].offset, &found, sizeof(found));
-    }
-    return NULL;
+    return loader_load(LIBRARY, calls, sizeof(calls) / sizeof(calls[0]), &nats);
 }
 
 /* One subject to say and hear on: words with dots between them, and no word that stands for others. */
