@@ -176,7 +176,8 @@ class D6(Ground):
                 with self.subTest(poller=poller, workers=workers), Signs(self.size(10, 5)) as signs:
                     with self.attacked("random", poller=poller, workers=workers, env=signs.env, timed=False,
                                        options=("--idle-timeout", "%ds" % self.size(5, 2))) as server:
-                        self.starve(server, self.size(500, 40), self.size(20, 0.2))
+                        for _ in self.cycles(server):
+                            self.starve(server, self.size(500, 40), self.size(20, 0.2))
                         wait_until(lambda s=signs: len(s.times) > 1, "another sign of life")
                     self.quiet(server)
                     signs.check(self)
