@@ -290,6 +290,7 @@ class Ground(Case):
     def check_end(self, server):
         server.signal(signal.SIGTERM)
         self.assertEqual(server.wait(), 0, server.describe())
+        self.assertNotIn("event=not_reaped ", server.err)
         self.check_sums(server)
         self.check_log(server)
         self.assertEqual([name for name in os.listdir(server.folder) if name.startswith("core")], [])

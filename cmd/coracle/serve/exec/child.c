@@ -91,6 +91,16 @@ static int spawn(struct child *child, const struct pipes *pipes)
     return -error;
 }
 
+/* Nobody takes it for a daemon, however early it ends. */
+static int spawn_known(struct child *child, const struct pipes *pipes)
+{
+    children_begin_start();
+    int code = spawn(child, pipes);
+    child->unwanted = code == 0 && !children_set(child->place, child->pid);
+    children_end_start();
+    return code;
+}
+
 int child_start(void *arg)
 {
     struct child *child = arg;
@@ -99,13 +109,14 @@ int child_start(void *arg)
     if (code < 0) {
         return code;
     }
-    code = spawn(child, &pipes);
+    code = spawn_known(child, &pipes);
     close_all(pipes.theirs);
     if (code == 0) {
         child->pidfd = pidfd_open(child->pid, 0);
         if (child->pidfd < 0) { /* no descriptors any more */
             code = -errno;
             child_signal(child, SIGKILL);
+            children_is_over(child->place);
             waitpid(child->pid, NULL, 0);
         }
     }
@@ -154,6 +165,18 @@ static bool is_left_by(const struct child *child, pid_t pid, pid_t session)
     return has_line(pid, line);
 }
 
+/* Whether a child of this process is no business of `child`'s: another one, what another one's session has, or else. */
+static bool is_of_others(const struct child *child, pid_t pid, pid_t session)
+{
+    return session < 0 || session == getsid(0) || children_has(pid) || (session != child->pid && children_has(session));
+}
+
+static bool has_ended(pid_t pid)
+{
+    siginfo_t info = {0};
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
+}
+
 /*
  * Looks at a child of this process. What has ended cannot be asked for its environment any more; but a session that is
  * neither this process's nor one of the table is a daemon's, and those are reaped whosever they were. Returns 1 if it
@@ -162,15 +185,21 @@ static bool is_left_by(const struct child *child, pid_t pid, pid_t session)
 static int sweep_one(const struct child *child, pid_t pid)
 {
     pid_t session = getsid(pid);
-    if (session < 0 || session == getsid(0) || children_has(pid) || (session != child->pid && children_has(session))) {
+    if (is_of_others(child, pid, session)) {
         return 0;
     }
-    if (waitpid(pid, NULL, WNOHANG) == 0) {
+    if (!has_ended(pid)) {
         if (!is_left_by(child, pid, session)) {
             return 0;
         }
         kill(pid, child->sweep);
+        return 1;
     }
+    children_settle();
+    if (is_of_others(child, pid, session)) {
+        return 0; /* it was started a moment ago; its own session reaps it, for its status */
+    }
+    waitpid(pid, NULL, WNOHANG);
     return 1;
 }
 

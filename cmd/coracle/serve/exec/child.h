@@ -22,6 +22,7 @@
 #ifndef CORACLE_CMD_SERVE_EXEC_CHILD_H
 #define CORACLE_CMD_SERVE_EXEC_CHILD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -31,8 +32,10 @@ struct child {
     char *const *program;     /* its arguments; the first one is also its path */
     char *const *environment; /* with the mark */
     uint64_t conn;            /* the number of the connection */
+    ssize_t place;            /* its place in the table, see children.h */
     pid_t pid;
     int pidfd;
+    bool unwanted;    /* all were told to end before this one could be */
     int in, out, err; /* our ends of its pipes, not blocking; -1: given away or closed */
     int status;       /* its exit status */
     int signal;       /* the signal that ended it; 0: none did */
@@ -42,7 +45,7 @@ struct child {
 /* Makes this process the parent of those that lose theirs. Returns 0 or a negative errno. */
 int child_adopt(void);
 
-/* Pool. Starts `arg`, a struct child with the first three filled in. Returns 0 or a negative errno; then it is none. */
+/* Pool. Starts `arg`, a struct child with the first four filled in. Returns 0 or a negative errno; then it is none. */
 int child_start(void *arg);
 
 /* Sends a signal to its group, while it is not reaped. */

@@ -3,8 +3,10 @@
  * The processes that serve connections: how many run, which they are, and how those that have ended did. One table for
  * the process. A place in it is taken before a process is started and given back after it has been reaped.
  *
- * Signals to all of them go by the table, under its lock. A process that has ended is taken out, under the lock, before
- * it is reaped: while its id stands here the kernel gives it to nobody else.
+ * Signals to all of them go by the table, under its lock. Before a process is reaped it is marked there as over, under
+ * the lock: while its id gets signals the kernel gives it to nobody else. The id stays until after that, for a sweep
+ * (child.h) that finds an ended process asks here whether it is somebody's, and reaps it if it is nobody's. One that
+ * ends at once may end before its start has told its id; children_settle waits for the starts under way.
  */
 #ifndef CORACLE_CMD_SERVE_EXEC_CHILDREN_H
 #define CORACLE_CMD_SERVE_EXEC_CHILDREN_H
@@ -28,11 +30,18 @@ void children_close(void);
 /* Takes a place. Returns its number, or -1 if all are taken. Any thread, as all of these. */
 ssize_t children_enter(void);
 
+/* Around the start of a process and its children_set. */
+void children_begin_start(void);
+void children_end_start(void);
+
+/* Waits until the table has each process that there was at the call; as long as a start takes at most. */
+void children_settle(void);
+
 /* Says which process has the place. Returns false if all are to end: the caller has to see to this one. */
 bool children_set(ssize_t place, pid_t pid);
 
-/* Takes the process out: from now on it gets no signal from here. */
-void children_forget(ssize_t place);
+/* From now on the process gets no signal from here, and may be reaped. */
+void children_is_over(ssize_t place);
 
 /* Gives the place back, and counts the end. */
 void children_leave(ssize_t place, child_end end);

@@ -18,7 +18,7 @@
  * the end of the server's own grace. The reason of an end by the process itself is exec_exit, and the event says with
  * what status or by which signal; it is eof if the client's stream had ended and the status is 0.
  *
- * The order at the end: nobody signals the group any more (children_forget), the process is reaped, the place is given
+ * The order at the end: nobody signals the group any more (children_is_over), the process is reaped, the place is given
  * back. All of it happens also when the task is cancelled, since cor_blocking and cor_group_wait are not.
  */
 #include "serve/exec/exec.h"
@@ -165,7 +165,7 @@ static void clear_away(struct talk *talk)
     }
     cor_group_cancel(&talk->parts);
     cor_group_wait(&talk->parts, 0);
-    children_forget(talk->place);
+    children_is_over(talk->place);
     int code = cor_blocking(child_reap, child);
     if (code < 0) {
         LOG(LEVEL_ERROR, "not_reaped", {"conn", NULL, (int64_t)child->conn}, {"pid", NULL, child->pid},
@@ -220,7 +220,7 @@ static void close_pipes(struct talk *talk)
 static void run_talk(struct talk *talk)
 {
     struct session *session = talk->session;
-    if (!children_set(talk->place, talk->child.pid)) {
+    if (talk->child.unwanted) {
         child_signal(&talk->child, SIGTERM); /* the server ends, and told the others before */
     }
     int code = start_parts(talk);
@@ -251,6 +251,7 @@ static void exec_handle(struct session *session)
     talk.child = (struct child){.program = serve->program,
                                 .environment = environment,
                                 .conn = session->seen->id,
+                                .place = talk.place,
                                 .in = -1,
                                 .out = -1,
                                 .err = -1};
