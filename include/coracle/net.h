@@ -71,7 +71,7 @@ typedef struct cor_listen_options {
 } cor_listen_options;
 #define COR_LISTEN_INIT                                                                                                \
     {                                                                                                                  \
-        .size = sizeof(cor_listen_options)                                                                             \
+        sizeof(cor_listen_options), 0, false, {false, 0, 0, 0}, NULL, NULL                                             \
     }
 
 /*
@@ -202,7 +202,7 @@ typedef struct cor_dialer {
 } cor_dialer;
 #define COR_DIALER_INIT                                                                                                \
     {                                                                                                                  \
-        .size = sizeof(cor_dialer)                                                                                     \
+        sizeof(cor_dialer), 0, 0, {{0, {0}}, 0, 0}, NULL, 0, {false, 0, 0, 0}, NULL, NULL                              \
     }
 
 /*
