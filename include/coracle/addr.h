@@ -2,9 +2,9 @@
 /*
  * Addresses: values of IP addresses and endpoints, and texts "host:port", "[v6]:port", ":port".
  *
- * The values are small and passed as they are: nothing is allocated, and nothing needs to be ended. All zero is "no
- * address". An IPv4-mapped IPv6 address is its IPv4 address wherever a value is made, as in Go's net.IP, so that each
- * address has one form. Texts are cut at the size given and always NUL-terminated; COR_ADDR_TEXT bytes suffice.
+ * The values are small and passed by value: nothing is allocated, and nothing needs to be freed. All zero is "no
+ * address". An IPv4-mapped IPv6 address becomes its IPv4 address wherever a value is made, as in Go's net.IP, so that
+ * each address has one form. Texts are cut at the size given and always NUL-terminated; COR_ADDR_TEXT bytes suffice.
  *
  * Unless a call says otherwise: Threads: any thread. Parks: never.
  */
@@ -104,7 +104,8 @@ COR_API char *cor_prefix_text(cor_prefix prefix, char *text, size_t size);
 COR_API cor_prefix cor_prefix_masked(cor_prefix prefix);
 
 /*
- * Tells whether an address is in the block. An IPv4 address is never in an IPv6 block, and the other way round.
+ * Tells whether an address is in the block. An IPv4 address is never in an IPv6 block, nor an IPv6 one in an IPv4
+ * block.
  * Returns: true or false. Go: (*net.IPNet).Contains.
  */
 COR_API bool cor_prefix_contains(cor_prefix prefix, cor_ip ip);

@@ -3,9 +3,9 @@
  * Buffered reading and writing on any connection, for protocols: until a delimiter, exactly so many bytes, a look
  * ahead; many small writes that leave as one. Both hold memory only while something is buffered.
  *
- * The rule of flushing: what is written leaves when the buffer is full and when it is flushed, never by itself. A
- * reader that knows the writer of the same conversation (`flushes`) flushes it before it asks for more bytes: no answer
- * lies in a buffer while its asker waits, and answers to requests that came together leave together.
+ * Flushing: what is written leaves when the buffer is full or flushed, never by itself. A reader that knows the writer
+ * of the same conversation (`flushes`) flushes it before asking for more bytes: no answer sits in a buffer while the
+ * peer waits for it, and answers to requests that came together leave together.
  *
  * Unless a call says otherwise: Threads: tasks only, one at a time for one reader or writer. Parks: never.
  */
@@ -30,8 +30,8 @@ typedef struct cor_reader {
 } cor_reader;
 
 /*
- * Makes a reader of `conn` that buffers at most `max_bytes` (1 .. 1 GiB): no message that is looked at as a whole may
- * be longer.
+ * Makes a reader of `conn` that buffers at most `max_bytes` (1 .. 1 GiB), the longest message that can be looked at as
+ * a whole.
  * Returns: the reader, by value; it holds no memory yet. Threads: any thread.
  * Owns: keeps `conn` without owning it; end with cor_reader_free. Go: bufio.NewReaderSize.
  */
@@ -48,8 +48,8 @@ COR_API COR_CHECK int cor_reader_until(cor_reader *reader, char delimiter, char 
 
 /*
  * Looks at what comes next without consuming it: waits until `count` bytes are buffered, and gives all that are.
- * With a count of 0 it does not wait. A message whose length is told by its own bytes needs no copy: peek, parse what
- * is there, ask for one byte more if it is not complete, and cor_reader_skip it when done with it.
+ * With a count of 0 it does not wait. A message that tells its own length needs no copy: peek, parse what is there, ask
+ * for one byte more if it is not complete, and cor_reader_skip it when done with it.
  * Returns: how many bytes there are at *bytes, valid until the next call; fewer than `count` only at end of stream.
  * -EINVAL if `count` is more than `max_bytes`, -ENOMEM, or an error of cor_read. Parks: until the read deadline.
  * Owns: returns borrowed. Go: (*bufio.Reader).Peek.
@@ -64,15 +64,15 @@ COR_API COR_CHECK ssize_t cor_reader_peek(cor_reader *reader, size_t count, char
 COR_API COR_CHECK ssize_t cor_reader_read(cor_reader *reader, void *buf, size_t size);
 
 /*
- * Reads exactly `size` bytes. With an error nothing is consumed if `size` is at most `max_bytes`; else what has come
- * is lost.
+ * Reads exactly `size` bytes. After an error nothing is consumed if `size` is at most `max_bytes`; otherwise what has
+ * come is lost.
  * Returns: `size`; 0 if the stream ended before the first byte, COR_EUNEXPECTED_EOF if it ended later, -ENOMEM, or an
  * error of cor_read. Parks: until the read deadline. Owns: borrows `buf` until return. Go: io.ReadFull.
  */
 COR_API COR_CHECK ssize_t cor_reader_read_full(cor_reader *reader, void *buf, size_t size);
 
 /*
- * Drops exactly `size` bytes: a message that was looked at, or one that nobody wants.
+ * Drops exactly `size` bytes: a message that has been looked at, or that nobody wants.
  * Returns: as cor_reader_read_full. Parks: until the read deadline. Go: (*bufio.Reader).Discard.
  */
 COR_API ssize_t cor_reader_skip(cor_reader *reader, size_t size);
@@ -106,7 +106,7 @@ typedef struct cor_writer {
 COR_API cor_writer cor_writer_of(cor_conn *conn);
 
 /*
- * Writes into the buffer. What does not fit leaves at once, with what is buffered, in one system call.
+ * Writes into the buffer. What does not fit is sent at once, after what is buffered, in one system call.
  * Returns: `size`, -ENOMEM, or an error of cor_write. The first error stays: every later call returns it, because
  * nobody knows what the peer has got. Parks: until the write deadline, if it does not fit.
  * Owns: borrows `buf` until return. Go: (*bufio.Writer).Write.
@@ -122,7 +122,7 @@ COR_API COR_CHECK ssize_t cor_writer_write(cor_writer *writer, const void *buf, 
 COR_API COR_CHECK ssize_t cor_writer_printf(cor_writer *writer, const char *format, ...) COR_PRINTF(2, 3);
 
 /*
- * Sends what is buffered; nothing, if that is nothing.
+ * Sends what is buffered, if anything.
  * Returns: 0, or as cor_writer_write. Parks: until the write deadline. Go: (*bufio.Writer).Flush.
  */
 COR_API COR_CHECK int cor_writer_flush(cor_writer *writer);

@@ -2,9 +2,9 @@
 /*
  * Moving much: several buffers in one call, streams from one connection to another, both directions of a proxy.
  *
- * Copies between tcp and unix connections, and from files (cor_open_fd) to them, go through the kernel alone, by splice
- * and sendfile, as soon as there is enough under way for it to pay. Nothing tells the two ways apart but the time they
- * take. An idle copy holds no buffer and no descriptor of its own.
+ * Copies between tcp and unix connections, and from files (cor_open_fd) to them, stay in the kernel, by splice and
+ * sendfile, as soon as enough is under way for that to pay. Only the speed shows which way was taken. An idle copy
+ * holds no buffer and no descriptor of its own.
  *
  * Unless a call says otherwise: Threads: tasks only. Parks: never.
  */
@@ -18,10 +18,9 @@ COR_BEGIN
 struct iovec; /* <sys/uio.h> */
 
 /*
- * Writes all the parts, in order and in one piece as seen by other writers of this connection; on sockets in one system
- * call for each 1,024 of them; as one packet where there are packets, which more than 1,024 parts cannot be. What has
- * been written is taken off the parts: after success all are empty, after an error they hold the rest, with which the
- * call may be repeated.
+ * Writes all the parts, in order and in one piece as seen by other writers of this connection; on sockets 1,024 parts
+ * per system call. On packet sockets they are one packet, of at most 1,024 parts. What has been written is taken off
+ * the parts: after success all are empty, after an error they hold the rest, and the call may be repeated with them.
  * Returns: the bytes written, or an error of cor_write. Parks: until the write deadline.
  * Threads: tasks only; concurrent writes take turns. Owns: borrows all until return, and changes `parts`.
  * Go: (*net.Buffers).WriteTo.
@@ -37,9 +36,9 @@ COR_API COR_CHECK ssize_t cor_writev(cor_conn *conn, struct iovec *parts, size_t
 COR_API COR_CHECK ssize_t cor_readv(cor_conn *conn, const struct iovec *parts, size_t count);
 
 /*
- * Copies as cor_copy does, but `max_bytes` at most (< 0: no limit), and tells in *copied how many bytes `target` took,
- * also in case of an error. A limit takes no more from `source` than it gives. After an error of `target` up to 256 KiB
- * taken from `source` may be lost; one that it has from the beginning takes nothing.
+ * Copies as cor_copy does, but at most `max_bytes` (< 0: no limit), and tells in *copied how many bytes `target` took,
+ * also after an error. Never takes more than `max_bytes` from `source`. After an error of `target` up to 256 KiB taken
+ * from `source` may be lost; if `target` fails from the start, nothing is taken.
  * Returns: 0 at end of stream or at the limit, or the first error. Parks: until a deadline of either.
  * Owns: borrows both until return; closes neither. Go: io.CopyN, io.Copy with both results.
  */
@@ -52,10 +51,9 @@ typedef struct cor_copied {
 
 /*
  * Copies both ways at once until both ends have ended their streams: what a proxy does. An end of stream is passed on
- * as a half-close, and the other direction goes on. A peer that takes nothing any more ends the way to it; what it has
- * sent still arrives. All other errors, cancellation and deadlines among them, end both ways at once: then the
- * deadlines of both connections have passed. So does an end of stream that `b` or `a` cannot be told because it has no
- * half-close (cor_pipe).
+ * as a half-close, and the other direction goes on. A peer that no longer takes anything ends the way to it; what it
+ * has sent still arrives. Any other error, cancellation and deadlines included, ends both ways at once, by deadlines
+ * that have passed on both connections. So does an end of stream towards a connection without half-close (cor_pipe).
  * Returns: 0, or the first error; -ENOMEM. `copied` may be NULL. Parks: until a deadline of either.
  * Owns: borrows both until return; close both then, whatever it returned.
  * Go: two goroutines with io.Copy and CloseWrite.

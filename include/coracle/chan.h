@@ -23,7 +23,7 @@ typedef struct cor_chan cor_chan;
 COR_API cor_chan *cor_chan_new(size_t elem_size_bytes, size_t capacity);
 
 /*
- * Frees a channel that nobody is waiting on or will use again. Values still in it are dropped. NULL is accepted.
+ * Frees a channel that nobody waits on or will use again. Values still in it are dropped. NULL is accepted.
  * Threads: any thread, after the last use. Owns: takes the channel.
  */
 COR_API void cor_chan_free(cor_chan *chan);
@@ -80,9 +80,9 @@ COR_API size_t cor_chan_len(cor_chan *chan);
 COR_API size_t cor_chan_cap(const cor_chan *chan);
 
 /*
- * Does what cor_chan_send does, for any thread: one of cor_blocking's pool, or one of the program's own, for which
- * cor_options.foreign_wakeups is to be set. The thread stops until a task started for it has sent; a deadline that has
- * passed makes it an attempt. Each operation costs a task and two switches of threads.
+ * Does what cor_chan_send does, from any thread: one of cor_blocking's pool, or one of the program's own, which needs
+ * cor_options.foreign_wakeups. The thread stops until a task started for it has sent; with a deadline that has passed
+ * it only tries. Each operation costs a task and two thread switches.
  * Returns: as cor_chan_send; COR_ECANCELED when cor_run ends first; COR_ENOT_TASK when none is active; -ENOMEM.
  * Parks: until deadline, as a task; else the thread stops. Threads: any thread, not in a signal handler.
  * Owns: borrows `elem` until return. Go: c <- v, from a thread that C has made.
@@ -108,8 +108,8 @@ typedef struct cor_case {
 
 /*
  * Waits until one of `count` cases (at most 64) can proceed, does exactly that one and sets its `result`. If several
- * are ready, the choice is uniformly random. `deadline` is absolute, 0 for none; if it has passed and a case is ready,
- * that case is done. A cancelled task gets COR_ECANCELED, ready case or not (group.h).
+ * are ready, the choice is uniformly random. `deadline` is absolute, 0 for none; even if it has passed, a ready case is
+ * done. A cancelled task gets COR_ECANCELED, whether or not a case is ready (group.h).
  * Returns: the index of the case done, COR_ETIMEOUT, COR_ECANCELED, COR_ENOT_TASK, -EINVAL (too many cases).
  * Parks: until deadline. Owns: borrows `cases` until return.
  * Go: the select statement; with a deadline, plus a case on time.After.
@@ -117,7 +117,7 @@ typedef struct cor_case {
 COR_API COR_CHECK int cor_select(cor_case *cases, size_t count, int64_t deadline);
 
 /*
- * Does one ready case, if there is one, as cor_select does.
+ * Does one ready case as cor_select does, if there is one, and never waits.
  * Returns: its index, -EAGAIN if none is ready, -EINVAL. Owns: borrows `cases` until return. Go: select with default.
  */
 COR_API COR_CHECK int cor_select_try(cor_case *cases, size_t count);

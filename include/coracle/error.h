@@ -96,7 +96,7 @@ COR_API char *cor_error_text(const cor_error *error, char *text, size_t size);
 COR_API bool cor_is_timeout(int code);
 
 /*
- * Tells whether trying again later can help: every timeout, COR_ESERVER_MISBEHAVING, -EINTR -EMFILE -ENFILE.
+ * Tells whether trying again later may help: every timeout, COR_ESERVER_MISBEHAVING, -EINTR -EMFILE -ENFILE.
  * Returns: true or false. Go: net.Error.Temporary (used by accept loops for their back-off).
  */
 COR_API bool cor_is_temporary(int code);

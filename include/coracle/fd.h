@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Descriptors of connections and listeners: handing sockets over from and to other programs and libraries, and system
- * calls of one's own on a socket in use. What io.h has is for descriptors of other kinds.
+ * Descriptors of connections and listeners: handing sockets over to and from other programs and libraries, and making
+ * your own system calls on a socket in use. For descriptors of other kinds see io.h.
  *
- * A socket that two have is one socket: they share O_NONBLOCK, options, and what comes in. These calls never switch
- * O_NONBLOCK off, and neither must whoever gets a copy: the library's calls would stop their worker's thread.
+ * Two copies of a descriptor are one socket: they share O_NONBLOCK, options, and incoming data. These calls never clear
+ * O_NONBLOCK, and neither must whoever gets a copy: the library's calls would block their worker's thread.
  *
- * Over io_uring bytes of a TCP connection are received ahead of the reads and are then not in the socket any more. The
- * calls that would miss them end that; if some have come already they refuse with -EBUSY until cor_read has had them,
+ * Over io_uring bytes of a TCP connection are received ahead of the reads and are then no longer in the socket. Calls
+ * that would miss them switch that off; if some have come already they fail with -EBUSY until cor_read has taken them,
  * and nothing more is received ahead meanwhile.
  *
  * Unless a call says otherwise: Parks: never. Threads: tasks only; any number at once.
@@ -29,9 +29,9 @@ COR_BEGIN
 COR_API COR_CHECK int cor_listener_of_fd(cor_listener **out, int fd);
 
 /*
- * Gives a copy of the listener's descriptor, for instance to hand it to a successor. It listens on when this listener
- * is closed. From now on this one takes nothing out of the kernel's queue before cor_accept asks (over io_uring, with
- * one worker, it did), so that closing it loses no connection once what it had taken has been accepted.
+ * Gives a copy of the listener's descriptor, for instance to hand it to a successor. The copy goes on listening when
+ * this listener is closed. From now on this one takes nothing out of the kernel's queue before cor_accept asks (over
+ * io_uring, with one worker, it did), so closing it loses no connection once those already taken have been accepted.
  * Returns: a descriptor (>= 0) that exec closes, COR_ECLOSED, -EINVAL (NULL), -EMFILE; COR_ENOT_TASK.
  * Owns: returns owned; end with close(2). Go: (*net.TCPListener).File.
  */
@@ -55,8 +55,8 @@ COR_API COR_CHECK int cor_listener_unlink_on_close(cor_listener *listener, bool 
 COR_API COR_CHECK int cor_conn_of_fd(cor_conn **out, int fd);
 
 /*
- * Gives a copy of the connection's descriptor. The connection goes on until both have been closed; what one of them
- * reads the other does not see.
+ * Gives a copy of the connection's descriptor. The connection lasts until both are closed; what one reads the other
+ * does not see.
  * Returns: a descriptor (>= 0) that exec closes, COR_ECLOSED, -EINVAL (NULL), -EOPNOTSUPP if it has none (cor_pipe),
  * -EMFILE; over io_uring -EBUSY (see above, or a worker computes for 5 s), COR_ECANCELED; COR_ENOT_TASK.
  * Parks: over io_uring, for TCP, until its turn among the reads.
@@ -65,9 +65,9 @@ COR_API COR_CHECK int cor_conn_of_fd(cor_conn **out, int fd);
 COR_API COR_CHECK int cor_conn_fd(cor_conn *conn);
 
 /*
- * What is done with a descriptor. It must neither close it nor keep it, nor switch O_NONBLOCK off, nor park, nor wait
- * in the kernel: a socket from elsewhere may be a blocking one, so pass MSG_DONTWAIT. Gives 0 or more, or a negative
- * code; from cor_raw_read and cor_raw_write -EAGAIN means: not yet, call again when it is ready.
+ * Your code that uses a descriptor. It must not close or keep it, clear O_NONBLOCK, park, or wait in the kernel: a
+ * socket from elsewhere may be a blocking one, so pass MSG_DONTWAIT. It returns 0 or more, or a negative code; in
+ * cor_raw_read and cor_raw_write -EAGAIN means: not yet, call again when it is ready.
  */
 typedef ssize_t cor_raw_call(int fd, void *arg);
 

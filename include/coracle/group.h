@@ -10,9 +10,9 @@
  * is kept until it has ended, which means: no task of it and no group below it is left. A start after that decides
  * again.
  *
- * What a cancel or a deadline ends: every call that may park, also if it could go on at once. Exceptions: locks
- * (mutex, rwmutex, once), waiting for a group, cor_yield, cor_blocking, and closing. A call with a deadline of its own
- * (an argument, or set on the connection) is another matter: each says what counts if that has passed.
+ * A cancel or a deadline ends every call that may park, even one that could go on at once. Exceptions: locks (mutex,
+ * rwmutex, once), waiting for a group, cor_yield, cor_blocking, and closing. A call's own deadline (an argument, or set
+ * on the connection) is another matter: each call says what happens when that has passed.
  *
  * Unless a call says otherwise: Threads: tasks only. Parks: never.
  */
@@ -44,7 +44,7 @@ typedef struct cor_group {
 
 /*
  * Starts `task(arg)` in the group. Cancelled groups still start tasks: their first parking call returns COR_ECANCELED.
- * At the group's limit it waits until one of its tasks ends; then cancel and deadline of the caller end it.
+ * At the group's limit it waits until one of its tasks ends; the caller's own cancel or deadline ends that wait.
  * Returns: 0, -ENOMEM, COR_ENOT_TASK; at the limit COR_ECANCELED, COR_ETIMEOUT. Parks: only at the group's limit.
  * Threads: tasks only, any number at once. Go: errgroup's Go; go statement plus WaitGroup.Add.
  */
@@ -74,7 +74,7 @@ COR_API COR_CHECK int cor_group_go_with(cor_group *group, const cor_task_options
 COR_API COR_CHECK int cor_group_go_err(cor_group *group, int (*task)(void *arg), void *arg);
 
 /*
- * Limits how many tasks of the group may be under way at once; 0: no limit. Tasks above a new limit go on.
+ * Limits how many tasks of the group may run at once; 0: no limit. Running tasks above a new limit go on.
  * Go: errgroup's SetLimit.
  */
 COR_API void cor_group_set_limit(cor_group *group, size_t limit);
@@ -110,7 +110,7 @@ COR_API int cor_group_error(cor_group *group);
 COR_API void cor_group_cancel(cor_group *group);
 
 /*
- * As cor_group_cancel, and says why: `cause` is a negative code that cor_cancel_cause gives. The first cause stays.
+ * As cor_group_cancel, and says why: `cause` is a negative code, which cor_cancel_cause returns. The first one stays.
  * Go: the cancel function of context.WithCancelCause.
  */
 COR_API void cor_group_cancel_cause(cor_group *group, int cause);
@@ -124,7 +124,7 @@ COR_API void cor_group_set_deadline(cor_group *group, int64_t deadline);
 
 /*
  * Tells whether the calling task's group (or one above it) has been cancelled or has passed its deadline. The nearest
- * that has counts; where both are so, the cancel.
+ * such group counts; if both are true of it, the cancel.
  * Returns: 0 to go on, COR_ECANCELED, COR_ETIMEOUT. Threads: tasks; elsewhere 0. Go: ctx.Err().
  */
 COR_API int cor_cancelled(void);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The interfaces of this host, their addresses, and the multicast groups that they are in. Each call asks the kernel
- * anew and keeps nothing: an interface that has come or gone meanwhile is seen, and an index may be another's by then.
+ * The interfaces of this host, their addresses, and their multicast groups. Each call asks the kernel anew and caches
+ * nothing: it sees interfaces that have come or gone, and an index may belong to another interface by then.
  *
- * Unless a call says otherwise: Threads: any thread; it stops for as long as the kernel needs to look. Parks: never.
+ * Unless a call says otherwise: Threads: any thread, which stops while the kernel looks. Parks: never.
  */
 #ifndef CORACLE_INTERFACE_H
 #define CORACLE_INTERFACE_H

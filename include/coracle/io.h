@@ -20,9 +20,9 @@ COR_BEGIN
 COR_API COR_CHECK ssize_t cor_printf(cor_conn *conn, const char *format, ...) COR_PRINTF(2, 3);
 
 /*
- * Makes bytes of a peer safe to show, in place: every control character that a terminal would obey (C0 but LF and tab,
- * DEL, NUL, and the C1 ones in UTF-8) becomes '?'. A character split between two calls is not seen: pass whole lines,
- * or keep its first bytes for the next call.
+ * Makes bytes from a peer safe to show, in place: every control character that a terminal would obey (C0 except LF and
+ * tab, DEL, NUL, and C1 in UTF-8) becomes '?'. A character split between two calls is missed: pass whole lines, or keep
+ * its first bytes for the next call.
  * Returns: `data`, to be an argument of printf's %.*s. Threads: any thread. Owns: borrows until return.
  * Go: fmt's %q, shorter.
  */
@@ -83,9 +83,9 @@ COR_API COR_CHECK ssize_t cor_read_full(cor_conn *conn, void *buf, size_t size);
 COR_API COR_CHECK int64_t cor_copy(cor_conn *target, cor_conn *source);
 
 /*
- * Reads and drops what arrives until end of stream, an error, `max_bytes` or `deadline` (absolute, 0 for none). Called
- * after cor_close_write and before cor_close, it keeps the kernel from resetting the connection over unread input,
- * which could destroy a reply that is still under way.
+ * Reads and drops what arrives until end of stream, an error, `max_bytes` or `deadline` (absolute, 0 for none). Between
+ * cor_close_write and cor_close it keeps the kernel from resetting the connection over unread input, which could
+ * destroy a reply that is still under way.
  * Returns: the bytes dropped (0 or more), also after an error. Parks: until deadline.
  * Go: none; the usual half-close idiom.
  */
@@ -111,11 +111,11 @@ COR_API COR_CHECK int cor_pipe(cor_conn **a, cor_conn **b);
 
 /*
  * Makes a connection of an open descriptor: a terminal, a pipe, a file, a socket. Others who have the same file open
- * notice nothing: a pipe or terminal is opened once more, so that only this descriptor does not block; where that
- * cannot be, calls are made on the pool of cor_blocking, and a read that another process was faster than waits there,
- * whatever the deadline. Empty datagrams are left out: 0 is the end. cor_close closes the descriptor, so pass a dup if
- * you need it further. Writing to a pipe that nobody reads raises SIGPIPE as write(2) does, unless the program ignores
- * it.
+ * notice nothing: a pipe or terminal is opened once more, so that only this descriptor does not block; where that is
+ * impossible, calls are made on the pool of cor_blocking, and a read that loses the race for its data to another
+ * process waits there, whatever the deadline. Empty datagrams are left out: 0 is the end. cor_close closes the
+ * descriptor, so pass a dup if you still need it. Writing to a pipe that nobody reads raises SIGPIPE as write(2) does,
+ * unless the program ignores it.
  * Returns: 0 and *out, -EBADF and other errnos, COR_ENOT_TASK. Owns: takes `fd` on success; returns owned.
  * Go: os.NewFile, net.FileConn.
  */
@@ -125,10 +125,10 @@ COR_API COR_CHECK int cor_open_fd(cor_conn **out, int fd);
 enum { COR_READABLE = 1, COR_WRITABLE = 2 };
 
 /*
- * Waits until a descriptor that is not the library's can be read from or written to, as poll(2) has it: an end, an
- * error or a hang-up counts as all that was asked for, and a file is always ready. With it libraries that hand out
- * their descriptor (libpq, hiredis, c-ares) can wait in tasks. Any number of tasks may wait for one; each is
- * told. Do not close it meanwhile: the file stays open until the wait ends, and the wait is not told.
+ * Waits until a descriptor that is not the library's can be read from or written to, in poll(2)'s sense: an end, an
+ * error or a hang-up counts as everything asked for, and a file is always ready. It lets libraries that hand out their
+ * descriptor (libpq, hiredis, c-ares) wait in tasks. Any number of tasks may wait for one descriptor; each is woken. Do
+ * not close it meanwhile: the file stays open until the wait ends, and the wait does not notice.
  * Returns: those of `events` that are there (> 0); COR_ETIMEOUT when `deadline` (absolute, 0 for none) has passed, also
  * over one that is ready, COR_ECANCELED, -EBADF, -EINVAL (events), -EMFILE (a wait takes a descriptor), other errnos;
  * COR_ENOT_TASK. Parks: until deadline. Owns: borrows `fd` until return.

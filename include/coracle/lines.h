@@ -47,7 +47,7 @@ COR_API COR_CHECK int cor_lines_next(cor_lines *lines, char **line, size_t *leng
 COR_API size_t cor_lines_buffered(const cor_lines *lines);
 
 /*
- * Takes the characters of `cut` off both ends of a NUL-terminated text, in place: cor_trim(line, "\r") after
+ * Cuts the characters of `cut` off both ends of a NUL-terminated text, in place: cor_trim(line, "\r") after
  * cor_lines_next.
  * Returns: where the text begins now. Threads: any thread. Owns: borrows both until return. Go: strings.Trim.
  */

@@ -7,13 +7,14 @@
  * asked. Both files are looked at again every 5 s, resolv.conf not if it says no-reload. No lookup stops a worker, and
  * none needs a thread: c-ares does the protocol. Where Coracle was built without it, only files are asked.
  *
- * With COR_RESOLVER=libc in the environment addresses of hosts, also a dial's, come from getaddrinfo: for mDNS, LDAP
- * and what else nsswitch.conf has. It runs on threads of its own, half as many as cor_blocking has, and is neither
- * merged nor ended: a deadline and a cancel end the wait, while the thread goes on. Other records come by DNS then.
+ * With COR_RESOLVER=libc in the environment addresses of hosts, those for a dial included, come from getaddrinfo: for
+ * mDNS, LDAP and whatever else nsswitch.conf has. It runs on threads of its own, half as many as cor_blocking has; its
+ * lookups are not merged and cannot be stopped: a deadline or a cancel ends the wait, while the thread goes on. Other
+ * records still come by DNS.
  *
- * Lookups of one name at the same time ask once. A deadline is absolute, 0 for none: then the servers' time-outs end
- * the lookup; so do a cancel and the deadline of the task's group. A name that ends in a dot is taken as it is, others
- * go through the search list.
+ * Simultaneous lookups of one name ask once. A deadline is absolute, 0 for none: then the servers' time-outs end the
+ * lookup; so do a cancel and the deadline of the task's group. A name that ends in a dot is taken as it is, others go
+ * through the search list.
  *
  * An error is a negative code, with *error filled if error is not NULL ("lookup nowhere.invalid on 192.0.2.53:53: no
  * such host"): COR_ENO_SUCH_HOST (also if there is a host, but no such record), COR_ETIMEOUT, COR_ECANCELED,
@@ -46,7 +47,7 @@ typedef struct cor_record {
 /* What a lookup has found; one allocation. */
 typedef struct cor_records {
     int count;                  /* of `list`; at least 1, but see `dropped` */
-    int dropped;                /* records left out, because the name in them is none */
+    int dropped;                /* records left out, because the name in them is not valid */
     char server[COR_ADDR_TEXT]; /* who answered: a name server, "/etc/hosts", "libc"; "": nobody had to be asked */
     char name[COR_NAME_TEXT];   /* the name that has the records: after search list and aliases, with its last dot */
     cor_record *list;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Messages: reads and writes that carry more than bytes. On udp and ip: to which address and interface a datagram came,
- * with what hop limit and type of service, and when. On unix, unixpacket and unixgram: open descriptors; on unixgram
- * also the names of sender and receiver, which are paths or "@abstract" and no cor_addr.
+ * Messages: reads and writes that carry more than bytes. On udp and ip: the address and interface that a datagram came
+ * to, its hop limit and type of service, and when it came. On unix, unixpacket and unixgram: open descriptors; on
+ * unixgram also the names of sender and receiver, which are paths or "@abstract" and not cor_addrs.
  *
  * A message is one datagram, one record of unixpacket, or what a read of a unix stream gives. Fields that a call does
  * not set keep what they had.
@@ -48,9 +48,9 @@ typedef struct cor_message {
 } cor_message;
 
 /*
- * Takes the next message with all that came with it. Of what does not fit `data` the rest is lost, and `cut` is set; on
- * a unix stream it is left for the next read. Descriptors are close-on-exec; those without room are closed. On streams
- * and records 0 bytes are the end; with no room for bytes one is taken and dropped, because descriptors come with one.
+ * Takes the next message with all that came with it. What does not fit `data` is lost and `cut` is set; on a unix
+ * stream it is left for the next read. Descriptors are close-on-exec; those without room are closed. On streams and
+ * records 0 bytes are the end; without room for bytes one is taken and dropped, because descriptors come with a byte.
  * Returns: the count (also in size_bytes); COR_ECLOSED, COR_ETIMEOUT, COR_ECANCELED, -ECONNREFUSED (connected),
  * -EOPNOTSUPP (tcp, pipes, other descriptors), other errnos. Parks: until the read deadline.
  * Owns: borrows all until return; returns owned (descriptors). Go: (*net.UnixConn).ReadMsgUnix,
@@ -60,8 +60,8 @@ COR_API COR_CHECK ssize_t cor_read_message(cor_conn *conn, cor_message *message)
 
 /*
  * Sends a message: `size_bytes` of `data` with the descriptors and what `with` names. The descriptors stay open here,
- * and the kernel closes its own if nobody takes them. On streams and records descriptors need a byte to come with:
- * without any a zero byte is sent. A unixgram socket with a peer has no `path` to send to.
+ * and the kernel closes its copies if nobody takes them. On streams and records descriptors travel with a byte: if
+ * there is no data, a zero byte is sent. A unixgram socket with a peer has no `path` to send to.
  * Returns: `size_bytes`; the errors of cor_write_to, COR_EMISSING_ADDRESS and COR_EWRITE_TO_CONNECTED also for paths;
  * -EINVAL (too many descriptors, a `local` or `hops` that cannot be), -EBADF, -EOPNOTSUPP (`with` or descriptors on
  * sockets that have no such thing), -ENOENT, -ECONNREFUSED (nobody at `path`), other errnos.
@@ -77,7 +77,7 @@ COR_API COR_CHECK ssize_t cor_write_message(cor_conn *conn, const cor_message *m
 COR_API void cor_message_error(cor_conn *conn, const char *op, const cor_message *message, int code, cor_error *error);
 
 /*
- * Has messages read from now on come with what the bits of enum cor_with name; more bits may be added later.
+ * Makes messages read from now on come with what the bits of enum cor_with name; later calls may add bits.
  * Returns: 0, COR_ECLOSED, -EOPNOTSUPP (tcp, pipes; other bits than COR_WITH_TIME on unix kinds), other errnos.
  * Parks: never. Go: (*ipv4.PacketConn).SetControlMessage of golang.org/x/net.
  */

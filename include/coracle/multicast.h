@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Multicast on udp sockets. A socket receives what is sent to its port and to a group that it has joined on some
- * interface; the kernel also gives it what comes for groups that other sockets of this host have joined (Go leaves
- * that as it is, too). Interfaces are named by their index (if_nametoindex(3)); 0 is the kernel's choice. For
- * broadcast there is nothing to set: any udp socket may send to such an address.
+ * interface; the kernel also gives it what comes for groups that other sockets of this host have joined (as in Go).
+ * Interfaces are named by their index (if_nametoindex(3)); 0 is the kernel's choice. Broadcast needs no setting: any
+ * udp socket may send to such an address.
  *
  * Unless a call says otherwise: Threads: tasks only. Parks: never.
  */

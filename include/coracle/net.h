@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Networking with the semantics of Go's net package: listen, accept, dial, read, write, half-close, deadlines, for the
- * networks tcp tcp4 tcp6, unix and unixpacket (a unix stream whose writes keep their edges: each is read by one read,
- * and what does not fit that is lost; one of nothing reads as the end). Datagrams are in packet.h. Calls look blocking
- * and park only the task.
+ * networks tcp tcp4 tcp6, unix and unixpacket (a unix stream that keeps message boundaries: one read takes one write,
+ * what does not fit is lost, and an empty write reads as the end). Datagrams are in packet.h. Calls look blocking and
+ * park only the task.
  *
  * Handles. A cor_conn or cor_listener is a checked handle, not memory: after cor_close every call on it, from any task,
- * returns COR_ECLOSED, also when the close came from another task at the same moment. Closing wakes every task parked
- * in a call on it. The rule is: close it once you are done, from wherever you are; a second close is an error code, not
- * a crash.
+ * returns COR_ECLOSED, even if another task closes it at that very moment. Closing wakes every task parked in a call on
+ * it. The rule is: close it when you are done, from wherever you are; a second close is an error code, not a crash.
  *
  * Sharing. Any number of tasks on any workers may use one connection at once: reads are serialised, writes are
  * serialised whole, and the two directions are independent.
@@ -31,21 +30,21 @@ typedef struct cor_conn cor_conn;
 typedef struct cor_listener cor_listener;
 
 /*
- * Keep-alive of TCP connections: when an idle one asks whether its peer is there, in ns, rounded up to whole seconds,
- * and after how many questions without an answer it fails. 0: the default, 15 s, 15 s and 9. < 0: the kernel's.
+ * Keep-alive of TCP connections: when an idle one probes its peer, in ns rounded up to whole seconds, and after how
+ * many unanswered probes it fails. 0: the default (15 s, 15 s, 9). < 0: the kernel's setting.
  * Go: net.KeepAliveConfig.
  */
 typedef struct cor_keep_alive {
-    bool off; /* never asks; the rest is not looked at */
+    bool off; /* no probes; the other fields are ignored */
     int count;
     int64_t idle_ns;
     int64_t interval_ns;
 } cor_keep_alive;
 
 /*
- * What a caller may do with a socket before it is bound and connected, or listens: to set options that the library has
- * no call for. `network` is exact (tcp4, udp6, ip4, unix), `address` the one that is tried. A negative code is
- * the end of the attempt. It borrows everything, closes nothing, and does not park.
+ * Called with a socket before it is bound, connected or listens, to set options that the library has no call for.
+ * `network` is exact (tcp4, udp6, ip4, unix), `address` is the one being tried. A negative result ends the attempt and
+ * is its error. It borrows everything, closes nothing, and does not park.
  */
 typedef int cor_control(int fd, const char *network, const char *address, void *arg);
 
@@ -53,18 +52,18 @@ typedef int cor_control(int fd, const char *network, const char *address, void *
  * Listens on `address` ("host:port", ":port", "[v6]:port"; a path or "@abstract" for unix). Port 0 or "" picks one.
  * Returns: 0 and *out; or a negative code, with *error filled if error is not NULL: COR_EUNKNOWN_NETWORK, the address
  * errors of coracle/error.h, COR_ENO_SUCH_HOST, -EADDRINUSE, -EACCES, -EMFILE and other errnos; COR_ENOT_TASK.
- * Parks: about 0.1 s while the address is in use, because what a killed server held becomes free a moment later; a
- * socket file that such a server has left is replaced, never one that somebody is bound to. Longer while name servers
- * are asked for a host: see coracle/lookup.h.
+ * Parks: about 0.1 s while the address is in use, because a killed server's address becomes free only a moment later. A
+ * socket file that such a server left behind is replaced, never one that somebody is bound to. Longer while name
+ * servers are asked for a host: see coracle/lookup.h.
  * Owns: returns owned; end with cor_listener_close. Go: net.Listen.
  */
 COR_API COR_CHECK int cor_listen(cor_listener **out, const char *network, const char *address, cor_error *error);
 
-/* How to listen. Begin with COR_LISTEN_INIT, as cor_listen does; for packets see packet.h. Go: net.ListenConfig. */
+/* How to listen. Begin with COR_LISTEN_INIT, which is cor_listen's way; packets: packet.h. Go: net.ListenConfig. */
 typedef struct cor_listen_options {
-    size_t size;     /* of this struct, as the caller's compiler knew it */
-    int backlog;     /* connections that may wait to be accepted; 0: as many as the kernel allows */
-    bool reuse_port; /* tcp, udp: others may listen on the same address; the kernel shares peers out by their ends */
+    size_t size;               /* of this struct, as the caller's compiler knew it */
+    int backlog;               /* connections that may wait to be accepted; 0: as many as the kernel allows */
+    bool reuse_port;           /* tcp, udp: others may listen on the same address; the kernel spreads peers over them */
     cor_keep_alive keep_alive; /* of accepted connections */
     cor_control *control;      /* called before the socket is bound; NULL: none */
     void *control_arg;
@@ -93,10 +92,10 @@ COR_API COR_CHECK int cor_listen_with(cor_listener **out, const cor_listen_optio
 COR_API COR_CHECK int cor_accept(cor_listener *listener, cor_conn **out);
 
 /*
- * Accepts until the listener is closed and runs `handler(conn, arg)` in a task of its own for each connection, spread
- * evenly over the workers; a worker busy with a computing task delays nobody. On temporary errors (-EMFILE) it pauses 5
- * ms, doubling up to 1 s, and goes on; so it does on errors of a single connection (-EPERM, -ENETDOWN ...). With
- * `group` not NULL the handlers run in that group.
+ * Accepts until the listener is closed and runs `handler(conn, arg)` in a new task for each connection, spread evenly
+ * over the workers; a worker busy computing delays nobody. On temporary errors (-EMFILE), and on errors of a single
+ * connection (-EPERM, -ENETDOWN ...), it pauses for 5 ms, doubling up to 1 s, and goes on. If `group` is not NULL the
+ * handlers run in it.
  * Returns: 0 when the listener was closed, COR_ECANCELED, or the error that ended accepting. Parks: yes.
  * Owns: each handler takes its conn and must close it; `arg` is shared by all.
  * Go: the loop "for { c, err := l.Accept(); go handle(c) }" with net/http's back-off.
@@ -104,9 +103,9 @@ COR_API COR_CHECK int cor_accept(cor_listener *listener, cor_conn **out);
 COR_API int cor_serve(cor_listener *listener, cor_group *group, void (*handler)(cor_conn *conn, void *arg), void *arg);
 
 /*
- * Sets what cor_serve calls on this listener before each of its pauses, so that a server that has run out of
- * descriptors or memory can say so: `code` is the error, -EMFILE or -ENOMEM as a rule. Set it before cor_serve; NULL
- * for nothing. A `pause_ns` of 0 says that accepting on one worker has ended, or could not begin; the others go on.
+ * Sets what cor_serve on this listener calls before each of its pauses, so that a server that has run out of
+ * descriptors or memory can say so: `code` is the error, usually -EMFILE or -ENOMEM. Set it before cor_serve; NULL for
+ * nothing. A `pause_ns` of 0 means that accepting on one worker has ended, or could not begin; the others go on.
  * Returns: 0, COR_ECLOSED, COR_ENOT_TASK. Parks: never; `told` may. Threads: tasks only; `told` runs in the task that
  * pauses, on any worker, perhaps on several at once. Owns: keeps `arg` until the listener is closed.
  * Go: what net/http logs as "Accept error: ...; retrying in ...".
@@ -115,9 +114,9 @@ COR_API int cor_listener_on_pause(cor_listener *listener, void (*told)(int code,
                                   void *arg);
 
 /*
- * Sets what cor_serve calls on this listener for each connection that it has accepted and that no handler will see,
- * because there was no memory for it: it is closed with a reset or an end, and a server that counts its connections
- * hears of it here alone. `peer` has no address for unix. Set it before cor_serve; NULL for nothing.
+ * Sets what cor_serve on this listener calls for each connection that it accepted but has no memory to handle: the
+ * connection is closed or reset, and a server that counts its connections hears of it only here. `peer` has no address
+ * for unix. Set it before cor_serve; NULL for nothing.
  * Returns: 0, COR_ECLOSED, COR_ENOT_TASK. Parks: never; `told` may. Threads: as cor_listener_on_pause, whose pause
  * follows. Owns: keeps `arg` until the listener is closed. Go: none.
  */
@@ -125,9 +124,9 @@ COR_API int cor_listener_on_loss(cor_listener *listener, void (*told)(int code, 
 
 /*
  * Serves as cor_serve does until SIGINT or SIGTERM comes, then closes the listener and waits for the handlers. A
- * handler that waits for its client then is idle: its read gives COR_ECLOSING, at once if it is parked there, else when
- * it would next park. It hears that once: one that is in the middle of a message may read on. Handlers that have not
- * ended after `grace_ns` are cancelled. A second signal has its earlier effect: as a rule it ends the program at once.
+ * handler that waits for its client is idle: its read returns COR_ECLOSING, at once if it is parked there, else when it
+ * would next park. That happens once: a handler in the middle of a message may read on. Handlers that have not ended
+ * after `grace_ns` are cancelled. A second signal has its earlier effect: as a rule it ends the program at once.
  * This is the body of a server's main task.
  * Returns: 0 after a signal (or when the listener was closed), when all handlers have ended; COR_ECANCELED, or the
  * error that ended accepting; -EBUSY if another task waits for signals; -ENOMEM, COR_ENOT_TASK.
@@ -154,8 +153,8 @@ COR_API bool cor_closing(void);
 COR_API int cor_listener_close(cor_listener *listener);
 
 /*
- * Sets when waiting for connections ends: absolute, 0 for none; also for accepts that wait now, cor_serve's on every
- * worker among them (cor_serve takes a passed deadline for a temporary error, as Go does).
+ * Sets when waiting for connections ends: absolute, 0 for none. It counts for accepts that wait now too, including
+ * those of cor_serve on every worker (to cor_serve a passed deadline is a temporary error, as in Go).
  * Returns: 0, COR_ECLOSED. Go: (*net.TCPListener).SetDeadline.
  */
 COR_API int cor_listener_set_deadline(cor_listener *listener, int64_t deadline);
@@ -173,8 +172,8 @@ COR_API char *cor_listener_addr(cor_listener *listener, char *text, size_t size)
 COR_API cor_addr cor_listener_endpoint(cor_listener *listener);
 
 /*
- * Connects to `address` (for tcp and udp: names as in lookup.h, of which the first 15 addresses are tried; literals; ""
- * or a wildcard host means this host). `deadline` is absolute, 0 for none.
+ * Connects to `address` (tcp and udp: a literal, or a name as in lookup.h, whose first 15 addresses are tried; an empty
+ * or wildcard host means this host). `deadline` is absolute, 0 for none.
  * Returns: 0 and *out; or a negative code, with *error filled if error is not NULL: -ECONNREFUSED, COR_ETIMEOUT,
  * COR_ECANCELED, COR_EMISSING_ADDRESS, the address errors, those of cor_lookup_host, other errnos; COR_ENOT_TASK.
  * Parks: until deadline. Owns: returns owned; end with cor_close. Go: (*net.Dialer).Dial with a Deadline.
@@ -191,10 +190,10 @@ COR_API COR_CHECK int cor_dial(cor_conn **out, const char *network, const char *
 /* How to dial. Begin with COR_DIALER_INIT, which dials as cor_dial does. Go: net.Dialer. */
 typedef struct cor_dialer {
     size_t size;               /* of this struct, as the caller's compiler knew it */
-    int64_t timeout_ns;        /* from now, finding the address included; 0: none; < 0: over already */
+    int64_t timeout_ns;        /* from the call on, lookups included; 0: none; < 0: over already */
     int64_t deadline;          /* absolute; 0: none; the earlier of the two counts */
-    cor_addr local;            /* tcp, udp: where from; no address: any; port 0: any */
-    const char *local_path;    /* unix: where from; NULL: nowhere. The file stays */
+    cor_addr local;            /* tcp, udp: the local end; no address: any; port 0: any */
+    const char *local_path;    /* unix: the local end; NULL: unnamed. The file stays */
     int64_t fallback_delay_ns; /* until the other family is tried as well; 0: 300 ms; < 0: one address after another */
     cor_keep_alive keep_alive;
     cor_control *control; /* called for each address that is tried; NULL: none */
@@ -206,10 +205,10 @@ typedef struct cor_dialer {
     }
 
 /*
- * Connects to `address` as `dialer` says. Where "tcp" finds addresses of both families, those of the first one's family
+ * Connects to `address` as `dialer` says. If "tcp" finds addresses of both families, those of the first one's family
  * are tried in order; if none has answered after the delay, or all have failed, the others join in, and the first
- * connection wins (Happy Eyeballs). Each address has its share of the time: an even one, but 2 s at least. If all fail
- * the error is the first address's.
+ * connection wins (Happy Eyeballs). The time left is shared evenly among the addresses, but each gets at least 2 s. If
+ * all fail the error is the first address's.
  * Returns: as cor_dial_until; COR_ENO_SUITABLE_ADDRESS if no address can be reached from the local one; -EINVAL (size,
  * or a local address of the other kind of network); what `control` returned.
  * Parks: until the deadline. Owns: returns owned; end with cor_close. Go: (*net.Dialer).DialContext.
@@ -272,8 +271,9 @@ COR_API int cor_close_write(cor_conn *conn);
 COR_API int cor_close_read(cor_conn *conn);
 
 /*
- * Sets the absolute time after which reads and writes return COR_ETIMEOUT, 0 for none; also for calls parked now. It
- * stays until changed. Past at a call it wins over ready data, which stays; a read that waited for it looks once more.
+ * Sets the absolute time after which reads and writes return COR_ETIMEOUT, 0 for none; calls parked now obey it too. It
+ * stays until changed. If it has passed when a call is made it wins over ready data, which stays; a read that is parked
+ * when it passes looks for data once more.
  * Returns: 0, COR_ECLOSED. Threads: tasks only, concurrently with anything. Go: (net.Conn).SetDeadline.
  */
 COR_API int cor_set_deadline(cor_conn *conn, int64_t deadline);
@@ -317,8 +317,8 @@ COR_API cor_addr cor_local_endpoint(cor_conn *conn);
 COR_API cor_addr cor_remote_endpoint(cor_conn *conn);
 
 /*
- * Fills *error for a failed `op` ("read", "write", "writev", "close"; "readfrom" for the target of a copy and "writeto"
- * for its source) that returned `code`, so that it prints as Go prints it:
+ * Fills *error for a failed `op` ("read", "write", "writev", "close"; for a copy "readfrom" on the target or "writeto"
+ * on the source) that returned `code`, so that it prints as Go prints it:
  * "read tcp 127.0.0.1:5000->127.0.0.1:45324: read: connection reset by peer". Code 0 prints "EOF". Call it before
  * cor_close.
  * Owns: borrows all until return.
@@ -339,9 +339,9 @@ COR_API int cor_set_no_delay(cor_conn *conn, bool on);
 COR_API int cor_set_linger(cor_conn *conn, int seconds);
 
 /*
- * Sets when an idle connection asks whether its peer is still there: after `idle_ns` (0: never), then every
- * `interval_ns`; after `count` questions without an answer reads and writes give -ETIMEDOUT. Times are rounded up to
- * whole seconds. The defaults are 15 s, 15 s and 9: a peer that vanished is noticed after 2.5 minutes.
+ * Sets when an idle connection probes its peer: after `idle_ns` (0: never), then every `interval_ns`; after `count`
+ * unanswered probes reads and writes return -ETIMEDOUT. Times are rounded up to whole seconds. The defaults are 15 s,
+ * 15 s and 9: a peer that has vanished is noticed after 2.5 minutes.
  * Returns: 0, COR_ECLOSED, -EINVAL (out of range), -EOPNOTSUPP if it is no TCP socket, other errnos.
  * Go: (*net.TCPConn).SetKeepAliveConfig.
  */
@@ -354,9 +354,9 @@ COR_API int cor_set_keep_alive(cor_conn *conn, int64_t idle_ns, int64_t interval
 COR_API int cor_listener_set_keep_alive(cor_listener *listener, int64_t idle_ns, int64_t interval_ns, int count);
 
 /*
- * Sets how long what was sent may go without an acknowledgement until the connection fails with -ETIMEDOUT; 0 for the
- * kernel's default, about 15 minutes. It ends connections to vanished peers that keep-alive does not see, because data
- * is under way; a peer that is there but has taken nothing for so long ends, too. With keep-alive it replaces `count`.
+ * Sets how long sent data may go unacknowledged before the connection fails with -ETIMEDOUT; 0 for the kernel's
+ * default, about 15 minutes. It ends connections to vanished peers that keep-alive does not see because data is under
+ * way; a peer that is there but has taken nothing for so long is given up too. With keep-alive it replaces `count`.
  * Rounded up to whole milliseconds.
  * Returns: 0, COR_ECLOSED, -EINVAL (negative), -EOPNOTSUPP if it is no TCP socket, other errnos.
  * Go: setting TCP_USER_TIMEOUT in (*net.TCPConn).SyscallConn.

@@ -7,13 +7,13 @@
  * peer; then cor_read and cor_write are for it too, a datagram each. What else comes with a datagram, and the names of
  * unixgram's senders, are in message.h.
  *
- * Datagrams have edges. A read takes one whole; what does not fit is lost (cor_packet.cut tells). 0 bytes are an empty
- * datagram and not an end: these sockets have none, and no half-close. cor_writev sends its parts as one datagram.
- * Readers and cor_copy take the datagrams' bytes as a stream without an end; they leave empty ones out, and one that is
- * too long for their buffer (16 KiB for a copy) is lost and gives -EMSGSIZE. What cor_dial has connected is told by the
- * kernel that nobody listens there: the next read or write gives -ECONNREFUSED, once.
+ * Datagrams have boundaries. A read takes one whole; what does not fit is lost (cor_packet.cut tells). 0 bytes are an
+ * empty datagram and not an end: these sockets have none, and no half-close. cor_writev sends its parts as one
+ * datagram. Readers and cor_copy take the datagrams' bytes as a stream without an end; they skip empty ones, and one
+ * that is too long for their buffer (16 KiB for a copy) is lost and gives -EMSGSIZE. On a socket that cor_dial has
+ * connected, if the kernel learns that nobody listens there, the next read or write returns -ECONNREFUSED, once.
  *
- * Addresses are values (addr.h); no call but the first handles texts. SO_BROADCAST is on, as in Go.
+ * Addresses are values (addr.h); only the calls that listen take texts. SO_BROADCAST is on, as in Go.
  *
  * Unless a call says otherwise: Threads: tasks only; any number at once, readers take turns and so do writers.
  */
@@ -75,16 +75,16 @@ COR_API COR_CHECK ssize_t cor_read_from(cor_conn *conn, void *buf, size_t size_b
 COR_API COR_CHECK ssize_t cor_write_to(cor_conn *conn, const void *buf, size_t size_bytes, cor_addr to);
 
 /*
- * Takes datagrams that are there with one system call: at least one, at most `count`, and 4 or, while they come in
- * such numbers, 32. Set `data` and `room_bytes` of each before.
+ * Takes the datagrams that are there with one system call: at least one, at most `count`, and no more than 4, or 32
+ * while that many keep coming. Set `data` and `room_bytes` of each before.
  * Returns: how many; -EINVAL if count is not positive; the errors of cor_read_from. Parks: until the read deadline.
  * Owns: borrows all until return. Go: (*net.UDPConn).ReadMsgUDPAddrPort; ReadBatch of golang.org/x/net/ipv4.
  */
 COR_API COR_CHECK int cor_read_packets(cor_conn *conn, cor_packet *packets, int count);
 
 /*
- * Sends datagrams, 32 with a system call; those of one size in a row to one address cost less. On a connected
- * socket those without an address.
+ * Sends datagrams, 32 per system call; runs of one size to one address cost less. On a connected socket they must have
+ * no address.
  * Returns: how many were sent, fewer than `count` if the next one failed (it begins the next call, which tells why);
  * -EINVAL if count is not positive; the errors of cor_write_to. Parks: until the write deadline.
  * Owns: borrows all until return. Go: (*net.UDPConn).WriteMsgUDPAddrPort; WriteBatch of golang.org/x/net/ipv4.

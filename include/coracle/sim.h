@@ -15,13 +15,13 @@
 
 COR_BEGIN
 
-/* Who goes on when several could. */
+/* Which task goes on when several could. */
 typedef enum cor_sim_schedule {
     COR_SIM_TURNS,  /* any worker, whenever a task waits, yields or ends */
     COR_SIM_POINTS, /* the same, and in the middle of a task's turn: at its locks, channel operations, selects, reads,
                        writes and the like, as often as the seed says */
-    COR_SIM_PCT     /* there, too, but by priorities that change at few places: "probabilistic concurrency testing".
-                       Finds orders in which one side must wait for long; workers are 4 to 12 by default */
+    COR_SIM_PCT     /* at the same points, but by priorities that change in a few places: "probabilistic concurrency
+                       testing". Finds orders in which one side must wait for long; workers are 4 to 12 by default */
 } cor_sim_schedule;
 
 /* Faults that a seed may choose where cor_sim_options.more has them. Their bits are those of `without`. */
@@ -35,13 +35,13 @@ enum {
 /* How a simulated run goes; all-zero means all defaults. */
 typedef struct cor_sim_options {
     int workers;      /* virtual ones, 1..256; 0: 1 to 4, by the seed */
-    bool hostile;     /* connections break, dials find nobody, accepting fails now and then; else what a network does
-                      anyway: what is sent comes late and in parts, writes take a part, events come for nothing. Which
-                      of these, and how often, is the seed's choice */
-    bool must_end;    /* tasks, connections and listeners that are left a minute after main_task has returned 0 are a
-                      failure; else they are abandoned, as in cor_run */
+    bool hostile;     /* connections break, dials find nobody, accepting fails now and then. Without it only what any
+                      network does: data comes late and in parts, writes are short, some events are spurious. Which of
+                      these happen, and how often, is the seed's choice */
+    bool must_end;    /* tasks, connections and listeners left a minute after main_task has returned 0 are a failure;
+                      otherwise they are abandoned, as in cor_run */
     bool trace;       /* print each call on sockets and each arrival, with its time and task, to report_fd; so does
-                      COR_SIM_TRACE=1. The same lines each time the seed is run */
+                      COR_SIM_TRACE=1. The lines are the same each time the seed is run */
     int scale;        /* percent of what cor_sim_scale is asked for; 0: all; a search makes it smaller */
     uint32_t without; /* faults that are off, a bit each; a search sets them */
     int report_fd;    /* where reports of failures go; 0: standard error; < 0: nowhere */
@@ -78,11 +78,11 @@ typedef struct cor_sim_report {
 } cor_sim_report;
 
 /*
- * Runs `count` seeds, as cor_sim_run, until one does not return 0. Then it looks for a smaller run that returns the
- * same: by a simpler schedule, without some of the faults, with fewer workers, with less of what cor_sim_scale gives;
- * shows it, and prints the command that repeats it. COR_SIM_REPLAY in the environment, as printed, has it run that one
- * alone; COR_SIM_SCHEDULE=turns, points, pct or pct:DEPTH has it search by another schedule than that of the options.
- * main_task must begin from scratch each time. A run that aborts ends the process, after its command has been printed.
+ * Runs `count` seeds, as cor_sim_run does, until one does not return 0. Then it looks for a smaller run that returns
+ * the same (a simpler schedule, fewer faults, fewer workers, less of what cor_sim_scale gives), shows it, and prints
+ * the command that repeats it. With COR_SIM_REPLAY in the environment, as printed, it runs only that one; with
+ * COR_SIM_SCHEDULE=turns, points, pct or pct:DEPTH it searches by that schedule instead of the options' one. main_task
+ * must begin from scratch each time. A run that aborts ends the process, after its command has been printed.
  * Returns: 0, or what the failing run returned. Parks: no. Threads: an ordinary thread.
  * Owns: borrows all arguments until return; `options` and `report` may be NULL. Go: the search of testing.F, somewhat.
  */
@@ -90,8 +90,8 @@ COR_API int cor_sim_search(uint64_t first_seed, uint64_t count, const cor_sim_op
                            int (*main_task)(void *arg), void *arg, cor_sim_report *report);
 
 /*
- * How many of `most` clients, rounds or the like this run is to have: all, or fewer while a search looks for a smaller
- * run.
+ * Tells how many of `most` clients, rounds or the like this run should have: all, or fewer while a search looks for a
+ * smaller run.
  * Returns: 1..most; `most` outside a simulated run, or if that is not positive. Parks: never. Threads: tasks.
  */
 COR_API int cor_sim_scale(int most);
@@ -113,9 +113,9 @@ COR_API COR_CHECK int cor_sim_host(const char *name, const char *address);
 COR_API COR_CHECK int cor_sim_go(int host, void (*task)(void *arg), void *arg);
 
 /*
- * Cuts the way between two hosts, in both directions, or heals it. What is under way on a stream waits for the healing,
- * as long as TCP does: the user timeout or a quarter of an hour, and keep-alive where nothing is sent. Datagrams are
- * lost, and dials are answered by nobody.
+ * Cuts the way between two hosts, in both directions, or heals it. Data under way on a stream waits for the healing,
+ * for as long as TCP would: the user timeout or a quarter of an hour, and keep-alive if nothing is sent. Datagrams are
+ * lost, and dials get no answer.
  * Returns: 0, -EINVAL: no such host. Parks: never. Threads: tasks only.
  */
 COR_API int cor_sim_cut(int host_a, int host_b, bool cut);
@@ -128,16 +128,16 @@ typedef struct cor_sim_link {
 } cor_sim_link;
 
 /*
- * Says what the way from one host to another is like; the other direction stays as it is. By default it has a latency
- * of 200 us and a jitter of 100 us, within a host 5 us and none, no limit and no loss.
+ * Sets what the way from one host to another is like; the other direction stays as it is. By default it has a latency
+ * of 200 us and a jitter of 100 us (within a host 5 us and none), no limit and no loss.
  * Returns: 0; -EINVAL: no such host, a latency above an hour, a jitter above a second, more than a million lost;
  * COR_ENOT_TASK outside a simulated run. Parks: never. Threads: tasks only. Owns: borrows until return.
  */
 COR_API COR_CHECK int cor_sim_set_link(int from, int to, const cor_sim_link *link);
 
 /*
- * Has the next `count` accepts on a host fail that would have found a client: with -EMFILE, -ENFILE, -ENOBUFS or
- * -ENOMEM, after which the client still waits, or -ECONNABORTED.
+ * Makes the next `count` accepts on a host that would have found a client fail: with -EMFILE, -ENFILE, -ENOBUFS or
+ * -ENOMEM, after which the client still waits, or with -ECONNABORTED.
  * Returns: 0; -EINVAL: no such host, another code, count < 0; COR_ENOT_TASK outside a simulated run. Parks: never.
  * Threads: tasks only.
  */
@@ -146,24 +146,24 @@ COR_API COR_CHECK int cor_sim_fail_accepts(int host, int code, int count);
 /*
  * Crashes a host: its connections and listeners are gone, and no peer is told; a peer learns of it by a reset when it
  * sends after the restart, or by its own time limits. The host's tasks cannot vanish, since all hosts share one memory:
- * they are cancelled, as by cor_group_cancel, and must find their way out. Not reached are groups that have no parent
- * or were first used by a task of another host. What the program keeps in memory is as good as a disk.
+ * they are cancelled, as by cor_group_cancel, and must find their way out. Groups without a parent, and those first
+ * used by a task of another host, are not reached. What the program keeps in memory survives, like a disk.
  * Returns: 0, also if it is down already; -EINVAL: no such host, or host 0; COR_ENOT_TASK. Parks: never.
  * Threads: tasks only.
  */
 COR_API int cor_sim_crash(int host);
 
 /*
- * Starts a crashed host again, without tasks: cor_sim_go then starts its program anew. Waits until the last task that
- * ran there has ended.
+ * Restarts a crashed host, without tasks: cor_sim_go then starts its program anew. Waits until the last task that ran
+ * there has ended.
  * Returns: 0, also if it is up; COR_ETIMEOUT: a task of it goes on for a minute after being cancelled; COR_ECANCELED;
  * -EINVAL: no such host, or host 0; COR_ENOT_TASK. Parks: until its tasks have ended. Threads: tasks of other hosts.
  */
 COR_API COR_CHECK int cor_sim_restart(int host);
 
 /*
- * Has the `nth` allocation that the library makes from now on fail, and `count - 1` after it, as where memory ends;
- * `count` 0 ends that. The program's own are not touched.
+ * Makes the `nth` allocation of the library from now on fail, and the `count - 1` after it, as when memory runs out;
+ * `count` 0 ends that. The program's own allocations are not touched.
  * Returns: 0; -EINVAL: nth < 1, count < 0; COR_ENOT_TASK outside a simulated run. Parks: never. Threads: tasks only.
  */
 COR_API COR_CHECK int cor_sim_fail_memory(int64_t nth, int64_t count);
@@ -178,9 +178,9 @@ COR_API COR_CHECK int cor_sim_fail_memory(int64_t nth, int64_t count);
 COR_API COR_CHECK int cor_sim_check(int (*check)(void *arg), void *arg);
 
 /*
- * Says how lookups of a name go from now on: they take `after_ns`, and give what they would if `code` is 0, or fail
- * with it: COR_ENO_SUCH_HOST, COR_ETIMEOUT, COR_ESERVER_MISBEHAVING, COR_EBAD_ANSWER. A name of which nothing is said
- * takes less than a millisecond; in a hostile run the seed has lookups of it fail so, or take seconds.
+ * Sets how lookups of a name go from now on: they take `after_ns`, then succeed as usual if `code` is 0, or fail with
+ * it: COR_ENO_SUCH_HOST, COR_ETIMEOUT, COR_ESERVER_MISBEHAVING, COR_EBAD_ANSWER. Other names take less than a
+ * millisecond; in a hostile run the seed may make their lookups fail like this, or take seconds.
  * Returns: 0; -EINVAL: another code, or a negative time; -ENOSPC: there are 256 such names, or it is longer than 63
  * bytes; COR_ENOT_TASK outside a simulated run. Parks: never. Threads: tasks only. Owns: borrows until return.
  */

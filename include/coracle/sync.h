@@ -87,7 +87,7 @@ typedef struct cor_cond {
 
 /*
  * Unlocks `mutex`, parks until signalled, locks `mutex` again (on every return). Check the condition in a loop.
- * `deadline` is absolute, 0 for none. A task that is cancelled already is told at once and keeps `mutex` all the time.
+ * `deadline` is absolute, 0 for none. In a task that is cancelled already it returns at once, without unlocking.
  * Returns: 0, COR_ETIMEOUT, COR_ECANCELED. Parks: until deadline. Threads: tasks only, holding `mutex`.
  * Go: (*sync.Cond).Wait.
  */
@@ -143,15 +143,15 @@ typedef struct cor_once {
  */
 COR_API void cor_once_do(cor_once *once, void (*fn)(void *arg), void *arg);
 
-/* A value that is made when it is first asked for. */
+/* A value that is made when it is first needed. */
 typedef struct cor_once_value {
     cor_once once;
     void *value;
 } cor_once_value;
 
 /*
- * Gives what `fn(arg)` returned when this `once` was first asked; only that one time is it called. Several values are
- * one struct.
+ * Gives what `fn(arg)` returned on the first call with this `once`, the only one that calls it. For several values use
+ * a struct.
  *
  *      static cor_once_value config;
  *      const struct config *c = cor_once_value_get(&config, load_config, path);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Timers and tickers: channels that give a value at a certain time, for receives and for cases of a select; and calls
- * in the future. Semantics of Go 1.23: the channel holds nothing back, so after cor_timer_stop or cor_timer_reset no
- * value of before is ever received. A timer for which nobody waits costs its memory and nothing else. A wait that needs
- * only a limit takes a deadline instead (chan.h), a task that has only to wait cor_sleep (time.h).
+ * in the future. Semantics of Go 1.23: after cor_timer_stop or cor_timer_reset no stale value is ever received. A timer
+ * that nobody waits for costs its memory and nothing else. For a mere time limit pass a deadline instead (chan.h); to
+ * just wait, call cor_sleep (time.h).
  *
  * Unless a call says otherwise: Threads: tasks only. Parks: never.
  */
@@ -23,8 +23,8 @@ typedef struct cor_timer cor_timer;
 COR_API cor_timer *cor_timer_new(int64_t duration_ns);
 
 /*
- * Makes a ticker: it fires every `period_ns`, for the first time one period from now, and keeps to these times however
- * late its values are received. A receiver that is late gets one value for all the ticks that it has missed.
+ * Makes a ticker: it fires every `period_ns`, first one period from now, and keeps to these times however late its
+ * values are received. A late receiver gets one value for all the ticks that it has missed.
  * Returns: the ticker, NULL if `period_ns` <= 0 or memory ran out.
  * Owns: returns owned; release with cor_timer_free. Go: time.NewTicker.
  */
@@ -43,25 +43,25 @@ COR_API cor_chan *cor_timer_chan(cor_timer *timer);
 
 /*
  * Stops a timer or ticker: it does not fire until it is reset. The channel stays open: whoever waits goes on waiting.
- * Returns: true if that kept it from firing; false if it was stopped already or, fires it only once, its value has been
- * received. For one of cor_after_func: false if its function has been called or is about to be; to wait for the end of
- * that call is the caller's affair. Go: (*time.Timer).Stop, (*time.Ticker).Stop.
+ * Returns: true if that kept it from firing; false if it was stopped already or, for a timer, its value has been
+ * received. For one of cor_after_func: false if its function has been called or is about to be; waiting for that call
+ * to end is up to the caller. Go: (*time.Timer).Stop, (*time.Ticker).Stop.
  */
 COR_API bool cor_timer_stop(cor_timer *timer);
 
 /*
- * Sets a timer anew: to fire `duration_ns` from now, a ticker every `duration_ns` from now on. A value that was due and
- * not received is dropped. One of cor_after_func calls its function again, even while an earlier call still runs.
- * Returns: 1 if it was still to fire (true of cor_timer_stop), 0 if not, -EINVAL for a ticker's `duration_ns` <= 0,
- * -ENOMEM for one of cor_after_func (then it is stopped).
+ * Sets a timer to fire `duration_ns` from now, a ticker every `duration_ns` from now on. A value that was due but not
+ * received is dropped. One of cor_after_func calls its function again, even while an earlier call still runs.
+ * Returns: 1 if it was still to fire (where cor_timer_stop returns true), 0 if not, -EINVAL for a ticker's
+ * `duration_ns` <= 0, -ENOMEM for one of cor_after_func (then it is stopped).
  * Threads: tasks only; one of cor_after_func by one task at a time. Go: (*time.Timer).Reset, (*time.Ticker).Reset.
  */
 COR_API int cor_timer_reset(cor_timer *timer, int64_t duration_ns);
 
 /*
- * Calls `fn(arg)` in a task of its own `duration_ns` from now, unless it is stopped before. The task exists from now
- * on, and is in no group.
- * Returns: 0 and a timer in *out; COR_ENOT_TASK, -ENOMEM, -EAGAIN (no task to be had).
+ * Calls `fn(arg)` in a new task `duration_ns` from now, unless it is stopped before. The task exists from now on, and
+ * is in no group.
+ * Returns: 0 and a timer in *out; COR_ENOT_TASK, -ENOMEM, -EAGAIN (no task can be started).
  * Owns: returns owned: release with cor_timer_free, also inside fn. Go: time.AfterFunc.
  */
 COR_API COR_CHECK int cor_after_func(cor_timer **out, int64_t duration_ns, void (*fn)(void *arg), void *arg);
