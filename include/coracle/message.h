@@ -77,7 +77,7 @@ COR_API COR_CHECK ssize_t cor_write_message(cor_conn *conn, const cor_message *m
 COR_API void cor_message_error(cor_conn *conn, const char *op, const cor_message *message, int code, cor_error *error);
 
 /*
- * Makes messages read from now on come with what the bits of enum cor_with name; later calls may add bits.
+ * Makes messages read from now on come with exactly what the bits of enum cor_with name; 0: with nothing.
  * Returns: 0, COR_ECLOSED, -EOPNOTSUPP (tcp, pipes; other bits than COR_WITH_TIME on unix kinds), other errnos.
  * Parks: never. Go: (*ipv4.PacketConn).SetControlMessage of golang.org/x/net.
  */
