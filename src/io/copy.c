@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* More than one read: a given number of bytes, what is left before closing. Copies are in transfer.c. */
-#include "base/limits.h"
-#include "net/fd.h"
+#include "io/buffer.h"
 
-#include <coracle/io.h>
 #include <coracle/time.h>
 
 /* Reads `size` bytes, inside a call that holds the read lock. */
@@ -44,7 +42,7 @@ int64_t cor_drain(cor_conn *conn, int64_t max_bytes, int64_t deadline)
     }
     while (total < max_bytes) {
         cor_buffer buffer;
-        ssize_t count = cor_read_buffer(conn, &buffer);
+        ssize_t count = cori_buffer_read(conn, (size_t)(max_bytes - total), &buffer);
         if (count <= 0) {
             break;
         }

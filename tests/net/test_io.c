@@ -314,6 +314,9 @@ TASK_TEST(drain)
         write_all(a, "123", 3);
         T_EQ(cor_drain(b, 0, cor_after(SOON)), 0); /* nothing is wanted, so nothing is read */
         T_EQ(cor_drain(b, 3, cor_after(SOON)), 3); /* enough: it does not wait for more */
+        write_all(a, "12345", 5);
+        T_EQ(cor_drain(b, 3, cor_after(SOON)), 3); /* and leaves what comes after */
+        T_EQ(cor_drain(b, 2, cor_after(SOON)), 2);
         write_all(a, "1234567", 7);
         T_CODE(cor_close(a), 0);
         T_EQ(cor_drain(b, 1000, cor_after(SOON)), 7); /* end of stream */
