@@ -29,7 +29,7 @@ typedef struct cor_stall {
 typedef struct cor_options {
     int workers;               /* worker threads, 1..256; 0: COR_WORKERS from the environment, else the usable cores */
     const char *poller;        /* "epoll", "io_uring" or "auto"; NULL: COR_POLLER from the environment, else "auto" */
-    size_t stack_size_bytes;   /* usable stack of a task; 0: 64 KiB; rounded up to pages, 16 KiB .. 8 MiB */
+    size_t stack_size_bytes;   /* usable stack of a task; 0: 64 KiB; rounded up to 16, 32, ... KiB; at most 8 MiB */
     int blocking_threads;      /* limit of cor_blocking's pool, 1..1024; 0: 16 */
     int64_t blocking_grace_ns; /* how long the end of cor_run waits for calls of cor_blocking that still run; after that
                                   it says so on stderr and abandons them, and all stacks. 0: 5 s; < 0: no wait */
@@ -68,9 +68,10 @@ typedef struct cor_task_options {
  * Runs `main_task(arg)` as the first task, with the calling thread as first worker, and returns when it has returned.
  * Tasks that still exist then are abandoned where they are parked (Go does the same); connections still open are
  * closed. One cor_run at a time per process; it may be called again after it has returned. `options` may be NULL.
- * Returns: main_task's value; COR_EDEADLOCK if no task can ever run again (reported on stderr with a dump of all
- * tasks; also if it is because the rest wait for stacks, and there is no memory for them); COR_EBUSY_RUNTIME; -EINVAL
- * for a bad option; -ENOMEM -EMFILE or another -errno if the workers could not be set up.
+ * Returns: main_task's value; COR_EDEADLOCK if no task can ever run again (reported on stderr with a dump of all tasks;
+ * also if it is because the rest wait for stacks, and there is no memory for them); COR_EBUSY_RUNTIME; -EINVAL for a
+ * bad option or environment variable, which a line on stderr names; -ENOMEM -EMFILE or another -errno if the workers
+ * could not be set up.
  * Parks: no, it stops the calling thread. Threads: an ordinary thread, not a task.
  * Owns: borrows `options` and `arg` until return.
  * Go: the run-time's start of main.main.

@@ -105,15 +105,39 @@ static size_t stack_class(size_t size_bytes)
     return rounded;
 }
 
+/* Says on stderr what keeps cor_run from starting: its result, -EINVAL, could be any of these. */
+static int refuse(const char *setting)
+{
+    cori_text text = {.fd = STDERR_FILENO};
+    cori_text_add(&text, "cor_run: bad value of ");
+    cori_text_add(&text, setting);
+    cori_text_end(&text);
+    return -EINVAL;
+}
+
 static int read_options(const cor_options *options)
 {
     size_t stack = options->stack_size_bytes != 0 ? options->stack_size_bytes : CORI_STACK_DEFAULT_BYTES;
     int workers = choose_workers(options);
     int64_t spin_ns = choose_spin(options), stall_ns = choose_stall(options);
     cori_rt.poll_ops = cori_poll_pick(options->poller);
-    if (spin_ns < 0 || stall_ns < 0 || workers < 1 || workers > CORI_WORKERS_MAX || stack > CORI_STACK_MAX_BYTES ||
-        options->blocking_threads < 0 || options->blocking_threads > CORI_BLOCKING_MAX || cori_rt.poll_ops == NULL) {
-        return -EINVAL;
+    if (workers < 1 || workers > CORI_WORKERS_MAX) {
+        return refuse("cor_options.workers or COR_WORKERS: 1 to 256");
+    }
+    if (cori_rt.poll_ops == NULL) {
+        return refuse("cor_options.poller or COR_POLLER: epoll, io_uring or auto");
+    }
+    if (spin_ns < 0) {
+        return refuse("cor_options.spin_ns or COR_SPIN_US: up to a second");
+    }
+    if (stall_ns < 0) {
+        return refuse("cor_options.stall_ns or COR_STALL_MS: a millisecond to an hour, or off");
+    }
+    if (stack > CORI_STACK_MAX_BYTES) {
+        return refuse("cor_options.stack_size_bytes: up to 8 MiB");
+    }
+    if (options->blocking_threads < 0 || options->blocking_threads > CORI_BLOCKING_MAX) {
+        return refuse("cor_options.blocking_threads: up to 1024");
     }
     cori_rt.worker_count = workers;
     bool virtual = cori_virtual_driver != NULL; /* then spawns are those of several workers: a task knows its host */

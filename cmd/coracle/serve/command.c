@@ -290,15 +290,7 @@ static int run_tasks(struct serve *serve)
     if (code >= 0) {
         return code;
     }
-    if (code == -EINVAL) {
-        const char *poller = runtime.poller != NULL ? runtime.poller : getenv("COR_POLLER");
-        const char *workers = getenv("COR_WORKERS");
-        fprintf(stderr, "coracle serve: cannot start with poller %s (available: %s) and %s workers (1 to 256)\n",
-                poller != NULL ? poller : "auto", cor_poller_info(),
-                options->workers == 0 && workers != NULL ? workers : "the given");
-    } else {
-        fprintf(stderr, "coracle serve: cannot start: %s\n", cor_strerror(code));
-    }
+    fprintf(stderr, "coracle serve: cannot start: %s\n", cor_strerror(code));
     return exit_code_of(code);
 }
 

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 
@@ -174,6 +175,48 @@ static void workers_from_options_and_environment(void **state)
     assert_true(cor_run(give_workers, NULL, NULL) >= 1);
     assert_int_equal(unsetenv("COR_WORKERS"), 0);
     assert_true(cor_run(give_workers, NULL, NULL) >= 1);
+}
+
+typedef struct setting {
+    cor_options options;
+    const char *name, *value; /* of the environment; NULL: none */
+    const char *says;
+} setting;
+
+static int run_with(void *arg)
+{
+    const setting *bad = arg;
+    if (bad->name != NULL) {
+        (void)setenv(bad->name, bad->value, 1);
+    }
+    int value = 3;
+    return cor_run(give, &value, &bad->options) == -EINVAL ? 0 : 1;
+}
+
+/* One line on stderr for each option and variable that keeps cor_run from starting: which, and what it may be. */
+static void bad_settings_are_named(void **state)
+{
+    (void)state;
+    static setting bad[] = {
+        {{.workers = 257}, NULL, NULL, "cor_options.workers or COR_WORKERS: 1 to 256"},
+        {{.poller = "kqueue"}, NULL, NULL, "cor_options.poller or COR_POLLER: epoll, io_uring or auto"},
+        {{.spin_ns = COR_SECOND + 1}, NULL, NULL, "cor_options.spin_ns or COR_SPIN_US: up to a second"},
+        {{.stall_ns = 1}, NULL, NULL, "cor_options.stall_ns or COR_STALL_MS: a millisecond to an hour, or off"},
+        {{.stack_size_bytes = (8 << 20) + 1}, NULL, NULL, "cor_options.stack_size_bytes: up to 8 MiB"},
+        {{.blocking_threads = 1025}, NULL, NULL, "cor_options.blocking_threads: up to 1024"},
+        {{0}, "COR_WORKERS", "many", "cor_options.workers or COR_WORKERS: 1 to 256"},
+        {{0}, "COR_POLLER", "kqueue", "cor_options.poller or COR_POLLER: epoll, io_uring or auto"},
+        {{0}, "COR_SPIN_US", "-1", "cor_options.spin_ns or COR_SPIN_US: up to a second"},
+        {{0}, "COR_STALL_MS", "x", "cor_options.stall_ns or COR_STALL_MS: a millisecond to an hour, or off"},
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char want[200];
+        (void)snprintf(want, sizeof(want), "cor_run: bad value of %s\n", bad[i].says);
+        child_result result;
+        assert_true(child_run(run_with, &bad[i], &result));
+        assert_string_equal(result.output, want);
+        assert_int_equal(result.exit_status, 0);
+    }
 }
 
 static void poller_from_environment(void **state)
@@ -476,6 +519,7 @@ int main(void)
         cmocka_unit_test(the_soft_descriptor_limit_is_raised),
         cmocka_unit_test(a_wait_that_fails_for_good_is_fatal),
         cmocka_unit_test(signal_actions_come_back),
+        cmocka_unit_test(bad_settings_are_named),
         cmocka_unit_test(poller_from_environment),
         cmocka_unit_test(workers_from_options_and_environment),
     };
