@@ -23,7 +23,9 @@ typedef struct cor_chan cor_chan;
 COR_API cor_chan *cor_chan_new(size_t elem_size_bytes, size_t capacity);
 
 /*
- * Frees a channel that nobody waits on or will use again. Values still in it are dropped. NULL is accepted.
+ * Frees a channel that nobody waits on or will use again. Values still in it are dropped. NULL is accepted. Whoever has
+ * received the last value or the end may free it at once: the call that sent it, or closed the channel, is done with it
+ * even if it has not returned yet.
  * Threads: any thread, after the last use. Owns: takes the channel.
  */
 COR_API void cor_chan_free(cor_chan *chan);

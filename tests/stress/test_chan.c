@@ -182,17 +182,27 @@ static void send_last(void *arg)
     cor_waitgroup_done(&producers);
 }
 
-/* Whoever has received may free the channel, though the sender is still on its way out of the call. */
+static void close_last(void *arg)
+{
+    T_OK(cor_chan_close(arg));
+    cor_waitgroup_done(&producers);
+}
+
+/* Whoever has received may free the channel, though the sender or closer is still on its way out of the call. */
 TASK_TEST(receiver_may_free)
 {
-    cor_waitgroup_add(&producers, 3000);
+    cor_waitgroup_add(&producers, 6000);
     for (int i = 0; i < 3000; i++) {
         int value = 0;
-        cor_chan *one_shot = cor_chan_new(sizeof(int), (size_t)i % 2);
+        cor_chan *one_shot = cor_chan_new(sizeof(int), (size_t)i % 2), *ended = cor_chan_new(0, 0);
+        cor_case cases[] = {{COR_RECV, ended, NULL, 0}, {COR_RECV, NULL, NULL, 0}};
         T_OK(cor_go(send_last, one_shot));
+        T_OK(cor_go(close_last, ended));
         T_EQ(cor_chan_recv(one_shot, &value, 0), 1);
         T_EQ(value, 5);
+        T_EQ(i % 3 == 0 ? cor_select(cases, 2, 0) : cor_chan_recv(ended, NULL, 0), 0);
         cor_chan_free(one_shot);
+        cor_chan_free(ended);
     }
     T_OK(cor_waitgroup_wait(&producers, 0));
 }
