@@ -37,8 +37,9 @@ COR_API COR_CHECK ssize_t cor_readv(cor_conn *conn, const struct iovec *parts, s
 
 /*
  * Copies as cor_copy does, but at most `max_bytes` (< 0: no limit), and tells in *copied how many bytes `target` took,
- * also after an error. Never takes more than `max_bytes` from `source`. After an error of `target` up to 256 KiB taken
- * from `source` may be lost; if `target` fails from the start, nothing is taken.
+ * also after an error. Never takes more than `max_bytes` from `source`. An error of `source` loses nothing: after a
+ * time-out the call may be repeated. After an error of `target` up to 256 KiB taken from `source` may be lost; if
+ * `target` fails from the start, nothing is taken.
  * Returns: 0 at end of stream or at the limit, or the first error. Parks: until a deadline of either.
  * Owns: borrows both until return; closes neither. Go: io.CopyN, io.Copy with both results.
  */

@@ -7,7 +7,8 @@
  *
  * Handles. A cor_conn or cor_listener is a checked handle, not memory: after cor_close every call on it, from any task,
  * returns COR_ECLOSED, even if another task closes it at that very moment. Closing wakes every task parked in a call on
- * it. The rule is: close it when you are done, from wherever you are; a second close is an error code, not a crash.
+ * it. The rule is: close it when you are done, from wherever you are; a second close is an error code, not a crash. A
+ * NULL handle gives -EINVAL, except where NULL is said to be accepted.
  *
  * Sharing. Any number of tasks on any workers may use one connection at once: reads are serialised, writes are
  * serialised whole, and the two directions are independent.

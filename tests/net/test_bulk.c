@@ -49,6 +49,42 @@ TASK_TEST(copies_are_exact)
     }
 }
 
+/* The source's deadline passes again and again, a little later each time. */
+static void copy_in_spans(void *arg)
+{
+    route *of = arg;
+    int64_t span = 0, moved;
+    do {
+        span += 20 * COR_MICROSECOND;
+        T_CODE(cor_set_read_deadline(of->from, cor_after(span)), 0);
+        of->code = cor_copy_counted(of->to, of->from, -1, &moved);
+        of->copied += moved;
+    } while (of->code == COR_ETIMEOUT);
+}
+
+/* A time-out of the source takes nothing with it, wherever in a copy it comes: the call may be repeated. */
+TASK_TEST(timeouts_of_the_source_lose_nothing)
+{
+    for (size_t i = 0; i < 9; i++) {
+        cor_conn *source, *target, *in, *out;
+        cor_group tasks = {0}, writer = {0};
+        make_pair(kinds[i / 3], &source, &in);
+        make_pair(kinds[i % 3], &out, &target);
+        route of = {.from = in, .to = out};
+        flow sent = {.conn = source, .size = bulk_bytes()}, got = {.conn = target, .size = sent.size};
+        go_on(1, &tasks, copy_in_spans, &of);
+        go_on(2, &tasks, check_stream, &got);
+        go_on(0, &writer, send_stream, &sent);
+        wait_for(&writer);
+        T_CODE(cor_close(source), 0);
+        wait_for(&tasks);
+        T_CODE(of.code, 0);
+        T_EQ(of.copied, sent.size);
+        T_CODE(cor_close(target), 0);
+        close_pair(in, out);
+    }
+}
+
 /* N191: a limit is kept to the byte, and what comes after it is still the source's. */
 TASK_TEST(copies_with_a_limit)
 {
@@ -361,15 +397,11 @@ static void with_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(copies_are_exact),
-        cmocka_unit_test(copies_with_a_limit),
-        cmocka_unit_test(files_are_sent),
-        cmocka_unit_test(large_files_are_sent),
-        cmocka_unit_test(passed_deadline_takes_nothing),
-        cmocka_unit_test(leftovers_are_dropped),
-        cmocka_unit_test(closing_ends_a_copy),
-        cmocka_unit_test(pipes_stay_as_they_are),
-        cmocka_unit_test(no_broken_pipe_signal),
+        cmocka_unit_test(copies_are_exact),       cmocka_unit_test(timeouts_of_the_source_lose_nothing),
+        cmocka_unit_test(copies_with_a_limit),    cmocka_unit_test(files_are_sent),
+        cmocka_unit_test(large_files_are_sent),   cmocka_unit_test(passed_deadline_takes_nothing),
+        cmocka_unit_test(leftovers_are_dropped),  cmocka_unit_test(closing_ends_a_copy),
+        cmocka_unit_test(pipes_stay_as_they_are), cmocka_unit_test(no_broken_pipe_signal),
         cmocka_unit_test(with_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
