@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # test: timeout=300
 """The examples as a reader of the tutorials would try them: the exact words on the terminal and on the wire."""
+import contextlib
 import functools
 import json
 import os
@@ -181,6 +182,56 @@ class Dial(Case):
         self.assertEqual(done.code, 0, done.describe())
         self.assertRegex(done.out, r"\AConnection is made with 127\.0\.0\.1:\d+->%s\n"
                                    r"Connection is made with 127\.0\.0\.1:\d+->127\.0\.0\.1:9\n\Z" % re.escape(address))
+
+
+class DialAll(Case):
+    def test_each_has_its_line(self):
+        closed = closed_port()
+        for workers in WORKERS:
+            with Listener() as listener:
+                name = "localhost:%d" % listener.address[1]
+                lines = [listener.text, " %s\t\r" % name, closed, "nonsense"] + [listener.text] * 40
+                done = run_dial_all("\n".join(lines), workers)
+                self.assertEqual(sorted(done.out.splitlines()), sorted(
+                    [listener.text] * 41 + [name, "dial tcp %s: connect: connection refused" % closed,
+                                            "dial tcp: address nonsense: missing port in address"]), done.describe())
+                self.assertEqual((done.code, done.err), (1, ""))
+                self.assertEqual(run_dial_all(listener.text + "\n", workers).code, 0)
+                self.assertEqual(run_dial_all("", workers).code, 0)
+
+    def test_an_error_ends_everything(self):
+        """The input ends in a line that no address can be: the workers' dials, which would wait for 5 s, end too."""
+        with silent_listener() as silent:
+            for workers in WORKERS:
+                done = run_dial_all("%s\n" % silent * 40 + "x" * 200 + "\n", workers)
+                self.assertEqual((done.code, done.err), (1, "ended early: line too long\n"), done.describe())
+
+    def test_ctrl_c(self):
+        with Listener() as listener, silent_listener() as silent:
+            for workers in WORKERS:
+                with example("dial_all", env={"COR_WORKERS": str(workers)}) as program:
+                    program.send("%s\n%s\n" % (silent, listener.text))
+                    program.wait_text(listener.text + "\n")
+                    program.signal(signal.SIGINT)
+                    self.assertEqual(program.wait(), 1, program.describe())
+                    self.assertEqual(program.err.splitlines()[-1], "ended early: operation was canceled")
+
+
+def run_dial_all(lines, workers):
+    return finish(example("dial_all", env={"COR_WORKERS": str(workers)}), lines)
+
+
+@contextlib.contextmanager
+def silent_listener():
+    """An address at which dials wait: its queue is full, and nobody accepts."""
+    with socket.socket() as listener, contextlib.ExitStack() as queue:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = queue.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield "%s:%d" % listener.getsockname()
 
 
 class UdpEcho(Case):
