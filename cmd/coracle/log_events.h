@@ -17,7 +17,7 @@ enum { LOG_RATE_PER_SECOND = 100 };
 #define LOG_EVENTS(EVENT)                                                                                              \
     EVENT(accept_failed, ERROR, RATED, "service error", "A service accepts no more: its listener is broken.")          \
     EVENT(accept_paused, WARN, RATED, "service error ms",                                                              \
-          "Descriptors or memory have run out: new clients wait this long.")                                           \
+          "Descriptors or memory have run out: new clients wait this long. For admin only the first of several.")      \
     EVENT(accepted, DEBUG, RATED, "service conn peer", "A client has come and may stay.")                              \
     EVENT(acceptor_lost, ERROR, RATED, "service error", "One worker accepts no more for a service; the others do.")    \
     EVENT(admin_public, WARN, RATED, "local",                                                                          \

@@ -107,12 +107,31 @@ class B1(Ground):
             self.assertEqual(peer.read(3), b"%3d" % number)
             peer.close()
 
-    def spins_not(self, server):
+    def test_who_wants_status_waits_too(self):
+        """The status server's listener pauses as the others do, and says so once for all its pauses."""
+        if not has_status():
+            raise unittest.SkipTest("built without libmicrohttpd: no status over HTTP")
+        for poller, workers in EACH:
+            with self.subTest(poller=poller, workers=workers), \
+                    self.attacked(poller=poller, workers=workers, watched=False, options=("--max-conns", "1000"),
+                                  preexec=limited(resource.RLIMIT_NOFILE, self.MOST)) as server:
+                peers = crowd(server, "echo", 100)
+                wait_until(lambda: server.fds() == self.MOST, "descriptors to be out")
+                with Peer(server.address("admin")) as peer:
+                    peer.send(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    self.spins_not(server, 2.0)
+                    close_all(*peers)
+                    told = peer.gone()
+                self.assertRegex(told, rb"\AHTTP/1.1 200 OK\r\n")
+                self.assertRegex(told, rb"\ncoracle_accept_pauses_total [1-9]")
+                self.assertEqual(server.err.count("event=accept_paused service=admin"), 1, server.describe())
+
+    def spins_not(self, server, seconds=1.0):
         """The first pauses are short: the CPU's time counts once they are not."""
         paused = wait_until(lambda: re.search(r"event=accept_paused .* ms=640", server.err), "a long pause")
         self.assertTrue(paused)
         before, begin = server.cpu_seconds(), time.monotonic()
-        while time.monotonic() < begin + self.size(5.0, 1.0):
+        while time.monotonic() < begin + self.size(5.0, seconds):
             time.sleep(0.01)  # pacing: as long as it is looked at
         share = (server.cpu_seconds() - before) / (time.monotonic() - begin)
         if self.full:

@@ -523,6 +523,11 @@ class Place(Case):
             asked.server.wait_text("event=admin_public", name="err")
             self.assertEqual(asked.ask("/livez").status, 200)
 
+    def test_ipv6(self):
+        with Asked("echo", admin="[::1]:0") as asked:
+            self.assertEqual(asked.address[0], "::1")
+            self.assertEqual(asked.ask("/livez").status, 200)
+
     def test_where_it_cannot_be(self):
         with Asked("echo") as asked:
             taken = "127.0.0.1:%d" % asked.address[1]

@@ -17,6 +17,7 @@ REASONS = ("eof", "reset", "idle", "first_byte_timeout", "write_timeout", "slow_
 PRESENT = {
     "coracle_build_info": "gauge", "coracle_ready": "gauge", "coracle_connections": "gauge",
     "coracle_connections_limit": "gauge", "coracle_connections_accepted_total": "counter",
+    "coracle_accept_pauses_total": "counter",
     "coracle_connections_refused_total": "counter", "coracle_connections_closed_total": "counter",
     "coracle_connection_duration_seconds": "histogram", "coracle_received_bytes_total": "counter",
     "coracle_sent_bytes_total": "counter", "coracle_messages_dropped_total": "counter",

@@ -11,7 +11,7 @@
  */
 /* test: needs-admin */
 /* sources: cmd/coracle/serve/admin/http.c cmd/coracle/serve/admin/guard.c cmd/coracle/serve/admin/mhd.c */
-/* sources: cmd/coracle/serve/loader.c */
+/* sources: cmd/coracle/serve/admin/clients.c cmd/coracle/serve/loader.c */
 #include "input.h"
 #include "serve/admin/guard.h"
 #include "serve/admin/http.h"
@@ -126,6 +126,11 @@ static const http_route routes[] = {
     {NULL, NULL, NULL},
 };
 
+static void ignore_pause(void *arg, int code, int64_t pause_ns)
+{
+    (void)arg, (void)code, (void)pause_ns;
+}
+
 static http_server *server;
 
 static void stop(void)
@@ -140,7 +145,7 @@ static void start(void)
                               (size_t)snprintf(where.sun_path + 1, 64, "coracle-fuzz-http-%d", (int)getpid()));
     CHECK(bind(fd, (struct sockaddr *)&where, where_bytes) == 0 && listen(fd, 64) == 0);
     CHECK(mhd_load() == NULL);
-    server = http_start(fd, routes, NULL, OWN, false);
+    server = http_start(fd, &(http_setup){.routes = routes, .on_pause = ignore_pause, .own = OWN});
     CHECK(server != NULL && atexit(stop) == 0);
 }
 

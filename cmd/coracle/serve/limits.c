@@ -15,7 +15,7 @@
 /*
  * Descriptors for anything but sessions: standard streams, listeners, pollers, what libraries open in passing. Half of
  * them all where that is less: so that there is one left for a client to be told that there are too many, and for the
- * status server, whose library waits in a busy loop for one.
+ * status server.
  */
 #define OTHER_DESCRIPTORS 64
 /* What one address may have open, and open within a second. */

@@ -180,6 +180,7 @@ static void accept_paused(int code, int64_t pause_ns, void *arg)
         LOG(LEVEL_ERROR, "acceptor_lost", {"service", service->def->name, 0}, {"error", cor_strerror(code), 0});
         return;
     }
+    atomic_fetch_add(&service->serve->accept_pauses, 1);
     LOG(LEVEL_WARN, "accept_paused", {"service", service->def->name, 0}, {"error", cor_strerror(code), 0},
         {"ms", NULL, pause_ns / COR_MILLISECOND});
 }

@@ -48,7 +48,7 @@ static int64_t time_of_day(void)
 static int listen_at(struct admin *admin, cor_error *error)
 {
     cor_listen_options options = COR_LISTEN_INIT;
-    options.backlog = 2 * HTTP_CONNECTIONS;
+    options.backlog = 2 * CLIENTS_MOST;
     options.control = is_unix(admin) ? make_private : NULL;
     if (!is_unix(admin) && strncmp(admin->at.network, "tcp", 3) != 0) {
         *error = (cor_error){.op = "listen", .code = COR_EUNEXPECTED_TYPE};
@@ -128,6 +128,17 @@ void admin_hint(const struct serve *serve)
     }
 }
 
+/* The first of several is told: they are the same trouble. */
+static void accept_paused(void *arg, int code, int64_t pause_ns)
+{
+    struct admin *admin = arg;
+    atomic_fetch_add(&admin->serve->accept_pauses, 1);
+    if (pause_ns == CLIENTS_PAUSE_NS) {
+        LOG(LEVEL_WARN, "accept_paused", {"service", "admin", 0}, {"error", cor_strerror(code), 0},
+            {"ms", NULL, pause_ns / COR_MILLISECOND});
+    }
+}
+
 int admin_start(struct serve *serve)
 {
     struct admin *admin = serve->admin;
@@ -138,7 +149,12 @@ int admin_start(struct serve *serve)
     if (fd < 0) {
         return fd;
     }
-    admin->http = http_start(fd, routes, admin, admin->names_host ? admin->host : NULL, is_unix(admin));
+    const http_setup setup = {.routes = routes,
+                              .on_pause = accept_paused,
+                              .arg = admin,
+                              .own = admin->names_host ? admin->host : NULL,
+                              .any_host = is_unix(admin)};
+    admin->http = http_start(fd, &setup);
     if (admin->http == NULL) {
         close(fd);
         return -EAGAIN;

@@ -4,41 +4,21 @@
 
 #if COR_HAVE_ADMIN
 
-#include "hold_signals.h"
+#include "serve/admin/clients.h"
 #include "serve/admin/guard.h"
 #include "serve/admin/mhd.h"
 
-#include <coracle.h>
-#include <errno.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { HEAD_BYTES = 16 * 1024, IDLE_SECONDS = 10, CROWDED = HTTP_CONNECTIONS * 3 / 4 };
-/* For how long a connection is left alone while there is room for others. */
-#define TURN_NS COR_SECOND
-
-/* An open connection. */
-struct client {
-    struct MHD_Connection *connection; /* NULL: this entry is free */
-    int64_t since;                     /* cor_now() */
-    bool ended;                        /* by us; libmicrohttpd has still to notice */
-};
+enum { HEAD_BYTES = 16 * 1024, IDLE_SECONDS = 10 };
 
 struct http_server {
-    struct MHD_Daemon *daemon;
-    const http_route *routes;
-    void *arg;
-    const char *own;
-    bool any_host;
+    http_setup setup;
     size_t under_way; /* bytes of answers that have not been sent */
-    struct client clients[HTTP_CONNECTIONS];
-    int client_count;
+    clients clients;
 };
 
 /* An answer's memory or file. */
@@ -61,51 +41,6 @@ static void free_sent(void *arg)
     sent->server->under_way -= sent->size;
     free(sent->bytes);
     free(sent);
-}
-
-/*
- * Ends the oldest connection if there are many and it has had its time; if this was the last place, at once: nobody is
- * accepted any more until there is one, so there would be no later moment to end it.
- */
-static void make_room(http_server *server)
-{
-    struct client *oldest = NULL;
-    for (int i = 0; i < HTTP_CONNECTIONS && server->client_count > CROWDED; i++) {
-        struct client *client = &server->clients[i];
-        if (client->connection != NULL && !client->ended && (oldest == NULL || client->since < oldest->since)) {
-            oldest = client;
-        }
-    }
-    bool full = server->client_count == HTTP_CONNECTIONS;
-    if (oldest != NULL && (full || cor_now() - oldest->since > TURN_NS)) {
-        const union MHD_ConnectionInfo *info =
-            mhd.get_connection_info(oldest->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-        oldest->ended = true;
-        (void)shutdown(info->connect_fd, SHUT_RDWR);
-    }
-}
-
-static void on_connection(void *arg, struct MHD_Connection *connection, void **socket_context,
-                          enum MHD_ConnectionNotificationCode code)
-{
-    http_server *server = arg;
-    if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
-        struct client *client = *socket_context;
-        if (client != NULL) {
-            client->connection = NULL;
-            server->client_count--;
-        }
-        return;
-    }
-    *socket_context = NULL;
-    for (int i = 0; i < HTTP_CONNECTIONS && *socket_context == NULL; i++) {
-        if (server->clients[i].connection == NULL) {
-            server->clients[i] = (struct client){.connection = connection, .since = cor_now()};
-            server->client_count++;
-            *socket_context = &server->clients[i];
-        }
-    }
-    make_room(server);
 }
 
 static enum MHD_Result look_at_header(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
@@ -153,7 +88,7 @@ static bool check_head(const http_server *server, struct MHD_Connection *connect
         refuse(reply, MHD_HTTP_BAD_REQUEST, "a request has one Host");
     } else if (head.has_body) {
         refuse(reply, MHD_HTTP_CONTENT_TOO_LARGE, "a request has no body here");
-    } else if (!server->any_host && !guard_host(head.host, server->own)) {
+    } else if (!server->setup.any_host && !guard_host(head.host, server->setup.own)) {
         refuse(reply, MHD_HTTP_MISDIRECTED_REQUEST,
                "Host must be localhost, an IP address, or the name given to --admin");
     } else if (!guard_origin(head.origin, head.host) || !guard_site(head.site, strcmp(path, "/") == 0)) {
@@ -169,7 +104,7 @@ static const http_route *find_route(const http_server *server, const char *metho
                                     http_reply *reply)
 {
     const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
-    for (const http_route *route = server->routes; route->path != NULL; route++) {
+    for (const http_route *route = server->setup.routes; route->path != NULL; route++) {
         if (strcmp(route->path, path) == 0) {
             if (strcmp(route->method, wanted) == 0) {
                 return route;
@@ -257,7 +192,7 @@ static const char *fill_reply(http_server *server, struct MHD_Connection *connec
                 .accept = mhd.lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT),
                 .connection = connection,
             };
-            route->answer(server->arg, &request, reply);
+            route->answer(server->setup.arg, &request, reply);
         }
     }
     return allow;
@@ -296,24 +231,26 @@ const char *http_argument(const http_request *request, const char *name)
     return mhd.lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
-http_server *http_start(int fd, const http_route *routes, void *arg, const char *own, bool any_host)
+http_server *http_start(int fd, const http_setup *setup)
 {
     http_server *server = calloc(1, sizeof(*server));
     if (server == NULL) {
         return NULL;
     }
-    *server = (http_server){.routes = routes, .arg = arg, .own = own, .any_host = any_host};
-    sigset_t before;
-    hold_signals(&before);
-    /* An eventfd wakes the thread in the end. Else it would be shutdown(2) on the socket, which a successor has. */
-    server->daemon =
-        mhd.start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC, 0, NULL, NULL, on_request,
-                         server, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS,
-                         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                         (size_t)HEAD_BYTES, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
-                         MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_END);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (server->daemon == NULL) {
+    server->setup = *setup;
+    clients *of = &server->clients;
+    of->listener = fd;
+    of->on_pause = setup->on_pause;
+    of->arg = setup->arg;
+    of->daemon = mhd.start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, on_request, server,
+                                  MHD_OPTION_CONNECTION_LIMIT, (unsigned)CLIENTS_MOST, MHD_OPTION_CONNECTION_TIMEOUT,
+                                  (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_BYTES,
+                                  MHD_OPTION_NOTIFY_CONNECTION, clients_notice, of, MHD_OPTION_UNESCAPE_CALLBACK,
+                                  unescape, NULL, MHD_OPTION_END);
+    if (of->daemon == NULL || clients_start(of) < 0) {
+        if (of->daemon != NULL) {
+            mhd.stop_daemon(of->daemon);
+        }
         free(server);
         return NULL;
     }
@@ -323,7 +260,7 @@ http_server *http_start(int fd, const http_route *routes, void *arg, const char 
 void http_stop(http_server *server)
 {
     if (server != NULL) {
-        mhd.stop_daemon(server->daemon);
+        clients_stop(&server->clients);
         free(server);
     }
 }

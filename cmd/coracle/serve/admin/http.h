@@ -5,19 +5,20 @@
  *
  * Strangers. A request has a head of at most 16 KiB, no body, one Host, and one connection: every answer closes it, and
  * what a client has put after its request is never read as another one. Names are checked as guard.h says. A connection
- * that moves nothing for 10 s is closed. There are at most HTTP_CONNECTIONS; when most of them are taken, a new one
- * ends the oldest that has had its second, and the one that takes the last place ends the oldest at once: whoever holds
- * connections keeps nobody else out. Answers under way have at most HTTP_BYTES_UNDER_WAY together; beyond that it is
- * 503.
+ * that moves nothing for 10 s is closed. There are at most CLIENTS_MOST, and the oldest gives way to new ones
+ * (clients.h): whoever holds connections keeps nobody else out. Answers under way have at most HTTP_BYTES_UNDER_WAY
+ * together; beyond that it is 503.
  */
 #ifndef CORACLE_CMD_SERVE_ADMIN_HTTP_H
 #define CORACLE_CMD_SERVE_ADMIN_HTTP_H
+
+#include "serve/admin/clients.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
-enum { HTTP_CONNECTIONS = 32, HTTP_BYTES_UNDER_WAY = 32 << 20 };
+enum { HTTP_BYTES_UNDER_WAY = 32 << 20 };
 
 /* A request whose head has been found good. */
 typedef struct http_request {
@@ -44,12 +45,19 @@ typedef struct http_route {
 
 typedef struct http_server http_server;
 
+typedef struct http_setup {
+    const http_route *routes; /* up to one without a path */
+    clients_pause *on_pause;
+    void *arg;       /* of both */
+    const char *own; /* the host of the command line, which a request may name beside addresses; NULL: none */
+    bool any_host;   /* names are not looked at */
+} http_setup;
+
 /*
- * Serves on the listening socket `fd`, which it takes, with routes up to one without a path; answers get `arg`. `own`
- * is the host of the command line that a request may name beside addresses; NULL with `any_host`: names are not looked
- * at. Keeps the routes and `own`. Returns NULL when memory or threads ran out; then `fd` is the caller's.
+ * Serves on the listening socket `fd`, which never waits, and which it takes. Keeps what `setup` points to. Returns
+ * NULL when memory, descriptors or threads ran out; then `fd` is the caller's.
  */
-http_server *http_start(int fd, const http_route *routes, void *arg, const char *own, bool any_host);
+http_server *http_start(int fd, const http_setup *setup);
 
 /* Ends connections and thread. Stops the calling thread until an answer being made is finished. NULL is accepted. */
 void http_stop(http_server *server);

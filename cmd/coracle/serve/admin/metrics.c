@@ -90,6 +90,9 @@ static void put_connections(const exposition *out, struct admin *admin)
     put_open(out, serve, open);
     exposition_one_counter(out, "coracle_connections_accepted", "Connections accepted, refused ones too.",
                            counts.accepted);
+    exposition_one_counter(out, "coracle_accept_pauses",
+                           "Times that a listener, the status server's too, waited for descriptors or memory.",
+                           atomic_load(&serve->accept_pauses));
     put_reasons(out, &counts);
     exposition_one_counter(out, "coracle_received_bytes", "Bytes received and looked at.", admin->traffic.bytes_in);
     exposition_one_counter(out, "coracle_sent_bytes", "Bytes given to the kernel.", admin->traffic.bytes_out);

@@ -14,6 +14,10 @@
 #define MHD_EACH_CALL(DO)                                                                                              \
     DO(start_daemon)                                                                                                   \
     DO(stop_daemon)                                                                                                    \
+    DO(get_daemon_info)                                                                                                \
+    DO(get_timeout)                                                                                                    \
+    DO(run)                                                                                                            \
+    DO(add_connection)                                                                                                 \
     DO(get_connection_info)                                                                                            \
     DO(get_connection_values)                                                                                          \
     DO(lookup_connection_value)                                                                                        \

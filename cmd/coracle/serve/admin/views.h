@@ -20,7 +20,7 @@ struct view_sample {
 struct admin {
     struct serve *serve;
     address at;                /* as asked for */
-    cor_listener *listener;    /* libmicrohttpd accepts from a copy of its descriptor; this one has the socket's file */
+    cor_listener *listener;    /* `http` accepts from a copy of its descriptor; this one has the socket's file */
     char text[COR_ADDR_TEXT];  /* what `at` points to, if it is not the command line */
     char host[COR_ADDR_TEXT];  /* the host asked for */
     char bound[COR_ADDR_TEXT]; /* where it listens */
