@@ -103,11 +103,16 @@ static bool has_something(cori_slot *slot)
 
 /*
  * As cori_fd_check, for a call that must wait: a reader hears of the end of its server here. What has come without an
- * event yet comes first.
+ * event yet comes first. A far deadline is left to the timer, which spares a look at the clock: one that has passed
+ * while this very task computed ends the wait at once.
  */
 static int check_wait(cori_slot *slot, int direction)
 {
-    int rc = cori_fd_check(slot, direction);
+    if (cori_unlikely(cori_slot_closed(slot))) {
+        return COR_ECLOSED;
+    }
+    int64_t deadline = cori_load(&slot->deadline[direction]);
+    int rc = cori_interrupted(cori_here_task(), cori_slot_is_far(deadline) ? 0 : deadline);
     if (cori_likely(rc != 0 || direction != CORI_READ || cori_load(&slot->ending) != CORI_END_HAS_BEGUN)) {
         return rc;
     }
@@ -235,14 +240,23 @@ static cori_rare bool has_come_in_time(cori_slot *slot, const char *what)
     return is_worth_trying(slot);
 }
 
+/* As cori_fd_check, for a reader that waited: a deadline that has run out meanwhile does not count. */
+static int check_woken(cori_slot *slot)
+{
+    if (cori_unlikely(cori_slot_closed(slot))) {
+        return COR_ECLOSED;
+    }
+    int64_t deadline = cori_load(&slot->deadline[CORI_READ]);
+    return cori_interrupted(cori_here_task(), deadline > CORI_LONG_PAST ? 0 : deadline);
+}
+
 /* A deadline that is over before the call wins over what is there; one that runs out while it waits does not. */
 static int wait_to_read(cori_slot *slot, const char *what)
 {
     bool parked = false;
     for (;;) {
         if (is_worth_trying(slot)) {
-            int rc = cori_fd_check(slot, CORI_READ);
-            return rc == COR_ETIMEOUT && parked && has_run_out(slot) ? 0 : rc;
+            return parked ? check_woken(slot) : cori_fd_check(slot, CORI_READ);
         }
         int rc = wait_and_tell(slot, CORI_READ, what, &parked); /* checks too, before it parks */
         if (rc == COR_ETIMEOUT && parked && has_come_in_time(slot, what)) {

@@ -379,8 +379,7 @@ void cori_slot_each_conn(void (*look)(cori_slot *slot))
 int64_t cori_slot_deadline(int64_t deadline)
 {
     /* Without a look at the clock; calls take one if the task computes for so long that this is past already. */
-    bool far = deadline == 0 || deadline >= cori_here_round_now() + COR_SECOND;
-    return far || deadline > cori_clock_now() ? deadline : CORI_LONG_PAST;
+    return cori_slot_is_far(deadline) || deadline > cori_clock_now() ? deadline : CORI_LONG_PAST;
 }
 
 void cori_slot_move_deadline(cori_slot *slot, int direction, int64_t deadline)

@@ -34,6 +34,7 @@
 #include "sched/park.h"
 
 #include <coracle/net.h>
+#include <coracle/time.h>
 #include <errno.h>
 
 enum cori_kind { CORI_KIND_CONN = 0, CORI_KIND_LISTENER = 1 };
@@ -114,6 +115,11 @@ void cori_slot_each_conn(void (*look)(cori_slot *slot));
  * worker's coarse clock, which may be a little late.
  */
 enum { CORI_LONG_PAST = 1 };
+/* Whether it is none, or so far ahead of this turn's beginning that only a task that computed for long is past it. */
+static inline bool cori_slot_is_far(int64_t deadline)
+{
+    return deadline == 0 || deadline >= cori_here_round_now() + COR_SECOND;
+}
 int64_t cori_slot_deadline(int64_t deadline);
 /* Sets a deadline and makes parked calls look at it; inside a call. */
 void cori_slot_move_deadline(cori_slot *slot, int direction, int64_t deadline);

@@ -113,6 +113,23 @@ TASK_TEST_WITH(an_accept_gets_who_came_in_time, &one_worker)
     T_CODE(cor_listener_close(of.listener), 0);
 }
 
+/* A deadline that was far away when the reader's turn began, and which its own computing passed, ends the read. */
+TASK_TEST_WITH(a_far_deadline_is_computed_past, &one_worker)
+{
+    cor_conn *conn, *peer;
+    char byte;
+    make_pair(KIND_TCP, &conn, &peer);
+    cor_yield();
+    int64_t deadline = cor_after(COR_SECOND + WITHIN_NS);
+    T_CODE(cor_set_deadline(conn, deadline), 0);
+    (void)hold_until(deadline);
+    T_CODE(cor_write(conn, "x", 1), COR_ETIMEOUT);
+    int64_t begun = cor_now();
+    T_CODE(cor_read(conn, &byte, 1), COR_ETIMEOUT);
+    T_ASSERT(cor_now() - begun < SOON);
+    close_pair(conn, peer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,6 +137,7 @@ int main(void)
         cmocka_unit_test(a_look_finds_what_came_in_time),
         cmocka_unit_test(nothing_came),
         cmocka_unit_test(an_accept_gets_who_came_in_time),
+        cmocka_unit_test(a_far_deadline_is_computed_past),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
