@@ -222,15 +222,19 @@ class Memory(Case):
 
     def test_half_a_message_is_held_too(self):
         """One client sends a message without an end. It is cut; another one, which has sent less of its own, is not."""
+        self.hold_half("random", b"", b"\n", b"\n")
         need_json()
-        base = self.base("broadcast")
+        self.hold_half("broadcast", b'{"message":"', b'"}', ACK_ANSWER)
+
+    def hold_half(self, service, begin, rest, answer):
+        base = self.base(service)
         for poller in POLLERS:
-            with self.subTest(poller=poller), \
-                    serve("broadcast", options=(*self.OPTIONS, "--poller", poller, "--max-line", "1G",
-                                                "--max-memory", str(base + MEMORY))) as server:
+            with self.subTest(service=service, poller=poller), \
+                    serve(service, options=(*self.OPTIONS, "--poller", poller, "--max-line", "1G",
+                                            "--max-memory", str(base + MEMORY))) as server:
                 modest, greedy = server.connect(), server.connect()
-                modest.send(b'{"message":"' + TEXT)
-                greedy.send(b'{"message":"')
+                modest.send(begin + TEXT)
+                greedy.send(begin)
                 greedy.sock.setblocking(False)
                 left = [4 * MEMORY]
 
@@ -240,8 +244,8 @@ class Memory(Case):
                             left[0] -= peer.sock.send(TEXT)
                 wait_until(lambda server=server, push=push: push() or "event=queue_cut" in server.err, "a cut")
                 self.assertIn("event=queue_cut conn=2 ", server.err)
-                modest.send(b'"}')
-                self.assertIn(ACK_ANSWER, modest.line())
+                modest.send(rest)
+                self.assertIn(answer, modest.line())
                 close_all(modest, greedy)
                 self.assertEqual(end(self, server)["oom"], 1)
 

@@ -8,6 +8,7 @@
  * bytes than the longest answer is not answered, whatever the number would be: no sender can have more sent to another
  * than he sends himself, and the numbers of short lines are not other ones than those of long lines.
  */
+#include "serve/memory.h"
 #include "serve/session.h"
 #include "utf8.h"
 
@@ -76,47 +77,78 @@ static int answer(struct session *session, uint64_t *state)
     return session_write(session, text, (size_t)size);
 }
 
-/* As cor_lines_next, within the limits. */
-static int next_line(struct session *session, cor_lines *lines, char **line, size_t *size)
+/* A line with its LF, which the last one may lack. */
+typedef struct line {
+    char *text;
+    size_t size;
+} line;
+
+/* Waits until more than `have` bytes are buffered. Returns how many are, `have` at end of stream, or an error code. */
+static ssize_t hear_more(struct session *session, cor_reader *reader, size_t have, char **text)
 {
+    ssize_t count;
+    do {
+        count = cor_reader_peek(reader, have + 1, text);
+    } while (count == COR_ETIMEOUT && (count = session_timed_out(session)) > 0);
+    return count;
+}
+
+/*
+ * Waits, within the limits, for a line, which stays valid until it is skipped. What there is of one that has not ended
+ * is held for the connection. Returns 1, 0 at end of stream, COR_ETOO_LONG or another error code.
+ */
+static int next_line(struct session *session, cor_reader *reader, line *out)
+{
+    size_t have = 0, most = session_options(session)->max_line;
     int code = 1;
-    if (cor_lines_buffered(lines) == 0) {
+    if (cor_reader_buffered(reader) == 0) {
         code = session_await(session);
     } else {
         session_arm_read(session);
     }
     while (code > 0) {
-        code = cor_lines_next(lines, line, size);
-        if (code != COR_ETIMEOUT) {
-            return code;
+        ssize_t count = hear_more(session, reader, have, &out->text);
+        if (count <= (ssize_t)have) {
+            out->size = have;
+            return count < 0 ? (int)count : have > 0;
         }
-        code = session_timed_out(session);
+        const char *end = memchr(out->text + have, '\n', (size_t)count - have);
+        have = (size_t)count;
+        if (end != NULL) {
+            out->size = (size_t)(end - out->text) + 1;
+            break;
+        }
+        if (have > most) {
+            return COR_ETOO_LONG;
+        }
+        memory_hold(session->seen, have);
     }
     return code;
 }
 
 /* Answers lines until the session is over; says in *op which call ended it. Returns that call's code, 1 for STOP. */
-static int talk(struct session *session, cor_lines *lines, const char **op)
+static int talk(struct session *session, cor_reader *reader, const char **op)
 {
     uint64_t state;
     if (getrandom(&state, sizeof(state), 0) != (ssize_t)sizeof(state)) {
         state = (uint64_t)cor_now() ^ cor_task_id();
     }
     for (;;) {
-        char *line;
-        size_t size;
-        int code = next_line(session, lines, &line, &size);
+        line heard;
+        int code = next_line(session, reader, &heard);
         *op = "read";
         if (code <= 0) {
             return code;
         }
         session->heard = true;
         session->looking = false;
-        connection_add(&session->seen->bytes_in, size + !lines->partial);
+        connection_add(&session->seen->bytes_in, heard.size);
         connection_add(&session->seen->messages_in, 1);
-        if (is_stop(line, size)) {
+        if (is_stop(heard.text, heard.size)) {
             return 1;
         }
+        cor_reader_skip(reader, heard.size);
+        memory_hold(session->seen, 0);
         code = answer(session, &state);
         *op = "write";
         if (code < 0) {
@@ -143,10 +175,10 @@ static void random_handle(struct session *session)
     if (log_shows()) {
         random_open(session);
     }
-    cor_lines lines = cor_lines_of(session->conn, session_options(session)->max_line);
+    cor_reader reader = cor_reader_of(session->conn, session_options(session)->max_line + 1);
     const char *op;
-    int code = talk(session, &lines, &op);
-    cor_lines_free(&lines);
+    int code = talk(session, &reader, &op);
+    cor_reader_free(&reader);
     if (code > 0) {
         session_hang_up(session, REASON_EOF);
         return;
