@@ -29,8 +29,6 @@
 #define MADV_POPULATE_READ 22 /* Linux 5.14; older headers do not have it */
 #endif
 
-enum { URING_ENABLE = 12 }; /* IORING_REGISTER_ENABLE_RINGS; the shared library of liburing 2.3 lacks its call for it */
-
 int (*cori_sys_fault)(enum cori_sys_call call);
 size_t (*cori_sys_short)(enum cori_sys_call call, size_t size);
 const cori_sys_other_ops *cori_sys_other;
@@ -526,7 +524,7 @@ bool cori_sys_hung_up(int fd)
     return (look(fd, POLLRDHUP) & (POLLRDHUP | POLLHUP)) != 0;
 }
 
-int cori_sys_uring_enable(int ring_fd)
+int cori_sys_uring_register(int ring_fd, unsigned what, const void *arg, unsigned count)
 {
-    return syscall(SYS_io_uring_register, ring_fd, URING_ENABLE, NULL, 0) < 0 ? -errno : 0;
+    return syscall(SYS_io_uring_register, ring_fd, what, arg, count) < 0 ? -errno : 0;
 }

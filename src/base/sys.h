@@ -220,8 +220,8 @@ bool cori_sys_ready(int fd, bool for_write);
 /* Tells whether a socket is shut down for reading, by either end. */
 bool cori_sys_hung_up(int fd);
 
-/* Makes the calling thread the one that enters an io_uring made disabled. 0 or -errno. */
-int cori_sys_uring_enable(int ring_fd);
+/* io_uring_register(2), for what the shared library of liburing 2.3 has no call. 0 or -errno. */
+int cori_sys_uring_register(int ring_fd, unsigned what, const void *arg, unsigned count);
 
 /* Tells whether mapped pages can be read, without a fault if they cannot. True where the kernel does not know. */
 bool cori_sys_readable(void *page, size_t bytes);

@@ -3,7 +3,9 @@
  * The ring and its receive buffers.
  *
  * The ring is made disabled by the thread that makes all workers, and enabled by its owner: with SINGLE_ISSUER that
- * fixes who may enter. The buffers are few, so that they stay in the cache, and begin in different cache sets.
+ * fixes who may enter. From then on the kernel takes nothing but the requests made here and in the other files of the
+ * poller (restrict_ring): no filter of system calls sees what a ring is asked for, and an intruder could ask for files
+ * and sockets. The buffers are few, so that they stay in the cache, and begin in different cache sets.
  */
 #include "poll/uring_ring.h"
 
@@ -123,7 +125,7 @@ bool cori_uring_brings(const cori_uring *poller, uint64_t user_data)
 void cori_uring_start(cori_poller *base)
 {
     cori_uring *poller = (cori_uring *)base;
-    (void)cori_sys_uring_enable(poller->ring.ring_fd);
+    (void)cori_sys_uring_register(poller->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
     cori_uring_own = poller;
     cori_uring_arm_kick(poller);
 }
@@ -145,6 +147,21 @@ static int make_ring(cori_uring *poller)
         poller->deferred = (flags[i] & IORING_SETUP_DEFER_TASKRUN) != 0;
     }
     return rc;
+}
+
+/* What may be asked of the ring once it is enabled: these requests, with these flags, and one call beside. */
+static int restrict_ring(cori_uring *poller)
+{
+    static const struct io_uring_restriction allowed[] = {
+        {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_POLL_ADD},
+        {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_RECV},
+        {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_ACCEPT},
+        {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_ASYNC_CANCEL},
+        {.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED, .sqe_flags = IOSQE_BUFFER_SELECT},
+        {.opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_REGISTER_SYNC_CANCEL},
+    };
+    return cori_sys_uring_register(poller->ring.ring_fd, IORING_REGISTER_RESTRICTIONS, allowed,
+                                   sizeof(allowed) / sizeof(allowed[0]));
 }
 
 static int make_buffers(cori_uring *poller)
@@ -193,7 +210,8 @@ int cori_uring_make(const cori_poll_ops *ops, cori_uring **out)
         return rc;
     }
     poller->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    rc = poller->kick_fd < 0 ? -errno : make_buffers(poller);
+    rc = poller->kick_fd < 0 ? -errno : restrict_ring(poller);
+    rc = rc < 0 ? rc : make_buffers(poller);
     if (rc < 0) {
         cori_uring_free(poller);
         return rc;

@@ -9,7 +9,7 @@
  * and of that only new threads are allowed.
  *
  * io_uring's requests are no system calls: no filter sees them. No ring can be made any more, and without io_uring none
- * be entered; what is asked of the workers' rings Landlock judges.
+ * be entered; the workers' rings take what the poller asks for and nothing else (src/poll/uring_ring.c).
  */
 #include "serve/sandbox/calls.h"
 
