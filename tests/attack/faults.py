@@ -476,17 +476,21 @@ class B5(Ground):
                                 before=("sh", "-c", 'exec "$@" 2>' + to, "sh")) as server:
                     if name == "left":
                         os.close(reader)
-                    self.serve_on(server)
+                    self.serve_on(server, taken=None if name == "unread" else 0)
                 if name != "left":
                     os.close(reader)
 
-    def serve_on(self, server):
-        """There is no log to read the sums in: the status server has them."""
+    def serve_on(self, server, taken):
+        """There is no log to read the sums in: the status server has them. Each client is told of in a line at least;
+        so many of those may have been `taken` (None: all, or they wait to be), the others are counted as lost."""
         base, count = settled_fds(server, "random"), self.size(3000, 300)
         for _ in range(count):
             whole(self, server, "random")
         if has_status():
             wait_until(lambda: self.sum(server, "connections_closed") > count, "all to be closed")
+            if taken is not None:
+                wait_until(lambda: self.sum(server, "log_lines_dropped") > 0 and count - taken <= sum(
+                    self.sum(server, "log_lines_" + what) for what in ("dropped", "suppressed")), "lost lines")
         server.wait_fds(base)
         server.signal(signal.SIGTERM)
         self.assertEqual(server.wait(), 0, server.describe())
@@ -506,7 +510,7 @@ class B5(Ground):
                                 ("--log-file", folder + "/log", "--log-format", "json"),
                                 before=(*before, folder)) as server:
                     self.fill(server, folder)
-                    self.serve_on(server)
+                    self.serve_on(server, taken=64)  # those for which the last page had room
 
     @staticmethod
     def fill(server, folder):
