@@ -44,7 +44,8 @@ class D1(Ground):
         for poller, workers in self.size(EACH, EACH[::3]):
             with self.subTest(poller=poller, workers=workers), \
                     self.attacked("random", poller=poller, workers=workers) as server:
-                for _ in self.cycles(server):
+                # At rest a worker has 16 to some hundred pages of stacks; which one had how many clients is chance.
+                for _ in self.cycles(server, warm=2):
                     halves = crowd(server, "random", count), crowd(server, "echo", count)
                     for peer in halves[0]:
                         peer.send(b"\n\nin the midd")
