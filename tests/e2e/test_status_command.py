@@ -47,6 +47,7 @@ class Command(Case):
         done = run_coracle("status", closed_port())
         self.assertEqual(done.code, 69, done.describe())
         self.assertRegex(done.err, "^coracle status: dial tcp .*: connection refused\ncoracle status: nothing listens")
+        self.assertEqual(run_coracle("status", "--live", closed_port()).code, 69)
         done = run_coracle("status", "unix:///nowhere/admin")
         self.assertEqual(done.code, 69, done.describe())
         self.assertRegex(done.err, "no such file or directory\ncoracle status: nothing listens there: start the server")

@@ -7,7 +7,7 @@ import os
 import time
 import unittest
 
-from harness import Case, main, wait_until
+from harness import Case, main, run_coracle, wait_until
 from test_status import POLLERS, Asked, echo, setUpModule  # noqa: F401: the last is for unittest
 
 
@@ -27,12 +27,19 @@ class Held(Case):
         self.ptrace(self.INTERRUPT, asked.server.pid)
         os.waitpid(asked.server.pid, 0x40000000)  # __WALL: that it has stopped
 
+    @staticmethod
+    def command(asked):
+        """What a container's health check hears."""
+        done = run_coracle("status", "--live", "%s:%d" % asked.address)
+        return done.code, done.out, done.err
+
     def test_life_ends_with_the_last_worker_and_comes_back(self):
         with contextlib.ExitStack() as stack:
             dead = [stack.enter_context(Asked("echo", poller=poller)) for poller in POLLERS]
             half = [stack.enter_context(Asked("echo", poller=poller, workers=2)) for poller in POLLERS]
             for asked in dead + half:
                 self.assertEqual(asked.ask("/livez").text, "ok\n")
+                self.assertEqual(self.command(asked), (0, "ok\n", ""))
                 self.hold_first(asked)
             begin = time.monotonic()
             for asked in dead:
@@ -40,6 +47,8 @@ class Held(Case):
             for asked in dead:
                 wait_until(lambda asked=asked: asked.ask("/livez").status == 503, "/livez to turn")
                 self.assertIn("no worker has run a new task", asked.ask("/livez").text)
+                self.assertEqual(self.command(asked),
+                                 (1, "", "coracle status: 503 no worker has run a new task for 10 s\n"))
                 self.assertEqual(asked.ask("/readyz").status, 200)  # it was not told to stop
             self.assertGreaterEqual(time.monotonic() - begin, self.DEAD)
             for asked in half:

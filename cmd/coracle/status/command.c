@@ -26,6 +26,7 @@ static const char *const format_names[] = {"text", "json", NULL};
 
 typedef struct status_options {
     bool watch;
+    bool live;
     int format;
     uint64_t limit; /* connections to list */
 } status_options;
@@ -40,6 +41,7 @@ typedef struct status_run {
 
 static const option_def defs[] = {
     {"watch", 'w', OPTION_FLAG, FIELD(watch), NULL, "show it anew every second until Ctrl-C", NULL, 0, 0},
+    {"live", 0, OPTION_FLAG, FIELD(live), NULL, "ask only whether the server lives: exits with 0 or 1", NULL, 0, 0},
     {"limit", 'n', OPTION_COUNT, FIELD(limit), "N", "connections to list, and closed ones (default 20)", NULL, 0, 4096},
     {"format", 'f', OPTION_CHOICE, FIELD(format), "F", "format", format_names, 0, 0},
 };
@@ -107,8 +109,12 @@ static int look(const status_run *run, bool on_terminal)
     char path[64], text[COR_ERROR_TEXT];
     fetched answer;
     cor_error error;
-    snprintf(path, sizeof(path), "/status?format=%s&limit=%llu", format_names[run->options.format],
-             (unsigned long long)run->options.limit);
+    if (run->options.live) {
+        snprintf(path, sizeof(path), "/livez");
+    } else {
+        snprintf(path, sizeof(path), "/status?format=%s&limit=%llu", format_names[run->options.format],
+                 (unsigned long long)run->options.limit);
+    }
     int code = fetch(&run->from, path, cor_after(ANSWER_NS), &answer, &error);
     if (code < 0) {
         fprintf(stderr, "coracle status: %s\n", cor_error_text(&error, text, sizeof(text)));
