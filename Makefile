@@ -19,8 +19,8 @@ INSTALLED = coracle_static coracle_shared coracle_program coracle_manual
 
 .DEFAULT_GOAL := help
 .PHONY: help deps deps-run deps-test deps-check build run test check abi bench bench-compare install amalgamation \
-        dist package docs fmt fmt-check tidy style clean cover parsers aarch64 dev-tests tsan-tests valgrind fuzz sim \
-        mutants
+        amalgamated dist package docs fmt fmt-check tidy style clean cover parsers aarch64 dev-tests tsan-tests \
+        valgrind fuzz sim mutants amalgamated-contract
 
 help: ## list the targets
 	@echo "Coracle: Go's goroutines, channels and net for C. Targets:"
@@ -61,6 +61,7 @@ check: deps-check ## what takes longer: style, sanitizers, simulated rooms, valg
 	@$(MAKE) sim
 	@$(MAKE) valgrind
 	@$(MAKE) aarch64
+	@$(MAKE) amalgamated-contract
 	@$(MAKE) parsers
 	@$(MAKE) fuzz
 	@echo "make check: all passed"
@@ -98,6 +99,17 @@ aarch64: deps-check ## build for 64-bit ARM and run its self-contained tests und
 	@$(call configure,aarch64)
 	@cmake --build --preset aarch64
 	@ctest --preset aarch64
+
+amalgamated: deps-test ## run the fast suite on the library as one file; check has what pollers and connections must do
+	@$(call configure,amalgamated)
+	@cmake --build --preset amalgamated
+	@ctest --preset amalgamated
+
+# Of its own folder, make builds only these.
+amalgamated-contract: deps-test
+	@$(call configure,amalgamated)
+	@$(MAKE) -j $(JOBS) -C build/amalgamated/tests/contract
+	@ctest --preset amalgamated -L contract
 
 fuzz: deps-check ## run each fuzz target for SECONDS_PER_FUZZER seconds
 	@tools/fuzz.sh $(SECONDS_PER_FUZZER)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The library as two files: README's program built with them by one line, without a warning, and talked to.
 
-The whole suite runs on them with cmake --preset release -B build/amalgamated -DCOR_AMALGAMATION=ON.
+The whole suite runs on them with make amalgamated.
 """
 import os
 import subprocess
