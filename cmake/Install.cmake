@@ -3,9 +3,14 @@
 include(CMakePackageConfigHelpers)
 
 install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
-install(TARGETS coracle_static coracle_shared EXPORT coracleTargets
-  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
-  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+# Two exports: who has only one of the libraries can find that one.
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/coracle)
+foreach(kind shared static)
+  install(TARGETS coracle_${kind} EXPORT coracle-${kind}
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(EXPORT coracle-${kind} NAMESPACE coracle:: DESTINATION ${package_dir})
+endforeach()
 if(TARGET coracle_program)
   install(TARGETS coracle_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
@@ -34,8 +39,6 @@ if(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
   file(WRITE "${pc}" "${text}")
 endif()]])
 
-set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/coracle)
-install(EXPORT coracleTargets NAMESPACE coracle:: DESTINATION ${package_dir})
 configure_package_config_file(cmake/coracleConfig.cmake.in coracleConfig.cmake INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(coracleConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/coracleConfig.cmake ${PROJECT_BINARY_DIR}/coracleConfigVersion.cmake
