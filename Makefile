@@ -19,7 +19,7 @@ INSTALLED = coracle_static coracle_shared coracle_program coracle_manual
 
 .DEFAULT_GOAL := help
 .PHONY: help deps deps-run deps-test deps-check build run test check abi bench bench-compare install amalgamation \
-        amalgamated dist package docs fmt fmt-check tidy style clean cover parsers aarch64 dev-tests tsan-tests \
+        amalgamated dist package try docs fmt fmt-check tidy style clean cover parsers aarch64 dev-tests tsan-tests \
         valgrind fuzz sim mutants amalgamated-contract
 
 help: ## list the targets
@@ -169,6 +169,10 @@ dist: ## make the source tarball of HEAD in build/dist, the same bytes each time
 package: ## make the Debian packages of HEAD in build/package, and have lintian look at them
 	@tools/deps.sh package
 	@tools/package.sh build/package
+
+try: package ## install these on a bare Debian 12 and use them there, systemd, CMake and container too; root, minutes
+	@tools/deps.sh try
+	@packaging/try.sh build/package
 
 # Found, not listed by depth: a folder inside a folder would be left out without a word.
 sources = $(shell find include src cmd examples bench tests -name '*.[ch]')

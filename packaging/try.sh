@@ -1,15 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Tries the packages on a bare Debian 12, which mmdebstrap makes in a temporary folder: installs the program, serves and
-# dials; then installs the library and builds README's program with pkg-config, with CMake (shared and static) and from
-# coracle.c alone. Takes minutes and is for root. The sources of apt are this machine's.
+# dials, by hand and under systemd; then installs the library and builds README's program with pkg-config, with CMake
+# (shared and static) and from coracle.c alone. At last it builds and runs the container. Takes minutes and is for root.
+# The sources of apt are this machine's.
 # usage: packaging/try.sh [FOLDER]   of the packages; build/package without it, made before by make package
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 packages=$(cd "${1:-$here/build/package}" && pwd)
 folder=$(mktemp -d)
 root=$folder/root
-trap 'umount "$root/proc" "$root/dev" 2>/dev/null || true; rm -rf --one-file-system "$folder"' EXIT
+trap 'umount "$root/proc" 2>/dev/null || true; rm -rf --one-file-system "$folder"' EXIT
 
 say() { echo "try: $*"; }
 there="chroot $root env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive"
@@ -40,8 +41,9 @@ echoes() {
 
 sources=$(ls /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2>/dev/null || true)
 # shellcheck disable=SC2086 # words on purpose
-mmdebstrap --quiet --variant=minbase bookworm "$root" $sources
-mount --bind /dev "$root/dev"
+mmdebstrap --quiet --variant=minbase bookworm "$folder/base.tar" $sources
+mkdir "$root"
+tar -xf "$folder/base.tar" -C "$root"
 mount -t proc proc "$root/proc"
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 mkdir "$root/try"
@@ -54,6 +56,41 @@ inside sh -c 'ls /lib/systemd/system/coracle.service /lib/systemd/system/coracle
 inside getent passwd coracle >/dev/null
 [ ! -e "$root/etc/systemd/system/multi-user.target.wants/coracle.service" ]
 echoes 9999 coracle serve -q echo
+
+# systemd boots there with one thing to do, and ends with its exit status.
+inside systemd-analyze verify --man=no coracle.service coracle.socket
+cat >"$root/etc/systemd/system/try.service" <<'END'
+[Unit]
+SuccessAction=exit
+FailureAction=exit
+JobTimeoutSec=60
+JobTimeoutAction=exit-force
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -ex /try/booted
+StandardOutput=file:/try/booted.log
+StandardError=inherit
+TimeoutStartSec=60
+END
+cat >"$root/try/booted" <<'END'
+systemctl cat coracle.service coracle.socket
+systemctl enable --now coracle.socket
+[ "$(systemctl is-active coracle.service)" = inactive ]
+[ "$(printf 'hello\n' | timeout 10 coracle dial 127.0.0.1:9999)" = hello ]
+[ "$(systemctl is-active coracle.service)" = active ]
+[ "$(systemctl show -P User coracle)" = coracle ]
+coracle status --live unix:///run/coracle/admin.sock
+systemctl reload coracle
+systemctl disable --now coracle.socket
+systemctl stop coracle
+[ "$(systemctl show -P Result coracle)" = success ]
+END
+umount "$root/proc" # it would take this machine's processes for its own
+systemd-nspawn --quiet --register=no --keep-unit --private-network --directory "$root" --boot \
+    -- --unit=try.service >"$folder/log" 2>&1 </dev/null || { cat "$folder/log" "$root/try/booted.log" >&2; exit 1; }
+mount -t proc proc "$root/proc"
+rm "$root/etc/systemd/system/try.service"
+say "systemd: started by its first client, healthy, reloaded and stopped"
 
 installs "$(deb libcoracle0)" "$(deb libcoracle-dev)" gcc libc6-dev pkg-config cmake make python3-minimal man-db
 # shellcheck disable=SC2016 # no shell's
@@ -85,4 +122,6 @@ inside sh -ec 'cd /try/alone; cc -O2 ../echo.c coracle.c -I. -pthread -o alone'
 echoes 7000 /try/alone/alone
 inside apt-get purge -y coracle >"$folder/log" 2>&1
 [ -z "$(inside sh -c 'find / -xdev -path /try -prune -o -path /proc -prune -o -name "*coracle*" -print')" ]
-say "all passed, and nothing is left after apt-get purge"
+say "nothing is left after apt-get purge"
+"$here/packaging/container/try.sh" "$folder/base.tar"
+say "all passed"

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Installs the Debian packages that are missing; does nothing, quickly, when all are there.
-# usage: deps.sh run|test|check|bench|browser|rivals|package|docs  package includes run, all others test, and that run;
-# --list prints names
+# usage: deps.sh run|test|check|bench|browser|rivals|package|try|docs  try includes package, and that run, all others
+# test, and that run; --list prints names
 set -eu
 
 # python3 makes the manual pages.
@@ -19,8 +19,10 @@ bench="libuv1-dev libevent-dev nats-server redis-server gnuplot-nox"
 browser="chromium fonts-dejavu-core"
 # Who is attacked beside ours (tests/attack/rivals.py).
 rivals="nats-server redis-server ucspi-tcp haproxy"
-# `make package`, and packaging/try.sh.
-package="debhelper lintian mmdebstrap"
+# `make package`.
+package="debhelper lintian"
+# `make try`: a bare Debian, systemd in it, and a container.
+try="mmdebstrap systemd-container buildah"
 # `make docs`.
 docs="python3 cmark-gfm mandoc"
 # The emulated run makes sense only where the machine is not ARM itself.
@@ -42,9 +44,10 @@ bench) packages="$run $test $bench" ;;
 browser) packages="$run $test $browser" ;;
 rivals) packages="$run $test $rivals" ;;
 package) packages="$run $package" ;;
+try) packages="$run $package $try" ;;
 docs) packages=$docs ;;
 *)
-    echo "usage: $0 [--list] run|test|check|bench|browser|rivals|package|docs" >&2
+    echo "usage: $0 [--list] run|test|check|bench|browser|rivals|package|try|docs" >&2
     exit 2
     ;;
 esac

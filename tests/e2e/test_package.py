@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the Debian packages say of the tree. To build and try them takes minutes: make package, packaging/try.sh."""
+"""What the Debian packages say of the tree. To build and try them takes minutes: make try."""
 import glob
 import os
 import re
