@@ -11,7 +11,7 @@ libseccomp-dev libnats-dev libwslay-dev nettle-dev"
 # valgrind needs libc6-dbg to know the dynamic loader.
 test="libcmocka-dev valgrind libc6-dbg strace mandoc cmark-gfm golang-go netcat-openbsd ncat socat iproute2 procps
 redis-tools nats-server openssl libhiredis-dev python3-dnslib curl python3-prometheus-client
-python3-websockets"
+python3-websockets zsh fish"
 check="clang clang-tidy clang-format libclang-rt-14-dev gcovr abigail-tools reuse"
 # Who is compared with, and what draws the plots.
 bench="libuv1-dev libevent-dev nats-server redis-server gnuplot-nox"

@@ -1,15 +1,57 @@
 # SPDX-License-Identifier: MIT
 """The completions of bash, zsh and fish, asked as these shells ask them. A shell that is not here is left out."""
+import contextlib
 import os
+import pty
+import re
+import select
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
-from harness import BIN, SOURCE, main
+from harness import BIN, PATIENCE, SOURCE, main, need_tool
 
 COMMANDS = ["serve", "dial", "bench", "resolve", "status", "help"]
+
+
+class Terminal:
+    """An interactive shell, which somebody types at."""
+    KILL_LINE = "\x15"
+
+    def __init__(self, folder, *argv):
+        self.keyboard, screen = pty.openpty()
+        self.shown = ""
+        self.shell = subprocess.Popen(
+            argv, stdin=screen, stdout=screen, stderr=screen, cwd=folder, start_new_session=True,
+            env={"PATH": os.environ["PATH"], "HOME": folder, "TERM": "dumb", "INPUTRC": "/dev/null"})
+        os.close(screen)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.shell.kill()
+        self.shell.wait()
+        os.close(self.keyboard)
+
+    def type(self, keys, shown):
+        """Types, and waits until this is on the screen."""
+        at, end = len(self.shown), time.monotonic() + PATIENCE
+        os.write(self.keyboard, keys.encode())
+        while shown not in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|[\r\x07]", "", self.shown[at:]):
+            if not select.select([self.keyboard], [], [], max(0.0, end - time.monotonic()))[0]:
+                raise AssertionError("%r shows %r and not %r" % (keys, self.shown[at:], shown))
+            with contextlib.suppress(OSError):
+                self.shown += os.read(self.keyboard, 4096).decode(errors="replace")
+                continue
+            raise AssertionError("the shell has ended: %r" % self.shown)
+
+    def complete(self, line, completed):
+        """A tab at the end of the line makes it this one."""
+        self.type(self.KILL_LINE + line + "\t", completed)
 
 
 class Completions(unittest.TestCase):
@@ -60,6 +102,24 @@ class Completions(unittest.TestCase):
                 self.assertEqual(self.bash(*words), offered)
         self.assertIn("cat", self.bash("coracle", "serve", "exec", "--", "cat"))
 
+    TYPED = [("coracle ser", "coracle serve "), ("coracle serve --poller io", "--poller io_uring "),
+             ("coracle serve --poller=io", "--poller=io_uring "), ("coracle serve -q ran", "-q random "),
+             ("coracle dial --as bro", "--as broadcast "), ("coracle status --li\t", "--limit"),
+             ("coracle serve --log-file a", "--log-file a\\ file "), ("coracle help res", "help resolve ")]
+
+    def test_tabs_in_bash(self):
+        with Terminal(self.folder.name, need_tool("bash"), "--norc", "--noprofile", "-i") as terminal:
+            terminal.type("source ./coracle.bash && echo it is th''ere\n", "it is there")
+            for line, completed in [*self.TYPED, ("coracle serve --pol", "serve --poller ")]:
+                terminal.complete(line, completed)
+
+    def test_tabs_in_zsh(self):
+        with Terminal(self.folder.name, need_tool("zsh"), "-f", "-i") as terminal:
+            terminal.type("fpath=($PWD $fpath); autoload -Uz compinit; compinit -u -d dump && echo it is th''ere\n",
+                          "it is there")
+            for line, completed in [*self.TYPED, ("coracle serve --pol", "serve --poller=")]:
+                terminal.complete(line, completed)
+
     def test_fish(self):
         def offered(line):
             return [answer.split("\t")[0] for answer in
@@ -68,6 +128,7 @@ class Completions(unittest.TestCase):
         self.assertEqual(offered("coracle serve --po"), ["--poller"])
         self.assertEqual(offered("coracle serve --poller "), ["auto", "epoll", "io_uring"])
         self.assertEqual(offered("coracle serve --log-file a"), ["a file"])
+        self.assertEqual(offered("coracle serve --poller=io"), ["--poller=io_uring"])
         self.assertEqual(offered("coracle serve --spin "), [])
         self.assertIn("echo", offered("coracle serve "))
 
