@@ -125,9 +125,9 @@ struct serve {
     cor_group helpers;                             /* tasks that end when the sessions have */
     cor_waitgroup acceptors;                       /* the accept loops */
     atomic_bool failed;                            /* a service had to give up */
-    _Atomic int64_t served_until; /* set before `stopping`; when clients are not served on that go on sending */
-    atomic_bool stopping;         /* the server ends: no new clients, and idle sessions end */
-    atomic_int accepting;         /* services whose accept loop still runs */
+    _Atomic int64_t served_until;   /* set before `stopping`; when clients are not served on that go on sending */
+    atomic_bool stopping;           /* the server ends: no new clients, and idle sessions end */
+    atomic_int accepting;           /* services whose accept loop still runs */
     _Atomic uint64_t accept_pauses; /* of all listeners */
     _Atomic uint64_t reloads[RELOAD_RESULTS];
     _Atomic int64_t reloaded; /* cor_now() of the last one; 0: none */
