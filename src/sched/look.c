@@ -21,6 +21,12 @@
  * never looks, all is still after the second look in vain, and where looking does harm, because the waker waits for
  * this very core, it is given up at once.
  *
+ * Harm is also done where other programs have the cores. A look lets others run every CORI_LOOK_YIELD_NS, and one that
+ * computes keeps the core for its slice, some milliseconds. Nobody kicks who looks, so the hand-over waits for the end
+ * of the slice, where the kernel would run a thread that it has just woken almost at once. So a look that finds
+ * something when its time is over, because it had left its core, was one in vain: it costs CORI_LOOK_PRICE, and after
+ * the second the worker sleeps. One whose waker needed this core and came in time pays as any.
+ *
  * The count of seats is a line that all workers share, and two that talk would write it at each hand-over. So a seat
  * goes with the hand-over: who replaces CORI_LOOKING takes the looker's seat over, and sits on it when it looks for the
  * answer. It gives it back when it has something else to do at the end of its round, or sleeps. A waker that has a seat
@@ -72,13 +78,20 @@ static int64_t end_of_look(cori_worker *worker)
     return timer != NULL && timer->when < until ? timer->when : until;
 }
 
-/* True as soon as there is something to do; false when the time is up. */
-static bool watch(cori_worker *worker)
+/*
+ * True as soon as there is something to do; false when the time is up. `*late`: it is up as well, since others have had
+ * this core meanwhile.
+ */
+static bool watch(cori_worker *worker, bool *late)
 {
     int64_t until = end_of_look(worker), yielded_at = worker->now;
     bool yielded = false;
     for (int i = 1; i < CORI_LOOK_PAUSES_MOST; i++) { /* a clock may stand still */
         if (cori_has_work(worker)) {
+            if (yielded) {
+                worker->now = cori_clock_now();
+                *late = worker->now >= until;
+            }
             if (yielded || worker->crowded != 0) {
                 note_crowd(worker, yielded);
             }
@@ -123,10 +136,11 @@ bool cori_look(cori_worker *worker)
         return false;
     }
     cori_task *none = NULL;
+    bool late = false;
     bool found = !cori_cas(&worker->injected, &none, CORI_LOOKING);
     if (!found) {
         worker->now = cori_clock_now();
-        found = watch(worker);
+        found = watch(worker, &late);
         cori_task *head = CORI_LOOKING;
         if (cori_load_acquire(&worker->injected) != CORI_LOOKING || !cori_cas(&worker->injected, &head, NULL)) {
             worker->seat = false; /* the waker has it */
@@ -134,7 +148,7 @@ bool cori_look(cori_worker *worker)
             cori_prefetch_write(cori_load_relaxed(&worker->injected));
         }
     }
-    learn(worker, found);
+    learn(worker, found && !late);
     return found;
 }
 

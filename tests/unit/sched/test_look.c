@@ -204,6 +204,37 @@ static void a_look_ends_at_the_next_timer(void **state)
     cori_clock_set(NULL, NULL);
 }
 
+static int64_t comes_back_at; /* from the moment in which the thread has left its core */
+
+/* Time enough to leave the core passes at the second reading, and a note comes in that moment. */
+static int64_t leaves_core(void *arg)
+{
+    (void)arg;
+    readings++;
+    workers[0].notes = readings == 2 ? &note : workers[0].notes;
+    return readings == 1 ? COR_SECOND : readings == 2 ? COR_SECOND + CORI_LOOK_YIELD_NS : comes_back_at;
+}
+
+/* What is found after others have had the core for long would have been found sooner asleep. */
+static void a_late_find_earns_nothing(void **state)
+{
+    static const int64_t times[] = {CORI_LOOK_NS - 1, CORI_LOOK_NS};
+    static const int credits[] = {CORI_LOOK_PRICE + 2, 1};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        set_up(2);
+        cori_clock_set(leaves_core, NULL);
+        comes_back_at = COR_SECOND + times[i];
+        workers[0].looks = CORI_LOOK_PRICE + 1;
+        assert_true(cori_look(&workers[0]));
+        assert_ptr_equal(workers[0].notes, &note);
+        assert_int_equal(workers[0].looks, credits[i]);
+        assert_int_equal(workers[0].crowded, 1);
+        cori_seat_leave(&workers[0]);
+        cori_clock_set(NULL, NULL);
+    }
+}
+
 /* How many short naps by another's doing pass until the worker may look. */
 static int naps_until_a_look(cori_worker *worker)
 {
@@ -272,6 +303,7 @@ int main(void)
         cmocka_unit_test(what_is_there_already_is_found),
         cmocka_unit_test(a_sleeper_is_kicked),
         cmocka_unit_test(half_of_the_cores_look),
+        cmocka_unit_test(a_late_find_earns_nothing),
         cmocka_unit_test(looks_in_vain_get_rarer),
         cmocka_unit_test(only_quick_hand_overs_are_a_reason),
     };
