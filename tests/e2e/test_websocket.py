@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 
 from harness import (ACK_ANSWER, SOURCE, TOLD, WORKERS, Case, Peer, main, message, need_json, serve,
@@ -68,6 +69,11 @@ class Handshake(Case):
             peer.send(bytes_)
             return answered(peer)
 
+    def come_and_go(self, at, **fields):
+        with WebPeer(at, fields=fields) as peer:
+            peer.send(close(1000))
+            self.assertEqual(peer.closed()[0], 1000)
+
     @every_way(WS)
     def test_who_is_let_in(self, server):
         at = address(server)
@@ -106,6 +112,41 @@ class Handshake(Case):
             peer.read_all()  # to leave with something unread is to break off
         return {"eof": len(good) + 2, "denied": 5, "too_long": 1, "protocol": 23}
 
+    @every_way(WS)
+    def test_names_that_lead_here(self, server):
+        """A page under a name that is nobody's but its own (DNS rebinding) does not get in, nor does it get the page,
+        which says why; programs name no site, and call this host what they like."""
+        at = address(server)
+        no_upgrade = {"Upgrade": None, "Connection": None, "Sec_WebSocket_Key": None}
+        for host in ("evil.example", "evil.example:%d" % at[1], "localhost.evil.example", "127.0.0.1.evil.example",
+                     "x" * 300):
+            status, _, body = self.ask(server, request(at, Host=host, Origin="http://" + host))
+            self.assertEqual((status, "--origin http://NAME" in body), (403, True), host)
+            status, _, body = self.ask(server, request(at, Host=host, **no_upgrade))
+            self.assertEqual((status, "--origin http://NAME" in body), (403, True), host)
+            self.come_and_go(at, Host=host)
+        for host in ("localhost", "LOCALHOST:81", "192.0.2.1", "[::1]:81"):
+            self.come_and_go(at, Host=host, Origin="http://" + host)
+            self.assertEqual(self.ask(server, request(at, Host=host, **no_upgrade))[0], 200, host)
+        return {"denied": 10, "eof": 13}
+
+    def test_the_name_in_the_address(self):
+        """Whoever gives it says that it is this host's."""
+        name = socket.gethostname()
+        if not all(place[4][0] == "127.0.0.1" for place in self.places_of(name)):
+            self.skipTest("%s is not this machine's name for its loopback" % name)
+        with serve("broadcast=ws://%s:0" % name) as server:
+            at = address(server)
+            self.come_and_go(at, Host=name.upper() + ":80", Origin="http://%s:80" % name)
+            self.assertEqual(self.ask(server, request(at, Host="x" + name, Origin="http://x" + name))[0], 403)
+
+    @staticmethod
+    def places_of(name):
+        try:
+            return socket.getaddrinfo(name, None)
+        except OSError:
+            return [(None, None, None, None, ("nowhere",))]
+
     @every_way(WS, options=("--origin", "https://chat.example,http://other.example:81"))
     def test_sites_that_are_listed(self, server):
         at = address(server)
@@ -113,6 +154,8 @@ class Handshake(Case):
             WebPeer(at, fields={"Origin": origin}).close()
         for origin in ("https://chat.example:444", "http://chat.example", "http://%s:%d" % at, "https://chat.exampl"):
             self.assertEqual(self.ask(server, request(at, Origin=origin))[0], 403, origin)
+        page = {"Host": "chat.example", "Upgrade": None, "Connection": None, "Sec_WebSocket_Key": None}
+        self.assertEqual(self.ask(server, request(at, **page))[0], 200)
 
     @every_way(WS, options=("--origin", "*"))
     def test_any_site(self, server):

@@ -10,12 +10,12 @@
  * client sends before it half-closes; each line and each value is also a word for guard.h.
  */
 /* test: needs-admin */
-/* sources: cmd/coracle/serve/admin/http.c cmd/coracle/serve/admin/guard.c cmd/coracle/serve/admin/mhd.c */
+/* sources: cmd/coracle/serve/admin/http.c cmd/coracle/serve/guard.c cmd/coracle/serve/admin/mhd.c */
 /* sources: cmd/coracle/serve/admin/clients.c cmd/coracle/serve/loader.c */
 #include "input.h"
-#include "serve/admin/guard.h"
 #include "serve/admin/http.h"
 #include "serve/admin/mhd.h"
+#include "serve/guard.h"
 
 #include <arpa/inet.h>
 #include <stdatomic.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Which names and pages the status server answers. */
-/* sources: cmd/coracle/serve/admin/guard.c */
+/* sources: cmd/coracle/serve/guard.c */
 /* test: workers=1 */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +10,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "serve/admin/guard.h"
+#include "serve/guard.h"
 
 static void test_hosts(void **state)
 {

@@ -5,8 +5,8 @@
 #if COR_HAVE_ADMIN
 
 #include "serve/admin/clients.h"
-#include "serve/admin/guard.h"
 #include "serve/admin/mhd.h"
+#include "serve/guard.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,6 +4,8 @@
 
 #if COR_HAVE_WEBSOCKET
 
+#include "serve/guard.h"
+
 #include <nettle/base64.h>
 #include <nettle/sha1.h>
 #include <stdint.h>
@@ -14,10 +16,15 @@
 /* RFC 6455, section 1.3: what the accept value is made with. */
 #define GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 enum { KEY_SIZE = 24, KEY_BYTES = 16 };
+/* The longest name with a port. */
+enum { HOST_MAX = 264 };
+
+#define UNKNOWN_HOST                                                                                                   \
+    "This host name is not one that the server knows. If it is right, start the server with --origin http://NAME:PORT"
 
 static handshake_answer other(const char *status, const char *fields, close_reason reason)
 {
-    return (handshake_answer){HANDSHAKE_OTHER, status, fields, reason};
+    return (handshake_answer){HANDSHAKE_OTHER, status, fields, reason, NULL};
 }
 
 /* Whether the target is `/`, with or without a query. */
@@ -64,6 +71,18 @@ static bool is_listed(const char *origins, const char *origin, size_t size)
     return false;
 }
 
+/* Whether Host has a name that nobody else can make lead here. */
+static bool is_known(const char *bytes, head_text host, const char *own)
+{
+    char text[HOST_MAX];
+    if (host.size >= sizeof(text)) {
+        return false;
+    }
+    memcpy(text, bytes + host.at, host.size);
+    text[host.size] = '\0';
+    return guard_host(text, own);
+}
+
 static bool may_come_from(const struct http_head *head, const char *bytes, const char *origins)
 {
     if (!head->origin.given) {
@@ -91,7 +110,7 @@ static handshake_answer decide_upgrade(const struct http_head *head, const char 
     return (handshake_answer){.result = HANDSHAKE_UPGRADE};
 }
 
-handshake_answer handshake_decide(const struct http_head *head, const char *bytes, const char *origins)
+handshake_answer handshake_decide(const struct http_head *head, const char *bytes, const handshake_rules *rules)
 {
     if (head->has_body || (head->minor > 0 && (!head->host.given || head->host.size == 0))) {
         return other("400 Bad Request", "", REASON_PROTOCOL);
@@ -102,10 +121,15 @@ handshake_answer handshake_decide(const struct http_head *head, const char *byte
     if (!is_root(bytes, head->target)) {
         return other("404 Not Found", "", REASON_EOF);
     }
-    if (head->asks_websocket || head->key.given) {
-        return decide_upgrade(head, bytes, origins);
+    bool upgrade = head->asks_websocket || head->key.given;
+    if (rules->origins == NULL && head->host.given && (head->origin.given || !upgrade) &&
+        !is_known(bytes, head->host, rules->own)) {
+        return (handshake_answer){HANDSHAKE_OTHER, "403 Forbidden", "", REASON_DENIED, UNKNOWN_HOST};
     }
-    return (handshake_answer){HANDSHAKE_PAGE, "200 OK", "", REASON_EOF};
+    if (upgrade) {
+        return decide_upgrade(head, bytes, rules->origins);
+    }
+    return (handshake_answer){HANDSHAKE_PAGE, "200 OK", "", REASON_EOF, NULL};
 }
 
 handshake_answer handshake_refuse(head_result result)

@@ -3,6 +3,10 @@
  * What a WebSocket entry answers to a request: the upgrade (RFC 6455, section 4.2), the page at `/`, or why not. Pages
  * of other sites are refused: a browser names the site in Origin, and it must be the host that the request is for, or
  * on the list of --origin. Other programs send no Origin and may come.
+ *
+ * That a page comes from the host that it asks says little if the host's name is its own and it has made that name lead
+ * here (DNS rebinding). So without a list the host must be one that nobody else can name: as guard.h says. The page
+ * itself is not given away under another name either, or it would be one that cannot connect, without a word why.
  */
 #ifndef CORACLE_CMD_SERVE_WS_HANDSHAKE_H
 #define CORACLE_CMD_SERVE_WS_HANDSHAKE_H
@@ -25,10 +29,17 @@ typedef struct handshake_answer {
     const char *status; /* as in "403 Forbidden" */
     const char *fields; /* whole lines; "" for none */
     close_reason reason;
+    const char *hint; /* a line for people; NULL: the status says it all */
 } handshake_answer;
 
-/* Decides on a complete head. `origins`: those of --origin; NULL: the same host only. */
-handshake_answer handshake_decide(const struct http_head *head, const char *bytes, const char *origins);
+/* Whose pages may connect. */
+typedef struct handshake_rules {
+    const char *origins; /* those of --origin; NULL: pages of this host only */
+    const char *own;     /* the host of the entry's address; NULL: none */
+} handshake_rules;
+
+/* Decides on a complete head. */
+handshake_answer handshake_decide(const struct http_head *head, const char *bytes, const handshake_rules *rules);
 
 /* The answer to what is no head, by the result of head_read. */
 handshake_answer handshake_refuse(head_result result);

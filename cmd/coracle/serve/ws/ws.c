@@ -246,8 +246,9 @@ static ssize_t read_head(struct session *session, struct request *request, head_
 
 __attribute__((noinline)) static void answer_and_end(struct session *session, const handshake_answer *answer)
 {
-    char head[HANDSHAKE_MAX], text[64];
-    snprintf(text, sizeof(text), "%s\n", answer->status);
+    char head[HANDSHAKE_MAX], text[256];
+    snprintf(text, sizeof(text), "%s\n%s%s", answer->status, answer->hint != NULL ? answer->hint : "",
+             answer->hint != NULL ? "\n" : "");
     size_t size = handshake_write_end(answer, "text/plain", strlen(text), head);
     if (session_write(session, head, size) == 0 && session_write(session, text, strlen(text)) == 0) {
         session_hang_up(session, answer->reason);
@@ -261,12 +262,19 @@ __attribute__((noinline)) static int write_upgrade(struct session *session, cons
     return session_write(session, head, handshake_write_upgrade(&request->head, request->bytes, head));
 }
 
+__attribute__((noinline)) static handshake_answer decide(const struct session *session, const struct request *request)
+{
+    char host[COR_ADDR_TEXT], port[16];
+    const char *where = session->service->address.text;
+    bool named = cor_split_host_port(where, host, sizeof(host), port, sizeof(port)) == 0;
+    const handshake_rules rules = {session_options(session)->origin, named ? host : NULL};
+    return handshake_decide(&request->head, request->bytes, &rules);
+}
+
 /* Answers a request. True: it is upgraded. */
 static bool answer(struct session *session, const struct request *request, head_result result)
 {
-    handshake_answer decided = result == HEAD_COMPLETE
-                                   ? handshake_decide(&request->head, request->bytes, session_options(session)->origin)
-                                   : handshake_refuse(result);
+    handshake_answer decided = result == HEAD_COMPLETE ? decide(session, request) : handshake_refuse(result);
     if (decided.result == HANDSHAKE_UPGRADE) {
         int code = write_upgrade(session, request);
         if (code < 0) {

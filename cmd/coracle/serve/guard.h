@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who may talk to the status server through a browser. Every page of the web can have the user's browser send requests
- * to the loopback. It cannot read the answers, unless it makes its own name lead to 127.0.0.1 (DNS rebinding): then the
- * browser takes the server for the page's own. Two headers that a page cannot forge tell: Host has the name in the
- * browser's address bar, Origin the name of the page that asks. A name that is no address literal, neither localhost
- * nor the one of the command line, is not this server's.
+ * Who may talk to the status server, or to a WebSocket entry, through a browser. Every page of the web can have the
+ * user's browser send requests to the loopback. It cannot read the answers, unless it makes its own name lead to
+ * 127.0.0.1 (DNS rebinding): then the browser takes the server for the page's own. Two headers that a page cannot forge
+ * tell: Host has the name in the browser's address bar, Origin the name of the page that asks. A name that is no
+ * address literal, neither localhost nor the one of the command line, is not this server's.
  */
-#ifndef CORACLE_CMD_SERVE_ADMIN_GUARD_H
-#define CORACLE_CMD_SERVE_ADMIN_GUARD_H
+#ifndef CORACLE_CMD_SERVE_GUARD_H
+#define CORACLE_CMD_SERVE_GUARD_H
 
 #include <stdbool.h>
 

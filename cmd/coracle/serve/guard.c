@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Names in Host and Origin. */
-#include "serve/admin/guard.h"
+#include "serve/guard.h"
 
 #include <coracle/addr.h>
 #include <string.h>
