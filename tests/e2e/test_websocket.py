@@ -416,6 +416,16 @@ class Room(Case):
                 opcode, payload = answers.frame()
         return {"reset": 1, "eof": 1}
 
+    @every_way(WS, options=("--ping", "1ns"))
+    def test_asked_all_the_time(self, server):
+        """However short the time is, the room has its turn."""
+        with WebPeer(address(server)) as peer:
+            peer.send(frame(PONG) + text(HELLO))
+            opcode = PING
+            while opcode == PING:
+                opcode, payload = peer.frame()
+            self.assertEqual(payload.decode(), peer.name + ACK)
+
     @every_way("broadcast", WS)
     def test_drain(self, server):
         """Idle members are told that the server goes away, and why; what was said before has been heard."""

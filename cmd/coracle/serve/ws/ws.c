@@ -354,7 +354,8 @@ static room_action look(const struct carrier *carrier, struct talker *talker)
 static void ask_silent(void *arg)
 {
     const struct service *service = arg;
-    while (cor_sleep(service->serve->options.ping / LOOKS_TO_ASK) == 0) {
+    int64_t look_ns = service->serve->options.ping / LOOKS_TO_ASK;
+    while (cor_sleep(look_ns > COR_MILLISECOND ? look_ns : COR_MILLISECOND) == 0) {
         room_look(service->state, look);
     }
 }
