@@ -239,6 +239,7 @@ int session_write_rest(struct session *session, const char *bytes, size_t size, 
     }
     atomic_store_explicit(&seen->queued, 0, memory_order_relaxed);
     atomic_store_explicit(&seen->stuck, 0, memory_order_relaxed);
+    session->torn = code < 0 && done > 0;
     if (seen->service->def->behind == NULL) { /* else the room knows when it has caught up */
         atomic_store_explicit(&seen->told_slow, false, memory_order_relaxed);
     }

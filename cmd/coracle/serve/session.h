@@ -28,6 +28,7 @@ struct session {
     struct connection *seen; /* what others see of it */
     uint64_t dropped;        /* messages it was too slow for */
     int error;               /* the code behind the reasons reset, oom and internal */
+    bool torn;               /* a write has failed in the middle: what is written next would be taken for its rest */
     int64_t first_byte;      /* ns in which something must come at first; 0: none */
     int64_t read_deadline;   /* armed now, 0: none */
     int64_t write_limit;     /* ns in which the peer must take something; 0: none */
@@ -125,6 +126,8 @@ static inline int session_write(struct session *session, const void *buf, size_t
     int code = cor_write_counted(session->conn, buf, size, &written);
     if (code == COR_ETIMEOUT) {
         code = session_write_rest(session, buf, size, written);
+    } else if (code < 0) {
+        session->torn = written > 0;
     }
     if (code < 0) {
         return code;

@@ -146,7 +146,6 @@ static void write_news(void *arg)
         code = write_block(member);
     } while (code == 0 && go_on(member));
     if (code < 0) {
-        member->torn = true;
         give_up(member, code);
     }
 }

@@ -50,7 +50,6 @@ struct member {
     const struct carrier *carrier;
     struct talker *talker; /* what it carries for */
     atomic_bool called;    /* set under the lock; the carrier has something to say */
-    bool torn;             /* the writing task's last write has failed */
     cor_group writer;      /* the writing task */
     int64_t watched_since; /* guard: the lock; when it was first seen too far behind at `watched_at`; 0: it is not */
     uint64_t watched_at;

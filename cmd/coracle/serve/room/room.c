@@ -225,7 +225,7 @@ bool room_leave(struct member *member, struct session *session, bool drain)
     if (member_cut(member) != REASON_NONE) {
         connection_decide(session->seen, member_cut(member));
     }
-    bool whole = !member->torn;
+    bool whole = !member->session.torn;
     free(member);
     return whole;
 }

@@ -32,6 +32,7 @@ struct ws {
     atomic_bool ask;   /* a ping is to be written */
     unsigned silent;   /* guard: the room's lock; looks since it was heard */
     bool answers;      /* there are pongs for which the carrier is still to be called */
+    bool starved;      /* there was no memory for one */
     cor_mutex lock;
     char *out; /* guard: lock; whole frames; NULL: none */
     size_t out_size;
@@ -63,7 +64,8 @@ static void hear_end(void *arg)
 static void add_pong(struct ws *ws, const void *payload, size_t size)
 {
     if (ws->out == NULL && (ws->out = malloc(OUT_MAX)) == NULL) {
-        return; /* that a ping goes without an answer is no harm */
+        ws->starved = true;
+        return;
     }
     if (ws->out_size + CONTROL_ROOM > OUT_MAX) {
         ws->out_size = 0;
@@ -117,7 +119,7 @@ static scanner_result ws_take(struct talker *talker, const void *bytes, size_t s
         ws->answers = false;
         room_call(talker->member);
     }
-    return end_of(ws, result, hearing.result);
+    return end_of(ws, result == FRAMES_MORE && ws->starved ? FRAMES_NO_MEMORY : result, hearing.result);
 }
 
 static bool ws_inside(const struct talker *talker)
