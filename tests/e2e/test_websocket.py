@@ -509,7 +509,7 @@ class Room(Case):
             self.assertEqual([one["network"] for one in listens], ["tcp", "ws"])
             self.assertEqual(asked.status()["connections"][0]["peer"], peer.name)
             asked.ask("/kick?id=1", method="POST")
-            self.assertEqual(peer.gone(), b"")
+            self.assertEqual(peer.closed(), (1008, "kicked"))
             metrics = asked.ask("/metrics").text
             self.assertRegex(metrics, r'connections_closed_total\{reason="kicked"\} 1\n')
             self.assertRegex(metrics, r'connections_closed_total\{reason="protocol"\} 0\n')

@@ -148,12 +148,17 @@ void conns_each(struct conns *all, bool (*visit)(struct connection *one, void *a
     pthread_mutex_unlock(&all->lock);
 }
 
-/* Both directions are shut: what the task reads or writes next, or waits for now, ends, and nothing of it is undone. */
+/*
+ * Both directions are shut: what the task reads or writes next, or waits for now, ends, and nothing of it is undone.
+ * A task that is about to end for another reason has no last word for this one: its writes are to end, too.
+ */
 void connection_end(struct connection *one, close_reason reason)
 {
     connection_decide(one, reason);
     cor_close_read(one->conn);
-    cor_close_write(one->conn);
+    if (!one->takes_leave || connection_reason(one) != reason) {
+        cor_close_write(one->conn);
+    }
 }
 
 struct ending {

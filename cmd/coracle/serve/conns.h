@@ -45,6 +45,7 @@ struct connection {
     _Atomic int reason;       /* a close_reason */
     atomic_bool told_slow;    /* it has been said that much waits for it, and much does still */
     bool refused;             /* it has never been let in */
+    bool takes_leave;         /* guard: the lock; its task, told to end, has a last word to write */
     struct member *member;    /* guard: the lock; in the room */
     uint64_t *among;          /* guard: the lock; one of how many open ones it is; NULL: not counted there */
     struct connection *next;  /* guard: the lock */
@@ -142,7 +143,10 @@ static inline void connection_add(_Atomic uint64_t *counter, uint64_t more)
     atomic_store_explicit(counter, before + more, memory_order_relaxed);
 }
 
-/* Decides that a connection ends, and has its task notice: what it waits for ends. Under the lock; tasks only. */
+/*
+ * Decides that a connection ends, and has its task notice: what it waits for ends. One that takes leave is told by the
+ * end of its reading, writes its last word, and ends the writing itself. Under the lock; tasks only.
+ */
 void connection_end(struct connection *one, close_reason reason);
 
 #endif

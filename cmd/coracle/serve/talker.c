@@ -152,6 +152,9 @@ void talker_hear_end(struct talker *talker)
 static scanner_result take(struct talker *talker, const void *bytes, size_t size)
 {
     struct session *session = talker->session;
+    if (connection_reason(session->seen) != REASON_NONE) {
+        return SCANNER_STOPPED; /* somebody else has ended it, and this has come too late */
+    }
     scanner_result result = talker->carrier->take(talker, bytes, size);
     bool inside = talker->carrier->is_inside(talker);
     memory_hold(session->seen, scanner_held(&talker->scanner));
@@ -159,6 +162,13 @@ static scanner_result take(struct talker *talker, const void *bytes, size_t size
     session_limit_message(session, inside);
     room_flush(session->service->state);
     return result;
+}
+
+/* Whether the client has been ended by the operator, or by who looks after memory. */
+static bool is_ended(const struct talker *talker, scanner_result result)
+{
+    close_reason reason = connection_reason(talker->session->seen);
+    return reason == REASON_KICKED || (reason == REASON_OOM && result != SCANNER_NO_MEMORY);
 }
 
 /* Reads the client until it is over. Returns whether what it has not heard yet is still worth writing. */
@@ -180,12 +190,12 @@ static bool listen_to(struct talker *talker)
         result = take(talker, data.data, data.size);
         cor_buffer_free(&data);
     }
-    if (count == 0 && result == SCANNER_MORE) {
+    if (count == 0 && result == SCANNER_MORE && connection_reason(session->seen) == REASON_NONE) {
         talker_hear_end(talker);
     }
     scanner_free(&talker->scanner);
     end_talk(talker, result, (int)count);
-    return count >= 0;
+    return count >= 0 && !is_ended(talker, result);
 }
 
 void talker_talk(struct talker *talker)

@@ -23,6 +23,7 @@ struct carrier {
     bool (*is_inside)(const struct talker *talker);
     /* Takes leave: nobody writes any more, and why the client leaves is decided. */
     void (*leave)(struct talker *talker);
+    bool has_last_word; /* `leave` writes one also to a client that is kicked */
     /* Writes a line, LF included, in the form in which it goes out. NULL: lines go out as they are. */
     msg_put put;
     size_t put_extra; /* most bytes that this adds */

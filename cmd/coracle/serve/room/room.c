@@ -78,6 +78,7 @@ static void show_as_member(struct session *session, struct member *member)
     struct conns *conns = &session->service->serve->conns;
     pthread_mutex_lock(&conns->lock);
     session->seen->member = member;
+    session->seen->takes_leave = member != NULL && member->carrier->has_last_word;
     pthread_mutex_unlock(&conns->lock);
 }
 

@@ -21,6 +21,8 @@ enum { OUT_MAX = 1024 };
 enum { CONTROL_ROOM = 2 + FRAMES_CONTROL_MAX };
 /* How long a last word may wait to be taken. */
 #define LEAVE_NS COR_SECOND
+/* The same, with the wait for the client's end, when the server's time of grace is over. */
+#define LATE_NS (250 * COR_MILLISECOND)
 /* Members are looked at twice in the time after which they are asked. */
 enum { LOOKS_TO_ASK = 2, LOOKS_TO_GIVE_UP = 4 };
 
@@ -177,30 +179,59 @@ static unsigned close_code(const struct ws *ws, close_reason reason)
     }
 }
 
-__attribute__((noinline)) static void write_close(struct session *session, unsigned code, const char *word)
-{
+struct last_word {
+    struct session *session;
+    close_reason reason;
     char frame[CONTROL_ROOM];
-    size_t size = code == CLOSE_NO_CODE ? 0 : 2 + strlen(word);
-    char *end = frames_put_head(frame, FRAME_CLOSE, size);
+    size_t size;
+};
+
+static void say_last_word(void *arg)
+{
+    const struct last_word *word = arg;
+    struct session *session = word->session;
+    cor_set_write_deadline(session->conn, cor_after(LEAVE_NS));
+    ssize_t written = cor_write(session->conn, word->frame, word->size);
+    connection_add(&session->seen->bytes_out, written > 0 ? (uint64_t)written : 0);
+    session_hang_up(session, word->reason);
+}
+
+/* When the time of grace is over this task is cancelled, and the last word is still due: then by another task. */
+static void say_even_late(struct last_word *word)
+{
+    cor_group apart = {0};
+    if (cor_cancelled() == 0) {
+        say_last_word(word);
+        return;
+    }
+    cor_group_set_deadline(&apart, cor_after(LATE_NS));
+    if (cor_group_set_parent(&apart, NULL) == 0 && cor_group_go(&apart, say_last_word, word) == 0) {
+        cor_group_wait(&apart, 0);
+    }
+}
+
+__attribute__((noinline)) static void close_with(struct session *session, unsigned code, close_reason reason)
+{
+    struct last_word word = {.session = session, .reason = reason};
+    const char *text = reason == REASON_EOF ? "" : reason_names[reason];
+    size_t size = code == CLOSE_NO_CODE ? 0 : 2 + strlen(text);
+    char *end = frames_put_head(word.frame, FRAME_CLOSE, size);
     if (size > 0) {
         *end++ = (char)(code >> 8);
         *end++ = (char)code;
-        end = mempcpy(end, word, size - 2);
+        end = mempcpy(end, text, size - 2);
     }
-    cor_set_write_deadline(session->conn, cor_after(LEAVE_NS));
-    ssize_t written = cor_write(session->conn, frame, (size_t)(end - frame));
-    connection_add(&session->seen->bytes_out, written > 0 ? (uint64_t)written : 0);
+    word.size = (size_t)(end - word.frame);
+    say_even_late(&word);
 }
 
 static void ws_leave(struct talker *talker)
 {
     struct ws *ws = ws_of(talker);
-    struct session *session = talker->session;
-    close_reason reason = connection_reason(session->seen);
+    close_reason reason = connection_reason(talker->session->seen);
     unsigned code = close_code(ws, reason);
     if (code != 0 && !talker->torn) {
-        write_close(session, code, reason == REASON_EOF ? "" : reason_names[reason]);
-        session_hang_up(session, reason);
+        close_with(talker->session, code, reason);
     }
     frames_free(&ws->frames);
     free(ws->out);
@@ -210,6 +241,7 @@ static const struct carrier ws_carrier = {
     .take = ws_take,
     .is_inside = ws_inside,
     .leave = ws_leave,
+    .has_last_word = true,
     .put = ws_put,
     .put_extra = FRAMES_HEAD_MAX,
     .speak = ws_speak,
