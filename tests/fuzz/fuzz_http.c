@@ -12,12 +12,12 @@
 /* test: needs-admin */
 /* sources: cmd/coracle/serve/admin/http.c cmd/coracle/serve/guard.c cmd/coracle/serve/admin/mhd.c */
 /* sources: cmd/coracle/serve/admin/clients.c cmd/coracle/serve/loader.c */
+#include "hosts.h"
 #include "input.h"
 #include "serve/admin/http.h"
 #include "serve/admin/mhd.h"
 #include "serve/guard.h"
 
-#include <arpa/inet.h>
 #include <stdatomic.h>
 #include <strings.h>
 #include <sys/mman.h>
@@ -31,28 +31,6 @@ enum { ANSWER_BYTES = 1 << 16, FIRST_SILENT = 192, SILENT_MAX = 40 };
 static struct sockaddr_un where = {.sun_family = AF_UNIX};
 static socklen_t where_bytes;
 static atomic_int answered;
-
-/* A word is a name of this server's if it is one of two names, or an address as inet_pton(3) has it; then a port. */
-static bool is_own(const char *word)
-{
-    char name[256], address[16];
-    const char *bracket = word[0] == '[' ? strchr(word, ']') : NULL;
-    const char *begin = word + (word[0] == '['), *end = bracket != NULL ? bracket : begin + strcspn(begin, ":");
-    const char *port = end + (bracket != NULL);
-    if ((word[0] == '[' && bracket == NULL) || end == begin || (size_t)(end - begin) >= sizeof(name)) {
-        return false;
-    }
-    size_t digits = *port == ':' ? strlen(port + 1) : 1;
-    if ((*port != '\0' && *port != ':') || digits < 1 || digits > 5 ||
-        (*port == ':' && strspn(port + 1, "0123456789") != digits)) {
-        return false;
-    }
-    snprintf(name, sizeof(name), "%.*s", (int)(end - begin), begin);
-    if (bracket != NULL) {
-        return inet_pton(AF_INET6, name, address) == 1;
-    }
-    return strcasecmp(name, "localhost") == 0 || strcasecmp(name, OWN) == 0 || inet_pton(AF_INET, name, address) == 1;
-}
 
 /* What a request had in its head. */
 struct seen {
@@ -77,7 +55,7 @@ static void check_request(const http_request *request, bool is_page)
 {
     struct seen seen = {0};
     mhd.get_connection_values(request->connection, MHD_HEADER_KIND, see, &seen);
-    CHECK(seen.hosts == 1 && seen.host != NULL && is_own(seen.host));
+    CHECK(seen.hosts == 1 && seen.host != NULL && is_host_of(seen.host, OWN));
     CHECK(seen.origin == NULL ||
           (strncasecmp(seen.origin, "http://", 7) == 0 && strcasecmp(seen.origin + 7, seen.host) == 0));
     CHECK(is_page || seen.site == NULL || strcmp(seen.site, "none") == 0 || strcmp(seen.site, "same-origin") == 0);
@@ -207,7 +185,7 @@ static void ask(const uint8_t *bytes, size_t size, cuts at)
 
 static void check_guard(const char *word, const char *other)
 {
-    CHECK(guard_host(word, OWN) == is_own(word));
+    CHECK(guard_host(word, OWN) == is_host_of(word, OWN));
     CHECK(!guard_host(word, NULL) || guard_host(word, OWN));
     bool same = strncasecmp(other, "http://", 7) == 0 && strcasecmp(other + 7, word) == 0;
     CHECK(guard_origin(other, word) == same && guard_origin(NULL, word));
