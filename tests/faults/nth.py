@@ -38,6 +38,7 @@ from harness import (  # noqa: E402
     ACK_ANSWER, BIN, GREETING, PATIENCE, REPLY, TOLD, Peer, Program, message, run_coracle, serve, settled_fds,
     split_address, text_address)
 from test_resolve import Server as NameServer  # noqa: E402
+from websocket import CLOSE, CONT, PING, PONG, TEXT, WebPeer, answered, close, frame, request  # noqa: E402
 
 MOST = 3000  # no dialogue has that many calls
 QUICK_STEP = 11
@@ -83,7 +84,7 @@ class Lost(Exception):
 
 def expect(got, wanted):
     if got != wanted:
-        raise Lost("%r instead of %r" % (got[:80], wanted[:80]))
+        raise Lost("%.80r instead of %.80r" % (got, wanted))
 
 
 def talk_ack(server):
@@ -158,6 +159,37 @@ def read_told(peer):
     return line
 
 
+def talk_ws(server):
+    """The page, a refusal, and two members, of whom one leaves by a close frame and the other without."""
+    at = server.address("broadcast ws")
+    try:
+        for fields, status in (({"Upgrade": None, "Sec_WebSocket_Key": None}, 200), ({"path": "/x"}, 404)):
+            with Peer(at) as peer:
+                peer.send(request(at, **fields))
+                expect(answered(peer)[0], status)
+        with WebPeer(at) as other, WebPeer(at, early=frame(PING, b"in?")) as sender:
+            expect(sender.frame(), (PONG, b"in?"))
+            other.say('{"message":"here"}')
+            expect(other.frame(), (TEXT, other.name.encode() + ACK_ANSWER[:-1]))
+            expect(sender.frame(), (TEXT, other.name.encode() + TOLD + b"here"))
+            for text in ("plain", "esc\"aped \u00e9", "x" * 20000):
+                whole = message(text)
+                sender.send(frame(TEXT, whole[:9], fin=False) + frame(PING, b"now") + frame(CONT, whole[9:]))
+                expect({sender.frame(), sender.frame()},
+                       {(TEXT, sender.name.encode() + ACK_ANSWER[:-1]), (PONG, b"now")})
+                expect(other.frame(), (TEXT, sender.name.encode() + TOLD + text.encode()))
+            sender.say("no message")
+            expect(sender.frame()[1][:16], b"invalid message:")
+            sender.send(close(1000))
+            expect(sender.frame(), (CLOSE, b"\x03\xe8"))
+            expect(sender.read_all(), b"")
+            other.half_close()
+            expect(other.frame(), (CLOSE, b"\x03\xe8"))
+            expect(other.read_all(), b"")
+    except (AssertionError, LookupError, ValueError) as error:  # no head, or no frame
+        raise Lost(error) from error
+
+
 def talk_exec(server):
     with server.connect("exec") as peer:
         peer.send("one\ntwo")
@@ -209,6 +241,7 @@ SERVED = {
     "echo": (("echo",), talk_echo, ()),
     "random": (("random",), talk_random, ()),
     "broadcast": (("broadcast",), talk_broadcast, ()),
+    "ws": (("broadcast=ws://127.0.0.1:0",), talk_ws, ()),
     "exec": (("exec",), talk_exec, (), ("cat",)),
     "unix": (("echo=unix://@coracle-faults-%d" % os.getpid(),), talk_unix, ()),
     "packets": (("echo=udp://127.0.0.1:0",), talk_packets, ()),
