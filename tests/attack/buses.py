@@ -246,23 +246,23 @@ class E4(Ground):
         house.networks.run(house.networks.hub, "tc", "qdisc", "del", "dev", "v2", "root")
         self.healed(house, "fast again", many // 3)
 
-    def wrong_certificate(self, house, few):
+    def no_friend(self, house, few, **other):
+        """The server of NATS comes back as one with which no node can talk."""
         house.nats.kill()
-        house.configure(certificate="other")
+        house.configure(**other)
         house.nats.start()
         house.degraded()
         house.say(few)
+
+    def wrong_certificate(self, house, few):
+        self.no_friend(house, few, certificate="other")
         house.nats.kill()
         house.configure()
         house.nats.start()
         self.healed(house, "a stranger's certificate", few)
 
     def other_password(self, house, few):
-        house.nats.kill()
-        house.configure(password="other")
-        house.nats.start()
-        house.degraded()
-        house.say(few)
+        self.no_friend(house, few, password="other")
         house.write_creds("other")
         self.healed(house, "another password", few)
 
