@@ -75,6 +75,9 @@ class Bus(Case):
 
     def test_bad_command_lines(self):
         with tempfile.TemporaryDirectory() as folder:
+            for name, line in (("empty", "\n"), ("long", "user:" + "x" * 507 + "\n")):
+                with open(folder + "/" + name, "w", encoding="ascii") as file:
+                    file.write(line)
             for options, text in (
                     (("--bus", "nats://user:word@127.0.0.1"), "--bus-creds FILE"),
                     (("--bus", "nats://127.0.0.1", "--sandbox", "on"), "--sandbox: --bus"),
@@ -85,7 +88,8 @@ class Bus(Case):
                     (("--bus", "http://127.0.0.1"), "--bus: not a server"),
                     (("--bus", ","), "--bus: not a server"),
                     (("--bus", "nats://127.0.0.1", "--bus-ca", folder + "/none"), "--bus: "),
-                    (("--bus", "nats://127.0.0.1", "--bus-creds", folder + "/none"), folder + "/none: ")):
+                    *((("--bus", "nats://127.0.0.1", "--bus-creds", folder + name), folder + name + ": ")
+                      for name in ("/none", "/empty", "/long"))):
                 program = run_coracle("serve", *options, "broadcast=127.0.0.1:0")
                 self.assertEqual(program.code, 78, program.describe())
                 self.assertIn(text, program.err)

@@ -135,10 +135,13 @@ static natsStatus set_creds(natsOptions *to, const char *path)
     if (strncmp(line, "-----BEGIN", 10) == 0) {
         return nats.natsOptions_SetUserCredentialsFromFiles(to, path, NULL);
     }
-    line[strcspn(line, "\r\n")] = '\0';
+    size_t size = strcspn(line, "\r\n");
+    line[size] = '\0';
     char *colon = strchr(line, ':');
     natsStatus code;
-    if (colon != NULL) {
+    if (size == 0 || size == sizeof(line) - 1) {
+        code = NATS_INVALID_ARG; /* nothing, or only the beginning */
+    } else if (colon != NULL) {
         *colon = '\0';
         code = nats.natsOptions_SetUserInfo(to, line, colon + 1);
     } else {
