@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """NATS for tests: a server that is started, killed and started again on its port, and members of rooms beside it."""
+import base64
+import binascii
 import json
 import re
 import selectors
@@ -8,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 
 from harness import ACK_ANSWER, TOLD, Peer, Program, need_json, need_tool, run_coracle, serve, split_address, wait_until
@@ -154,6 +157,49 @@ def all_connected(servers, nodes=None):
         wait_until(lambda server=server: bus_of(server)["state"] == "connected" and
                    bus_of(server)["nodes"] == (nodes or len(servers)),
                    lambda server=server: "all nodes; %s" % bus_of(server))
+
+
+class Nkey:
+    """A key as NATS has them: Ed25519, in words of base32 that begin with their kind. openssl has made it and signs."""
+    KINDS = {"operator": 14 << 3, "account": 0, "user": 20 << 3}
+
+    def __init__(self, folder, kind, name=None):
+        need_tool("openssl")
+        self.path, self.kind = "%s/%s.pem" % (folder, name or kind), self.KINDS[kind]
+        self.openssl("genpkey", "-algorithm", "ed25519", "-out", self.path)
+        self.public = self.word([self.kind], self.openssl("pkey", "-in", self.path, "-pubout", "-outform", "DER")[-32:])
+        self.seed = self.word([18 << 3 | self.kind >> 5, (self.kind & 31) << 3],
+                              self.openssl("pkey", "-in", self.path, "-outform", "DER")[-32:])
+
+    @staticmethod
+    def openssl(*words):
+        return subprocess.run(("openssl", *words), check=True, capture_output=True, timeout=20).stdout
+
+    @staticmethod
+    def word(kind, key):
+        raw = bytes(kind) + key
+        return base64.b32encode(raw + binascii.crc_hqx(raw, 0).to_bytes(2, "little")).decode().rstrip("=")
+
+    def sign(self, text):
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(text)
+            file.flush()
+            return self.openssl("pkeyutl", "-sign", "-rawin", "-inkey", self.path, "-in", file.name)
+
+    def token(self, subject, kind, **claims):
+        """A JWT by which this key speaks for the subject."""
+        def part(text):
+            return base64.urlsafe_b64encode(text).rstrip(b"=")
+        body = {"jti": "x", "iat": int(time.time()), "iss": self.public, "sub": subject, "name": kind,
+                "nats": {"type": kind, "version": 2, **claims}}
+        text = part(b'{"typ":"JWT","alg":"ed25519-nkey"}') + b"." + part(json.dumps(body).encode())
+        return (text + b"." + part(self.sign(text))).decode()
+
+
+def creds_text(token, seed):
+    """What NATS calls a credentials file."""
+    return ("-----BEGIN NATS USER JWT-----\n%s\n------END NATS USER JWT------\n\n"
+            "-----BEGIN USER NKEY SEED-----\n%s\n------END USER NKEY SEED------\n" % (token, seed))
 
 
 def make_certificates(folder, *names):

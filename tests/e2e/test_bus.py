@@ -3,10 +3,12 @@
 """One room on many nodes, by a real server of NATS. What its failures do is in tests/attack/buses.py."""
 import contextlib
 import re
+import signal
 import tempfile
 
-from harness import Case, close_all, main, run_coracle, serve, split_address, wait_until
-from nats import Listener, Nats, all_connected, ask, bus_of, make_certificates, message, need_nats, node
+from harness import ACK_ANSWER, Case, close_all, main, run_coracle, serve, split_address, wait_until
+from nats import (Listener, Nats, Nkey, all_connected, ask, bus_of, creds_text, make_certificates, message, need_nats,
+                  node)
 
 EACH = (("epoll", 1), ("epoll", 2), ("io_uring", 1), ("io_uring", 2))
 
@@ -36,6 +38,39 @@ class Bus(Case):
                 self.assertEqual([error for error in listener.wrong if "cut" not in error], [])
                 self.assertEqual(bus_of(servers[1])["received"], 200)
                 close_all(*peers[3:])
+
+    def test_nodes_come_and_go(self):
+        """A third node joins and ends while messages are under way: the two hear each other as if it were not there,
+        and all that it has acknowledged."""
+        for poller, workers in EACH:
+            with self.subTest(poller=poller, workers=workers), contextlib.ExitStack() as stack:
+                nats = stack.enter_context(Nats())
+                servers = [stack.enter_context(node(nats.url(), workers=workers, poller=poller)) for _ in range(2)]
+                all_connected(servers)
+                peers = [server.connect("broadcast") for server in servers for _ in range(2)]
+                listener = Listener(peers)
+                wait_until(lambda s=servers: [bus_of(server)["members"] for server in s] == [4, 4], "all members")
+                for life in range(3):
+                    with node(nats.url(), workers=workers, poller=poller) as third, \
+                            third.connect("broadcast") as visitor:
+                        wait_until(lambda s=third: bus_of(s)["nodes"] >= 3, "the others")
+                        for number in range(50):
+                            visitor.send(message(10 + life, number))
+                            peers[0].send(message(0, life * 50 + number))
+                            peers[2].send(message(2, life * 50 + number))
+                        acknowledged = 0
+                        while acknowledged < 50:
+                            acknowledged += visitor.line() == visitor.name.encode() + ACK_ANSWER
+                        third.signal(signal.SIGTERM)
+                        self.assertEqual(third.wait(), 0, third.describe())
+                # 50 of each visitor by all four, 150 of each of the two by the three others
+                wait_until(lambda: listener.total() == 3 * 50 * 4 + 2 * 150 * 3,
+                           lambda: "%d heard, %s" % (listener.total(), listener.wrong[:3]))
+                for server in servers:
+                    self.assertEqual(sum(bus_of(server)["lost"].values()), 0, bus_of(server))
+                listener.stop()
+                self.assertEqual(listener.wrong, [])
+                close_all(*peers)
 
     def test_rooms_of_other_subjects_hear_nothing(self):
         with Nats() as nats, node(nats.url()) as one, node(nats.url(), "--subject", "other") as two, \
@@ -120,6 +155,44 @@ class Bus(Case):
                 server.wait_text("event=bus_unreachable", name="err")
                 self.assertEqual(bus_of(server)["state"], "degraded")
                 self.assertNotIn("secret", ask(server, "/status")[1])
+
+    def test_a_credentials_file(self):
+        """A user by a JWT of an account by a JWT of the operator, whom the server trusts; and users of whom that is not
+        true."""
+        unlimited = {key: -1 for key in ("subs", "data", "payload", "imports", "exports", "conn", "leaf")}
+        with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+            operator, account, user = (Nkey(folder, kind) for kind in ("operator", "account", "user"))
+            other = Nkey(folder, "account", "other")
+            right = account.token(user.public, "user", subs=-1, data=-1, payload=-1)
+            mute = account.token(user.public, "user", subs=-1, data=-1, payload=-1, pub={"deny": ["coracle.room"]})
+            strange = other.token(user.public, "user", subs=-1, data=-1, payload=-1)
+            nats = stack.enter_context(Nats("operator: %s\nresolver: MEMORY\nresolver_preload: { %s: %s }" % (
+                operator.token(operator.public, "operator"), account.public,
+                operator.token(account.public, "account", limits=dict(unlimited, wildcards=True)))))
+
+            def join(name, text):
+                path = "%s/%s.creds" % (folder, name)
+                with open(path, "w", encoding="ascii") as file:
+                    file.write(text)
+                return stack.enter_context(node(nats.url(), "--bus-creds", path))
+            servers = [join("right", creds_text(right, user.seed)) for _ in range(2)]
+            all_connected(servers)
+            with servers[0].connect("broadcast") as talker, servers[1].connect("broadcast") as member:
+                listener = Listener([member])
+                wait_until(lambda: bus_of(servers[1])["members"] == 2, "members")
+                talker.send(message(1, 1))
+                wait_until(lambda: listener.total() == 1, "the other node")
+                listener.stop()
+            for name, text in (("strange", creds_text(strange, user.seed)), ("seed", creds_text(right, other.seed)),
+                               ("mute", creds_text(mute, user.seed))):
+                server = join(name, text)
+                if name == "mute":  # it may listen, not talk: the others never hear of it
+                    wait_until(lambda s=server: bus_of(s)["nodes"] == 3, "two others")
+                    self.assertEqual([bus_of(one)["nodes"] for one in servers], [2, 2])
+                else:
+                    server.wait_text("event=bus_unreachable", name="err")
+                    self.assertEqual(bus_of(server)["state"], "degraded")
+                self.assertNotIn(user.seed, server.err + ask(server, "/status")[1])
 
     def test_its_metrics(self):
         with Nats() as nats, node(nats.url()) as server:
