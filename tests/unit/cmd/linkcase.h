@@ -264,18 +264,13 @@ static void lose(int i)
     net.all[i]->events->lost(net.all[i]->arg);
 }
 
-static char *put_line(char *to, const char *text, size_t size)
-{
-    return mempcpy(to, text, size);
-}
-
 static void listen_once(struct node *node)
 {
     struct msg_run run;
     cor_mutex_lock(&node->room.lock);
     while (msglog_next(&node->room.log, &node->listener) && msglog_peek(&node->listener, &run)) {
         T_ASSERT(node->size + run.size < TEXT);
-        node->size += msglog_copy(&node->listener, &run, "", 0, put_line, node->text + node->size);
+        node->size += msglog_copy(&node->listener, &run, "", 0, node->text + node->size);
         msglog_take(&node->listener, &run);
     }
     cor_mutex_unlock(&node->room.lock);

@@ -25,9 +25,11 @@ static void add(struct msg_log *log, struct msg_reader *by, const char *text)
     assert_true(msglog_add(log, by, false, text, strlen(text)));
 }
 
-static char *put(char *to, const char *text, size_t size)
+/* Another form: with a mark in front. */
+static char *put_marked(char *to, const char *text, size_t size)
 {
-    return (char *)memcpy(to, text, size) + size;
+    *to = '=';
+    return (char *)memcpy(to + 1, text, size) + size;
 }
 
 /* Reads at most `runs` runs and appends what the reader gets to `to`. Returns the size. */
@@ -36,11 +38,13 @@ static size_t read_runs(struct msg_log *log, struct msg_reader *reader, int runs
     size_t size = 0;
     struct msg_run run;
     while (runs-- > 0 && msglog_next(log, reader) && msglog_peek(reader, &run)) {
-        if (run.plain) {
-            memcpy(to + size, run.text, run.size);
-            size += run.size;
+        const char *text;
+        size_t length;
+        if (msglog_is_put(reader, &run, &text, &length)) {
+            memcpy(to + size, text, length);
+            size += length;
         } else {
-            size += msglog_copy(reader, &run, OWN, strlen(OWN), put, to + size);
+            size += msglog_copy(reader, &run, OWN, strlen(OWN), to + size);
         }
         msglog_take(reader, &run);
     }
@@ -276,7 +280,7 @@ static void test_at_random(void **state)
         int i = rand() % READERS, what = rand() % 100;
         struct msg_reader *reader = &readers[i];
         if (reader->block == NULL) {
-            *reader = (struct msg_reader){0};
+            *reader = (struct msg_reader){.put = i % 2 == 0 ? NULL : put_marked};
             next[i] = said;
             assert_true(msglog_enter(&log, reader));
         } else if (what < 70) {
@@ -294,6 +298,8 @@ static void test_at_random(void **state)
             read_runs(&log, reader, 1, got);
             next[i] += reader->dropped - dropped;
             for (char *line = got; *line != '\0'; line = strchr(line, '\n') + 1) {
+                assert_int_equal(*line == '=', reader->put != NULL);
+                line += *line == '=';
                 if (*line != 'p') {
                     assert_true(*line == 'o' || strtoull(line, NULL, 10) == next[i]);
                     next[i]++;
@@ -306,6 +312,7 @@ static void test_at_random(void **state)
             uint64_t dropped = readers[i].dropped;
             while (read_runs(&log, &readers[i], 1, got) > 0 || msglog_next(&log, &readers[i])) {
                 for (char *line = got; *line != '\0'; line = strchr(line, '\n') + 1) {
+                    line += *line == '=';
                     next[i] += *line != 'p';
                 }
             }
@@ -314,6 +321,61 @@ static void test_at_random(void **state)
         }
     }
     assert_int_equal(log.overtaken, 0);
+    msglog_free(&log);
+}
+
+/* Made once, for all who want it; not before there is one, nor after the last has left; and it is counted as memory. */
+static void test_another_form(void **state)
+{
+    struct msg_log log = {.block_size = BLOCK, .keep = KEEP};
+    struct msg_reader talker = {0}, plain = {0}, one = {.put = put_marked}, two = {.put = put_marked};
+    struct msg_run run;
+    const char *text, *other;
+    char line[128];
+    size_t size;
+    (void)state;
+    memset(line, 'x', sizeof(line));
+    memcpy(line + 99, "\n", 2);
+    assert_true(msglog_enter(&log, &talker) && msglog_enter(&log, &plain));
+    add(&log, &talker, "before\n");
+    assert_true(msglog_enter(&log, &one) && msglog_enter(&log, &two));
+    add(&log, &talker, "in a block without\n");
+    assert_true(msglog_peek(&one, &run) && !msglog_is_put(&one, &run, &text, &size));
+    expect(&log, &one, "=in a block without\n");
+    expect(&log, &plain, "before\nin a block without\n");
+    struct msg_block *block = log.newest;
+    while (log.newest == block) {
+        add(&log, &talker, line);
+        expect(&log, &plain, line);
+    }
+    assert_true(msglog_next(&log, &one) && msglog_peek(&one, &run));
+    msglog_take(&one, &run);
+    assert_true(msglog_next(&log, &one) && msglog_peek(&one, &run));
+    assert_true(msglog_is_put(&one, &run, &text, &size));
+    assert_int_equal(size, 101);
+    assert_true(text[0] == '=' && memcmp(text + 1, line, 100) == 0);
+    while (msglog_next(&log, &two) && msglog_peek(&two, &run) && !msglog_is_put(&two, &run, &other, &size)) {
+        msglog_take(&two, &run);
+    }
+    assert_ptr_equal(other, text); /* the same bytes */
+    uint64_t before = log.end;
+    add(&log, &talker, line);
+    assert_int_equal(log.end - before, 2 * (100 + 16));
+    assert_true(msglog_peek(&two, &run) && msglog_is_put(&two, &run, &other, &size));
+    assert_int_equal(size, 2 * 101);
+    msglog_take(&two, &run);
+    assert_int_equal(listed(&log, &two), 0);
+    msglog_leave(&log, &one);
+    msglog_leave(&log, &two);
+    block = log.newest;
+    while (log.newest == block) {
+        add(&log, &talker, line);
+    }
+    before = log.end;
+    add(&log, &talker, line);
+    assert_int_equal(log.end - before, 100 + 16);
+    msglog_leave(&log, &plain);
+    msglog_leave(&log, &talker);
     msglog_free(&log);
 }
 
@@ -359,6 +421,7 @@ int main(void)
         cmocka_unit_test(test_overtaken),
         cmocka_unit_test(test_held),
         cmocka_unit_test(test_ends_here),
+        cmocka_unit_test(test_another_form),
         cmocka_unit_test(test_at_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

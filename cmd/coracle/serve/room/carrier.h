@@ -26,7 +26,6 @@ struct carrier {
     bool has_last_word; /* `leave` writes one also to a client that is kicked */
     /* Writes a line, LF included, in the form in which it goes out. NULL: lines go out as they are. */
     msg_put put;
-    size_t put_extra; /* most bytes that this adds */
     /* Writing task: says what it has been called for. Returns 0 or an error code. NULL: it never has itself called. */
     int (*speak)(struct talker *talker, struct session *session);
 };

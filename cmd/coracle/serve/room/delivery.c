@@ -34,21 +34,15 @@ static void give_up(struct member *member, int code)
     cor_mutex_unlock(&room->lock);
 }
 
-static char *put_as_it_is(char *to, const char *text, size_t size)
-{
-    return mempcpy(to, text, size);
-}
-
-/* Writes a run that is not for the member as it is. Returns 0 or an error code. */
+/* Writes a run that does not lie there as it is for the member. Returns 0 or an error code. */
 static int write_copied(struct member *member, const struct msg_run *run)
 {
-    const struct carrier *carrier = member->carrier;
-    char *text = malloc(run->size + run->count * carrier->put_extra);
+    size_t more = member->reader.put != NULL ? MSG_PUT_MORE : 0;
+    char *text = malloc(run->size + run->count * more);
     if (text == NULL) {
         return -ENOMEM;
     }
-    msg_put put = carrier->put != NULL ? carrier->put : put_as_it_is;
-    size_t size = msglog_copy(&member->reader, run, member->own, member->own_size, put, text);
+    size_t size = msglog_copy(&member->reader, run, member->own, member->own_size, text);
     int code = size > 0 ? session_write(&member->session, text, size) : 0;
     free(text);
     return code;
@@ -67,10 +61,13 @@ static void note_delivery(struct member *member, const struct msg_run *run)
 
 static int write_run(struct member *member, struct msg_run *run)
 {
-    if (member->carrier->put != NULL) {
+    const char *text;
+    size_t size;
+    if (msglog_is_put(&member->reader, run, &text, &size)) {
+        return session_write(&member->session, text, size);
+    }
+    if (member->reader.put != NULL) {
         msglog_shorten(&member->reader, run, PIECE_MAX);
-    } else if (run->plain) {
-        return session_write(&member->session, run->text, run->size);
     }
     return write_copied(member, run);
 }

@@ -191,11 +191,6 @@ static int send_frame(struct link *link, char *text, size_t size)
     return code;
 }
 
-static char *put_line(char *to, const char *text, size_t size)
-{
-    return mempcpy(to, text, size);
-}
-
 /* Sends what is in the reader's block. What the bus has not taken is still to be read afterwards. */
 static int send_block(struct link *link)
 {
@@ -209,7 +204,7 @@ static int send_block(struct link *link)
             return -ENOMEM;
         }
         char *text = bytes + FRAME_HEAD_MAX;
-        size_t size = msglog_copy(&link->reader, &run, "", 0, put_line, text);
+        size_t size = msglog_copy(&link->reader, &run, "", 0, text);
         uint32_t lines = frame_lines(text, size);
         code = lines > 0 ? send_frame(link, text, size) : 0;
         if (code == 0) {

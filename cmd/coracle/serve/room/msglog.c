@@ -26,6 +26,7 @@ struct msg_block {
     uint64_t first, first_here;   /* messages said before it; and those that were not passed on */
     int64_t made;                 /* cor_now() */
     size_t capacity;              /* bytes for texts and entries; a multiple of an entry's alignment */
+    msg_put put;                  /* behind them as many bytes have the texts in this form; NULL: there are none */
     uint32_t said, here;          /* guard: the lock; messages in it but private ones; the same */
     uint32_t pins;                /* guard: the lock */
     bool listed;                  /* guard: the lock */
@@ -37,6 +38,26 @@ struct msg_block {
 static msg_entry *entry_of(const struct msg_block *block, uint32_t index)
 {
     return (msg_entry *)(void *)(uintptr_t)(block->text + block->capacity) - 1 - index;
+}
+
+_Static_assert(MSG_PUT_MORE + sizeof(uint32_t) <= sizeof(msg_entry), "texts in another form fit where entries do");
+
+/* Where a message ends among the texts in the other form, which grow from the front, and these ends from the back. */
+static uint32_t *put_end(const struct msg_block *block, uint32_t index)
+{
+    return (uint32_t *)(void *)(uintptr_t)(block->text + 2 * block->capacity) - 1 - index;
+}
+
+/* Where it begins there. */
+static uint32_t put_start(const struct msg_block *block, uint32_t index)
+{
+    return index == 0 ? 0 : *put_end(block, index - 1);
+}
+
+/* How many bytes of memory it takes to keep one. */
+static size_t copies(const struct msg_block *block)
+{
+    return block->put != NULL ? 2 : 1;
 }
 
 /* Under the lock, where nobody adds. */
@@ -59,7 +80,7 @@ static bool fits(const struct msg_block *block, size_t size)
 
 static void free_block(struct msg_log *log, struct msg_block *block)
 {
-    if (log->spare == NULL && block->capacity + sizeof(*block) == log->block_size) {
+    if (log->spare == NULL && block->capacity + sizeof(*block) == log->block_size && block->put == log->put) {
         log->spare = block;
     } else {
         free(block);
@@ -99,9 +120,13 @@ static struct msg_block *make_block(struct msg_log *log, size_t size)
     size_t capacity = log->block_size - sizeof(struct msg_block);
     struct msg_block *block = log->spare;
     size_t needed = (size + 2 * sizeof(msg_entry)) & ~(alignof(msg_entry) - 1);
+    if (block != NULL && block->put != log->put) {
+        free(block);
+        block = log->spare = NULL;
+    }
     if (needed > capacity || block == NULL) {
         capacity = needed > capacity ? needed : capacity;
-        block = malloc(sizeof(*block) + capacity);
+        block = malloc(sizeof(*block) + (log->put != NULL ? 2 : 1) * capacity);
     } else {
         log->spare = NULL;
     }
@@ -111,6 +136,7 @@ static struct msg_block *make_block(struct msg_log *log, size_t size)
                                     .first_here = log->here,
                                     .made = cor_now(),
                                     .capacity = capacity,
+                                    .put = log->put,
                                     .listed = true};
     }
     return block;
@@ -127,7 +153,8 @@ static bool make_room(struct msg_log *log, size_t size)
         return false;
     }
     if (log->newest != NULL) {
-        atomic_store_explicit(&log->end, log->newest->begin + sizeof(*block) + log->newest->capacity,
+        atomic_store_explicit(&log->end,
+                              log->newest->begin + sizeof(*block) + copies(log->newest) * log->newest->capacity,
                               memory_order_relaxed);
         block->begin = log->end;
         log->newest->next = block;
@@ -155,6 +182,10 @@ bool msglog_add(struct msg_log *log, struct msg_reader *by, bool is_private, con
     uint32_t start = text_size(block), end = start + (uint32_t)size;
     uint32_t count = atomic_load_explicit(&block->count, memory_order_relaxed);
     memcpy(block->text + start, text, size);
+    if (block->put != NULL) {
+        char *put = block->text + block->capacity;
+        *put_end(block, count) = (uint32_t)(block->put(put + put_start(block, count), text, size) - put);
+    }
     *entry_of(block, count) = (msg_entry){.by = by, .end = end, .is_private = is_private, .age_us = age_of(block)};
     if (is_private) {
         atomic_store_explicit(&block->private_end, end, memory_order_relaxed);
@@ -166,14 +197,14 @@ bool msglog_add(struct msg_log *log, struct msg_reader *by, bool is_private, con
     }
     atomic_store_explicit(&by->spoken, block->begin + end, memory_order_relaxed);
     atomic_store_explicit(&block->count, count + 1, memory_order_release);
-    atomic_store_explicit(&log->end, block->begin + used(block), memory_order_relaxed);
+    atomic_store_explicit(&log->end, block->begin + copies(block) * used(block), memory_order_relaxed);
     return true;
 }
 
 void msglog_end_batch(struct msg_log *log)
 {
     uint64_t batch = log->end - log->batch;
-    log->full = batch > 0 && !fits(log->newest, batch);
+    log->full = batch > 0 && !fits(log->newest, batch / copies(log->newest));
     log->batch = log->end;
 }
 
@@ -183,6 +214,10 @@ bool msglog_enter(struct msg_log *log, struct msg_reader *reader)
         return false;
     }
     struct msg_block *block = log->newest;
+    if (reader->put != NULL) {
+        log->put = reader->put;
+        log->putting++;
+    }
     reader->block = block;
     reader->index = atomic_load_explicit(&block->count, memory_order_relaxed);
     reader->offset = text_size(block);
@@ -197,6 +232,9 @@ void msglog_leave(struct msg_log *log, struct msg_reader *reader)
     struct msg_block *block = reader->block;
     struct msg_block *last = reader->last != NULL ? reader->last : block;
     reader->block = NULL;
+    if (reader->put != NULL && --log->putting == 0) {
+        log->put = NULL;
+    }
     while (block != last) {
         struct msg_block *next = block->next;
         unpin(log, block);
@@ -294,6 +332,22 @@ void msglog_shorten(const struct msg_reader *reader, struct msg_run *run, size_t
     }
 }
 
+bool msglog_is_put(const struct msg_reader *reader, const struct msg_run *run, const char **text, size_t *size)
+{
+    const struct msg_block *block = reader->block;
+    if (!run->plain || block->put != reader->put) {
+        return false;
+    }
+    *text = run->text;
+    *size = run->size;
+    if (block->put != NULL) {
+        uint32_t start = put_start(block, reader->index);
+        *text = block->text + block->capacity + start;
+        *size = *put_end(block, reader->index + run->count - 1) - start;
+    }
+    return true;
+}
+
 uint32_t msglog_count(const struct msg_reader *reader, const struct msg_run *run)
 {
     uint32_t count = run->count;
@@ -304,9 +358,15 @@ uint32_t msglog_count(const struct msg_reader *reader, const struct msg_run *run
     return count;
 }
 
-size_t msglog_copy(const struct msg_reader *reader, const struct msg_run *run, const char *own, size_t own_size,
-                   msg_put put, char *to)
+static char *put_as_it_is(char *to, const char *text, size_t size)
 {
+    return mempcpy(to, text, size);
+}
+
+size_t msglog_copy(const struct msg_reader *reader, const struct msg_run *run, const char *own, size_t own_size,
+                   char *to)
+{
+    msg_put put = reader->put != NULL ? reader->put : put_as_it_is;
     char *start = to;
     const char *text = run->text;
     for (uint32_t i = 0; i < run->count; i++) {
@@ -326,7 +386,8 @@ void msglog_take(struct msg_reader *reader, const struct msg_run *run)
 {
     reader->index += run->count;
     reader->offset += (uint32_t)run->size;
-    atomic_store(&reader->place, reader->block->begin + reader->offset + reader->index * sizeof(msg_entry));
+    atomic_store(&reader->place,
+                 reader->block->begin + copies(reader->block) * (reader->offset + reader->index * sizeof(msg_entry)));
 }
 
 void msglog_free(struct msg_log *log)

@@ -12,6 +12,9 @@
  * was overtaken and goes on with the oldest message that there is. So the log needs `keep` bytes, and a block for each
  * place where somebody stands still. Places count memory, not texts: an entry counts, and so does what is left free at
  * the end of a block. Otherwise short messages would need far more than `keep`.
+ *
+ * Another form. Readers may get the texts in another form, all of them in the same. While there is such a reader new
+ * blocks have each text twice, as it is and in that form, which is made once, when the text is added. Both count.
  */
 #ifndef CORACLE_CMD_SERVE_ROOM_MSGLOG_H
 #define CORACLE_CMD_SERVE_ROOM_MSGLOG_H
@@ -22,6 +25,10 @@
 #include <stdint.h>
 
 struct msg_block;
+
+/* Writes a message in the form in which it goes out, at most MSG_PUT_MORE bytes longer. Returns the end. */
+typedef char *(*msg_put)(char *to, const char *text, size_t size);
+enum { MSG_PUT_MORE = 12 };
 
 /* All-zero but for the first two is an empty log. */
 struct msg_log {
@@ -35,13 +42,16 @@ struct msg_log {
     uint64_t batch;          /* where began what came together with the newest message */
     bool full;               /* the next message begins a block */
     unsigned overtaken;      /* blocks off the list in which somebody still reads */
+    msg_put put;             /* new blocks have texts in this form as well; NULL: nobody wants that */
+    unsigned putting;        /* readers that want it */
 };
 
-/* Where somebody reads, and who it is. Its own but for what is marked otherwise. */
+/* Where somebody reads, and who it is. Its own but for what is marked otherwise. `put` and `passes_on` are given. */
 struct msg_reader {
     struct msg_block *block; /* pinned; changes under the lock; NULL: not reading */
     uint32_t index;          /* the next entry */
     uint32_t offset;         /* where its text begins */
+    msg_put put;             /* the form in which it gets texts; NULL: as they are */
     struct msg_block *last;  /* guard: the lock; pinned up to and with this one; NULL: not held */
     uint64_t ends_at;        /* guard: the lock; blocks that begin there or later are not for it */
     _Atomic uint64_t place;  /* in the log: what was added before has been read */
@@ -90,18 +100,21 @@ bool msglog_peek(const struct msg_reader *reader, struct msg_run *run);
 /* Leaves in a run what `most` bytes of text hold, or its first message if that is longer. */
 void msglog_shorten(const struct msg_reader *reader, struct msg_run *run, size_t most);
 
-/* Writes a message in the form in which it goes out. Returns the end. */
-typedef char *(*msg_put)(char *to, const char *text, size_t size);
+/*
+ * Whether a run is all for this reader and lies there in its form: then that is in *text and *size. Otherwise it is to
+ * be copied.
+ */
+bool msglog_is_put(const struct msg_reader *reader, const struct msg_run *run, const char **text, size_t *size);
 
 /* How many messages of a run are for this reader. */
 uint32_t msglog_count(const struct msg_reader *reader, const struct msg_run *run);
 
 /*
- * Copies what this reader is to get of a run, by `put`; `own` stands for each message of its own and is no longer than
- * any of them. Returns the size.
+ * Copies what this reader is to get of a run, in its form; `own` stands for each message of its own and is no longer
+ * than any of them. Returns the size: at most the run's, and MSG_PUT_MORE for each message if the form is another.
  */
 size_t msglog_copy(const struct msg_reader *reader, const struct msg_run *run, const char *own, size_t own_size,
-                   msg_put put, char *to);
+                   char *to);
 
 /* Takes a run: the reader goes on after it. */
 void msglog_take(struct msg_reader *reader, const struct msg_run *run);

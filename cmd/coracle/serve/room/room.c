@@ -93,7 +93,8 @@ struct member *room_join(struct room *room, struct session *session, const struc
     if (new == NULL) {
         return NULL;
     }
-    *new = (struct member){.room = room,
+    *new = (struct member){.reader = {.put = carrier->put},
+                           .room = room,
                            .session = *session,
                            .carrier = carrier,
                            .talker = talker,

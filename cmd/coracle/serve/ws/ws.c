@@ -129,6 +129,8 @@ static bool ws_inside(const struct talker *talker)
     return frames_inside(&((const struct ws *)talker)->frames);
 }
 
+_Static_assert((int)FRAMES_HEAD_MAX <= (int)MSG_PUT_MORE, "a line in a frame");
+
 /* A line of the room in a frame, without its LF. */
 static char *ws_put(char *to, const char *line, size_t size)
 {
@@ -243,7 +245,6 @@ static const struct carrier ws_carrier = {
     .leave = ws_leave,
     .has_last_word = true,
     .put = ws_put,
-    .put_extra = FRAMES_HEAD_MAX,
     .speak = ws_speak,
 };
 
