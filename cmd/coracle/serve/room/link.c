@@ -240,8 +240,11 @@ static bool park(struct room *room, int64_t until)
     return woken;
 }
 
-/* Waits for something to send, until a sign of life is due. False: there is nothing. */
-static bool await_news(struct link *link)
+/*
+ * Waits for something to send, until a sign of life is due. False: there is nothing. Whether all is over is known only
+ * here, under the lock: a moment later what was said last and the end may both have come.
+ */
+static bool await_news(struct link *link, bool *over)
 {
     struct room *room = link->room;
     bool more, in_time = true;
@@ -250,6 +253,7 @@ static bool await_news(struct link *link)
     while (!(more = msglog_next(&room->log, &link->reader)) && !link->lost && !link->ending && in_time) {
         in_time = park(room, link->beat);
     }
+    *over = link->lost || (!more && link->ending);
     cor_mutex_unlock(&room->lock);
     note_backlog(link);
     return more;
@@ -307,8 +311,7 @@ static void relay(struct link *link)
     int code = await_others(link);
     bool over = false;
     while (code == 0 && !over) {
-        bool more = await_news(link);
-        over = is_lost(link) || (!more && is_ending(link));
+        bool more = await_news(link, &over);
         if (more && !over) {
             code = send_block(link);
         } else if (!is_lost(link)) {
