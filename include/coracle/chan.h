@@ -49,14 +49,14 @@ COR_API COR_CHECK int cor_chan_send(cor_chan *chan, const void *elem, int64_t de
 COR_API COR_CHECK int cor_chan_recv(cor_chan *chan, void *elem, int64_t deadline);
 
 /*
- * Sends without waiting.
+ * Sends without waiting. It never lets others run: a loop that tries again must call cor_yield.
  * Returns: 0, -EAGAIN if it would have to wait, COR_ECHAN_CLOSED. Owns: borrows `elem` until return.
  * Go: select with one send and default.
  */
 COR_API COR_CHECK int cor_chan_try_send(cor_chan *chan, const void *elem);
 
 /*
- * Receives without waiting.
+ * Receives without waiting. It never lets others run: a loop that tries again must call cor_yield.
  * Returns: 1 with a value, 0 when closed and empty, -EAGAIN if it would have to wait.
  * Owns: borrows `elem` until return. Go: select with one receive and default.
  */
@@ -119,7 +119,8 @@ typedef struct cor_case {
 COR_API COR_CHECK int cor_select(cor_case *cases, size_t count, int64_t deadline);
 
 /*
- * Does one ready case as cor_select does, if there is one, and never waits.
+ * Does one ready case as cor_select does, if there is one, and never waits. It never lets others run: a loop that tries
+ * again must call cor_yield.
  * Returns: its index, -EAGAIN if none is ready, -EINVAL. Owns: borrows `cases` until return. Go: select with default.
  */
 COR_API COR_CHECK int cor_select_try(cor_case *cases, size_t count);

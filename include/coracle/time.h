@@ -31,8 +31,8 @@ COR_API int64_t cor_now(void);
 COR_API int64_t cor_after(int64_t duration_ns);
 
 /*
- * Parks the task for at least `duration_ns` nanoseconds; <= 0 returns at once. Never returns early except by
- * cancellation.
+ * Parks the task for at least `duration_ns` nanoseconds; <= 0 returns at once (to let others run, call cor_yield).
+ * Never returns early except by cancellation.
  * Returns: 0, COR_ECANCELED (the task's group was cancelled), COR_ETIMEOUT (the group's deadline passed),
  * COR_ENOT_TASK.
  * Parks: yes. Threads: tasks only.

@@ -155,8 +155,6 @@ int cor_wait_fd(int fd, unsigned events, int64_t deadline)
     rc = rc == 0 && fd < 0 ? -EBADF : rc;
     rc = rc == 0 ? look(fd, events) : rc;
     rc = rc == 0 ? wait_for_duplicate(fd, events, deadline) : rc;
-    if (rc > 0) {
-        cori_charge(self);
-    }
+    cori_charge(self); /* it may not have waited */
     return rc;
 }

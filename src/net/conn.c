@@ -33,6 +33,9 @@ int cor_wait_readable(cor_conn *conn)
         rc = slot->ops->wait_readable(slot);
     } while (rc == 0 && slot->ops->fd != NULL && !cori_fd_confirm_readable(slot));
     cori_slot_leave(slot, CORI_LOCK_READ);
+    if (rc == 0) {
+        cori_charge(cori_here_task());
+    }
     return rc;
 }
 

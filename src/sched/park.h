@@ -73,8 +73,8 @@ static inline int cori_interrupted(const cori_task *self, int64_t deadline)
 void cori_turn_spent(void);
 
 /*
- * Lets others run if this task has done much without parking. Call once per operation that succeeded at once; the
- * second, if it moved `bytes`: a turn ends by its work, else a peer's flood would make it last for milliseconds.
+ * Lets others run if this task has done much without parking. Call once per operation that ended at once, well or not;
+ * the second, if it moved `bytes`: a turn ends by its work, else a peer's flood would make it last for milliseconds.
  */
 static inline void cori_charge(cori_task *self)
 {

@@ -120,6 +120,7 @@ int cor_signal_wait(int64_t deadline)
     }
     int result = cori_interrupted(self, 0);
     if (result != 0) {
+        cori_charge(self);
         return result;
     }
     if (!cori_cas(&signal_waiter, &none, self)) {
@@ -134,6 +135,7 @@ int cor_signal_wait(int64_t deadline)
         }
     }
     cori_store(&signal_waiter, NULL);
+    cori_charge(self); /* it may not have waited */
     return result;
 }
 

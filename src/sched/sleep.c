@@ -14,6 +14,7 @@ int cor_sleep(int64_t duration_ns)
     for (;;) {
         int rc = cori_interrupted(self, 0);
         if (rc != 0 || duration_ns <= 0 || deadline <= self->worker->now) {
+            cori_charge(self); /* it may not have waited */
             return rc;
         }
         cori_park(self, deadline, "sleep");

@@ -198,6 +198,13 @@ typedef struct line_waiter {
 } line_waiter;
 _Static_assert(sizeof(line_waiter) == CORI_CACHE_LINE, "it is what a hand-over moves");
 
+/* An operation ends without having been done. Whoever tries again and again gives way as others do: see cori_charge. */
+static cori_rare int in_vain(int rc)
+{
+    cori_charge(cori_self());
+    return rc;
+}
+
 /* Queues the caller, gives the channel's lock back and waits. Of the channel nothing is sure after the wait. */
 static __attribute__((noinline)) int await_partner(cor_chan *chan, cor_waitq *queue, void *elem, int64_t deadline,
                                                    const char *what)
@@ -216,7 +223,7 @@ static __attribute__((noinline)) int await_partner(cor_chan *chan, cor_waitq *qu
     if (rc == 0 && has_word && receives) {
         memcpy(elem, &waiter.word, sizeof(uint64_t));
     }
-    return rc == 0 ? waiter.node.result : rc;
+    return rc == 0 ? waiter.node.result : in_vain(rc);
 }
 
 static __attribute__((noinline)) void serve(cori_waiter *partner)
@@ -245,7 +252,7 @@ static __attribute__((noinline)) int send_any(cor_chan *chan, const void *elem, 
     }
     int rc = cori_interrupted(self, 0);
     if (cori_unlikely(rc != 0)) {
-        return rc;
+        return in_vain(rc);
     }
     if (cori_unlikely(chan == NULL)) {
         return cori_chan_block(deadline, "chan send (nil chan)");
@@ -276,7 +283,7 @@ static __attribute__((noinline)) int recv_any(cor_chan *chan, void *elem, int64_
     }
     int rc = cori_interrupted(self, 0);
     if (cori_unlikely(rc != 0)) {
-        return rc;
+        return in_vain(rc);
     }
     if (cori_unlikely(chan == NULL)) {
         return cori_chan_block(deadline, "chan receive (nil chan)");

@@ -389,11 +389,13 @@ int cor_group_wait(cor_group *group, int64_t deadline)
         unlock(group);
         return COR_EMISUSE;
     }
-    if (group->count != 0) {
-        return await_end(group, self, deadline);
-    }
     int rc = group->error;
-    unlock(group);
+    if (group->count != 0) {
+        rc = await_end(group, self, deadline);
+    } else {
+        unlock(group);
+    }
+    cori_charge(self); /* it may not have waited */
     return rc;
 }
 

@@ -329,6 +329,8 @@ static inline __attribute__((always_inline)) int wait_for_one(selection *sel, in
     dequeue_all(sel);
     if (rc >= 0) {
         sel->cases[rc].result = sel->nodes[rc].result;
+    } else {
+        cori_charge(sel->self); /* a deadline that has passed is no wait */
     }
     return rc;
 }
@@ -389,9 +391,16 @@ static inline int run_any(cor_case *cases, size_t count, int64_t deadline, bool 
 /* For a task of a group, which may have been cancelled; apart, so that others pay a test only. */
 static __attribute__((noinline)) int run_in_group(cor_case *cases, size_t count, int64_t deadline)
 {
-    const cori_task *self = cori_self();
-    int rc = self == NULL ? COR_ENOT_TASK : count > CORI_SELECT_MAX ? -EINVAL : cori_interrupted(self, 0);
-    return rc != 0 ? rc : run_any(cases, count, deadline, true);
+    cori_task *self = cori_self();
+    if (self == NULL) {
+        return COR_ENOT_TASK;
+    }
+    int rc = count > CORI_SELECT_MAX ? -EINVAL : cori_interrupted(self, 0);
+    if (rc != 0) {
+        cori_charge(self);
+        return rc;
+    }
+    return run_any(cases, count, deadline, true);
 }
 
 int cor_select(cor_case *cases, size_t count, int64_t deadline)
