@@ -127,6 +127,23 @@ static void test_who_is_there(void **state)
     assert_int_equal(hear(20, 9, 0, 2 * NODES_SILENT_NS), 1);
 }
 
+/* Whom a node waits for after a loss: those heard of in the last while before it. */
+static void test_who_was_there(void **state)
+{
+    (void)state;
+    memset(&nodes, 0, sizeof(nodes));
+    assert_int_equal(nodes_lately(&nodes), 0);
+    hear(1, 0, 0, 10);
+    hear(2, 0, 0, 12);
+    assert_int_equal(nodes_since(&nodes, 10), 2);
+    assert_int_equal(nodes_since(&nodes, 11), 1);
+    assert_int_equal(nodes_lately(&nodes), 2);
+    hear(3, 0, 0, NODES_SILENT_NS + 11);
+    assert_int_equal(nodes_lately(&nodes), 2);
+    hear(1, 0, 0, NODES_SILENT_NS + 12);
+    assert_int_equal(nodes_lately(&nodes), 3);
+}
+
 static void test_forgets_the_most_silent(void **state)
 {
     uint64_t members;
@@ -145,9 +162,13 @@ static void test_forgets_the_most_silent(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_what_is_none),
-        cmocka_unit_test(test_lines),          cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_who_is_there),   cmocka_unit_test(test_forgets_the_most_silent),
+        cmocka_unit_test(test_there_and_back),
+        cmocka_unit_test(test_what_is_none),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_who_was_there),
+        cmocka_unit_test(test_who_is_there),
+        cmocka_unit_test(test_forgets_the_most_silent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
