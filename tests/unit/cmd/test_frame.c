@@ -64,6 +64,7 @@ static void test_what_is_none(void **state)
         "coracle1 00000000000000ff 0 1 0\nx\ny",      /* the last one is not whole */
         "coracle1 00000000000000ff 0 1 0\n\x1b[2J\n", /* would clear a screen */
         "coracle1 00000000000000ff 0 1 0\nx\r\n",
+        "coracle1 00000000000000ff 0 4 0\nx\r\nx\r\nx\r\n\x1b[2J\n", /* escaping makes it no longer and no shorter */
         "coracle1 00000000000000ff 0 1 0\n\xff\n",
     };
     for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {

@@ -41,6 +41,13 @@ static const char *read_number(const char *at, const char *end, unsigned base, u
     return at > start && at - start <= MOST_DIGITS ? at : NULL;
 }
 
+/* Whether escaping would leave it as it is. A CR before LF would be dropped, and so make up for what else is longer. */
+static bool is_harmless(const char *text, size_t size)
+{
+    const int keep = ESCAPE_KEEP_BACKSLASH | ESCAPE_KEEP_FORMAT | ESCAPE_KEEP_LINES;
+    return (size == 0 || memchr(text, '\r', size) == NULL) && escape_size(text, size, keep) == size;
+}
+
 bool frame_read(const char *bytes, size_t size, struct frame *out)
 {
     const char *end = bytes + size;
@@ -65,9 +72,8 @@ bool frame_read(const char *bytes, size_t size, struct frame *out)
                           .members = (uint32_t)members,
                           .text = at + 1,
                           .size = (size_t)(end - at - 1)};
-    const int keep = ESCAPE_KEEP_BACKSLASH | ESCAPE_KEEP_FORMAT | ESCAPE_KEEP_LINES;
     return (out->size == 0 || end[-1] == '\n') && frame_lines(out->text, out->size) == count &&
-           escape_size(out->text, out->size, keep) == out->size;
+           is_harmless(out->text, out->size);
 }
 
 uint32_t frame_lines(const char *text, size_t size)
