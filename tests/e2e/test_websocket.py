@@ -147,12 +147,13 @@ class Handshake(Case):
         except OSError:
             return [(None, None, None, None, ("nowhere",))]
 
-    @every_way(WS, options=("--origin", "https://chat.example,http://other.example:81"))
+    @every_way(WS, options=("--origin", "https://chat.example,,http://other.example:81"))
     def test_sites_that_are_listed(self, server):
         at = address(server)
         for origin in ("https://chat.example", "HTTP://OTHER.example:81", None):
             WebPeer(at, fields={"Origin": origin}).close()
-        for origin in ("https://chat.example:444", "http://chat.example", "http://%s:%d" % at, "https://chat.exampl"):
+        for origin in ("", "https://chat.example:444", "http://chat.example", "http://%s:%d" % at,
+                       "https://chat.exampl"):
             self.assertEqual(self.ask(server, request(at, Origin=origin))[0], 403, origin)
         page = {"Host": "chat.example", "Upgrade": None, "Connection": None, "Sec_WebSocket_Key": None}
         self.assertEqual(self.ask(server, request(at, **page))[0], 200)

@@ -63,7 +63,7 @@ static bool is_listed(const char *origins, const char *origin, size_t size)
 {
     for (const char *at = origins; *at != '\0';) {
         size_t length = strcspn(at, ",");
-        if ((length == 1 && *at == '*') || (length == size && strncasecmp(at, origin, size) == 0)) {
+        if ((length == 1 && *at == '*') || (length > 0 && length == size && strncasecmp(at, origin, size) == 0)) {
             return true;
         }
         at += length + (at[length] == ',');
