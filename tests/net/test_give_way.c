@@ -149,7 +149,7 @@ static void try_kind(conn_kind kind)
     close_pair(late, late_peer);
 }
 
-TASK_TEST(calls_that_return_at_once_give_way)
+TASK_TEST_WITH(calls_that_return_at_once_give_way, &(cor_options){.workers = 1})
 {
     cor_timer *timer = cor_timer_new(COR_MINUTE);
     timed = cor_timer_chan(timer);
