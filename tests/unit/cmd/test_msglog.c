@@ -22,7 +22,7 @@ enum { LINE = 36 + 16, HELD = 50 };
 
 static void add(struct msg_log *log, struct msg_reader *by, const char *text)
 {
-    assert_true(msglog_add(log, by, false, text, strlen(text)));
+    assert_true(msglog_add(log, by, MSG_SAID, text, strlen(text)));
 }
 
 /* Another form: with a mark in front. */
@@ -74,7 +74,7 @@ static void test_own_and_private(void **state)
     expect(&log, &a, "");
     add(&log, &a, "a says 1\n");
     add(&log, &b, "b says 2\n");
-    assert_true(msglog_add(&log, &a, true, "only a\n", 7));
+    assert_true(msglog_add(&log, &a, MSG_PRIVATE, "only a\n", 7));
     add(&log, &a, "a says 3\n");
     assert_true(msglog_enter(&log, &late));
     expect(&log, &a, OWN "b says 2\nonly a\n" OWN);
@@ -86,7 +86,7 @@ static void test_own_and_private(void **state)
     assert_true(run.plain);
     expect(&log, &b, "a says 4\n");
     expect(&log, &late, "a says 4\n");
-    assert_true(msglog_add(&log, &a, true, "only a\n", 7));
+    assert_true(msglog_add(&log, &a, MSG_PRIVATE, "only a\n", 7));
     add(&log, &a, "a says 5\n");
     expect(&log, &b, "a says 5\n");
     expect(&log, &a, OWN "only a\n" OWN);
@@ -111,8 +111,8 @@ static void test_count_and_age(void **state)
     int64_t before = cor_now();
     add(&log, &a, "a says 1\n");
     int64_t after = cor_now();
-    assert_true(msglog_add(&log, &a, true, "only a\n", 7));
-    assert_true(msglog_add(&log, &b, true, "only b\n", 7));
+    assert_true(msglog_add(&log, &a, MSG_PRIVATE, "only a\n", 7));
+    assert_true(msglog_add(&log, &b, MSG_PRIVATE, "only b\n", 7));
     add(&log, &b, "b says 2\n");
     assert_true(msglog_peek(&a, &run));
     assert_int_equal(msglog_count(&a, &run), 3);
@@ -268,27 +268,56 @@ static void test_ends_here(void **state)
     msglog_free(&log);
 }
 
-static void test_at_random(void **state)
+/* Where a reader of the random test is. */
+struct reading {
+    uint64_t next;    /* the number of the line it is to hear next */
+    uint64_t entered; /* what was said before is history to it */
+    bool placed;      /* `next` is known; else what it hears first says it */
+};
+
+/* What has been read: lines in order, none twice, none left out; "o" stands for an own one, "p" for a private one. */
+static void check_lines(struct reading *at, const char *got, unsigned history, bool marked)
 {
-    struct msg_log log = {.block_size = BLOCK, .keep = KEEP};
+    for (const char *line = got; *line != '\0'; line = strchr(line, '\n') + 1) {
+        assert_int_equal(*line == '=', marked);
+        line += marked;
+        uint64_t number = *line != 'o' && *line != 'p' ? strtoull(line, NULL, 10) : at->next;
+        if (!at->placed && number != at->next) {
+            assert_true(number + history >= at->entered);
+            *at = (struct reading){.next = number, .entered = at->entered, .placed = true};
+        }
+        assert_int_equal(number, at->next);
+        assert_true(*line != 'o' || !at->placed || number >= at->entered); /* who was there before is somebody else */
+        at->next += *line != 'p';
+    }
+}
+
+/* With history of `history` messages; `whole`: the log is so long that all of them are there. */
+static void at_random(unsigned history, size_t history_bytes, bool whole)
+{
+    struct msg_log log = {
+        .block_size = BLOCK, .keep = history_bytes + KEEP, .history = history, .history_bytes = history_bytes};
     struct msg_reader readers[READERS] = {0};
-    uint64_t next[READERS] = {0}, said = 0;
+    struct reading at[READERS] = {0};
+    uint64_t said = 0;
     static char got[1 << 20];
-    (void)state;
     srand(7);
     for (int step = 0; step < STEPS; step++) {
         int i = rand() % READERS, what = rand() % 100;
         struct msg_reader *reader = &readers[i];
         if (reader->block == NULL) {
             *reader = (struct msg_reader){.put = i % 2 == 0 ? NULL : put_marked};
-            next[i] = said;
+            uint64_t back = said < history ? said : history;
+            at[i] = (struct reading){.next = whole ? said - back : UINT64_MAX, .entered = said, .placed = whole};
             assert_true(msglog_enter(&log, reader));
+            msglog_go_back(&log, reader);
+            assert_true(log.end - atomic_load(&reader->place) <= history_bytes);
         } else if (what < 70) {
             char line[512];
             int size = snprintf(line, sizeof(line), "%010llu%*s\n", (unsigned long long)said++, rand() % 300, "");
-            assert_true(msglog_add(&log, reader, false, line, (size_t)size));
+            assert_true(msglog_add(&log, reader, MSG_SAID, line, (size_t)size));
         } else if (what < 75) {
-            assert_true(msglog_add(&log, reader, true, "p\n", 2));
+            assert_true(msglog_add(&log, reader, MSG_PRIVATE, "p\n", 2));
         } else if (what < 77) {
             msglog_hold(&log, reader);
         } else if (what < 78) {
@@ -296,31 +325,95 @@ static void test_at_random(void **state)
         } else if (i < READERS / 2 || what < 80) { /* the others are slow */
             uint64_t dropped = reader->dropped;
             read_runs(&log, reader, 1, got);
-            next[i] += reader->dropped - dropped;
-            for (char *line = got; *line != '\0'; line = strchr(line, '\n') + 1) {
-                assert_int_equal(*line == '=', reader->put != NULL);
-                line += *line == '=';
-                if (*line != 'p') {
-                    assert_true(*line == 'o' || strtoull(line, NULL, 10) == next[i]);
-                    next[i]++;
-                }
-            }
+            at[i].next += reader->dropped - dropped;
+            check_lines(&at[i], got, history, reader->put != NULL);
         }
     }
     for (int i = 0; i < READERS; i++) {
         if (readers[i].block != NULL) {
-            uint64_t dropped = readers[i].dropped;
-            while (read_runs(&log, &readers[i], 1, got) > 0 || msglog_next(&log, &readers[i])) {
-                for (char *line = got; *line != '\0'; line = strchr(line, '\n') + 1) {
-                    line += *line == '=';
-                    next[i] += *line != 'p';
-                }
+            for (bool more = true; more;) {
+                uint64_t dropped = readers[i].dropped;
+                more = read_runs(&log, &readers[i], 1, got) > 0 || msglog_next(&log, &readers[i]);
+                at[i].next += readers[i].dropped - dropped;
+                check_lines(&at[i], got, history, readers[i].put != NULL);
             }
-            assert_int_equal(next[i] + readers[i].dropped - dropped, said);
+            assert_true(!at[i].placed || at[i].next == said);
             msglog_leave(&log, &readers[i]);
         }
     }
     assert_int_equal(log.overtaken, 0);
+    msglog_free(&log);
+}
+
+static void test_at_random(void **state)
+{
+    (void)state;
+    at_random(0, 0, true);
+    at_random(1, 1 << 20, true);
+    at_random(50, 1 << 20, true);
+    at_random(1000, KEEP, false);
+}
+
+/* What is history: the last ones that were told to all, and none again after it was given up. */
+static void test_history(void **state)
+{
+    struct msg_log log = {.block_size = BLOCK, .keep = 8 * BLOCK, .history = 3, .history_bytes = 4 * BLOCK};
+    struct msg_reader by = {0}, late = {0};
+    struct msg_run run;
+    (void)state;
+    assert_true(msglog_enter(&log, &by));
+    msglog_go_back(&log, &by);
+    expect(&log, &by, "");
+    add(&log, &by, "1\n");
+    add(&log, &by, "2\n");
+    assert_true(msglog_add(&log, &by, MSG_PRIVATE, "only it\n", 8));
+    add(&log, &by, "3\n");
+    add(&log, &by, "4\n");
+    msglog_leave(&log, &by);
+    assert_true(msglog_enter(&log, &by)); /* at the same address */
+    msglog_go_back(&log, &by);
+    add(&log, &by, "5\n");
+    assert_true(msglog_next(&log, &by) && msglog_peek(&by, &run) && run.history);
+    assert_int_equal(msglog_count(&by, &run), 3);
+    expect(&log, &by, "2\n3\n4\n" OWN);
+    assert_false(msglog_peek(&by, &run));
+    assert_true(msglog_enter(&log, &late));
+    msglog_go_back(&log, &late);
+    msglog_forget(&log);
+    expect(&log, &late, "3\n4\n5\n");
+    msglog_leave(&log, &late);
+    assert_true(msglog_enter(&log, &late));
+    msglog_go_back(&log, &late);
+    expect(&log, &late, "");
+    msglog_leave(&log, &late);
+    msglog_leave(&log, &by);
+    msglog_free(&log);
+}
+
+/* Blocks stay for their history, and for nothing else. */
+static void test_history_is_bounded(void **state)
+{
+    enum { PART = 2 * BLOCK };
+    struct msg_log log = {.block_size = BLOCK, .keep = 64 * BLOCK, .history = 1000, .history_bytes = PART};
+    struct msg_reader by = {0}, late = {0};
+    char line[64] = "";
+    (void)state;
+    memset(line, 'x', sizeof(line) - 1);
+    line[sizeof(line) - 2] = '\n';
+    assert_true(msglog_enter(&log, &by));
+    for (int i = 0; i < 1000; i++) {
+        add(&log, &by, line);
+        msglog_leave(&log, &by); /* nobody reads */
+        assert_true(msglog_enter(&log, &by));
+    }
+    assert_true(msglog_enter(&log, &late));
+    msglog_go_back(&log, &late);
+    size_t kept = log.end - atomic_load(&late.place);
+    assert_true(kept <= PART && kept > PART - BLOCK);
+    msglog_leave(&log, &late);
+    assert_true(msglog_forget(&log) > 0);
+    assert_true(log.oldest == log.newest);
+    msglog_leave(&log, &by);
     msglog_free(&log);
 }
 
@@ -423,6 +516,8 @@ int main(void)
         cmocka_unit_test(test_ends_here),
         cmocka_unit_test(test_another_form),
         cmocka_unit_test(test_at_random),
+        cmocka_unit_test(test_history),
+        cmocka_unit_test(test_history_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

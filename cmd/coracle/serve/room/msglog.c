@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The log's blocks. A block's pins count the readers in it and those held that are still to come there. A block leaves
- * the list at its old end only: when nobody is in it and nobody was overtaken (a reader that was may want it yet), or
- * when it lies `keep` bytes back. Off the list and without pins it is freed.
+ * the list at its old end only: when nobody is in it, nobody was overtaken (a reader that was may want it yet) and
+ * nothing in it is history, or when it lies `keep` bytes back. Off the list and without pins it is freed.
  */
 #include "serve/room/msglog.h"
 
@@ -11,26 +11,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define AGE_MAX INT32_MAX
+#define AGE_MAX ((1 << 30) - 1)
 
 typedef struct msg_entry {
     const struct msg_reader *by; /* compared only: a reader that has left reads no more */
     uint32_t end;                /* of its text in the block */
-    uint32_t is_private : 1;
-    uint32_t age_us : 31; /* of the block when it was added; at most so much, half an hour */
+    uint32_t kind : 2;           /* a msg_kind */
+    uint32_t age_us : 30;        /* of the block when it was added; at most so much, a quarter of an hour */
 } msg_entry;
 
 struct msg_block {
     struct msg_block *next;       /* guard: the lock */
     uint64_t begin;               /* place of its first byte */
-    uint64_t first, first_here;   /* messages said before it; and those that were not passed on */
+    uint64_t first, first_here;   /* messages told to all before it; and those that were not passed on */
     int64_t made;                 /* cor_now() */
     size_t capacity;              /* bytes for texts and entries; a multiple of an entry's alignment */
     msg_put put;                  /* behind them as many bytes have the texts in this form; NULL: there are none */
-    uint32_t said, here;          /* guard: the lock; messages in it but private ones; the same */
+    uint32_t said, here;          /* guard: the lock; the same in it */
     uint32_t pins;                /* guard: the lock */
     bool listed;                  /* guard: the lock */
-    _Atomic uint32_t private_end; /* offset after the newest private message */
+    _Atomic uint32_t private_end; /* offset after the newest message that is not for all */
     _Atomic uint32_t count;       /* entries that may be read */
     alignas(msg_entry) char text[];
 };
@@ -87,11 +87,24 @@ static void free_block(struct msg_log *log, struct msg_block *block)
     }
 }
 
+/* The number of the oldest message that is history. */
+static uint64_t oldest_wanted(const struct msg_log *log)
+{
+    uint64_t oldest = log->said > log->history ? log->said - log->history : 0;
+    return oldest > log->forgotten ? oldest : log->forgotten;
+}
+
+/* Whether there is history in a block that is not the newest. */
+static bool has_history(const struct msg_log *log, const struct msg_block *block)
+{
+    return block->next->first > oldest_wanted(log) && log->end - block->next->begin < log->history_bytes;
+}
+
 static void drop_old_blocks(struct msg_log *log)
 {
     struct msg_block *block = log->oldest;
-    while (block != log->newest &&
-           ((block->pins == 0 && log->overtaken == 0) || log->end - block->next->begin >= log->keep)) {
+    while (block != log->newest && ((block->pins == 0 && log->overtaken == 0 && !has_history(log, block)) ||
+                                    log->end - block->next->begin >= log->keep)) {
         log->oldest = block->next;
         block->listed = false;
         if (block->pins == 0) {
@@ -173,7 +186,7 @@ static uint32_t age_of(const struct msg_block *block)
     return age < AGE_MAX ? (uint32_t)age : AGE_MAX;
 }
 
-bool msglog_add(struct msg_log *log, struct msg_reader *by, bool is_private, const char *text, size_t size)
+bool msglog_add(struct msg_log *log, struct msg_reader *by, msg_kind kind, const char *text, size_t size)
 {
     if (size > UINT32_MAX / 2 || !make_room(log, size)) {
         return false;
@@ -186,8 +199,8 @@ bool msglog_add(struct msg_log *log, struct msg_reader *by, bool is_private, con
         char *put = block->text + block->capacity;
         *put_end(block, count) = (uint32_t)(block->put(put + put_start(block, count), text, size) - put);
     }
-    *entry_of(block, count) = (msg_entry){.by = by, .end = end, .is_private = is_private, .age_us = age_of(block)};
-    if (is_private) {
+    *entry_of(block, count) = (msg_entry){.by = by, .end = end, .kind = kind & 3, .age_us = age_of(block)};
+    if (kind != MSG_SAID) {
         atomic_store_explicit(&block->private_end, end, memory_order_relaxed);
     } else {
         log->said++;
@@ -221,10 +234,48 @@ bool msglog_enter(struct msg_log *log, struct msg_reader *reader)
     reader->block = block;
     reader->index = atomic_load_explicit(&block->count, memory_order_relaxed);
     reader->offset = text_size(block);
+    reader->live_index = reader->index;
+    reader->live_begin = block->begin;
     reader->ends_at = UINT64_MAX;
+    atomic_store_explicit(&reader->hears_from, UINT64_MAX, memory_order_relaxed);
     atomic_store(&reader->place, log->end);
     block->pins++;
     return true;
+}
+
+void msglog_go_back(struct msg_log *log, struct msg_reader *reader)
+{
+    struct msg_block *block = log->oldest;
+    while (block != log->newest && !has_history(log, block)) {
+        block = block->next;
+    }
+    uint64_t number = block->first, wanted = oldest_wanted(log), place = block->begin;
+    uint32_t count = atomic_load_explicit(&block->count, memory_order_relaxed), index = 0, offset = 0;
+    while (index < count && (number < wanted || log->end - place > log->history_bytes)) {
+        const msg_entry *entry = entry_of(block, index++);
+        number += entry->kind == MSG_SAID;
+        offset = entry->end;
+        place = block->begin + copies(block) * (offset + index * sizeof(msg_entry));
+    }
+    if (index == count && block != log->newest) { /* what is left free at its end is beyond the bound */
+        block = block->next;
+        index = offset = 0;
+        place = block->begin;
+    }
+    reader->block->pins--; /* the newest: it stays */
+    block->pins++;
+    reader->block = block;
+    reader->index = index;
+    reader->offset = offset;
+    atomic_store(&reader->place, place);
+}
+
+uint64_t msglog_forget(struct msg_log *log)
+{
+    uint64_t begin = log->oldest != NULL ? log->oldest->begin : 0;
+    log->forgotten = log->said;
+    drop_old_blocks(log);
+    return log->oldest != NULL ? log->oldest->begin - begin : 0;
 }
 
 void msglog_leave(struct msg_log *log, struct msg_reader *reader)
@@ -310,6 +361,11 @@ bool msglog_peek(const struct msg_reader *reader, struct msg_run *run)
     if (count == reader->index) {
         return false;
     }
+    bool in_seam = block->begin == reader->live_begin && reader->index < reader->live_index;
+    run->history = in_seam || block->begin < reader->live_begin;
+    if (in_seam) {
+        count = reader->live_index;
+    }
     run->text = block->text + reader->offset;
     run->size = entry_of(block, count - 1)->end - reader->offset;
     run->count = count - reader->index;
@@ -348,12 +404,31 @@ bool msglog_is_put(const struct msg_reader *reader, const struct msg_run *run, c
     return true;
 }
 
+/* Whom a reader of that run is by the names in its entries: in history nobody. */
+static const struct msg_reader *self(const struct msg_reader *reader, const struct msg_run *run)
+{
+    return run->history ? NULL : reader;
+}
+
+static bool is_for(const struct msg_block *block, const msg_entry *entry, const struct msg_reader *self)
+{
+    switch ((msg_kind)entry->kind) {
+    case MSG_SAID:
+        return true;
+    case MSG_PRIVATE:
+        return entry->by == self;
+    case MSG_PRESENCE:
+        return self != NULL &&
+               block->begin + entry->end > atomic_load_explicit(&self->hears_from, memory_order_relaxed);
+    }
+    return false;
+}
+
 uint32_t msglog_count(const struct msg_reader *reader, const struct msg_run *run)
 {
     uint32_t count = run->count;
     for (uint32_t i = 0; !run->plain && i < run->count; i++) {
-        const msg_entry *entry = entry_of(reader->block, reader->index + i);
-        count -= entry->is_private && entry->by != reader;
+        count -= !is_for(reader->block, entry_of(reader->block, reader->index + i), self(reader, run));
     }
     return count;
 }
@@ -372,9 +447,9 @@ size_t msglog_copy(const struct msg_reader *reader, const struct msg_run *run, c
     for (uint32_t i = 0; i < run->count; i++) {
         const msg_entry *entry = entry_of(reader->block, reader->index + i);
         const char *end = reader->block->text + entry->end;
-        if (entry->by == reader && !entry->is_private) {
+        if (entry->kind == MSG_SAID && entry->by == self(reader, run)) {
             to = put(to, own, own_size);
-        } else if (entry->by == reader || !entry->is_private) {
+        } else if (is_for(reader->block, entry, self(reader, run))) {
             to = put(to, text, (size_t)(end - text));
         }
         text = end;
