@@ -40,6 +40,7 @@ enum { LOG_RATE_PER_SECOND = 100 };
     EVENT(file_stays, WARN, RATED, "service",                                                                          \
           "Who removes the file of a unix socket at its end could not be changed.")                                    \
     EVENT(grace_over, INFO, RATED, "open", "The time of grace is over: these are ended now.")                          \
+    EVENT(history_cut, WARN, RATED, "bytes", "Above --max-memory: the history of all rooms is given up.")              \
     EVENT(keep_alive_failed, WARN, RATED, "service error", "Vanished clients of a service will not be noticed.")       \
     EVENT(kick, INFO, EACH, "conn", "The operator has ended a connection.")                                            \
     EVENT(log_reopen_failed, ERROR, EACH, "file error", "SIGUSR1: the file before stays the log.")                     \
@@ -58,6 +59,8 @@ enum { LOG_RATE_PER_SECOND = 100 };
     EVENT(reloaded, INFO, EACH, "blocks", "SIGHUP: the lists of addresses were read again.")                           \
     EVENT(restart_failed, ERROR, EACH, "error", "SIGUSR2: the new program did not come up; this one serves on.")       \
     EVENT(restarting, INFO, EACH, "pid", "SIGUSR2: a new program has been started and gets the sockets.")              \
+    EVENT(room_freed, DEBUG, RATED, "room", "The last member has left a room that a client had made.")                 \
+    EVENT(room_made, DEBUG, RATED, "room", "A client has asked for a room that was not there.")                        \
     EVENT(sandbox_denied, WARN, RATED, "call number",                                                                  \
           "--sandbox: a system call was denied. No part of the server makes one: a bug, or a stranger.") \
     EVENT(sandbox_partial, WARN, EACH, "landlock seccomp open error",                                                  \

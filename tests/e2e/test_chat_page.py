@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # test: timeout=240
-"""The chat of a WebSocket entry in a browser: two pages and an nc in one room, a restart in between, names and messages
-that try to be markup, and use without a mouse or sight. Skipped where Chromium is not installed. COR_SHOTS=FOLDER also
-takes the pictures of the guide."""
+"""The chat of a WebSocket entry in a browser: two pages and an nc in one room, other rooms with their history and who
+comes and goes, a restart in between, names and messages that try to be markup, and use without a mouse or sight.
+Skipped where Chromium is not installed. COR_SHOTS=FOLDER also takes the pictures of the guide."""
 import contextlib
 import http.server
 import json
@@ -47,8 +47,8 @@ class Page(Case):
             raise unittest.SkipTest("the page is the same under every sanitizer")
         cls.browser = cls.enterClassContext(Browser())
 
-    def open(self, server, **more):
-        page = self.enterContext(self.browser.page("http://%s:%d/" % server.address("broadcast ws"), **more))
+    def open(self, server, path="/", **more):
+        page = self.enterContext(self.browser.page("http://%s:%d%s" % (*server.address("broadcast ws"), path), **more))
         page.wait("byId('state').textContent === 'connected'")
         return page
 
@@ -63,9 +63,9 @@ class Page(Case):
         if told:
             page.wait("document.querySelector('#log .own:last-child .fate').textContent === 'told to the room'")
 
-    def in_order(self, page):
+    def in_order(self, page, title=TITLE):
         self.assertEqual(page.problems(), [])
-        self.assertEqual(page.js("document.title"), TITLE)
+        self.assertEqual(page.js("document.title"), title)
 
     def shoot(self, page, name):
         if os.environ.get("COR_SHOTS"):
@@ -97,6 +97,61 @@ class Page(Case):
                 self.shoot(alice, "chat-light.png")
                 bob.dark(True)
                 self.shoot(bob, "chat-dark.png")
+
+    def go_to_room(self, page, name):
+        """Types the name of a room as somebody would."""
+        page.js("byId('room').focus(); byId('room').select()")
+        page.call("Input.insertText", text=name)
+        page.enter()
+
+    def test_other_rooms(self):
+        for workers, poller in ((1, "epoll"), (2, "io_uring")):
+            with serve("broadcast", "broadcast/kitchen", "broadcast=ws://127.0.0.1:0", workers=workers,
+                       options=("--poller", poller, "--quiet", "--history", "3", "--presence")) as server, \
+                    Nc(server.address("broadcast/kitchen tcp")) as cook:
+                for number in range(4):
+                    cook.say("dish %d" % number)
+                page = self.open(server)
+                self.go_to_room(page, "a b")
+                self.assertIn("letters, digits", page.js("byId('room-note').textContent"))
+                self.go_to_room(page, "kitchen")
+                page.wait("location.pathname === '/room/kitchen' && byId('state').textContent === 'connected'")
+                page.wait("document.querySelectorAll('#log .words').length === 3")
+                self.assertEqual(page.js(WORDS), ["dish %d" % number for number in range(1, 4)])
+                self.assertEqual(page.js("[...document.querySelectorAll('#log .entry')].filter((one) => "
+                                         "one.innerText.includes('earlier')).length"), 3)
+                page.wait("byId('members').textContent === '2 here'")
+                with Nc(server.address("broadcast/kitchen tcp")) as guest:
+                    page.wait("byId('log').innerText.includes(' has come')")
+                    guest.say("smells good")
+                    page.wait("byId('members').textContent === '3 here'")
+                page.wait("byId('log').innerText.includes(' has left')")
+                self.say(page, "soup", name="me")
+                self.comes_back(page, cook)
+                for dark in (False, True):
+                    page.dark(dark)
+                    for width in (1280, 360):
+                        page.resize(width, 700)
+                        self.assertEqual(accessible.complaints(page), [], (dark, width))
+                self.in_order(page, "kitchen \u2013 " + TITLE)
+                other = self.open(server, "/room/K%C3%BCche")
+                self.assertEqual(other.js("byId('title').textContent"), "room K\u00fcche")
+                self.assertEqual(other.js(WORDS), [])
+                self.say(other, "nobody here")
+                self.go_to_room(other, "")
+                other.wait("location.pathname === '/' && byId('state').textContent === 'connected'")
+
+    def comes_back(self, page, cook):
+        """What was said meanwhile is there afterwards, and nothing twice, the own words neither."""
+        before = page.js(WORDS)
+        page.js("tryLater = () => 0; socket.close()")
+        page.wait("socket === null")
+        cook.say("while you were away")
+        page.js("connect()")
+        page.wait("byId('log').innerText.includes('while you were away')")
+        cook.say("now")
+        page.wait("byId('log').innerText.includes('now')")
+        self.assertEqual(page.js(WORDS), [*before, "while you were away", "now"])
 
     def test_it_comes_back(self):
         """The server goes, and says so; a message then stays where it is; the page finds the next server by itself."""
@@ -193,15 +248,16 @@ class Page(Case):
                     page.resize(width, 700)
                     self.assertEqual(accessible.complaints(page), [], (dark, width))
             roles = accessible.tree(page)
-            for role in (("log", "Messages"), ("textbox", "Name"), ("textbox", "Message"), ("button", "Send")):
+            for role in (("log", "Messages"), ("textbox", "Name"), ("textbox", "Message"), ("button", "Send"),
+                         ("button", "Enter")):
                 self.assertIn(role, roles)
             self.assertEqual(page.js("byId('log').ariaLive"), "polite")
             page.js("document.activeElement.blur()")
             reached = set()
-            for _ in range(8):
+            for _ in range(10):
                 page.key("Tab")
                 reached.add(page.js("document.activeElement.id"))
-            self.assertLessEqual({"log", "name", "text", "send"}, reached)
+            self.assertLessEqual({"log", "name", "text", "send", "room", "enter"}, reached)
             self.in_order(page)
 
 

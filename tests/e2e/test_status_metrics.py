@@ -13,7 +13,7 @@ from harness import ACK_ANSWER, Case, close_all, join, main, message, need_json,
 from test_status import Asked, echo, setUpModule  # noqa: F401: the last is for unittest
 
 REASONS = ("eof", "reset", "idle", "first_byte_timeout", "write_timeout", "slow_consumer", "too_long", "protocol",
-           "rate", "denied", "max_conns", "per_ip", "drain", "kicked", "exec_exit", "oom", "internal")
+           "rate", "denied", "max_conns", "per_ip", "max_rooms", "drain", "kicked", "exec_exit", "oom", "internal")
 PRESENT = {
     "coracle_build_info": "gauge", "coracle_ready": "gauge", "coracle_connections": "gauge",
     "coracle_connections_limit": "gauge", "coracle_connections_accepted_total": "counter",
@@ -31,7 +31,9 @@ PRESENT = {
     "rt_sched_delay_seconds": "gauge", "process_cpu_seconds_total": "counter",
     "process_resident_memory_bytes": "gauge", "process_open_fds": "gauge", "process_max_fds": "gauge",
     "process_start_time_seconds": "gauge", "coracle_exec_running": "gauge", "coracle_exec_exits_total": "counter",
-    "coracle_sandbox_denied_total": "counter",
+    "coracle_sandbox_denied_total": "counter", "coracle_rooms": "gauge", "coracle_rooms_made": "gauge",
+    "coracle_rooms_limit": "gauge", "coracle_rooms_opened_total": "counter", "coracle_room_members": "gauge",
+    "coracle_largest_room_members": "gauge",
 }
 SAMPLE = re.compile(r'([a-z][a-z0-9_]*)((?:\{[a-z]+="[^"\\\n]*"(?:,[a-z]+="[^"\\\n]*")*\})?) (\d+(?:\.\d+)?)')
 
@@ -85,7 +87,7 @@ class Metrics(Case):
             closed = families["coracle_connections_closed_total"][1]
             self.assertEqual(set(closed), {'coracle_connections_closed_total{reason="%s"}' % one for one in REASONS})
             self.assertEqual(set(closed.values()), {0.0})
-            self.assertEqual(len(families["coracle_connections_refused_total"][1]), 4)
+            self.assertEqual(len(families["coracle_connections_refused_total"][1]), 5)
 
     def test_by_promtool(self):
         promtool = shutil.which("promtool")

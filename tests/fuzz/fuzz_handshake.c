@@ -8,6 +8,7 @@
  */
 /* test: needs-websocket */
 /* sources: cmd/coracle/serve/ws/handshake.c cmd/coracle/serve/ws/head.c cmd/coracle/serve/guard.c */
+/* sources: cmd/coracle/serve/room/name.c cmd/coracle/escape.c cmd/coracle/utf8.c */
 #include "hosts.h"
 #include "input.h"
 #include "serve/ws/handshake.h"
@@ -105,6 +106,7 @@ static void ask(const char *bytes, size_t size, const handshake_rules *rules)
     handshake_answer decided =
         result == HEAD_COMPLETE ? handshake_decide(&head, bytes, rules) : handshake_refuse(result);
     if (decided.result != HANDSHAKE_OTHER) {
+        CHECK(*decided.room == '\0' || room_name_is_good(decided.room, strlen(decided.room)));
         char *text = exact_copy(bytes, head.size, 1);
         (decided.result == HANDSHAKE_UPGRADE ? check_upgrade : check_page)(text, rules);
         free(text);

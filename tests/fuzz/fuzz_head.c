@@ -5,8 +5,9 @@
  *
  * Input: cuts, bytes.
  */
-/* sources: cmd/coracle/serve/ws/head.c */
+/* sources: cmd/coracle/serve/ws/head.c cmd/coracle/serve/room/name.c cmd/coracle/escape.c cmd/coracle/utf8.c */
 #include "input.h"
+#include "serve/room/name.h"
 #include "serve/ws/head.h"
 
 #include <ctype.h>
@@ -14,6 +15,15 @@
 static void check_place(const struct http_head *head, head_text piece)
 {
     CHECK(!piece.given || (piece.at <= head->size && piece.size <= head->size - piece.at));
+}
+
+/* What is read of a path as the name of a room is one. */
+static void check_name(const char *bytes, head_text target)
+{
+    char name[ROOM_NAME_SIZE];
+    if (room_name_decode(bytes + target.at + 1, target.size - 1, name)) {
+        CHECK(room_name_is_good(name, strlen(name)) && strpbrk(name, "/ \"%*>") == NULL);
+    }
 }
 
 static int same_text(head_text a, head_text b)
@@ -90,6 +100,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (result == HEAD_COMPLETE) {
         check_same(&whole, &pieces);
         check_complete(&whole, all);
+        check_name(all, whole.target);
     }
     CHECK(result != HEAD_MORE || in.left < HEAD_MAX);
     free(all);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The service broadcast: a room whose members say JSON objects, however split or glued, and hear lines. The dialogue is
+ * The service broadcast: rooms whose members say JSON objects, however split or glued, and hear lines. The dialogue is
  * the talker's; here is what carries it over a bare connection: nothing, everything goes as it is.
  */
 #include "serve/room/carrier.h"
 #include "serve/room/room.h"
+#include "serve/room/rooms.h"
 #include "serve/talker.h"
 #include "serve/ws/ws.h"
 
@@ -33,11 +34,11 @@ static void broadcast_handle(struct session *session)
         ws_handle(session);
         return;
     }
-    struct talker talker = {.session = session, .carrier = &lines};
+    struct talker talker = {.session = session, .carrier = &lines, .room = session->service->state};
     talker_talk(&talker);
 }
 
-/* The entry that makes the room; the others of this run lead into it, too. */
+/* The entry that makes the list of rooms, and ends it. */
 static struct service *first_entry(const struct service *service)
 {
     struct service *first = service->serve->services;
@@ -47,34 +48,47 @@ static struct service *first_entry(const struct service *service)
     return first;
 }
 
+static const struct service *last_entry(const struct service *service)
+{
+    const struct serve *serve = service->serve;
+    const struct service *last = serve->services + serve->service_count - 1;
+    while (last->def != service->def) {
+        last--;
+    }
+    return last;
+}
+
 static int broadcast_start(struct service *service)
 {
     struct serve *serve = service->serve;
-    struct service *first = first_entry(service);
-    service->state = service == first ? room_new(serve) : first->state;
+    if (service == first_entry(service)) {
+        serve->rooms = rooms_new(serve);
+    }
+    service->state = serve->rooms != NULL ? rooms_open(serve->rooms, service->room) : NULL;
     const char *port = strrchr(service->bound, ':');
     log_say("listening port:  %s", port != NULL ? port + 1 : service->bound);
     if (service->state == NULL) {
         return -ENOMEM;
     }
-    int code = service->websocket ? ws_start(service) : 0;
-    if (code == 0 && service == first && serve->bus != NULL) {
-        code = room_link(service->state, serve->bus, &serve->options.bus);
-    }
-    return code;
+    int code = service == first_entry(service) ? rooms_start(serve->rooms) : 0;
+    return code == 0 && service->websocket ? ws_start(service) : code;
 }
 
 static void broadcast_stop(struct service *service)
 {
-    if (service == first_entry(service) && service->state != NULL) {
-        room_unlink(service->state);
-        room_free(service->state);
+    struct serve *serve = service->serve;
+    if (service->state != NULL) {
+        rooms_leave(service->state);
+    }
+    if (service == last_entry(service)) {
+        rooms_free(serve->rooms);
+        serve->rooms = NULL;
     }
 }
 
-static bool broadcast_count_link(const struct service *service, link_counts *out)
+static uint64_t broadcast_forget(const struct service *service)
 {
-    return service == first_entry(service) && service->state != NULL && room_count_link(service->state, out);
+    return service == first_entry(service) ? rooms_forget(service->serve->rooms) : 0;
 }
 
 const service_def broadcast_service = {
@@ -87,10 +101,11 @@ const service_def broadcast_service = {
     .start = broadcast_start,
     .stop = broadcast_stop,
     .behind = room_behind,
-    .count_link = broadcast_count_link,
+    .forget = broadcast_forget,
     .may_listen = true,
     .tells_refusal = true,
     .has_websocket = COR_HAVE_WEBSOCKET,
+    .has_rooms = true,
 };
 
 #endif

@@ -73,6 +73,12 @@ static const option_def defs[] = {
      "broadcast: cut members that take nothing for this long (default 10s; 0: never)", NULL, 0, 0},
     {"slow-policy", 0, OPTION_CHOICE, FIELD(slow_policy), "P", "broadcast: what to do with slow members",
      slow_policy_names, 0, 0},
+    {"rooms", 0, OPTION_COUNT, FIELD(rooms), "N",
+     "broadcast: most rooms that clients make, by ws://HOST/room/NAME (default 64; 0: none)", NULL, 0, 4096},
+    {"history", 0, OPTION_COUNT, FIELD(history), "N",
+     "broadcast: new members first hear the last N messages (default 0)", NULL, 0, 1000000},
+    {"presence", 0, OPTION_FLAG, FIELD(presence), NULL,
+     "broadcast: tell members that ask for it, {\"presence\":true}, who comes and goes", NULL, 0, 0},
     {"bus", 0, OPTION_TEXT, FIELD(bus.servers), "URLS",
      "broadcast: one room with other nodes, by NATS: nats://host:4222, tls://host, ...", NULL, 0, 0},
     {"subject", 0, OPTION_TEXT, FIELD(bus.subject), "NAME", "the room's name there (default coracle.room)", NULL, 0, 0},
@@ -118,13 +124,13 @@ void serve_help(FILE *to)
         const service_def *def = service_table[i];
         fprintf(to, "  %-10s %-17s %s\n", def->name, def->address, def->summary);
     }
-    fprintf(
-        to,
-        "\nADDRESS is host:port, :port or [::1]:port, or NETWORK://... for a network of tcp, tcp4, tcp6 and unix,\n"
-        "as in tcp4://:8001, unix:///run/x.sock, unix://@name. Port 0 picks a free port.\n"
-        "echo and random also serve datagrams: udp, udp4, udp6, as in echo=udp://:9999, and unixgram.\n"
-        "broadcast is one room with all its addresses; ws://:8080 is one for WebSocket, with a page for browsers.\n\n"
-        "Options:\n");
+    fprintf(to,
+            "\nADDRESS is host:port, :port or [::1]:port, or NETWORK://... for a network of tcp, tcp4, tcp6 and unix,\n"
+            "as in tcp4://:8001, unix:///run/x.sock, unix://@name. Port 0 picks a free port.\n"
+            "echo and random also serve datagrams: udp, udp4, udp6, as in echo=udp://:9999, and unixgram.\n"
+            "broadcast is one room with all its addresses, broadcast/NAME=:7003 leads to the room of that name;\n"
+            "ws://:8080 is an address for WebSocket, with a page for browsers, and /room/NAME leads to rooms there.\n\n"
+            "Options:\n");
     options_print(&serve_table, to);
     fprintf(to, "\nDurations are written as 500ms, 2s, 1m30s, sizes as 4096, 64k, 1MiB.\n");
 }
@@ -176,6 +182,22 @@ static int add_service(struct serve *serve, const service_def *def, const char *
     return EXIT_OK;
 }
 
+/* Has a service lead to a room. Returns as add_service. */
+static int name_room(struct service *service, const char *name, size_t size)
+{
+    if (!service->def->has_rooms) {
+        fprintf(stderr, "coracle serve: %s has no rooms: only broadcast does\n", service->def->name);
+        return EXIT_BAD_CONFIG;
+    }
+    if (!room_name_is_good(name, size)) {
+        fprintf(stderr, "coracle serve: '%.*s' is no name for a room: up to %d bytes, letters, digits, - _ .\n",
+                (int)size, name, ROOM_NAME_MAX);
+        return EXIT_BAD_CONFIG;
+    }
+    memcpy(service->room, name, size);
+    return EXIT_OK;
+}
+
 /* Without services on the command line those that sockets are named after are what is wanted. */
 static void add_inherited(struct serve *serve)
 {
@@ -189,7 +211,7 @@ static void add_inherited(struct serve *serve)
     }
 }
 
-/* Fills serve->services from "name" and "name=address" words. Returns an exit code. */
+/* Fills serve->services from words "name" and "name=address", "name/room" and "name/room=address". As add_service. */
 static int choose_services(struct serve *serve, int count, char **words)
 {
     size_t all = 0;
@@ -211,12 +233,16 @@ static int choose_services(struct serve *serve, int count, char **words)
     }
     int code = EXIT_OK;
     for (int i = 0; i < count && code == EXIT_OK; i++) {
-        size_t size = strcspn(words[i], "=");
-        const service_def *def = find_service(words[i], size);
+        size_t size = strcspn(words[i], "="), name_size = strcspn(words[i], "/=");
+        const service_def *def = find_service(words[i], name_size);
         if (def == NULL) {
             return EXIT_USAGE;
         }
         code = add_service(serve, def, words[i][size] == '=' ? words[i] + size + 1 : def->address);
+        if (code == EXIT_OK && name_size < size) {
+            struct service *service = &serve->services[serve->service_count - 1];
+            code = name_room(service, words[i] + name_size + 1, size - name_size - 1);
+        }
     }
     return code;
 }
@@ -377,6 +403,7 @@ int serve_command(int argc, char **argv)
                               .first_byte_timeout = NOT_GIVEN_TIME,
                               .write_timeout = NOT_GIVEN_TIME,
                               .outbox = 16 * KIB * KIB,
+                              .rooms = 64,
                               .slow_after = NOT_GIVEN_TIME,
                               .stall_after = 100 * COR_MILLISECOND,
                               .grace = 5 * COR_SECOND,

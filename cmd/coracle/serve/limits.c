@@ -164,6 +164,8 @@ const char *limits_words(close_reason reason)
         return "your address may not connect";
     case REASON_PER_IP:
         return "too many connections from your address";
+    case REASON_MAX_ROOMS:
+        return "too many rooms";
     case REASON_RATE:
         return "too many new connections from your address, try again later";
     default:

@@ -115,6 +115,20 @@ static void await_end_of(struct serve *serve, uint64_t id)
     }
 }
 
+/* Has services give up what nobody waits for. Returns whether there was any. */
+static bool forget_history(struct serve *serve)
+{
+    uint64_t freed = 0;
+    for (size_t i = 0; i < serve->service_count; i++) {
+        const struct service *service = &serve->services[i];
+        freed += service->def->forget != NULL ? service->def->forget(service) : 0;
+    }
+    if (freed > 0) {
+        LOG(LEVEL_WARN, "history_cut", {"bytes", NULL, (int64_t)freed});
+    }
+    return freed > 0;
+}
+
 static void end_largest(struct serve *serve)
 {
     struct most most = {.held = WORTH_IT};
@@ -155,7 +169,9 @@ void memory_watch(void *arg)
             LOG(LEVEL_WARN, is_short ? "memory_short" : "memory_enough", {"used", NULL, (int64_t)used},
                 {"limit", NULL, (int64_t)limit});
         }
-        if (used > limit) {
+        if (used > limit && forget_history(serve)) {
+            (void)cor_blocking(give_back, NULL);
+        } else if (used > limit) {
             end_largest(serve);
         }
     }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The watch over --max-memory. What counts is what the process has in memory, whatever for, and what the pipes of exec
- * hold, which is the kernel's. Above seven eighths of the limit new clients are refused. Above all of it the connection
- * for which most is held is ended, be it in a room, with a process or in the middle of a message; the next one only
- * when that has left and what was held for it is free.
+ * hold, which is the kernel's. Above seven eighths of the limit new clients are refused. Above all of it what services
+ * keep for nobody goes, the history of rooms; and if there is none, the connection for which most is held is ended, be
+ * it in a room, with a process or in the middle of a message; the next one only when that has left and what was held
+ * for it is free.
  *
  * Held for a connection is what its peer has not taken (session_queued) and what is kept of what it has sent
  * (connection.held): a message that has not ended, or one that its process does not take.

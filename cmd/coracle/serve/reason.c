@@ -16,6 +16,7 @@ const char *const reason_names[REASON_COUNT] = {
     [REASON_DENIED] = "denied",
     [REASON_MAX_CONNS] = "max_conns",
     [REASON_PER_IP] = "per_ip",
+    [REASON_MAX_ROOMS] = "max_rooms",
     [REASON_DRAIN] = "drain",
     [REASON_KICKED] = "kicked",
     [REASON_EXEC_EXIT] = "exec_exit",

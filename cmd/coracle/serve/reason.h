@@ -17,6 +17,7 @@ typedef enum close_reason {
     REASON_DENIED,        /* refused: --allow and --deny */
     REASON_MAX_CONNS,     /* refused: there were too many connections */
     REASON_PER_IP,        /* refused: its address had too many open */
+    REASON_MAX_ROOMS,     /* refused: it wanted another room, and there were too many */
     REASON_DRAIN,         /* the server was ending */
     REASON_KICKED,        /* the operator ended it */
     REASON_EXEC_EXIT,     /* the process that served it ended; the event says how */

@@ -135,7 +135,8 @@ static void announce(struct serve *serve)
 {
     for (size_t i = 0; i < serve->service_count; i++) {
         struct service *service = &serve->services[i];
-        log_announce("listening %s %s %s", service->def->name, service_network(service), service->bound);
+        log_announce("listening %s%s%s %s %s", service->def->name, *service->room != '\0' ? "/" : "", service->room,
+                     service_network(service), service->bound);
     }
     admin_announce(serve);
     log_flush();

@@ -11,13 +11,14 @@
 #include "serve/duration.h"
 #include "serve/life/sockets.h"
 #include "serve/owner.h"
+#include "serve/room/name.h"
 
 #include <coracle.h>
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <sys/types.h>
 
-struct link_counts;
+struct rooms;
 struct session;
 struct service;
 struct peers;
@@ -46,6 +47,9 @@ typedef struct serve_options {
     size_t outbox;              /* bytes of the room's log; how far a member may be behind */
     int64_t slow_after;         /* ns in which a member of the room must take something; 0: any time */
     int slow_policy;            /* a slow_policy */
+    uint64_t rooms;             /* rooms that clients may make at a time */
+    bool presence;              /* members may hear who comes and goes */
+    uint64_t history;           /* messages that a new member of the room hears first */
     int64_t ping;               /* ns after which a silent WebSocket client is asked; 0: never */
     const char *origin;         /* sites whose pages may connect, with commas; NULL: each host's own */
     int64_t grace;              /* ns */
@@ -94,11 +98,11 @@ struct sandbox {
     bool calls;   /* system calls are filtered */
 };
 
-/* What members of the room have been told: acknowledgements and refusals, and how long each message took to them. */
+/* What members of rooms have been told: acknowledgements, refusals, who is here, and how long each message took. */
 struct hub_counts {
-    alignas(64) _Atomic uint64_t acknowledged, refused; /* alone in their lines: each write counts */
-    _Atomic uint64_t delivered[DURATION_FIELDS];        /* by how long it took */
-    _Atomic int64_t delivered_ns;                       /* together */
+    alignas(64) _Atomic uint64_t acknowledged, refused, answered; /* alone in their lines: each write counts */
+    _Atomic uint64_t delivered[DURATION_FIELDS];                  /* by how long it took */
+    _Atomic int64_t delivered_ns;                                 /* together */
 };
 
 /* One run of `coracle serve`. */
@@ -108,6 +112,7 @@ struct serve {
     size_t service_count;
     char **program;        /* what exec runs, and its arguments; NULL: nothing */
     const bus_ops *bus;    /* to other nodes; NULL: there are none */
+    struct rooms *rooms;   /* of broadcast; NULL: there are none */
     struct admin *admin;   /* the status server; NULL: none */
     struct recent *recent; /* what it says of closed connections; NULL: nothing is kept */
     struct hub_counts hub;
@@ -158,6 +163,7 @@ typedef struct service_def {
     bool may_listen;          /* clients may just listen: see limits.h */
     bool tells_refusal;       /* there is a place for a line that says why a client is refused */
     bool has_websocket;       /* it has an entry for WebSocket */
+    bool has_rooms;           /* its entries may lead to rooms by name */
     /* Prepares what the sessions share (service.state) and says what the tutorial says at start. NULL: nothing. */
     int (*start)(struct service *service);
     /* The server has begun to end. NULL: nothing. */
@@ -166,8 +172,8 @@ typedef struct service_def {
     void (*stop)(struct service *service);
     /* How many bytes a member of the room is behind. Any thread. NULL: there is no room. */
     uint64_t (*behind)(const struct member *member);
-    /* What its link to other nodes has done. Any thread, until `stop`. False: it has none. NULL: no service has. */
-    bool (*count_link)(const struct service *service, struct link_counts *out);
+    /* Memory is short: gives up what is kept for nobody. Returns how many bytes. Tasks only. NULL: nothing is. */
+    uint64_t (*forget)(const struct service *service);
 } service_def;
 
 /* One service of this run. */
@@ -175,6 +181,7 @@ struct service {
     const service_def *def;
     struct serve *serve;
     address address;           /* as asked for */
+    char room[ROOM_NAME_SIZE]; /* the name of the room it leads to; "": the one without a name, or there are none */
     bool websocket;            /* its clients speak WebSocket over that network */
     int inherited;             /* its socket, if the program was started with it; 0: it makes its own */
     bool owns_file;            /* its socket file is to be removed in the end */
@@ -182,7 +189,7 @@ struct service {
     cor_conn *packets;         /* in its place for datagrams */
     char bound[COR_ADDR_TEXT]; /* where it listens */
     uint64_t open;             /* guard: the lock of serve->conns; its connections */
-    void *state;               /* the service's own; several entries of a room share it */
+    void *state;               /* the service's own; entries of a room share it */
 };
 
 /* The network as people know it: what is on the command line. */

@@ -90,13 +90,24 @@ static bool take_text(void *arg, const char *text, size_t size)
     return more && room_cut_reason(talker->member) == REASON_NONE;
 }
 
+/* Asks to hear who comes and goes: no message, and not of the tutorial. Returns whether it is that. */
+static bool take_question(struct talker *talker, struct json_object *object)
+{
+    struct json_object *presence = json_object_object_get(object, "presence");
+    if (json_object_is_type(presence, json_type_boolean)) {
+        room_ask_presence(talker->member, json_object_get_boolean(presence));
+    }
+    return json_object_is_type(presence, json_type_boolean);
+}
+
 static bool take_message(void *arg, struct json_object *object, const char *name)
 {
     struct talker *talker = arg;
     struct json_object *message = name != NULL ? json_object_object_get(object, name) : NULL;
     if (!json_object_is_type(message, json_type_string)) {
         note_message(talker->session);
-        return tell_invalid(talker, "no \"message\" text in it") && room_cut_reason(talker->member) == REASON_NONE;
+        return (take_question(talker, object) || tell_invalid(talker, "no \"message\" text in it")) &&
+               room_cut_reason(talker->member) == REASON_NONE;
     }
     if (log_shows() && json_object_get_string_len(message) > 0) {
         show_message(talker->member, object);
@@ -160,7 +171,7 @@ static scanner_result take(struct talker *talker, const void *bytes, size_t size
     memory_hold(session->seen, scanner_held(&talker->scanner));
     session_inside_message(session, inside);
     session_limit_message(session, inside);
-    room_flush(session->service->state);
+    room_flush(talker->room);
     return result;
 }
 
@@ -202,7 +213,7 @@ void talker_talk(struct talker *talker)
 {
     struct session *session = talker->session;
     expect_message(talker);
-    talker->member = room_join(session->service->state, session, talker->carrier, talker, ACKNOWLEDGED);
+    talker->member = room_join(talker->room, session, talker->carrier, talker, ACKNOWLEDGED);
     if (talker->member == NULL) {
         connection_decide(session->seen, REASON_OOM);
     } else {

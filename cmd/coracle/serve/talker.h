@@ -14,10 +14,11 @@
 
 struct carrier;
 
-/* It lies on the stack of the client's task. The first two are given, and so may `early` be. */
+/* It lies on the stack of the client's task. The first three are given, and so may `early` be. */
 struct talker {
     struct session *session;
     const struct carrier *carrier;
+    struct room *room;
     const void *early; /* what has come already, borrowed until the talk is over */
     size_t early_size;
     struct member *member; /* in the room; NULL: not now */

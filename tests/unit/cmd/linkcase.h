@@ -229,7 +229,8 @@ static void end_net(void)
 {
     for (int i = 0; i < NODES; i++) {
         struct node *node = &nodes[i];
-        link_end(node->room.link);
+        link_stop(node->room.link);
+        link_free(node->room.link);
         cor_mutex_lock(&node->room.lock);
         msglog_leave(&node->room.log, &node->listener);
         cor_mutex_unlock(&node->room.lock);
@@ -243,7 +244,7 @@ static void end_net(void)
 static void say(struct node *node, const char *line)
 {
     cor_mutex_lock(&node->room.lock);
-    T_ASSERT(msglog_add(&node->room.log, &node->talker, false, line, strlen(line)));
+    T_ASSERT(msglog_add(&node->room.log, &node->talker, MSG_SAID, line, strlen(line)));
     msglog_end_batch(&node->room.log);
     delivery_flush(&node->room);
     cor_mutex_unlock(&node->room.lock);

@@ -189,7 +189,8 @@ TASK_TEST_WITH(the_last_words, &with_threads)
     start_net(TEXT);
     wait_for_all();
     talk_task(0);
-    link_end(nodes[0].room.link);
+    link_stop(nodes[0].room.link);
+    link_free(nodes[0].room.link);
     nodes[0].room.link = NULL;
     T_EVENTUALLY(heard(1, 0) == LINES && heard(2, 0) == LINES, SOON);
     end_net();
@@ -273,7 +274,8 @@ static void live(int life)
     for (int i = 0; i < LINES / LIVES; i++) {
         say_number(2, life * LINES + i);
     }
-    link_end(node->room.link);
+    link_stop(node->room.link);
+    link_free(node->room.link);
     node->room.link = link_start(&node->room, &fake_ops, &no_options);
     T_ASSERT(node->room.link != NULL);
     T_EVENTUALLY(counts(2).connected && counts(2).nodes == NODES, SOON);

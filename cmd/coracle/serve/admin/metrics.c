@@ -9,6 +9,7 @@
 #include "serve/admin/process.h"
 #include "serve/admin/recent.h"
 #include "serve/exec/children.h"
+#include "serve/room/rooms.h"
 #include "serve/sandbox/denied.h"
 
 #include <stdlib.h>
@@ -42,10 +43,11 @@ static void put_open(const exposition *out, const struct serve *serve, const uin
     }
 }
 
-/* Connections that were closed before their service saw them. */
+/* What a limit kept out. */
 static bool is_refusal(close_reason reason)
 {
-    return reason == REASON_MAX_CONNS || reason == REASON_PER_IP || reason == REASON_RATE || reason == REASON_DENIED;
+    return reason == REASON_MAX_CONNS || reason == REASON_PER_IP || reason == REASON_RATE || reason == REASON_DENIED ||
+           reason == REASON_MAX_ROOMS;
 }
 
 static void put_reasons(const exposition *out, const conns_counts *counts)
@@ -134,6 +136,16 @@ static void put_rooms(const exposition *out, struct serve *serve, const recent_t
 {
     struct queues queues = {0};
     conns_each(&serve->conns, add_queue, &queues);
+    rooms_counts rooms = {0};
+    if (serve->rooms != NULL) {
+        rooms_count(serve->rooms, &rooms);
+    }
+    exposition_one_gauge(out, "coracle_rooms", "Rooms that there are.", rooms.rooms);
+    exposition_one_gauge(out, "coracle_rooms_made", "Those of them that clients have made.", rooms.made);
+    exposition_one_gauge(out, "coracle_rooms_limit", "The most that clients may make.", serve->options.rooms);
+    exposition_one_counter(out, "coracle_rooms_opened", "Rooms that clients have made, ever.", rooms.ever_made);
+    exposition_one_gauge(out, "coracle_room_members", "Members of all rooms.", rooms.members);
+    exposition_one_gauge(out, "coracle_largest_room_members", "Those of the room that has the most.", rooms.largest);
     exposition_one_gauge(out, "coracle_hub_queue_bytes", "Bytes that members of rooms have still to take, together.",
                          queues.sum);
     exposition_one_gauge(out, "coracle_hub_slowest_queue_bytes", "Those of the member farthest behind.",
@@ -150,11 +162,13 @@ static void put_bus(const exposition *out, const struct serve *serve)
     if (!view_bus(serve, &of)) {
         return;
     }
-    exposition_one_gauge(out, "coracle_bus_connected", "1 while the room is one with those of other nodes.",
+    exposition_one_gauge(out, "coracle_bus_connected", "1 while all rooms are one with those of other nodes.",
                          of.connected);
     exposition_one_counter(out, "coracle_bus_connects", "Times that the bus was connected to.", of.connects);
-    exposition_one_gauge(out, "coracle_bus_nodes", "Nodes of the room that have been heard of lately.", of.nodes);
-    exposition_one_gauge(out, "coracle_bus_members", "Members of the room, on all nodes.", of.members);
+    exposition_one_gauge(out, "coracle_bus_nodes", "Nodes that have been heard of lately, in the room with the most.",
+                         of.nodes);
+    exposition_one_gauge(out, "coracle_bus_members", "Members of the rooms that this node has, on all nodes.",
+                         of.members);
     exposition_one_counter(out, "coracle_bus_messages_sent", "Messages given to the bus.", of.sent);
     exposition_one_counter(out, "coracle_bus_messages_received", "Messages of other nodes.", of.received);
     exposition_one_counter(out, "coracle_bus_messages_repeated", "Messages that had come before, or came too late.",
@@ -178,9 +192,11 @@ static void put_deliveries(const exposition *out, struct hub_counts *hub)
     exposition_histogram(out, "coracle_hub_delivery_seconds",
                          "How long messages took from their sender to the socket of each member.", duration_bounds,
                          delivered, DURATION_BOUNDS, atomic_load(&hub->delivered_ns));
-    exposition_counter(out, "coracle_hub_acks", "What senders in rooms were answered, a refusal or that it is said.");
+    exposition_counter(out, "coracle_hub_acks",
+                       "What senders in rooms were answered: it is said, it is none, who is here.");
     exposition_put(out, "coracle_hub_acks_total", "result", "ok", atomic_load(&hub->acknowledged));
     exposition_put(out, "coracle_hub_acks_total", "result", "refused", atomic_load(&hub->refused));
+    exposition_put(out, "coracle_hub_acks_total", "result", "presence", atomic_load(&hub->answered));
 }
 
 static void put_closed(const exposition *out, struct serve *serve)

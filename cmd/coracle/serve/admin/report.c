@@ -135,9 +135,37 @@ static void put_services(const struct serve *serve, FILE *to)
         fprintf(to, "%s{\"service\":\"%s\",\"network\":\"%s\",\"local\":", i > 0 ? "," : "", service->def->name,
                 service_network(service));
         put_text(to, service->bound);
+        if (*service->room != '\0') {
+            fputs(",\"room\":", to);
+            put_text(to, service->room);
+        }
         fputc('}', to);
     }
     fputs("],\n", to);
+}
+
+/* How many rooms there are, and the largest of them. */
+static void put_rooms(const struct serve *serve, FILE *to, size_t most)
+{
+    rooms_counts counts;
+    rooms_row *rows;
+    if (serve->rooms == NULL) {
+        fputs("\"rooms\":null,\n", to);
+        return;
+    }
+    rooms_count(serve->rooms, &counts);
+    size_t count = rooms_list(serve->rooms, &rows, most);
+    fprintf(to,
+            "\"rooms\":{\"count\":%" PRIu64 ",\"made\":%" PRIu64 ",\"limit\":%" PRIu64 ",\"members\":%" PRIu64
+            ",\"list\":[",
+            counts.rooms, counts.made, serve->options.rooms, counts.members);
+    for (size_t i = 0; i < count; i++) {
+        fputs(i > 0 ? ",\n{\"room\":" : "\n{\"room\":", to);
+        put_text(to, rows[i].name);
+        fprintf(to, ",\"members\":%" PRIu64 ",\"made\":%s}", rows[i].members, rows[i].made ? "true" : "false");
+    }
+    fputs("]},\n", to);
+    free(rows);
 }
 
 /* With a bus: what it has carried. */
@@ -262,6 +290,7 @@ void status_view(void *arg, const http_request *request, http_reply *reply)
     put_head(admin, reply->body);
     put_operation(admin, reply->body);
     put_services(admin->serve, reply->body);
+    put_rooms(admin->serve, reply->body, most);
     put_bus(admin->serve, reply->body);
     put_counters(admin, reply->body);
     put_connections(admin, reply->body, most);

@@ -139,6 +139,31 @@ static void put_operation(struct admin *admin, FILE *to)
     }
 }
 
+/* Where there are several rooms: how many, and the largest. */
+static void put_rooms(const struct serve *serve, FILE *to)
+{
+    enum { SHOWN = 8 };
+    rooms_counts counts = {0};
+    if (serve->rooms != NULL) {
+        rooms_count(serve->rooms, &counts);
+    }
+    if (counts.rooms < 2) {
+        return;
+    }
+    rooms_row *rows;
+    size_t count = rooms_list(serve->rooms, &rows, SHOWN);
+    fprintf(to, "rooms %" PRIu64 ", made by clients %" PRIu64 " of %" PRIu64, counts.rooms, counts.made,
+            serve->options.rooms);
+    put_limit(to, counts.made, serve->options.rooms);
+    fprintf(to, ", %" PRIu64 " members", counts.members);
+    for (size_t i = 0; i < count; i++) {
+        fprintf(to, "%s%s %" PRIu64, i == 0 ? ": " : ", ", *rows[i].name != '\0' ? rows[i].name : "(no name)",
+                rows[i].members);
+    }
+    fputs(counts.rooms > count ? ", ...\n" : "\n", to);
+    free(rows);
+}
+
 static void put_bus(const struct serve *serve, FILE *to)
 {
     link_counts of;
@@ -215,6 +240,7 @@ void report_text(struct admin *admin, FILE *to, size_t most)
     put_head(admin, to);
     put_counters(admin, to);
     put_operation(admin, to);
+    put_rooms(admin->serve, to);
     put_bus(admin->serve, to);
     put_connections(admin, to, most);
     put_recent(admin, to, most);

@@ -5,7 +5,7 @@
 
 #include "serve/admin/ask.h"
 #include "serve/admin/http.h"
-#include "serve/room/link.h"
+#include "serve/room/rooms.h"
 #include "serve/service.h"
 
 #define VIEW_SAMPLE_NS (500 * COR_MILLISECOND)
@@ -47,7 +47,10 @@ void page_css_view(void *arg, const http_request *request, http_reply *reply);
 void page_js_view(void *arg, const http_request *request, http_reply *reply);
 
 /* What the links to other nodes have done, together. False: there are none. */
-bool view_bus(const struct serve *serve, link_counts *out);
+static inline bool view_bus(const struct serve *serve, link_counts *out)
+{
+    return serve->rooms != NULL && rooms_count_links(serve->rooms, out);
+}
 
 /* The status as text, with at most so many connections and so many closed ones. */
 void report_text(struct admin *admin, FILE *to, size_t most);

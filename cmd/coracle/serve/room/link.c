@@ -96,7 +96,7 @@ static uint32_t add_lines(struct link *link, const char *text, size_t size)
     uint32_t count = 0;
     for (const char *end = text + size; text < end && pace_wait(room, (size_t)(end - text)); count++) {
         size_t line = frame_skip(text, (size_t)(end - text), 1);
-        if (!msglog_add(&room->log, &link->reader, false, text, line)) {
+        if (!msglog_add(&room->log, &link->reader, MSG_SAID, text, line)) {
             break;
         }
         member_note_growth(room);
@@ -414,8 +414,11 @@ static void talk(void *arg)
 
 /* --- the link as a whole */
 
-static void free_link(struct link *link)
+void link_free(struct link *link)
 {
+    if (link == NULL) {
+        return;
+    }
     cor_mutex_lock(&link->room->lock);
     if (link->reader.block != NULL) {
         msglog_leave(&link->room->log, &link->reader);
@@ -445,18 +448,20 @@ struct link *link_start(struct room *room, const bus_ops *ops, const bus_options
     cor_mutex_lock(&room->lock);
     done = done && msglog_enter(&room->log, &link->reader);
     cor_mutex_unlock(&room->lock);
+    done = done && cor_group_set_parent(&link->tasks, NULL) == 0; /* it is not the business of whoever made the room */
     if (!done || cor_group_go(&link->tasks, talk, link) < 0) {
-        free_link(link);
+        link_free(link);
         return NULL;
     }
     if (cor_group_go(&link->tasks, hear, link) < 0) {
-        link_end(link);
+        link_stop(link);
+        link_free(link);
         return NULL;
     }
     return link;
 }
 
-void link_end(struct link *link)
+void link_stop(struct link *link)
 {
     if (link == NULL) {
         return;
@@ -467,7 +472,6 @@ void link_end(struct link *link)
     cor_mutex_unlock(&link->room->lock);
     cor_waitgroup_done(&link->going);
     cor_group_wait(&link->tasks, 0);
-    free_link(link);
 }
 
 void link_count(const struct link *link, link_counts *out)

@@ -48,8 +48,11 @@ typedef struct link_counts {
 /* Ties a room to a bus. The options must outlive it. NULL: memory ran out. */
 struct link *link_start(struct room *room, const bus_ops *ops, const bus_options *options);
 
-/* Sends what is left, if the bus is there, and ends. Accepts NULL. */
-void link_end(struct link *link);
+/* Sends what is left, if the bus is there, and stops: what it counts does not change any more. Accepts NULL. */
+void link_stop(struct link *link);
+
+/* Frees one that has stopped. Accepts NULL. */
+void link_free(struct link *link);
 
 /* Any thread. */
 void link_count(const struct link *link, link_counts *out);

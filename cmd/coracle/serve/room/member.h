@@ -9,11 +9,14 @@
 
 #include "serve/room/carrier.h"
 #include "serve/room/msglog.h"
+#include "serve/room/name.h"
 #include "serve/session.h"
 
 #include <stdalign.h>
 
 struct link;
+struct presence;
+struct rooms;
 
 struct room {
     cor_mutex lock;
@@ -30,6 +33,15 @@ struct room {
     bool link_parked;                 /* guard: the lock; its task waits for news */
     cor_waitgroup link_news;          /* guard: the lock; 1 while it does, else 0 */
     atomic_size_t members;            /* changed under the lock */
+    struct presence *presence;        /* guard: the lock; NULL: nobody is told who comes and goes */
+    cor_chan *news;                   /* a byte there has what is to be told looked for */
+    struct rooms *rooms;              /* of these it is one, and what follows is theirs */
+    struct room *next;
+    uint64_t holds;
+    bool made;       /* by a client */
+    bus_options bus; /* of its link */
+    char *subject;   /* on the bus; NULL: there is none */
+    char name[ROOM_NAME_SIZE];
 };
 
 /* What a member's writing task does. */

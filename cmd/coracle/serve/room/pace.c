@@ -144,3 +144,11 @@ bool pace_wait(struct room *room, size_t size)
     }
     return true;
 }
+
+bool pace_may(struct room *room, size_t size)
+{
+    if (room->log.end + size > room->clear_until && atomic_load(&room->awaited) == NULL) {
+        survey(room, size);
+    }
+    return room->log.end + size <= room->clear_until;
+}

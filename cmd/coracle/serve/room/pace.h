@@ -11,4 +11,7 @@
  */
 bool pace_wait(struct room *room, size_t size);
 
+/* Whether it may without a wait. Under the lock. */
+bool pace_may(struct room *room, size_t size);
+
 #endif

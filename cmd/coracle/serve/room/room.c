@@ -5,8 +5,10 @@
 #include "serve/room/delivery.h"
 #include "serve/room/link.h"
 #include "serve/room/pace.h"
+#include "serve/room/presence.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,19 +16,31 @@
 #define BLOCK_MAX ((size_t)64 * 1024)
 #define BLOCK_MIN ((size_t)4 * 1024)
 #define BLOCKS_PER_OUTBOX 4
+/* History is this part of the outbox at most: so much a member may be behind at any time (pace.c). */
+#define HISTORIES_PER_OUTBOX 8
 
-struct room *room_new(struct serve *serve)
+struct room *room_new(struct serve *serve, const char *name)
 {
     const serve_options *options = &serve->options;
     size_t block = options->outbox / BLOCKS_PER_OUTBOX;
     block = block < BLOCK_MIN ? BLOCK_MIN : block > BLOCK_MAX ? BLOCK_MAX : block;
     struct room *room = malloc(sizeof(*room));
+    struct presence *presence = room != NULL && options->presence ? presence_new() : NULL;
+    if (options->presence && presence == NULL) {
+        free(room);
+        return NULL;
+    }
     if (room != NULL) {
         *room = (struct room){
             .serve = serve,
             .options = options,
-            .log = {.block_size = block & ~(size_t)63, .keep = options->outbox},
+            .presence = presence,
+            .log = {.block_size = block & ~(size_t)63,
+                    .keep = options->outbox,
+                    .history = options->history,
+                    .history_bytes = options->outbox / HISTORIES_PER_OUTBOX},
         };
+        snprintf(room->name, sizeof(room->name), "%s", name);
     }
     return room;
 }
@@ -34,21 +48,34 @@ struct room *room_new(struct serve *serve)
 void room_free(struct room *room)
 {
     if (room != NULL) {
+        link_free(room->link);
+        presence_free(room->presence);
         msglog_free(&room->log);
+        free(room->subject);
         free(room);
     }
 }
 
 int room_link(struct room *room, const bus_ops *ops, const bus_options *options)
 {
-    room->link = link_start(room, ops, options);
+    room->subject = room_name_subject(options->subject, room->name);
+    room->bus = *options;
+    room->bus.subject = room->subject;
+    room->link = room->subject != NULL ? link_start(room, ops, &room->bus) : NULL;
     return room->link != NULL ? 0 : -ENOMEM;
 }
 
 void room_unlink(struct room *room)
 {
-    link_end(room->link);
-    room->link = NULL;
+    link_stop(room->link);
+}
+
+uint64_t room_forget(struct room *room)
+{
+    cor_mutex_lock(&room->lock);
+    uint64_t freed = msglog_forget(&room->log);
+    cor_mutex_unlock(&room->lock);
+    return freed;
 }
 
 bool room_count_link(const struct room *room, link_counts *out)
@@ -82,6 +109,18 @@ static void show_as_member(struct session *session, struct member *member)
     pthread_mutex_unlock(&conns->lock);
 }
 
+/* Has a member that has come in begin with the history. Under the lock. */
+static void hear_history(struct member *member)
+{
+    struct msg_log *log = &member->room->log;
+    if (log->history > 0) {
+        msglog_go_back(log, &member->reader);
+        if (atomic_load(&member->reader.place) != log->end) {
+            delivery_wake(member);
+        }
+    }
+}
+
 struct member *room_join(struct room *room, struct session *session, const struct carrier *carrier,
                          struct talker *talker, const char *acknowledged)
 {
@@ -111,6 +150,8 @@ struct member *room_join(struct room *room, struct session *session, const struc
     }
     member_enlist(new);
     room->members++;
+    presence_note(room, true, new->address);
+    hear_history(new);
     cor_mutex_unlock(&room->lock);
     show_as_member(session, new);
     return new;
@@ -124,16 +165,16 @@ void room_flush(struct room *room)
     cor_mutex_unlock(&room->lock);
 }
 
-static int add(struct member *by, bool is_private, const char *line, size_t size)
+/* Adds a line and counts it. */
+static int add(struct member *by, msg_kind kind, const char *line, size_t size, _Atomic uint64_t *counter)
 {
     struct room *room = by->room;
-    struct hub_counts *hub = &room->serve->hub;
     int code = COR_ECANCELED;
     cor_mutex_lock(&room->lock);
     if (pace_wait(room, size)) {
-        code = msglog_add(&room->log, &by->reader, is_private, line, size) ? 0 : -ENOMEM;
+        code = msglog_add(&room->log, &by->reader, kind, line, size) ? 0 : -ENOMEM;
         member_note_growth(room);
-        atomic_fetch_add_explicit(is_private ? &hub->refused : &hub->acknowledged, code == 0, memory_order_relaxed);
+        atomic_fetch_add_explicit(counter, code == 0, memory_order_relaxed);
     }
     cor_mutex_unlock(&room->lock);
     return code;
@@ -141,12 +182,26 @@ static int add(struct member *by, bool is_private, const char *line, size_t size
 
 int room_say(struct member *sender, const char *line, size_t size)
 {
-    return add(sender, false, line, size);
+    return add(sender, MSG_SAID, line, size, &sender->room->serve->hub.acknowledged);
 }
 
 void room_tell(struct member *to, const char *line, size_t size)
 {
-    (void)add(to, true, line, size);
+    (void)add(to, MSG_PRIVATE, line, size, &to->room->serve->hub.refused);
+}
+
+void room_ask_presence(struct member *member, bool on)
+{
+    char line[PRESENCE_ANSWER_MAX];
+    struct room *room = member->room;
+    cor_mutex_lock(&room->lock);
+    if (pace_wait(room, sizeof(line))) {
+        bool added = msglog_add(&room->log, &member->reader, MSG_PRIVATE, line, presence_answer(member, line));
+        member_note_growth(room);
+        presence_ask(member, on);
+        atomic_fetch_add_explicit(&room->serve->hub.answered, added, memory_order_relaxed);
+    }
+    cor_mutex_unlock(&room->lock);
 }
 
 /* Under the lock. */
@@ -214,6 +269,7 @@ bool room_leave(struct member *member, struct session *session, bool drain)
     struct room *room = member->room;
     cor_mutex_lock(&room->lock);
     room->members--;
+    presence_leave(member);
     member_delist(member);
     member_release(member);
     end_writing(member, drain && member_cut(member) == REASON_NONE);

@@ -39,23 +39,27 @@ struct carrier;
 struct talker;
 
 /* Makes an empty room of a server, which must outlive it. NULL: memory ran out. */
-struct room *room_new(struct serve *serve);
+struct room *room_new(struct serve *serve, const char *name);
 
 /* Frees an empty room. Accepts NULL. */
 void room_free(struct room *room);
 
-/* Ties the room to the same one on other nodes (link.h). Returns 0 or -ENOMEM. */
+/* Ties the room to the one of that name on other nodes (link.h). The options must outlive it. Returns 0 or -ENOMEM. */
 int room_link(struct room *room, const bus_ops *ops, const bus_options *options);
 
-/* Undoes it. */
+/* Undoes it, but for what the link has counted. Waits until it has sent what is left. */
 void room_unlink(struct room *room);
+
+/* Gives up the history that there is. Returns how many bytes that frees. */
+uint64_t room_forget(struct room *room);
 
 /* What the link has done. Any thread. False: there is none. */
 bool room_count_link(const struct room *room, link_counts *out);
 
 /*
- * Makes a member of the session's connection and lets it in. It will hear its address and `acknowledged`, a whole line,
- * in place of each message of its own, all through the carrier, for this talker. Returns NULL when memory ran out.
+ * Makes a member of the session's connection and lets it in. It will hear the history (--history), then what is said;
+ * its address and `acknowledged`, a whole line, in place of each message of its own; all through the carrier, for this
+ * talker. Returns NULL when memory ran out.
  */
 struct member *room_join(struct room *room, struct session *session, const struct carrier *carrier,
                          struct talker *talker, const char *acknowledged);
@@ -66,8 +70,11 @@ struct member *room_join(struct room *room, struct session *session, const struc
  */
 int room_say(struct member *sender, const char *line, size_t size);
 
-/* Tells one member only a whole line. */
+/* Tells one member only a whole line: why what it has sent is no message. */
 void room_tell(struct member *to, const char *line, size_t size);
+
+/* Tells a member who is here, and from then on who comes and goes, or not any more (presence.h). */
+void room_ask_presence(struct member *member, bool on);
 
 /* Has written what has been said. To be called after a number of messages that came together. */
 void room_flush(struct room *room);

@@ -16,6 +16,7 @@
 /* RFC 6455, section 1.3: what the accept value is made with. */
 #define GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 enum { KEY_SIZE = 24, KEY_BYTES = 16 };
+#define ROOM_PATH "/room/"
 /* The longest name with a port. */
 enum { HOST_MAX = 264 };
 
@@ -24,13 +25,20 @@ enum { HOST_MAX = 264 };
 
 static handshake_answer other(const char *status, const char *fields, close_reason reason)
 {
-    return (handshake_answer){HANDSHAKE_OTHER, status, fields, reason, NULL};
+    return (handshake_answer){HANDSHAKE_OTHER, status, fields, reason, NULL, ""};
 }
 
-/* Whether the target is `/`, with or without a query. */
-static bool is_root(const char *bytes, head_text target)
+/* Finds the room that a target names, without its query: "" for `/`. False: it is neither that nor `/room/NAME`. */
+static bool find_room(const char *bytes, head_text target, char room[ROOM_NAME_SIZE])
 {
-    return bytes[target.at] == '/' && (target.size == 1 || bytes[target.at + 1] == '?');
+    const char *path = bytes + target.at, *query = memchr(path, '?', target.size);
+    size_t size = query != NULL ? (size_t)(query - path) : target.size, before = strlen(ROOM_PATH);
+    memset(room, 0, ROOM_NAME_SIZE);
+    if (size == 1 && *path == '/') {
+        return true;
+    }
+    return size > before && memcmp(path, ROOM_PATH, before) == 0 &&
+           room_name_decode(path + before, size - before, room);
 }
 
 /* A key is the base64 of 16 bytes. */
@@ -118,18 +126,21 @@ handshake_answer handshake_decide(const struct http_head *head, const char *byte
     if (head->method.size != 3 || memcmp(bytes + head->method.at, "GET", 3) != 0) {
         return other("405 Method Not Allowed", "Allow: GET\r\n", REASON_PROTOCOL);
     }
-    if (!is_root(bytes, head->target)) {
+    char room[ROOM_NAME_SIZE];
+    if (!find_room(bytes, head->target, room)) {
         return other("404 Not Found", "", REASON_EOF);
     }
     bool upgrade = head->asks_websocket || head->key.given;
     if (rules->origins == NULL && head->host.given && (head->origin.given || !upgrade) &&
         !is_known(bytes, head->host, rules->own)) {
-        return (handshake_answer){HANDSHAKE_OTHER, "403 Forbidden", "", REASON_DENIED, UNKNOWN_HOST};
+        return (handshake_answer){HANDSHAKE_OTHER, "403 Forbidden", "", REASON_DENIED, UNKNOWN_HOST, ""};
     }
+    handshake_answer answer = {HANDSHAKE_PAGE, "200 OK", "", REASON_EOF, NULL, ""};
     if (upgrade) {
-        return decide_upgrade(head, bytes, rules->origins);
+        answer = decide_upgrade(head, bytes, rules->origins);
     }
-    return (handshake_answer){HANDSHAKE_PAGE, "200 OK", "", REASON_EOF, NULL};
+    memcpy(answer.room, room, sizeof(room));
+    return answer;
 }
 
 handshake_answer handshake_refuse(head_result result)
@@ -138,9 +149,11 @@ handshake_answer handshake_refuse(head_result result)
                                    : other("400 Bad Request", "", REASON_PROTOCOL);
 }
 
-static handshake_answer turn_away(close_reason reason)
+handshake_answer handshake_turn_away(close_reason reason)
 {
     switch (reason) {
+    case REASON_EOF:
+        return other("404 Not Found", "", reason);
     case REASON_DENIED:
         return other("403 Forbidden", "", reason);
     case REASON_PER_IP:
@@ -177,7 +190,7 @@ size_t handshake_write_end(const handshake_answer *answer, const char *type, siz
 
 size_t handshake_write_refusal(close_reason reason, const char *words, char to[HANDSHAKE_MAX])
 {
-    handshake_answer answer = turn_away(reason);
+    handshake_answer answer = handshake_turn_away(reason);
     size_t size = handshake_write_end(&answer, "text/plain", strlen(words), to);
     return size + (size_t)snprintf(to + size, HANDSHAKE_MAX - size, "%s", words);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a WebSocket entry answers to a request: the upgrade (RFC 6455, section 4.2), the page at `/`, or why not. Pages
- * of other sites are refused: a browser names the site in Origin, and it must be the host that the request is for, or
+ * What a WebSocket entry answers to a request: the upgrade (RFC 6455, section 4.2), the page, or why not. Both are at
+ * `/`, for the room of the entry, and at `/room/NAME`; whether there is such a room is not judged here. Pages of other
+ * sites are refused: a browser names the site in Origin, and it must be the host that the request is for, or
  * on the list of --origin. Other programs send no Origin and may come.
  *
  * That a page comes from the host that it asks says little if the host's name is its own and it has made that name lead
@@ -12,6 +13,7 @@
 #define CORACLE_CMD_SERVE_WS_HANDSHAKE_H
 
 #include "serve/reason.h"
+#include "serve/room/name.h"
 #include "serve/ws/head.h"
 
 /* Room for any answer's head. */
@@ -29,7 +31,8 @@ typedef struct handshake_answer {
     const char *status; /* as in "403 Forbidden" */
     const char *fields; /* whole lines; "" for none */
     close_reason reason;
-    const char *hint; /* a line for people; NULL: the status says it all */
+    const char *hint;          /* a line for people; NULL: the status says it all */
+    char room[ROOM_NAME_SIZE]; /* of an upgrade and of the page: what the path names; "": nothing */
 } handshake_answer;
 
 /* Whose pages may connect. */
@@ -40,6 +43,9 @@ typedef struct handshake_rules {
 
 /* Decides on a complete head. */
 handshake_answer handshake_decide(const struct http_head *head, const char *bytes, const handshake_rules *rules);
+
+/* The answer to a request for a room that the client does not get. */
+handshake_answer handshake_turn_away(close_reason reason);
 
 /* The answer to what is no head, by the result of head_read. */
 handshake_answer handshake_refuse(head_result result);

@@ -18,7 +18,7 @@ __attribute__((noinline)) static int write_head(struct session *session)
              "Content-Security-Policy: %.*s\r\nReferrer-Policy: no-referrer\r\n"
              "Cross-Origin-Resource-Policy: same-origin\r\nCross-Origin-Opener-Policy: same-origin\r\n",
              (int)chat_policy_size, (const char *)chat_policy);
-    const handshake_answer answer = {HANDSHAKE_PAGE, "200 OK", fields, REASON_EOF, NULL};
+    const handshake_answer answer = {HANDSHAKE_PAGE, "200 OK", fields, REASON_EOF, NULL, ""};
     return session_write(session, head, handshake_write_end(&answer, "text/html", chat_html_size, head));
 }
 

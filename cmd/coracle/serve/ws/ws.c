@@ -4,6 +4,7 @@
 
 #include "serve/room/carrier.h"
 #include "serve/room/room.h"
+#include "serve/room/rooms.h"
 #include "serve/talker.h"
 #include "serve/ws/frames.h"
 #include "serve/ws/handshake.h"
@@ -297,41 +298,64 @@ __attribute__((noinline)) static int write_upgrade(struct session *session, cons
     return session_write(session, head, handshake_write_upgrade(&request->head, request->bytes, head));
 }
 
-__attribute__((noinline)) static handshake_answer decide(const struct session *session, const struct request *request)
+/* Decides on a request, and holds the room that it is let into. */
+__attribute__((noinline)) static handshake_answer decide(const struct session *session, const struct request *request,
+                                                         head_result result, struct room **room)
 {
+    const struct service *service = session->service;
     char host[COR_ADDR_TEXT], port[16];
-    const char *where = session->service->address.text;
-    bool named = cor_split_host_port(where, host, sizeof(host), port, sizeof(port)) == 0;
+    bool named = cor_split_host_port(service->address.text, host, sizeof(host), port, sizeof(port)) == 0;
     const handshake_rules rules = {session_options(session)->origin, named ? host : NULL};
-    return handshake_decide(&request->head, request->bytes, &rules);
+    if (result != HEAD_COMPLETE) {
+        return handshake_refuse(result);
+    }
+    handshake_answer answer = handshake_decide(&request->head, request->bytes, &rules);
+    if (answer.result == HANDSHAKE_OTHER) {
+        return answer;
+    }
+    const char *name = *answer.room != '\0' ? answer.room : service->room;
+    close_reason why = REASON_EOF;
+    if (*service->room != '\0' && strcmp(name, service->room) != 0) {
+        return handshake_turn_away(why); /* the entry leads to that one only */
+    }
+    if (answer.result == HANDSHAKE_PAGE) {
+        why = rooms_admit(service->serve->rooms, name);
+        return why == REASON_NONE ? answer : handshake_turn_away(why);
+    }
+    *room = rooms_enter(service->serve->rooms, name, &why);
+    return *room != NULL ? answer : handshake_turn_away(why);
 }
 
-/* Answers a request. True: it is upgraded. */
-static bool answer(struct session *session, const struct request *request, head_result result)
+/* Answers a request. Returns the room, held, if it is upgraded. */
+static struct room *answer(struct session *session, const struct request *request, head_result result)
 {
-    handshake_answer decided = result == HEAD_COMPLETE ? decide(session, request) : handshake_refuse(result);
+    struct room *room = NULL;
+    handshake_answer decided = decide(session, request, result, &room);
+    int code = 0;
     if (decided.result == HANDSHAKE_UPGRADE) {
-        int code = write_upgrade(session, request);
-        if (code < 0) {
-            session_ended(session, "write", code);
-        }
-        return code == 0;
-    }
-    if (decided.result == HANDSHAKE_PAGE) {
+        code = write_upgrade(session, request);
+    } else if (decided.result == HANDSHAKE_PAGE) {
         page_write(session);
     } else {
         answer_and_end(session, &decided);
     }
-    return false;
+    if (code < 0) {
+        session_ended(session, "write", code);
+    }
+    if (room != NULL && code < 0) {
+        rooms_leave(room);
+        room = NULL;
+    }
+    return room;
 }
 
-/* The whole of a request. True: the client is upgraded, and *early has what it has sent since. */
-__attribute__((noinline)) static bool shake_hands(struct session *session, cor_buffer *early, size_t *early_at)
+/* The whole of a request. Returns the room, held, if the client is upgraded; *early has what it has sent since. */
+__attribute__((noinline)) static struct room *shake_hands(struct session *session, cor_buffer *early, size_t *early_at)
 {
     struct request *request = malloc(sizeof(*request));
     if (request == NULL) {
         connection_decide(session->seen, REASON_OOM);
-        return false;
+        return NULL;
     }
     request->head = (struct http_head){0};
     request->data = (cor_buffer){0};
@@ -340,18 +364,18 @@ __attribute__((noinline)) static bool shake_hands(struct session *session, cor_b
     session_arm_read(session);
     session_limit_message(session, true);
     ssize_t count = read_head(session, request, &result);
-    bool upgraded = count > 0 && answer(session, request, result);
+    struct room *room = count > 0 ? answer(session, request, result) : NULL;
     if (count <= 0) {
         session_ended(session, "read", (int)count);
     }
-    if (upgraded && request->used < request->data.size) {
+    if (room != NULL && request->used < request->data.size) {
         *early = request->data;
         *early_at = request->used;
     } else {
         cor_buffer_free(&request->data);
     }
     free(request);
-    return upgraded;
+    return room;
 }
 
 void ws_handle(struct session *session)
@@ -360,7 +384,8 @@ void ws_handle(struct session *session)
                     .frames = {.max_size = session_options(session)->max_line}};
     cor_buffer early = {0};
     size_t early_at = 0;
-    if (!shake_hands(session, &early, &early_at)) {
+    ws.talker.room = shake_hands(session, &early, &early_at);
+    if (ws.talker.room == NULL) {
         return;
     }
     session_limit_message(session, false);
@@ -368,6 +393,7 @@ void ws_handle(struct session *session)
     ws.talker.early_size = early.size - early_at;
     talker_talk(&ws.talker);
     cor_buffer_free(&early);
+    rooms_leave(ws.talker.room);
 }
 
 /* Under the room's lock. */
@@ -386,23 +412,30 @@ static room_action look(const struct carrier *carrier, struct talker *talker)
     return ws->silent == LOOKS_TO_GIVE_UP ? ROOM_GIVE_UP : ROOM_NOTHING;
 }
 
+static void look_at_all(struct room *room, void *unused)
+{
+    (void)unused;
+    room_look(room, look);
+}
+
 static void ask_silent(void *arg)
 {
-    const struct service *service = arg;
-    int64_t look_ns = service->serve->options.ping / LOOKS_TO_ASK;
+    struct serve *serve = arg;
+    int64_t look_ns = serve->options.ping / LOOKS_TO_ASK;
     while (cor_sleep(look_ns > COR_MILLISECOND ? look_ns : COR_MILLISECOND) == 0) {
-        room_look(service->state, look);
+        rooms_each(serve->rooms, look_at_all, NULL);
     }
 }
 
 int ws_start(struct service *service)
 {
-    struct service *first = service->serve->services;
-    while (!first->websocket || first->state != service->state) {
+    struct serve *serve = service->serve;
+    struct service *first = serve->services;
+    while (!first->websocket) {
         first++;
     }
-    bool wanted = service == first && service->serve->options.ping > 0;
-    return wanted ? cor_group_go(&service->serve->helpers, ask_silent, service) : 0;
+    bool wanted = service == first && serve->options.ping > 0;
+    return wanted ? cor_group_go(&serve->helpers, ask_silent, serve) : 0;
 }
 
 #endif

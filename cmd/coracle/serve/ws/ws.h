@@ -10,7 +10,7 @@
  *
  * Asking. A proxy ends connections on which nothing goes, and keeps alive those whose client is gone. So a member that
  * has sent nothing for --ping is sent a ping, and one that has not answered after as long again is given up: it has
- * vanished, reason reset. One task goes through the room for all of them; no member has a timer for it.
+ * vanished, reason reset. One task goes through the rooms for all of them; no member has a timer for it.
  *
  * Leaving. If no frame has been cut (talker->torn) the client gets a close frame with a code and the reason's word,
  * then is waited for as after any hang-up.
@@ -25,7 +25,7 @@
 /* Talks to a client of the entry. */
 void ws_handle(struct session *session);
 
-/* Starts the task that asks silent members, once for the entries of a room. Returns 0 or an error code. */
+/* Starts the task that asks silent members of all rooms, once. Returns 0 or an error code. */
 int ws_start(struct service *service);
 
 #else

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/* Rooms are made, found and freed. */
+#include "serve/room/rooms.h"
+
+#include "serve/room/presence.h"
+#include "serve/room/room.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct rooms {
+    struct serve *serve;
+    cor_chan *news;               /* a byte: rooms have something to tell (presence.h) */
+    cor_mutex making;             /* taken before the lock */
+    pthread_mutex_t lock;         /* guards all that follows, and next, holds and made of each room */
+    struct room *first, *leaving; /* the second: those whose links are ending */
+    size_t count;                 /* of the first list */
+    size_t made;                  /* of them: by clients */
+    uint64_t ever_made;
+    link_counts gone;     /* what the links of rooms have done that are in neither list */
+    cor_waitgroup ending; /* rooms that are in the list no more */
+};
+
+struct rooms *rooms_new(struct serve *serve)
+{
+    struct rooms *rooms = calloc(1, sizeof(*rooms));
+    cor_chan *news = cor_chan_new(1, 1);
+    if (rooms == NULL || news == NULL) {
+        cor_chan_free(news);
+        free(rooms);
+        return NULL;
+    }
+    rooms->serve = serve;
+    rooms->news = news;
+    pthread_mutex_init(&rooms->lock, NULL);
+    return rooms;
+}
+
+void rooms_free(struct rooms *rooms)
+{
+    if (rooms != NULL) {
+        cor_waitgroup_wait(&rooms->ending, 0);
+        pthread_mutex_destroy(&rooms->lock);
+        cor_chan_free(rooms->news);
+        free(rooms);
+    }
+}
+
+/* Under the lock. */
+static struct room *find(const struct rooms *rooms, const char *name)
+{
+    struct room *room = rooms->first;
+    while (room != NULL && strcmp(room->name, name) != 0) {
+        room = room->next;
+    }
+    return room;
+}
+
+static struct room *find_and_hold(struct rooms *rooms, const char *name)
+{
+    pthread_mutex_lock(&rooms->lock);
+    struct room *room = find(rooms, name);
+    if (room != NULL) {
+        room->holds++;
+    }
+    pthread_mutex_unlock(&rooms->lock);
+    return room;
+}
+
+close_reason rooms_admit(struct rooms *rooms, const char *name)
+{
+    uint64_t most = rooms->serve->options.rooms;
+    pthread_mutex_lock(&rooms->lock);
+    bool there = find(rooms, name) != NULL, full = rooms->made >= most;
+    pthread_mutex_unlock(&rooms->lock);
+    return there || !full ? REASON_NONE : most == 0 ? REASON_EOF : REASON_MAX_ROOMS;
+}
+
+static void put_in(struct room **list, struct room *room)
+{
+    room->next = *list;
+    *list = room;
+}
+
+static void take_out(struct room **list, const struct room *room)
+{
+    while (*list != room) {
+        list = &(*list)->next;
+    }
+    *list = room->next;
+}
+
+static void enlist(struct rooms *rooms, struct room *room)
+{
+    pthread_mutex_lock(&rooms->lock);
+    put_in(&rooms->first, room);
+    rooms->count++;
+    rooms->made += room->made;
+    rooms->ever_made += room->made;
+    pthread_mutex_unlock(&rooms->lock);
+}
+
+/* Makes a room with all that belongs to it, held once. */
+static struct room *make(struct rooms *rooms, const char *name, bool by_client)
+{
+    struct serve *serve = rooms->serve;
+    struct room *room = room_new(serve, name);
+    if (room == NULL) {
+        return NULL;
+    }
+    room->rooms = rooms;
+    room->holds = 1;
+    room->made = by_client;
+    room->news = rooms->news;
+    if (serve->bus != NULL && room_link(room, serve->bus, &serve->options.bus) < 0) {
+        room_free(room);
+        return NULL;
+    }
+    enlist(rooms, room);
+    if (by_client) {
+        LOG(LEVEL_DEBUG, "room_made", {"room", name, 0});
+    }
+    return room;
+}
+
+static struct room *find_or_make(struct rooms *rooms, const char *name, bool by_client, close_reason *why)
+{
+    struct room *room = find_and_hold(rooms, name);
+    if (room != NULL) {
+        return room;
+    }
+    cor_mutex_lock(&rooms->making);
+    room = find_and_hold(rooms, name);
+    *why = room == NULL && by_client ? rooms_admit(rooms, name) : REASON_NONE;
+    if (room == NULL && *why == REASON_NONE) {
+        room = make(rooms, name, by_client);
+        *why = REASON_OOM;
+    }
+    cor_mutex_unlock(&rooms->making);
+    return room;
+}
+
+struct room *rooms_open(struct rooms *rooms, const char *name)
+{
+    close_reason why;
+    return find_or_make(rooms, name, false, &why);
+}
+
+struct room *rooms_enter(struct rooms *rooms, const char *name, close_reason *why)
+{
+    return find_or_make(rooms, name, true, why);
+}
+
+/* Adds what a link has done. */
+static void add_done(link_counts *sum, const link_counts *one)
+{
+    sum->connects += one->connects;
+    sum->sent += one->sent;
+    sum->received += one->received;
+    sum->lost_backlog += one->lost_backlog;
+    sum->lost_too_long += one->lost_too_long;
+    sum->missed += one->missed;
+    sum->repeated += one->repeated;
+    sum->slow_frames += one->slow_frames;
+    sum->bad_frames += one->bad_frames;
+}
+
+/* Ends a room that is in the list no more. */
+static void end_room(void *arg)
+{
+    struct room *room = arg;
+    struct rooms *rooms = room->rooms;
+    link_counts last;
+    room_unlink(room);
+    pthread_mutex_lock(&rooms->lock);
+    take_out(&rooms->leaving, room);
+    if (room_count_link(room, &last)) {
+        add_done(&rooms->gone, &last);
+    }
+    pthread_mutex_unlock(&rooms->lock);
+    room_free(room);
+    cor_waitgroup_done(&rooms->ending);
+}
+
+void rooms_leave(struct room *room)
+{
+    struct rooms *rooms = room->rooms;
+    pthread_mutex_lock(&rooms->lock);
+    bool last = --room->holds == 0;
+    if (last) {
+        take_out(&rooms->first, room);
+        put_in(&rooms->leaving, room);
+        rooms->count--;
+        rooms->made -= room->made;
+        cor_waitgroup_add(&rooms->ending, 1);
+    }
+    pthread_mutex_unlock(&rooms->lock);
+    if (last && room->made) {
+        LOG(LEVEL_DEBUG, "room_freed", {"room", room->name, 0});
+    }
+    if (last && (room->link == NULL || cor_go(end_room, room) < 0)) {
+        end_room(room);
+    }
+}
+
+void rooms_each(struct rooms *rooms, void (*visit)(struct room *room, void *arg), void *arg)
+{
+    struct room *before = NULL, *room;
+    do {
+        pthread_mutex_lock(&rooms->lock);
+        room = before == NULL ? rooms->first : before->next; /* held, it is in the list */
+        if (room != NULL) {
+            room->holds++;
+        }
+        pthread_mutex_unlock(&rooms->lock);
+        if (before != NULL) {
+            rooms_leave(before);
+        }
+        if (room != NULL) {
+            visit(room, arg);
+        }
+        before = room;
+    } while (room != NULL);
+}
+
+static void tell(struct room *room, void *told)
+{
+    *(bool *)told &= presence_tell(room);
+}
+
+/* A room that notes something after it was looked at has sent a byte again. */
+static void tell_presence(void *arg)
+{
+    struct rooms *rooms = arg;
+    char byte;
+    int code = 0;
+    while (code == 0 && cor_chan_recv(rooms->news, &byte, 0) > 0) {
+        bool told = true;
+        rooms_each(rooms, tell, &told);
+        code = told ? 0 : cor_chan_try_send(rooms->news, "");
+        code = code == 0 || code == -EAGAIN ? cor_sleep(PRESENCE_EVERY_NS) : code;
+    }
+}
+
+int rooms_start(struct rooms *rooms)
+{
+    struct serve *serve = rooms->serve;
+    return serve->options.presence ? cor_group_go(&serve->helpers, tell_presence, rooms) : 0;
+}
+
+static void forget(struct room *room, void *freed)
+{
+    *(uint64_t *)freed += room_forget(room);
+}
+
+uint64_t rooms_forget(struct rooms *rooms)
+{
+    uint64_t freed = 0;
+    rooms_each(rooms, forget, &freed);
+    return freed;
+}
+
+void rooms_count(struct rooms *rooms, rooms_counts *out)
+{
+    pthread_mutex_lock(&rooms->lock);
+    *out = (rooms_counts){.rooms = rooms->count, .made = rooms->made, .ever_made = rooms->ever_made};
+    for (struct room *room = rooms->first; room != NULL; room = room->next) {
+        uint64_t members = atomic_load(&room->members);
+        out->members += members;
+        out->largest = members > out->largest ? members : out->largest;
+    }
+    pthread_mutex_unlock(&rooms->lock);
+}
+
+static int by_members(const void *a, const void *b)
+{
+    const rooms_row *one = a, *other = b;
+    return one->members != other->members ? (one->members < other->members) - (one->members > other->members)
+                                          : strcmp(one->name, other->name);
+}
+
+size_t rooms_list(struct rooms *rooms, rooms_row **out, size_t most)
+{
+    size_t count = 0;
+    pthread_mutex_lock(&rooms->lock);
+    rooms_row *rows = calloc(rooms->count + 1, sizeof(*rows));
+    for (struct room *room = rooms->first; room != NULL && rows != NULL; room = room->next) {
+        rooms_row *row = &rows[count++];
+        memcpy(row->name, room->name, sizeof(row->name));
+        row->members = atomic_load(&room->members);
+        row->made = room->made;
+    }
+    pthread_mutex_unlock(&rooms->lock);
+    if (rows != NULL) {
+        qsort(rows, count, sizeof(*rows), by_members);
+    }
+    *out = rows;
+    return count < most ? count : most;
+}
+
+/* Adds how the link of a room is that is there. */
+static void add_state(link_counts *sum, const link_counts *one)
+{
+    sum->connected = sum->connected && one->connected;
+    sum->since = one->since > sum->since ? one->since : sum->since;
+    sum->nodes = one->nodes > sum->nodes ? one->nodes : sum->nodes;
+    sum->members += one->members;
+}
+
+bool rooms_count_links(struct rooms *rooms, link_counts *out)
+{
+    struct room *lists[] = {NULL, NULL};
+    link_counts one;
+    bool any = false;
+    pthread_mutex_lock(&rooms->lock);
+    *out = rooms->gone;
+    out->connected = true;
+    lists[0] = rooms->first;
+    lists[1] = rooms->leaving;
+    for (int i = 0; i < 2; i++) {
+        for (const struct room *room = lists[i]; room != NULL; room = room->next) {
+            if (room_count_link(room, &one)) {
+                add_done(out, &one);
+                any = true;
+                if (i == 0) {
+                    add_state(out, &one);
+                }
+            }
+        }
+    }
+    pthread_mutex_unlock(&rooms->lock);
+    return any;
+}
