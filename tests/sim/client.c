@@ -106,6 +106,8 @@ static bool lie(sim_client *client)
                                        "\n\n\r\n",
                                        "[1,2,3]\n",
                                        "\"text\"",
+                                       "{\"presence\":true}",
+                                       "{\"presence\":false}",
                                        "1e999 ",
                                        "{\"a\":{\"message\":[[[[[[[[[[[[[[[[[",
                                        "\xef\xbb\xbf{"};
@@ -295,9 +297,10 @@ void client_main(void *arg)
 {
     sim_client *client = arg;
     int code = cor_sleep(client->does.start_ns);
-    client->next = run.log_count;
+    client->next = run.rooms[client->does.room].log_count;
     if (code == 0) {
-        code = cor_dial_until(&client->conn, "tcp", run.bound_at[client->does.service], cor_after(DIAL_NS), NULL);
+        int entry = client->does.room == 0 ? (int)client->does.service : (int)SERVICES + client->does.room - 1;
+        code = cor_dial_until(&client->conn, "tcp", run.bound_at[entry], cor_after(DIAL_NS), NULL);
     }
     if (code < 0) {
         cor_waitgroup_done(&run.busy);

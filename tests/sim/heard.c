@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What members may hear. run.log is what was said, in the order in which the room handed it to all of its members; each
- * sender's part of it is in the sender's order. A member's stream is that log from where it came in, with its own
- * messages as acknowledgements and lines for it alone in between: line by line in the same order, none twice, none left
- * out unless the policy is to drop. So an acknowledgement that comes before its message was handed over is found, and a
- * message that nobody said, and one that was said before the member came.
+ * What members may hear. A room's log is what was said, in the order in which the room handed it to all of its members;
+ * each sender's part of it is in the sender's order. A member's stream is that log from where it came in, or as much
+ * earlier as the history reaches, with its own messages as acknowledgements and lines for it alone in between: line by
+ * line in the same order, none twice, none left out unless the policy is to drop. So an acknowledgement that comes
+ * before its message was handed over is found, and a message that nobody said, or in another room, and one that was
+ * said before the history.
  */
 #include "world.h"
 
@@ -16,6 +17,7 @@
 #define SAYS " 地址发送了请求消息："
 #define INVALID "invalid message: "
 #define REFUSED "refused: "
+#define PRESENCE "{\"presence\":"
 enum { SHOWN = 100 }; /* bytes of a line, in what is told of it */
 
 static bool drops(void)
@@ -72,7 +74,20 @@ static void check_sender(sim_client *by, const char *text)
     by->last_seq = seq;
 }
 
-void log_line(const char *line, size_t size)
+/* Makes room for one more of something. */
+static void *grow(void *all, size_t count, size_t *room, size_t size)
+{
+    if (count == *room) {
+        *room = *room == 0 ? 256 : 2 * *room;
+        all = realloc(all, *room * size);
+        if (all == NULL) {
+            abort();
+        }
+    }
+    return all;
+}
+
+void log_line(sim_room *room, const char *line, size_t size, uint64_t place)
 {
     const char *text;
     sim_client *by = sender_of(line, size, &text);
@@ -80,29 +95,61 @@ void log_line(const char *line, size_t size)
         violated("somebody who is not there said %.*s", (int)(size < 80 ? size : 80), line);
         return;
     }
+    if (&run.rooms[by->does.room] != room) {
+        violated("client %d has said something in another room than its own, %d", by->id, by->does.room);
+    }
     check_sender(by, text);
     by->said++;
-    if (run.log_count == run.log_room) {
-        run.log_room = run.log_room == 0 ? 256 : 2 * run.log_room;
-        run.log = realloc(run.log, run.log_room * sizeof(*run.log));
-        if (run.log == NULL) {
-            abort();
-        }
-    }
+    room->log = grow(room->log, room->log_count, &room->log_room, sizeof(*room->log));
     char *copy = malloc(size);
     if (copy == NULL) {
         abort();
     }
     memcpy(copy, line, size);
-    run.log[run.log_count++] = (said){.by = by->id, .size = size - 1, .text = copy};
+    room->log[room->log_count++] = (said){.by = by->id, .size = size - 1, .text = copy, .place = place};
+}
+
+void log_enter(sim_room *room, const char *who, uint64_t place, uint64_t end, size_t block)
+{
+    const serve_options *options = &run.plan.options;
+    size_t from = room->log_count, most = from < options->history ? from : (size_t)options->history;
+    while (from > 0 && room->log[from - 1].place >= place) {
+        from--;
+    }
+    if (room->log_count - from > most || end - place > options->outbox / 8) {
+        violated("%s is to hear %zu of history, %llu bytes", who, room->log_count - from,
+                 (unsigned long long)(end - place));
+    } else if (room->log_count - from < most && end - room->log[from - 1].place + block <= options->outbox / 8) {
+        violated("%s is to hear %zu of history only, not %zu", who, room->log_count - from, most);
+    }
+    room->entered = grow(room->entered, room->entered_count, &room->entered_room, sizeof(*room->entered));
+    entered *new = &room->entered[room->entered_count++];
+    new->from = from;
+    (void)snprintf(new->address, sizeof(new->address), "%s", who);
+}
+
+/* Where a member that hears its first message has come in. */
+static void place(sim_client *at)
+{
+    const sim_room *room = &run.rooms[at->does.room];
+    for (size_t i = room->entered_count; i > 0 && !at->placed; i--) {
+        if (strcmp(room->entered[i - 1].address, at->address) == 0) {
+            at->next = room->entered[i - 1].from;
+            at->placed = true;
+        }
+    }
+    if (!at->placed) {
+        violated("client %d hears messages, and is not in its room", at->id);
+    }
 }
 
 /* The next entry that fits, from where the member is; beyond the log if there is none. */
 static size_t find(const sim_client *at, const char *line, size_t size, bool own)
 {
+    const sim_room *room = &run.rooms[at->does.room];
     size_t i = at->next;
-    while (i < run.log_count) {
-        const said *entry = &run.log[i];
+    while (i < room->log_count) {
+        const said *entry = &room->log[i];
         bool fits = entry->by != at->id && entry->size == size;
         if (own ? entry->by == at->id : fits && memcmp(entry->text, line, size) == 0) {
             break;
@@ -116,6 +163,10 @@ static size_t find(const sim_client *at, const char *line, size_t size, bool own
 static void heard_said(sim_client *at, const char *line, size_t size, bool own)
 {
     int shown = size < SHOWN ? (int)size : SHOWN;
+    size_t count = run.rooms[at->does.room].log_count;
+    if (!at->placed) {
+        place(at);
+    }
     if (own && drops()) { /* which of its own it is, is not known */
         at->acked++;
         if (at->acked > at->said) {
@@ -124,17 +175,15 @@ static void heard_said(sim_client *at, const char *line, size_t size, bool own)
         return;
     }
     size_t found = find(at, line, size, own);
-    if (found == run.log_count) {
+    if (found == count) {
         violated("client %d hears %s that is not said after its %zu, of %zu: %.*s", at->id,
-                 own ? "an acknowledgement of what" : "what", at->next, run.log_count, shown, line);
+                 own ? "an acknowledgement of what" : "what", at->next, count, shown, line);
         return;
     }
-    if (at->placed && found != at->next && !drops()) {
-        violated("client %d hears %zu of the log after %zu, of %zu: %.*s", at->id, found, at->next, run.log_count,
-                 shown, line);
+    if (found != at->next && !drops()) {
+        violated("client %d hears %zu of the log after %zu, of %zu: %.*s", at->id, found, at->next, count, shown, line);
     }
     at->acked += own;
-    at->placed = true;
     at->next = found + 1;
 }
 
@@ -156,6 +205,10 @@ static void heard_line(sim_client *at, const char *line, size_t size)
         at->refused += refused;
         if (refused ? run.plan.no_memory_once_in == 0 : at->does.role != LIES) {
             violated("client %d is told, whose messages are all valid: %.*s", at->id, (int)size, line);
+        }
+    } else if (begins_with(line, size, PRESENCE, strlen(PRESENCE))) {
+        if (at->does.role != LIES) {
+            violated("client %d has not asked, and is told: %.*s", at->id, (int)size, line);
         }
     } else if (begins_with(line, size, REFUSED, strlen(REFUSED))) { /* it never was a member */
         const serve_options *limits = &run.plan.options;

@@ -101,6 +101,13 @@ static void choose_lists(uint64_t *chance, serve_options *options)
     run.plan.reloads = once_in(chance, 4);
 }
 
+/* History and presence, or neither. */
+static void choose_extras(uint64_t *chance, serve_options *options)
+{
+    options->history = once_in(chance, 2) ? about(chance, 1, 300) : 0;
+    options->presence = once_in(chance, 4);
+}
+
 static void choose_options(uint64_t *chance, serve_options *options)
 {
     *options = usual_options();
@@ -111,6 +118,7 @@ static void choose_options(uint64_t *chance, serve_options *options)
     }
     options->slow_policy = once_in(chance, 2) ? SLOW_CUT : (int)below(chance, SLOW_BLOCK + 1);
     choose_limits(chance, options);
+    choose_extras(chance, options);
     choose_lists(chance, options);
 }
 
@@ -145,6 +153,7 @@ static void choose_script(uint64_t *chance, const struct swarm *swarm, sim_scrip
         does->reading = READS_SLOWLY;
         run.plan.slow++;
     }
+    does->room = does->role != ELSEWHERE ? (int)below(chance, (uint64_t)run.plan.rooms) : 0;
     does->host = (int)below(chance, (uint64_t)run.plan.hosts);
     does->messages = (int)about(chance, 0, (uint64_t)swarm->messages);
     does->text_most = swarm->text_most;
@@ -178,7 +187,7 @@ static void make_clients(void)
 
 void plan_make_plain(int members, bool busy)
 {
-    run.plan = (sim_plan){.options = usual_options(), .clients = members, .hosts = HOSTS_MAX, .workers = 1};
+    run.plan = (sim_plan){.options = usual_options(), .clients = members, .hosts = HOSTS_MAX, .workers = 1, .rooms = 1};
     run.plan.stops_early = true;
     run.plan.stop_ns = busy ? COR_MINUTE : 60 * COR_MINUTE;
     make_clients();
@@ -206,6 +215,7 @@ void plan_make(uint64_t seed)
     plan->clients = count_of_clients(chance);
     plan->hosts = 1 + (int)below(chance, HOSTS_MAX);
     plan->workers = 1 + (int)below(chance, 4);
+    plan->rooms = once_in(chance, 2) ? 1 : 1 + (int)below(chance, ROOMS_MAX);
     plan->hostile = once_in(chance, 2);
     plan->cuts = once_in(chance, 3);
     plan->no_memory_once_in = once_in(chance, 8) ? 1u << (3 + below(chance, 6)) : 0;

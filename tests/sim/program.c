@@ -2,10 +2,11 @@
 /*
  * What the program meets here. Its sources are compiled as they are; in place of log.c and signals.c they are linked
  * with this file, its allocations come here by name (-Dmalloc=program_malloc ...), and its calls of msglog_add, the one
- * place where a message is handed to all members, come past by the linker's --wrap.
+ * place where a message is handed to all members, and of msglog_go_back and msglog_enter, where somebody comes in, come
+ * past by the linker's --wrap.
  */
 #include "log.h"
-#include "serve/room/msglog.h"
+#include "serve/room/member.h"
 #include "serve/session.h"
 #include "signals.h"
 #include "world.h"
@@ -21,11 +22,17 @@ void *program_aligned_alloc(size_t alignment, size_t size);
 void *program_calloc(size_t count, size_t size);
 void *program_reallocarray(void *memory, size_t count, size_t size);
 void program_free(void *memory);
-bool real_msglog_add(struct msg_log *log, struct msg_reader *by, bool is_private, const char *text,
+bool real_msglog_add(struct msg_log *log, struct msg_reader *by, msg_kind kind, const char *text,
                      size_t size) __asm__("__real_msglog_add");
-bool wrap_msglog_add(struct msg_log *log, struct msg_reader *by, bool is_private, const char *text,
+bool wrap_msglog_add(struct msg_log *log, struct msg_reader *by, msg_kind kind, const char *text,
                      size_t size) __asm__("__wrap_msglog_add");
+bool real_msglog_enter(struct msg_log *log, struct msg_reader *reader) __asm__("__real_msglog_enter");
+bool wrap_msglog_enter(struct msg_log *log, struct msg_reader *reader) __asm__("__wrap_msglog_enter");
+void real_msglog_go_back(struct msg_log *log, struct msg_reader *reader) __asm__("__real_msglog_go_back");
+void wrap_msglog_go_back(struct msg_log *log, struct msg_reader *reader) __asm__("__wrap_msglog_go_back");
 ssize_t wrap_getrandom(void *buffer, size_t size, unsigned flags) __asm__("__wrap_getrandom");
+
+enum { ENTRY_SIZE = 16 }; /* of the log, with each text */
 
 /*
  * What the room may need: its log, and for each connection a block that it stands in, one being written from, a line
@@ -39,7 +46,8 @@ static size_t memory_bound(void)
     block = block < line ? line : block;
     size_t each = 2048 + line + 2 * block + (options->slow_policy == SLOW_DROP_NEWEST ? options->outbox : 0);
     size_t peers = run.serve.peers != NULL ? 16384 : 0; /* how many connections each address has */
-    return 4096 + peers + options->outbox + 4 * block + run.serve.conns.open * each;
+    size_t room = 4096 + options->outbox + 4 * block + (options->presence ? 4096 : 0);
+    return 4096 + peers + (size_t)run.plan.rooms * room + run.serve.conns.open * each;
 }
 
 /* Each reason to refuse somebody is one that there is. */
@@ -146,14 +154,43 @@ void program_free(void *memory)
     }
 }
 
-bool wrap_msglog_add(struct msg_log *log, struct msg_reader *by, bool is_private, const char *text, size_t size)
+static sim_room *room_of(const struct msg_log *log)
 {
-    bool done = real_msglog_add(log, by, is_private, text, size);
-    if (done && !is_private) {
-        log_line(text, size);
+    const struct room *room = (const void *)((const char *)log - offsetof(struct room, log));
+    return &run.rooms[*room->name == '\0' ? 0 : *room->name - '0'];
+}
+
+bool wrap_msglog_add(struct msg_log *log, struct msg_reader *by, msg_kind kind, const char *text, size_t size)
+{
+    bool done = real_msglog_add(log, by, kind, text, size);
+    if (done && kind == MSG_SAID) {
+        log_line(room_of(log), text, size, log->end - size - ENTRY_SIZE);
     }
     check_always();
     return done;
+}
+
+/* Members only, for there is no bus: a reader is the first that a member has. */
+static void note_enter(const struct msg_log *log, const struct msg_reader *reader)
+{
+    const struct member *member = (const void *)reader;
+    size_t longest = log->block_size > run.plan.options.max_line ? log->block_size : run.plan.options.max_line + 512;
+    log_enter(room_of(log), member->address, atomic_load(&reader->place), log->end, longest);
+}
+
+bool wrap_msglog_enter(struct msg_log *log, struct msg_reader *reader)
+{
+    bool done = real_msglog_enter(log, reader);
+    if (done && log->history == 0) {
+        note_enter(log, reader);
+    }
+    return done;
+}
+
+void wrap_msglog_go_back(struct msg_log *log, struct msg_reader *reader)
+{
+    real_msglog_go_back(log, reader);
+    note_enter(log, reader);
 }
 
 /* What the service random sends is the seed's choice, too. */

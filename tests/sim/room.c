@@ -176,13 +176,16 @@ static void free_all(void)
 {
     access_clear(&run.serve.access);
     limits_stop(&run.serve);
-    for (size_t i = 0; i < run.log_count; i++) {
-        free(run.log[i].text);
+    for (int r = 0; r < ROOMS_MAX; r++) {
+        for (size_t i = 0; i < run.rooms[r].log_count; i++) {
+            free(run.rooms[r].log[i].text);
+        }
+        free(run.rooms[r].log);
+        free(run.rooms[r].entered);
     }
     for (int i = 0; i < run.plan.clients; i++) {
         free(run.clients[i].line);
     }
-    free(run.log);
     free(run.clients);
     run.clients = NULL;
 }
@@ -197,7 +200,8 @@ static void prepare(uint64_t seed, int plain_members, bool busy)
     } else {
         plan_make(seed);
     }
-    run.serve = (struct serve){.options = run.plan.options, .services = run.services, .service_count = SERVICES};
+    run.serve = (struct serve){
+        .options = run.plan.options, .services = run.services, .service_count = SERVICES + (size_t)run.plan.rooms - 1};
     conns_init(&run.serve.conns);
     char trouble[ACCESS_TROUBLE];
     run.serve.access = (struct access){.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -206,9 +210,13 @@ static void prepare(uint64_t seed, int plain_members, bool busy)
         limits_start(&run.serve) < 0) {
         abort();
     }
-    for (int i = 0; i < SERVICES; i++) {
+    for (int i = 0; i < ENTRIES; i++) {
         (void)snprintf(run.bound_at[i], sizeof(run.bound_at[i]), "10.0.0.1:%d", 7000 + i);
-        run.services[i] = (struct service){.def = service_table[i], .serve = &run.serve};
+        run.services[i] =
+            (struct service){.def = service_table[i < SERVICES ? i : (int)BROADCAST], .serve = &run.serve};
+        if (i >= SERVICES) {
+            (void)snprintf(run.services[i].room, sizeof(run.services[i].room), "%d", i - SERVICES + 1);
+        }
         run.services[i].address = address_split(run.bound_at[i]);
     }
 }
@@ -250,15 +258,17 @@ static void tell_plan(const cor_sim_result *result)
     const sim_plan *plan = &run.plan;
     const serve_options *options = &plan->options;
     static const char *const policies[] = {"cut", "drop-oldest", "drop-newest", "block"};
-    printf("clients %d (%d stalled, %d slow), hosts %d, workers %d%s%s%s%s\n", plan->clients, plan->stalled, plan->slow,
-           plan->hosts, plan->workers, plan->hostile ? ", hostile" : "", plan->cuts ? ", cuts" : "",
-           plan->stops_early ? ", stops early" : "", plan->no_memory_once_in ? ", memory runs out" : "");
+    printf("clients %d (%d stalled, %d slow), rooms %d, history %llu, hosts %d, workers %d%s%s%s%s\n", plan->clients,
+           plan->stalled, plan->slow, plan->rooms, (unsigned long long)options->history, plan->hosts, plan->workers,
+           plan->hostile ? ", hostile" : "", plan->cuts ? ", cuts" : "", plan->stops_early ? ", stops early" : "",
+           plan->no_memory_once_in ? ", memory runs out" : "");
     printf("policy %s, outbox %zu, max-line %zu, max-conns %llu, grace %.3f s, idle %.3f s, first byte %.3f s, write "
            "%.3f s, slow after %.3f s\n",
            policies[options->slow_policy], options->outbox, options->max_line, (unsigned long long)options->max_conns,
            (double)options->grace / 1e9, (double)options->idle_timeout / 1e9, (double)options->first_byte_timeout / 1e9,
            (double)options->write_timeout / 1e9, (double)options->slow_after / 1e9);
-    printf("messages %zu, lines heard %llu, events %llu, virtual %.3f s, hash %016llx\n", run.log_count,
+    size_t messages = run.rooms[0].log_count + run.rooms[1].log_count + run.rooms[2].log_count;
+    printf("messages %zu, lines heard %llu, events %llu, virtual %.3f s, hash %016llx\n", messages,
            (unsigned long long)run.lines, (unsigned long long)result->events, (double)result->virtual_ns / 1e9,
            (unsigned long long)result->hash);
 }

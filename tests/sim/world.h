@@ -22,10 +22,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CLIENTS_MAX = 1000, HOSTS_MAX = 4, TEXT_MAX = 4096 };
+enum { CLIENTS_MAX = 1000, HOSTS_MAX = 4, TEXT_MAX = 4096, ROOMS_MAX = 3 };
 
 /* The services, in the order of the program's table. */
 enum service_number { ACK, PRINT, GREET, BROADCAST, ECHO, RANDOM, SERVICES };
+
+/* After them: the entries of rooms that have a name. */
+enum { ENTRIES = SERVICES + ROOMS_MAX - 1 };
 
 enum role {
     TALKS,   /* says something, waits until it is acknowledged: it must not wait long */
@@ -41,6 +44,7 @@ enum leaving { LEAVES_POLITELY, LEAVES, LEAVES_BY_RESET, STAYS };
 typedef struct sim_script {
     enum role role;
     enum service_number service;
+    int room; /* index of run.rooms */
     enum reading reading;
     enum leaving leaving;
     int host;     /* index of run.hosts */
@@ -64,24 +68,39 @@ typedef struct sim_client {
     int acked;    /* acknowledgements heard */
     int refused;  /* heard that there is no memory for one */
     int last_seq; /* the newest in the log */
-    size_t next;  /* the index in the log that it hears next */
+    size_t next;  /* the index in its room's log that it hears next */
     bool placed;  /* `next` is known; else it is where the log ended when it dialed */
     bool ended;   /* its stream has come to its end, in order */
     char *line;   /* the one under way */
     size_t line_size, line_room;
 } sim_client;
 
-/* What was said in the room, in the order in which it was handed to all its members. */
+/* A message. */
 typedef struct said {
     int by;      /* a client's id */
     size_t size; /* of the line, without its LF */
     char *text;
+    uint64_t place; /* in the program's log */
 } said;
+
+/* Somebody has come into a room: it is to hear the log from there. */
+typedef struct entered {
+    char address[COR_ADDR_TEXT];
+    size_t from;
+} entered;
+
+/* What was said in a room, in the order in which it was handed to all its members; and who has come in. */
+typedef struct sim_room {
+    said *log;
+    size_t log_count, log_room;
+    entered *entered;
+    size_t entered_count, entered_room;
+} sim_room;
 
 /* What a seed has in store. */
 typedef struct sim_plan {
     serve_options options;
-    int clients, hosts, workers;
+    int clients, hosts, workers, rooms;
     bool hostile;               /* the network breaks what it likes */
     bool cuts;                  /* hosts are cut off and healed */
     bool reloads;               /* SIGHUP comes now and then */
@@ -97,12 +116,11 @@ struct run {
     sim_plan plan;
     sim_client *clients;
     struct serve serve;
-    struct service services[SERVICES];
-    char bound_at[SERVICES][32];
+    struct service services[ENTRIES];
+    char bound_at[ENTRIES][32];
     int server, hosts[HOSTS_MAX];
     int64_t cut_until[HOSTS_MAX]; /* cor_now() at the end of its last cut; INT64_MAX: it is cut */
-    said *log;
-    size_t log_count, log_room;
+    sim_room rooms[ROOMS_MAX];
     uint64_t closed_told; /* `closed` events */
     size_t program_bytes; /* allocated by the program now */
     bool stopping, serving;
@@ -135,8 +153,10 @@ bool is_let_in(int host);
 
 /* Bytes heard by a member of the room. */
 void heard(sim_client *client, const char *bytes, size_t size);
-/* A whole line that was handed to all members. */
-void log_line(const char *line, size_t size);
+/* A whole line that was handed to all members of a room, and its place in the program's log. */
+void log_line(sim_room *room, const char *line, size_t size, uint64_t place);
+/* Somebody comes into a room, to hear from a place in the program's log on; `block`: the longest of its blocks. */
+void log_enter(sim_room *room, const char *who, uint64_t place, uint64_t end, size_t block);
 
 /* What holds at any time: accepted = open + closed. */
 void check_always(void);
