@@ -151,7 +151,8 @@ class B1(Ground):
                         peer.send("\n")
                     said.append(peer.line())
                 self.assertGreater(said.count(b"refused: too many connections\n"), 60)
-                self.assertEqual(ask(server, "/livez")[0], 200)
+                if has_status():
+                    self.assertEqual(ask(server, "/livez")[0], 200)
                 self.assertLess(server.fds(), self.MOST)
                 close_all(*peers)
 

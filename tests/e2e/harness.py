@@ -80,6 +80,12 @@ def need_json():
         raise unittest.SkipTest("built without json-c: no broadcast service")
 
 
+def need_admin():
+    """Skips the test if the program was built without libmicrohttpd."""
+    if "admin: off" in _version():
+        raise unittest.SkipTest("built without libmicrohttpd: no status over HTTP")
+
+
 class Program:
     """A child process whose output is collected as it comes. Use it in a `with`: it is stopped at the end."""
 
@@ -304,6 +310,8 @@ def serve(*services, workers=1, options=(), env=None, before=(), program=(), bin
     `before`: words of a command line that becomes the server; `program`: what exec runs; `binary`: another build."""
     if any(service.startswith("broadcast") for service in services):
         need_json()
+    if "--admin" in options:
+        need_admin()
     argv = [*before, binary, "serve", "--workers", str(workers), *options]
     for service in services:
         argv.append(service if "=" in service else service + "=127.0.0.1:0")

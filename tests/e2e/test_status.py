@@ -16,8 +16,8 @@ import threading
 import time
 import unittest
 
-from harness import (ACK_ANSWER, BIN, Case, Peer, busy_client, close_all, join, main, message, need_json, need_tool,
-                     run_coracle, serve, settled_fds, split_address, wait_until)
+from harness import (ACK_ANSWER, BIN, Case, Peer, busy_client, close_all, join, main, message, need_admin, need_json,
+                     need_tool, run_coracle, serve, settled_fds, split_address, wait_until)
 
 POLLERS = ("epoll", "io_uring")
 EACH = tuple(itertools.product(POLLERS, (1, 2)))
@@ -560,9 +560,7 @@ class Place(Case):
 
 
 def setUpModule():
-    version = subprocess.run([BIN, "--version"], capture_output=True, text=True, timeout=20, check=False).stdout
-    if "admin: off" in version:
-        raise unittest.SkipTest("built without libmicrohttpd: no status over HTTP")
+    need_admin()
 
 
 if __name__ == "__main__":

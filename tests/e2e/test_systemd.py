@@ -13,8 +13,8 @@ import sys
 import tempfile
 import unittest
 
-from harness import (BIN, PATIENCE, SOURCE, Case, Peer, Program, Server, main, need_tool, run_coracle, serve,
-                     split_address)
+from harness import (BIN, PATIENCE, SOURCE, Case, Peer, Program, Server, main, need_admin, need_tool, run_coracle,
+                     serve, split_address)
 
 POLLERS = ("epoll", "io_uring")
 # Gives itself the sockets as systemd does: from descriptor 3 on, with its own process id.
@@ -160,9 +160,7 @@ class Sockets(Case):
                     self.assertIn(wanted, err)
 
     def test_the_status_server(self):
-        version = subprocess.run([BIN, "--version"], capture_output=True, text=True, timeout=20, check=False).stdout
-        if "admin: off" in version:
-            self.skipTest("built without libmicrohttpd")
+        need_admin()
         with tcp() as admin, tcp() as echo, activated([("admin", admin), ("echo", echo)], "--admin", "7070") as server:
             server.wait_text("listening admin tcp 127.0.0.1:%d" % admin.getsockname()[1])
             status = run_coracle("status", "-f", "json", "127.0.0.1:%d" % admin.getsockname()[1])
