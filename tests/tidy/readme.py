@@ -89,7 +89,7 @@ def check_paths(root):
         if path == "CONTRIBUTING.md":  # its recipes name files that are yet to be written
             continue
         for number, line in enumerate(read(root, path).split("\n"), 1):
-            for name in re.findall(r"(?<![\w/.-])[a-z][\w-]*(?:/[\w-]+)+\.(?:c|h|S|py|sh|txt|cmake)\b", line):
+            for name in re.findall(r"(?<![\w/.-])(?!build/)[a-z][\w-]*(?:/[\w-]+)+\.(?:c|h|S|py|sh|txt|cmake)\b", line):
                 if not any(os.path.exists(os.path.join(root, place, name)) for place in PLACES):
                     yield f"{path}:{number}: there is no {name}"
 
