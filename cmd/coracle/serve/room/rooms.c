@@ -17,7 +17,7 @@ struct rooms {
     pthread_mutex_t lock;         /* guards all that follows, and next, holds and made of each room */
     struct room *first, *leaving; /* the second: those whose links are ending */
     size_t count;                 /* of the first list */
-    size_t made;                  /* of them: by clients */
+    size_t made;                  /* by clients, of both lists: ending takes a link time, and a connection */
     uint64_t ever_made;
     link_counts gone;     /* what the links of rooms have done that are in neither list */
     cor_waitgroup ending; /* rooms that are in the list no more */
@@ -176,6 +176,7 @@ static void end_room(void *arg)
     room_unlink(room);
     pthread_mutex_lock(&rooms->lock);
     take_out(&rooms->leaving, room);
+    rooms->made -= room->made;
     if (room_count_link(room, &last)) {
         add_done(&rooms->gone, &last);
     }
@@ -193,7 +194,6 @@ void rooms_leave(struct room *room)
         take_out(&rooms->first, room);
         put_in(&rooms->leaving, room);
         rooms->count--;
-        rooms->made -= room->made;
         cor_waitgroup_add(&rooms->ending, 1);
     }
     pthread_mutex_unlock(&rooms->lock);
