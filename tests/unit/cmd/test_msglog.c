@@ -177,6 +177,29 @@ static void test_batches_in_one_piece(void **state)
     msglog_free(&log);
 }
 
+/* After a batch of any size what comes singly fills blocks: one message does not take a block for itself. */
+static void test_single_ones_after_a_batch(void **state)
+{
+    (void)state;
+    for (int size = 1; size < 100; size++) {
+        struct msg_log log = {.block_size = BLOCK, .keep = KEEP};
+        struct msg_reader a = {0};
+        assert_true(msglog_enter(&log, &a));
+        for (int i = 0; i < size; i++) {
+            add(&log, &a, "a message of thirty bytes, no ");
+        }
+        msglog_end_batch(&log);
+        uint64_t before = log.end;
+        for (int i = 0; i < 100; i++) {
+            add(&log, &a, "a message of thirty bytes, no ");
+            msglog_end_batch(&log);
+        }
+        assert_in_range(log.end - before, 100 * 30, 2 * 100 * (30 + 16) + BLOCK);
+        msglog_leave(&log, &a);
+        msglog_free(&log);
+    }
+}
+
 /* Counts the blocks on the list but the newest; a block begins with its link. */
 static size_t count_blocks(const struct msg_log *log)
 {
@@ -511,6 +534,7 @@ int main(void)
         cmocka_unit_test(test_count_and_age),
         cmocka_unit_test(test_longer_than_a_block),
         cmocka_unit_test(test_batches_in_one_piece),
+        cmocka_unit_test(test_single_ones_after_a_batch),
         cmocka_unit_test(test_overtaken),
         cmocka_unit_test(test_held),
         cmocka_unit_test(test_ends_here),

@@ -211,14 +211,14 @@ bool msglog_add(struct msg_log *log, struct msg_reader *by, msg_kind kind, const
     atomic_store_explicit(&by->spoken, block->begin + end, memory_order_relaxed);
     atomic_store_explicit(&block->count, count + 1, memory_order_release);
     atomic_store_explicit(&log->end, block->begin + copies(block) * used(block), memory_order_relaxed);
+    log->batch += size + sizeof(msg_entry);
     return true;
 }
 
 void msglog_end_batch(struct msg_log *log)
 {
-    uint64_t batch = log->end - log->batch;
-    log->full = batch > 0 && !fits(log->newest, batch / copies(log->newest));
-    log->batch = log->end;
+    log->full = log->batch > 0 && log->batch <= log->newest->capacity && !fits(log->newest, log->batch);
+    log->batch = 0;
 }
 
 bool msglog_enter(struct msg_log *log, struct msg_reader *reader)

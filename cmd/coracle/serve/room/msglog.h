@@ -49,7 +49,7 @@ struct msg_log {
     _Atomic uint64_t end;    /* memory ever used, in bytes: the place of the next message; changed under the lock */
     uint64_t said;           /* messages ever added that were told to all */
     uint64_t here;           /* those of them that were not passed on */
-    uint64_t batch;          /* where began what came together with the newest message */
+    uint64_t batch;          /* bytes, with entries, of what came together with the newest message */
     bool full;               /* the next message begins a block */
     unsigned overtaken;      /* blocks off the list in which somebody still reads */
     msg_put put;             /* new blocks have texts in this form as well; NULL: nobody wants that */
