@@ -150,5 +150,10 @@ int main(void)
         cmocka_unit_test(while_it_is_started),
         cmocka_unit_test(who_comes_after_the_end_of_all_is_unwanted),
     };
+    int self = pidfd_open(getpid(), 0);
+    if (self < 0) {
+        return 77; /* valgrind does not know the call */
+    }
+    close(self);
     return cmocka_run_group_tests(tests, open_table, close_table);
 }
