@@ -22,6 +22,12 @@ FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "-
          "--disable-background-networking", "--disable-component-update", "--disable-default-apps", "--mute-audio",
          "--disable-dev-shm-usage", "--hide-scrollbars", "--proxy-server=direct://", "--remote-debugging-pipe",
          "--host-resolver-rules=MAP *.example 127.0.0.1")
+# How Chromium says that a page was left while a command was about it.
+LEFT = ("Inspected target navigated", "Execution context was destroyed", "Cannot find context")
+
+
+class Left(AssertionError):
+    """The page gave way to another one."""
 
 
 class Browser:
@@ -96,7 +102,8 @@ class Browser:
             answer = self._receive(deadline)
             if answer.get("id") == self.number:
                 if "error" in answer:
-                    raise AssertionError("%s: %s" % (method, answer["error"]))
+                    kind = Left if answer["error"]["message"].startswith(LEFT) else AssertionError
+                    raise kind("%s: %s" % (method, answer["error"]))
                 return answer["result"]
             self.events.append(answer)
 
@@ -159,10 +166,17 @@ class Page:
             raise AssertionError(json.dumps(answer["exceptionDetails"])[:1000])
         return answer["result"].get("value")
 
+    def holds(self, condition):
+        """Whether an expression is true a moment later. It is not while the page gives way to another."""
+        try:
+            return self.js("new Promise((done) => setTimeout(() => done(Boolean(%s)), 10))" % condition)
+        except Left:
+            return False
+
     def wait(self, condition):
         """Waits in the page until an expression is true."""
         deadline = time.monotonic() + PATIENCE
-        while not self.js("new Promise((done) => setTimeout(() => done(Boolean(%s)), 10))" % condition):
+        while not self.holds(condition):
             if time.monotonic() > deadline:
                 raise AssertionError("waited in vain for %s in %s" % (condition, self.js("document.body.innerText")))
 
