@@ -77,6 +77,10 @@ static void answer_status(void *arg, const http_request *request, http_reply *re
     const char *limit = http_argument(request, "limit");
     (void)arg;
     check_request(request, false);
+    if (limit != NULL && *limit == '\0') { /* stands for workers that do not answer */
+        reply->status = 503;
+        reply->retry_after = 1;
+    }
     fprintf(reply->body, "status%zu\n", limit != NULL ? strlen(limit) : 0);
 }
 
@@ -157,6 +161,7 @@ static void check_answer(const char *text)
     CHECK(count <= 1 && ours <= 1 && (count <= 0 || ours == 1 || *text == '\0'));
     CHECK(count_words(text, "X-Content-Type-Options: nosniff") == ours);
     CHECK(count_words(text, "HTTP/1.1 200 ") <= (size_t)count);
+    CHECK(count_words(text, "\r\nRetry-After: 1\r\n") <= count_words(text, "HTTP/1.1 503 "));
     CHECK(*text == '\0' || strncmp(text, "HTTP/1.", 7) == 0);
     CHECK(count_words(text, "secret") == 0);
 }
