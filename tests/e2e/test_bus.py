@@ -13,6 +13,17 @@ from nats import (Listener, Nats, Nkey, all_connected, ask, bus_of, creds_text, 
 EACH = (("epoll", 1), ("epoll", 2), ("io_uring", 1), ("io_uring", 2))
 
 
+def two_nodes(stack, members, workers, poller):
+    """NATS with two nodes, so many members on each, and who listens to them all."""
+    nats = stack.enter_context(Nats())
+    servers = [stack.enter_context(node(nats.url(), workers=workers, poller=poller)) for _ in range(2)]
+    all_connected(servers)
+    peers = [server.connect("broadcast") for server in servers for _ in range(members)]
+    listener = Listener(peers)
+    wait_until(lambda: [bus_of(server)["members"] for server in servers] == [2 * members] * 2, "all members")
+    return nats, servers, peers, listener
+
+
 class Bus(Case):
     @classmethod
     def setUpClass(cls):
@@ -21,12 +32,7 @@ class Bus(Case):
     def test_two_nodes_are_one_room(self):
         for poller, workers in EACH:
             with self.subTest(poller=poller, workers=workers), contextlib.ExitStack() as stack:
-                nats = stack.enter_context(Nats())
-                servers = [stack.enter_context(node(nats.url(), workers=workers, poller=poller)) for _ in range(2)]
-                all_connected(servers)
-                peers = [server.connect("broadcast") for server in servers for _ in range(3)]
-                listener = Listener(peers)
-                wait_until(lambda: [bus_of(server)["members"] for server in servers] == [6, 6], "all members")
+                _, servers, peers, listener = two_nodes(stack, 3, workers, poller)
                 for number in range(200):
                     for sender in (0, 3):
                         peers[sender].send(message(sender, number))
@@ -44,12 +50,7 @@ class Bus(Case):
         and all that it has acknowledged."""
         for poller, workers in EACH:
             with self.subTest(poller=poller, workers=workers), contextlib.ExitStack() as stack:
-                nats = stack.enter_context(Nats())
-                servers = [stack.enter_context(node(nats.url(), workers=workers, poller=poller)) for _ in range(2)]
-                all_connected(servers)
-                peers = [server.connect("broadcast") for server in servers for _ in range(2)]
-                listener = Listener(peers)
-                wait_until(lambda s=servers: [bus_of(server)["members"] for server in s] == [4, 4], "all members")
+                nats, servers, peers, listener = two_nodes(stack, 2, workers, poller)
                 for life in range(3):
                     with node(nats.url(), workers=workers, poller=poller) as third, \
                             third.connect("broadcast") as visitor:

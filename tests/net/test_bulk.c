@@ -26,8 +26,8 @@ static void copy_task(void *arg)
     of->code = cor_copy_counted(of->to, of->from, of->max, &of->copied);
 }
 
-/* N191, N195: much, from each kind to each: every byte, and the end of the stream is success. */
-TASK_TEST(copies_are_exact)
+/* Much, from each kind to each, carried by `carry`: every byte, and the end of the stream is success. */
+static void check_carried(void (*carry)(void *of))
 {
     for (size_t i = 0; i < 9; i++) {
         cor_conn *source, *target, *in, *out;
@@ -37,7 +37,7 @@ TASK_TEST(copies_are_exact)
         route of = {.from = in, .to = out, .max = -1};
         flow sent = {.conn = source, .size = bulk_bytes()}, got = {.conn = target, .size = sent.size};
         go_on(0, &writer, send_stream, &sent);
-        go_on(1, &tasks, copy_task, &of);
+        go_on(1, &tasks, carry, &of);
         go_on(2, &tasks, check_stream, &got);
         wait_for(&writer);
         T_CODE(cor_close(source), 0);
@@ -47,6 +47,12 @@ TASK_TEST(copies_are_exact)
         T_CODE(cor_close(target), 0);
         close_pair(in, out);
     }
+}
+
+/* N191, N195 */
+TASK_TEST(copies_are_exact)
+{
+    check_carried(copy_task);
 }
 
 /* The source's deadline passes again and again, a little later each time. */
@@ -65,24 +71,7 @@ static void copy_in_spans(void *arg)
 /* A time-out of the source takes nothing with it, wherever in a copy it comes: the call may be repeated. */
 TASK_TEST(timeouts_of_the_source_lose_nothing)
 {
-    for (size_t i = 0; i < 9; i++) {
-        cor_conn *source, *target, *in, *out;
-        cor_group tasks = {0}, writer = {0};
-        make_pair(kinds[i / 3], &source, &in);
-        make_pair(kinds[i % 3], &out, &target);
-        route of = {.from = in, .to = out};
-        flow sent = {.conn = source, .size = bulk_bytes()}, got = {.conn = target, .size = sent.size};
-        go_on(1, &tasks, copy_in_spans, &of);
-        go_on(2, &tasks, check_stream, &got);
-        go_on(0, &writer, send_stream, &sent);
-        wait_for(&writer);
-        T_CODE(cor_close(source), 0);
-        wait_for(&tasks);
-        T_CODE(of.code, 0);
-        T_EQ(of.copied, sent.size);
-        T_CODE(cor_close(target), 0);
-        close_pair(in, out);
-    }
+    check_carried(copy_in_spans);
 }
 
 /* N191: a limit is kept to the byte, and what comes after it is still the source's. */
