@@ -222,7 +222,8 @@ class Program:
         raise AssertionError("no field %s in smaps_rollup" % field)
 
     def private_kib(self):
-        return self.smaps("Private_Dirty") + self.smaps("Private_Clean")
+        """What it alone has written to. Clean pages are files', private or not as other processes map them or end."""
+        return self.smaps("Private_Dirty")
 
     def is_sanitized(self):
         """Whether memory cannot be judged: a sanitizer's shadow reserves terabytes of addresses."""

@@ -296,13 +296,12 @@ class Hostile(Case):
             server.signal(signal.SIGCONT)
             self.assertEqual([marker.take() for _ in range(64)], [b"x"] * 64)
             self.flood(server, range(1, 3))
-            # Clean pages are the program's file: private or not as other processes run it.
-            fds, before = server.fds(), 0 if server.is_sanitized() else server.smaps("Private_Dirty")
+            fds, before = server.fds(), 0 if server.is_sanitized() else server.private_kib()
             self.flood(server, range(3, 23))
             self.assertEqual(marker.ask(b"still there"), b"still there")
             self.assertEqual(server.fds(), fds)
             if before:
-                self.assertLess(server.smaps("Private_Dirty") - before, 64)
+                self.assertLess(server.private_kib() - before, 64)
 
     def test_an_answer_that_cannot_leave_costs_only_itself(self):
         """In a network of its own with nothing but a loopback, a made-up address has no way back to it."""
