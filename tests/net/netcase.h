@@ -162,6 +162,18 @@ static inline size_t fill_up(cor_conn *conn)
     return total;
 }
 
+/*
+ * Makes an attempt whose deadline passes, again until `done` says that there was one: a deadline that passes while this
+ * thread has no processor ends a call before it is tried.
+ */
+#define T_ATTEMPT(attempt, done)                                                                                       \
+    do {                                                                                                               \
+        for (int t_tries = 0; t_tries == 0 || !(done); t_tries++) {                                                    \
+            T_REQUIRE(t_tries < 100, "%s never", #done);                                                               \
+            attempt;                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+
 /* How long this thread was runnable without a CPU, because of other programs; 0 if the kernel does not tell. */
 static inline int64_t stolen_ns(void)
 {

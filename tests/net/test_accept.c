@@ -179,10 +179,16 @@ TASK_TEST(deadline_set_later_wakes_every_acceptor)
     T_CODE(cor_listener_close(listener), 0);
 }
 
+static int fired; /* deadlines; atomic */
+
 static void accept_until_closed(void *arg)
 {
     cor_conn *conn;
-    T_CODE(cor_accept(arg, &conn), COR_ECLOSED);
+    int rc;
+    while ((rc = cor_accept(arg, &conn)) == COR_ETIMEOUT) {
+        (void)add(&fired, 1);
+    }
+    T_CODE(rc, COR_ECLOSED);
 }
 
 /* N100, N153: a deadline that was set and cleared does not fire. */
@@ -193,11 +199,17 @@ TASK_TEST(cleared_deadline_does_not_fire)
     T_CODE(cor_listener_set_deadline(listener, LONG_AGO), 0);
     T_CODE(cor_listener_set_deadline(listener, 0), 0);
     go_on(1, &acceptors, accept_until_closed, listener);
-    T_ACCEPTING(listener);
-    T_CODE(cor_listener_set_deadline(listener, cor_after(50 * COR_MILLISECOND)), 0);
-    T_CODE(cor_listener_set_deadline(listener, 0), 0);
+    int64_t deadline;
+    do { /* again, if this machine was too busy to clear it in time */
+        T_ACCEPTING(listener);
+        deadline = cor_after(50 * COR_MILLISECOND);
+        T_CODE(cor_listener_set_deadline(listener, deadline), 0);
+        T_CODE(cor_listener_set_deadline(listener, 0), 0);
+    } while (cor_now() >= deadline);
+    int before = get(&fired);
     T_CODE(cor_sleep(65 * COR_MILLISECOND), 0);
-    T_ASSERT(somebody_waits(listener, CORI_KIND_LISTENER, CORI_READ));
+    T_EQ(get(&fired), before);
+    T_ACCEPTING(listener);
     T_CODE(cor_listener_close(listener), 0);
     wait_for(&acceptors);
 }

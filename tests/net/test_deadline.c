@@ -186,6 +186,14 @@ TASK_TEST(past_deadline_wins_over_ready_data)
     }
 }
 
+static size_t write_for_20_ms(cor_conn *conn, const char *bytes, size_t size)
+{
+    size_t written = 0;
+    T_CODE(cor_set_write_deadline(conn, cor_after(20 * COR_MILLISECOND)), 0);
+    T_CODE(cor_write_counted(conn, bytes, size, &written), COR_ETIMEOUT);
+    return written;
+}
+
 /* N156, N131 */
 TASK_TEST(timed_out_write_tells_its_count)
 {
@@ -197,8 +205,7 @@ TASK_TEST(timed_out_write_tells_its_count)
         size_t written = 0, received = 0;
         char buf[4096];
         make_pair(kinds[i], &a, &b);
-        T_CODE(cor_set_write_deadline(a, cor_after(20 * COR_MILLISECOND)), 0);
-        T_CODE(cor_write_counted(a, bytes, BYTES, &written), COR_ETIMEOUT);
+        T_ATTEMPT(written = write_for_20_ms(a, bytes, BYTES), written > 0 || kinds[i] == KIND_PIPE);
         T_REQUIRE(kinds[i] == KIND_PIPE ? written == 0 : written > 0 && written < BYTES, "%zu bytes", written);
         T_CODE(cor_close(a), 0);
         for (ssize_t count; (count = cor_read(b, buf, sizeof(buf))) > 0;) {

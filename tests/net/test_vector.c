@@ -96,6 +96,12 @@ static void parts_share_a_system_call(void **state)
     cori_sys_fault = NULL;
 }
 
+static void write_briefly(cor_conn *conn, struct iovec *parts, int count)
+{
+    T_CODE(cor_set_write_deadline(conn, cor_after(BRIEFLY)), 0);
+    T_CODE((int)cor_writev(conn, parts, count), COR_ETIMEOUT);
+}
+
 /* N188: after a deadline the parts hold the rest, and the same call goes on with it: nothing is lost or doubled. */
 TASK_TEST(parts_hold_the_rest)
 {
@@ -110,12 +116,10 @@ TASK_TEST(parts_hold_the_rest)
         for (size_t at = 0; at < PARTS; at++) {
             parts[at] = (struct iovec){.iov_base = bytes + at * (BIG / PARTS), .iov_len = BIG / PARTS};
         }
-        T_CODE(cor_set_write_deadline(a, cor_after(BRIEFLY)), 0);
-        T_CODE((int)cor_writev(a, parts, PARTS), COR_ETIMEOUT);
+        T_ATTEMPT(write_briefly(a, parts, PARTS), parts[0].iov_len < BIG / PARTS || kinds[i] == KIND_PIPE);
         T_CODE((int)cor_writev(a, parts, PARTS), COR_ETIMEOUT); /* at once */
         T_CODE(cor_set_write_deadline(a, 0), 0);
         T_ASSERT(parts[PARTS - 1].iov_len == BIG / PARTS);
-        T_ASSERT(kinds[i] == KIND_PIPE || parts[0].iov_len < BIG / PARTS);
         flow of = {.conn = b, .size = BIG};
         go_on(1, &reader, check_stream, &of);
         T_ASSERT(cor_writev(a, parts, PARTS) > 0);
