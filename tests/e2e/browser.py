@@ -11,6 +11,7 @@ import select
 import shutil
 import signal
 import tempfile
+import threading
 import time
 import unittest
 
@@ -167,18 +168,27 @@ class Page:
         return answer["result"].get("value")
 
     def holds(self, condition):
-        """Whether an expression is true a moment later. It is not while the page gives way to another."""
+        """Whether an expression is true. It is not while the page gives way to another, whose program is not yet there
+        at first. (A promise that is awaited meanwhile may never have an answer.)"""
         try:
-            return self.js("new Promise((done) => setTimeout(() => done(Boolean(%s)), 10))" % condition)
+            return self.js("(() => { try { return Boolean(%s); } catch (e) { return false; } })()" % condition)
         except Left:
             return False
 
     def wait(self, condition):
-        """Waits in the page until an expression is true."""
+        """Waits until an expression is true in the page."""
+        self.wait_until(lambda: self.holds(condition), condition)
+
+    def wait_problem(self, text):
+        """Waits until the console, the log or a policy has said this."""
+        self.wait_until(lambda: self.js("true") and text in str(self.problems()), text)
+
+    def wait_until(self, is_over, what):
         deadline = time.monotonic() + PATIENCE
-        while not self.holds(condition):
+        while not is_over():
             if time.monotonic() > deadline:
-                raise AssertionError("waited in vain for %s in %s" % (condition, self.js("document.body.innerText")))
+                raise AssertionError("waited in vain for %s in %s" % (what, self.js("document.body.innerText")))
+            threading.Event().wait(0.01)
 
     def key(self, key, code=None, text=None):
         """Presses a key and lets it go."""

@@ -217,8 +217,7 @@ class Page(Case):
                                                  " catch (e) { return e.message; } })()"))
             page.js("(() => { const made = document.createElement('img'); made.src = '/x';"
                     "document.body.append(made); })()")
-            page.wait("true")
-            self.assertRegex(str(page.problems()), "violates the following Content Security Policy directive")
+            page.wait_problem("violates the following Content Security Policy directive")
             self.assertEqual(page.js("document.title"), TITLE)
 
     def test_pages_of_other_sites_get_nothing(self):

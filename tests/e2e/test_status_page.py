@@ -163,8 +163,7 @@ class Page(Case):
                                                  " catch (e) { return e.message; } })()"))
             page.js("(() => { const made = document.createElement('img'); made.src = '/livez';"
                     "document.body.append(made); })()")
-            page.wait("true")
-            self.assertRegex(str(page.problems()), "violates the following Content Security Policy directive")
+            page.wait_problem("violates the following Content Security Policy directive")
 
     def test_other_sites_get_nothing(self):
         """By a name that leads here (DNS rebinding), and from a page of theirs: a script, a frame, a form."""
