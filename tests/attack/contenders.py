@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 
-from harness import BIN, wait_until
+from harness import BIN, free_port, wait_until
 
 SMALL = b"healthy\n"
 HAPROXY = """
@@ -298,12 +298,6 @@ def echo_accepts(echo):
             return True
         return False
     return accepts
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def family(pid):

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -529,6 +530,18 @@ def busy_client(server):
 def close_all(*peers):
     for peer in peers:
         peer.close()
+
+
+def free_port():
+    """A port of the loopback for a server that may end and start again. It is none of those that the kernel picks for
+    whoever connects or asks for any: another one's, or a client's that tries to reach just this server."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as text:
+        lowest = int(text.read().split()[0])
+    for port in random.sample(range(lowest // 2, lowest), 100):
+        with contextlib.suppress(OSError), socket.socket() as sock:
+            sock.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port below %d" % lowest)
 
 
 _bound = []

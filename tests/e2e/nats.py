@@ -6,14 +6,14 @@ import json
 import re
 import selectors
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
 import time
 import unittest
 
-from harness import ACK_ANSWER, TOLD, Peer, Program, need_json, need_tool, run_coracle, serve, split_address, wait_until
+from harness import (ACK_ANSWER, TOLD, Peer, Program, free_port, need_json, need_tool, run_coracle, serve,
+                     split_address, wait_until)
 
 SAID = re.compile(rb"^\S+" + re.escape(TOLD) + rb"s(\d+) (\d+)$", re.M)
 NODE_OPTIONS = ("--quiet", "--per-ip", "0", "--accept-rate", "0")
@@ -25,12 +25,6 @@ def need_nats():
     need_tool("nats-server")
     if "bus: off" in run_coracle("--version").out:
         raise unittest.SkipTest("built without libnats")
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 class Nats:

@@ -12,7 +12,7 @@ import unittest
 
 import accessible
 from browser import Browser
-from harness import ACK_ANSWER, Case, Program, main, need_json, need_tool, serve, wait_until
+from harness import ACK_ANSWER, Case, Program, free_port, main, need_json, need_tool, serve, wait_until
 from test_status_page import Still
 from websocket import need_websocket
 
@@ -155,11 +155,13 @@ class Page(Case):
 
     def test_it_comes_back(self):
         """The server goes, and says so; a message then stays where it is; the page finds the next server by itself."""
-        with serve("broadcast=ws://127.0.0.1:0", options=("--quiet",)) as server:
+        port = free_port()
+        with serve("broadcast=ws://127.0.0.1:%d" % port, options=("--quiet",)) as server:
             page = self.open(server)
-            port = server.address("broadcast ws")[1]
             self.say(page, "before")
-        page.wait("byId('state').textContent === 'the server is ending; trying again'")
+            page.js("window.seen = []; new MutationObserver(() => seen.push(byId('state').textContent))"
+                    ".observe(byId('state'), {childList: true})")  # each is shown until the next attempt only
+        page.wait("seen.includes('the server is ending; trying again')")
         self.say(page, "into the void", told=False)
         page.wait("byId('log').innerText.includes('Not connected: the message has not been sent.')")
         self.assertEqual(page.js("byId('text').value"), "into the void")
