@@ -197,7 +197,7 @@ class Program:
             with contextlib.suppress(ProcessLookupError):
                 self.process.terminate()
             try:
-                self.process.wait(10)
+                self.process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait(10)
