@@ -18,15 +18,13 @@ from harness import FULL, Case, Program, finish, main, main, need_tool, run_cora
 HERE = os.path.dirname(os.path.abspath(__file__))
 DEBIAN_PYTHON = "/usr/bin/python3"  # has Debian's dnslib, whatever python3 runs this
 SLOW = 10 if FULL else 1.2
-OPTIONS = "" if FULL else "options timeout:2 attempts:1\n"
-SLACK = 10 if os.environ.get("COR_SANITIZE") else 0.8  # for a busy machine, and less than a time-out
+OPTIONS = "" if FULL else "options timeout:4 attempts:1\n"
 GOOD = ["192.0.2.1"]
-# What a name gives, and after how many seconds at most: the server's own silence is as long as resolv.conf says.
+# What a name gives: addresses, how many of them, or an error.
 EXPECTED = {
-    "good": (GOOD, 1), "garbage": (GOOD, 1), "wrongid": (GOOD, 1), "wrongname": (GOOD, 1),
-    "only6": (["2001:db8::1"], 1), "many": (1000, 1), "slow": (GOOD, 12 if FULL else 3),
-    "silent": ("i/o timeout", 22 if FULL else 5), "servfail": ("server misbehaving", 2), "refused":
-    ("server misbehaving", 2), "loop": ("no such host", 1), "gone": ("no such host", 1),
+    "good": GOOD, "garbage": GOOD, "wrongid": GOOD, "wrongname": GOOD, "only6": ["2001:db8::1"], "many": 1000,
+    "slow": GOOD, "silent": "i/o timeout", "servfail": "server misbehaving", "refused": "server misbehaving",
+    "loop": "no such host", "gone": "no such host",
 }
 
 
@@ -49,7 +47,7 @@ class Inside(Case):
         self.start_server("127.0.0.1")
         with concurrent.futures.ThreadPoolExecutor(len(EXPECTED)) as pool:
             seen = dict(zip(EXPECTED, pool.map(look_up, EXPECTED)))
-        for name, (wanted, limit) in EXPECTED.items():
+        for name, wanted in EXPECTED.items():
             done, result, seconds = seen[name]
             answers = [answer["text"] for answer in result["answers"]]
             if FULL:
@@ -64,22 +62,25 @@ class Inside(Case):
                     self.assertEqual(len(set(answers)), wanted, done.describe())
                 else:
                     self.assertEqual((done.code, answers), (0, wanted), done.describe())
-                self.assertLess(seconds, limit + SLACK)
+                if name != "silent":  # nothing else has to wait until time is over
+                    self.assertLess(seconds, seen["silent"][2])
 
     def test_next_server(self):
         """The first one of the list is not there, or says nothing: the second one answers."""
         self.start_server("127.0.0.1")
         with socket.socket(type=socket.SOCK_DGRAM) as silent, tempfile.NamedTemporaryFile("w", suffix=".conf") as conf:
             silent.bind(("127.0.0.2", 53))
-            for first, limit in (("127.0.0.2", 3), ("127.0.0.3", 0)):
+            for first, timeout in (("127.0.0.2", 1), ("127.0.0.3", 20)):
                 conf.seek(0)
-                conf.write("nameserver %s\nnameserver 127.0.0.1\noptions timeout:1 attempts:1\n" % first)
+                conf.write("nameserver %s\nnameserver 127.0.0.1\noptions timeout:%d attempts:1\n" % (first, timeout))
+                conf.truncate()
                 conf.flush()
                 done, result, seconds = look_up("good", env={"COR_RESOLV_CONF": conf.name})
                 self.assertEqual([answer["text"] for answer in result["answers"]], GOOD, done.describe())
-                self.assertLess(seconds, limit + SLACK, first)
+                if timeout > 1:
+                    self.assertLess(seconds, timeout, "an absent server is waited for as a silent one")
                 if FULL:
-                    print("first of two servers %s: %.2f s" % ("silent" if limit else "absent", seconds))
+                    print("first of two servers %s: %.2f s" % ("absent" if timeout > 1 else "silent", seconds))
 
 
 # Inside, "$1" is resolv.conf's text. The loopback of a new network is down.

@@ -80,7 +80,7 @@ class Resolve(Case):
         self.addCleanup(self.server.close)
         conf = tempfile.NamedTemporaryFile("w", suffix=".conf")  # pylint: disable=consider-using-with
         self.addCleanup(conf.close)
-        conf.write("nameserver %s\noptions timeout:1 attempts:1\n" % self.server.address)
+        conf.write("nameserver %s\noptions timeout:20 attempts:1\n" % self.server.address)
         conf.flush()
         os.environ["COR_RESOLV_CONF"] = conf.name
         self.addCleanup(os.environ.__setitem__, "COR_RESOLV_CONF", "")
