@@ -175,25 +175,25 @@ class Modes(BenchCase):
         for more, expected in ((), "FIN"), (("--rst",), "RST"):
             with Service(note_end) as server:
                 ends.clear()
-                done = bench("-m", "connect", *SHORT, "-d", "300ms", "-c", "2", "--rate", "20", *more, server.text)
+                done = steady("-m", "connect", *SHORT, "-d", "1s", "-c", "2", "--rate", "20", *more, server.text)
                 self.assertClean(done)
                 wait_until(lambda: len(ends) == len(server.sockets), "all ends")
             # The first connection of each only looks whether somebody is there.
             self.assertGreaterEqual(ends.count(expected), max(len(ends) - 2, 3), ends)
 
     def test_idle_is_silent(self):
-        waits = []
+        heard = []
 
         def wait(sock, number):
-            begin = time.monotonic()
             sock.recv(1, socket.MSG_PEEK)
-            waits.append(time.monotonic() - begin)
+            heard.append(time.monotonic())
             echo(sock)
 
         with Service(wait) as server:
-            self.assertClean(steady("-m", "idle", "-c", "5", "-d", "700ms", "--rate", "100", server.text))
-            self.assertEqual(len(waits), 5)
-            self.assertGreater(min(waits), 0.4)
+            begin = time.monotonic()
+            self.assertClean(bench("-m", "idle", "-c", "5", "-d", "700ms", "--rate", "100", server.text))
+            self.assertEqual(len(heard), 5)
+            self.assertGreater(min(heard) - begin, 0.7)
 
     @each_server("echo")
     def test_idle(self, server):
@@ -231,8 +231,8 @@ class BadServers(BenchCase):
             def change(data):
                 nonlocal seen
                 begin, seen = seen, seen + len(data)
-                if number == 2 and begin <= 300 < seen:
-                    at = 300 - begin
+                if number == 2 and begin <= 30 < seen:
+                    at = 30 - begin
                     data = data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
                 return data
             echo(sock, change)
@@ -274,7 +274,7 @@ class BadServers(BenchCase):
         with Service(leave) as server:
             for more, code in ((), 1), (("--assert", "errors=1,starved<=1"), 0), (("--assert", "errors<1"), 1):
                 server.sockets.clear()
-                done = bench("-c", "4", "-d", "300ms", *more, server.text)
+                done = bench("-c", "4", "-d", "1s", *more, server.text)
                 self.assertEqual((done.code, done.result["lost_connections"]), (code, 1), done.describe())
                 self.assertEqual(done.result["error"], "the server closed a connection")
 
@@ -283,7 +283,9 @@ class BadServers(BenchCase):
             for more in ((), ("--rate", "20")):
                 result = self.assertClean(steady("-c", "5", "-d", "1s", *more, server.text))
                 self.assertGreaterEqual(result["latency_p50_us"], 50e3)
-                self.assertLess(result["latency_p50_us"], 250e3)
+                if not more:  # each of five is under way all the time, but for what begins before and ends after it
+                    total, longest = result["latency_mean_us"] * result["messages"], result["latency_max_us"]
+                    self.assertAlmostEqual(total, 5e6 * result["seconds"], delta=5 * longest + 5e4)
 
     def test_a_pause_shows_in_an_open_loop(self):
         def hold(sock, number):
@@ -292,7 +294,7 @@ class BadServers(BenchCase):
             def change(data):
                 nonlocal count
                 count += 1
-                if count == 100:
+                if count == 20:
                     server.pause(1)
                 return data
             echo(sock, change)
@@ -303,8 +305,8 @@ class BadServers(BenchCase):
             opened = self.assertClean(steady(*options, "--rate", "100", server.text))
             # One message of many waits for the server; but 100 of 300 are due while it does not answer.
             self.assertGreaterEqual(closed["latency_max_us"], 990e3)
-            self.assertLess(closed["latency_p90_us"], 250e3)
             self.assertGreater(opened["latency_p90_us"], 500e3)
+            self.assertLess(closed["latency_p90_us"], opened["latency_p90_us"])
 
     def test_a_server_that_is_too_slow_for_the_rate(self):
         with Service(lambda sock, number: echo(sock, lambda data: server.pause(0.02) or data)) as server:
@@ -328,7 +330,7 @@ class BadServers(BenchCase):
                     line = name + TOLD + text + b"\n"
                     for other in list(server.sockets):
                         if other is not sock:
-                            liar = text.startswith(b"000000000030") and other is server.sockets[-1]
+                            liar = text.startswith(b"000000000003") and other is server.sockets[-1]
                             other.sendall(lies[lie](line) if liar else line)
 
         for lie in lies:

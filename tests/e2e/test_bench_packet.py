@@ -46,10 +46,15 @@ class Packet(Case):
     """Datagrams: what comes back, what does not, what comes late and what twice."""
 
     def measure(self, address, *options, code=0):
-        done = run_coracle("bench", "--mode", "packet", "-c", "3", "--warmup", "0", "--duration", DURATION,
-                           "--format", "json", *options, address, seconds=60)
+        """Tries again, three times at most, if the machine stood still and some were not served in time."""
+        for _ in range(4):
+            done = run_coracle("bench", "--mode", "packet", "-c", "3", "--warmup", "0", "--duration", DURATION,
+                               "--format", "json", *options, address, seconds=60)
+            told = json.loads(done.out)
+            if told["starved"] == 0:
+                break
         self.assertEqual(done.code, code, done.describe())
-        return json.loads(done.out), done
+        return told, done
 
     @each_server("echo=udp://127.0.0.1:0", options=("--quiet",))
     def test_nothing_amiss(self, server):
