@@ -118,15 +118,15 @@ class Ends(Case):
             self.assertIn("signal=15", server.err)
 
     def test_a_program_that_talks_is_not_idle(self):
-        script = "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.1; done"
+        script = "for i in $(seq 25); do echo $i; sleep 0.1; done"
         for left in reversed(range(TRIES)):
-            with serve("exec", options=("--quiet", "--idle-timeout", "500ms"),
+            with serve("exec", options=("--quiet", "--idle-timeout", "2s"),
                        program=("sh", "-c", script)) as server, server.connect("exec") as peer:
                 talk = peer.read_all().split()
                 server.wait_text("event=closed", name="err")
             if "reason=exec_exit" in server.err or not left:
                 break
-        self.assertEqual(talk, [b"%d" % i for i in range(1, 9)])
+        self.assertEqual(talk, [b"%d" % i for i in range(1, 26)])
 
     def test_nothing_to_start(self):
         """A program that cannot be started costs its clients, not the server."""

@@ -154,18 +154,16 @@ class Rate(Case):
             for _ in range(count):
                 members.append(server.connect())
             with talker:
-                begin = time.time()
+                begin = time.monotonic()
                 text = "x" * 16000
                 while "event=suppressed of=slow " not in server.err:
                     talker.send(message(text))
                     while not talker.line().endswith(ACK_ANSWER):
                         pass
-                    self.assertLess(time.time() - begin, 60, server.describe())
+                    self.assertLess(time.monotonic() - begin, 60, server.describe())
+                wait_until(lambda: sum(server.told("slow").values()) >= count, lambda: str(server.told("slow")))
                 lines = re.findall(r"time=(\S+)\.\d+Z level=info event=slow ", server.err)
-                suppressed = sum(map(int, re.findall(r"event=suppressed of=slow lines=(\d+)", server.err)))
             self.assertLessEqual(max(map(lines.count, lines)), RATE)
-            self.assertGreater(suppressed, 0)
-            self.assertGreaterEqual(len(lines) + suppressed, count)
             for peer in members:
                 peer.close()
             wait_until(lambda: sum(server.told("closed").values()) == count + 1, "all to be closed")

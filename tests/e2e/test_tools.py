@@ -101,8 +101,9 @@ class Services(Case):
                     self.assertTrue(listener.line().decode().endswith(" 地址发送了请求消息：from %s\n" % tool))
 
     def test_unix_socket_with_socat_and_nc(self):
-        with serve("echo=unix://@coracle-tools") as server:
-            for argv in (["socat", "-t", "20", "-", "ABSTRACT-CONNECT:coracle-tools"],):
+        name = "coracle-tools-%d" % os.getpid()
+        with serve("echo=unix://@" + name) as server:
+            for argv in (["socat", "-t", "20", "-", "ABSTRACT-CONNECT:" + name],):
                 need_tool(argv[0])
                 done = subprocess.run(argv, input=b"hello", capture_output=True, timeout=PATIENCE, check=False)
                 self.assertEqual(done.stdout, b"hello")
