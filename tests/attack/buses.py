@@ -274,7 +274,8 @@ class E4(Ground):
         while time.monotonic() - begin < long:
             house.say(1)
         for server in house.servers[1:]:
-            self.assertEqual((bus_of(server)["state"], bus_of(server)["nodes"]), ("connected", NODES - 1))
+            wait_until(lambda server=server: (bus_of(server)["state"], bus_of(server)["nodes"]) == (
+                "connected", NODES - 1), lambda server=server: "two nodes: %s" % bus_of(server))
         self.assertTrue(re.search("event=bus_lost", house.servers[0].err))
         house.networks.run(house.networks.hub, "ip", "link", "set", "v0", "up")
         self.healed(house, "cut off for %d s" % long, few)

@@ -76,12 +76,12 @@ class D5(Ground):
 
     def jump(self, server, folder, offset):
         """The clock jumps while a client's time runs. The log has the date that it shows then."""
-        lines = server.err.count("reason=first_byte_timeout")
+        lines, begin = server.err.count("reason=first_byte_timeout"), time.monotonic()
         with server.connect("random") as peer:
             with open(folder + "/offset", "r+b") as file:
                 file.write(struct.pack("q", offset))
             today = time.time() + offset
-            self.cut_in_time(peer)
+            self.cut_in_time(peer, begin)
         server.wait_text("reason=first_byte_timeout", count=lines + 1, name="err")
         line = [line for line in server.err.splitlines() if "reason=first_byte_timeout" in line][-1]
         stamp = calendar.timegm(time.strptime(line[5:24], "%Y-%m-%dT%H:%M:%S"))
@@ -99,18 +99,19 @@ class D5(Ground):
             with self.subTest(poller=poller, workers=workers), \
                     self.attacked("random", poller=poller, workers=workers, options=self.limit(),
                                   before=before) as server:
+                begin = time.monotonic()
                 with server.connect("random") as peer:
-                    self.cut_in_time(peer)
+                    self.cut_in_time(peer, begin)
             self.assertEqual(server.counters["first_byte_timeout"], 1)
 
     def limit(self):
         return ("--first-byte-timeout", "%dms" % self.size(3000, 250))
 
-    def cut_in_time(self, peer):
-        begin = time.monotonic()
+    def cut_in_time(self, peer, begin):
+        """`begin`: before it came."""
         self.assertEqual(peer.read_all(), b"")
         lasted = time.monotonic() - begin
-        self.assertGreater(lasted, self.size(2.9, 0.1))
+        self.assertGreater(lasted, self.size(2.9, 0.2))
         if self.full:
             self.assertLess(lasted, 4)
 
@@ -132,7 +133,7 @@ class D6(Ground):
         self.assertNotIn("event=worker_stalled ", server.err)
 
     def test_stopped(self):
-        seconds, limit = self.size((30, 10000), (1.0, 400))
+        seconds, limit = self.size((30, 10000), (3.0, 2000))
         for poller, workers in self.size(EACH, EACH[::3]):
             with self.subTest(poller=poller, workers=workers):
                 with self.attacked("random", poller=poller, workers=workers, patience=seconds, timed=False,

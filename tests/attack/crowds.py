@@ -147,20 +147,26 @@ class A7(Ground):
                                    options=("--accept-rate", str(rate))) as server:
                     refused = 0
                     for _ in self.cycles(server):
-                        refused += sum(not self.is_served(server) for _ in range(10 * rate))
+                        refused += self.come_at_once(server, 10 * rate)
                         self.client(server, "127.0.0.3").close()
                     self.assertGreater(refused, 0)
                 self.assertEqual(server.counters.get("rate"), refused)
 
+    def come_at_once(self, server, count):
+        """Gives how many of them are refused."""
+        peers = [Peer(server.address("random"), source="127.0.0.2") for _ in range(count)]
+        refused = sum(not self.is_served(peer) for peer in peers)
+        close_all(*peers)
+        return refused
+
     @staticmethod
-    def is_served(server):
+    def is_served(peer):
         """Whether a client is, and not refused: it may be told why, or have a reset."""
-        with Peer(server.address("random"), source="127.0.0.2") as peer:
-            try:
-                peer.send("\n")
-                return peer.line()[:1].isdigit()
-            except ConnectionError:
-                return False
+        try:
+            peer.send("\n")
+            return peer.line()[:1].isdigit()
+        except ConnectionError:
+            return False
 
     def leave(self, peer):
         """A client leaves, and has seen that the server knows."""

@@ -90,10 +90,11 @@ class A2(Ground):
                 # Of the room's log malloc keeps more or less for the next flood.
                 server.room = max(server.room, self.size(24 << 10, 0))
                 for number, _ in enumerate(self.cycles(server), 1):
-                    self.attack(server, number, self.size(98, 8), self.size(5000, 400), self.size(10000, 8000))
+                    self.attack(server, number, self.size(98, 8), self.size(5000, 800), self.size(10000, 8000))
             self.assertEqual(server.counters.get("slow_consumer"), 2 * number)
 
     def attack(self, server, number, readers, count, size):
+        """Each gets more than a system's buffers take: 4 MiB, the most of net.ipv4.tcp_wmem."""
         before = server.smaps("Rss")
         stalled, trickling = (self.member(server, small_buffer=4096) for _ in range(2))
         speaker, *others = join(self, server, readers + 1)
