@@ -4,7 +4,6 @@
     python3 -B tests/e2e/operate.py pictures     makes the guide's pictures anew, in Chromium
     python3 -B tests/e2e/operate.py guide        puts the output of the guide's commands into it
 """
-import contextlib
 import os
 import re
 import signal
@@ -14,6 +13,7 @@ import threading
 import time
 
 from harness import BIN, SOURCE, close_all, message, serve, wait_until
+from test_status import fill
 
 GUIDE = os.path.join(SOURCE, "docs", "guide")
 MOST = 10  # connections
@@ -38,7 +38,7 @@ class Demo:
         for number, member in enumerate(self.members):
             member.send(message("hello %d" % number))
             member.line()
-        self.fill(self.peers[0])
+        fill(self.peers[0])
         self.leave()
 
     def __enter__(self):
@@ -55,14 +55,6 @@ class Demo:
     def talk(peer, size):
         peer.send("x" * size)
         peer.read(size)
-
-    @staticmethod
-    def fill(peer):
-        """Sends and does not read, until nothing more goes."""
-        peer.sock.settimeout(0.3)
-        with contextlib.suppress(TimeoutError):
-            while True:
-                peer.sock.send(b"z" * 65536)
 
     def leave(self):
         """Some leave, each in its own way."""

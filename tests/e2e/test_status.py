@@ -140,12 +140,11 @@ def echo(peer, text="x"):
 
 
 def fill(peer):
-    """Sends without reading until nothing more goes for a while."""
-    peer.sock.settimeout(0.3)
-    with contextlib.suppress(TimeoutError):
-        for _ in range(LARGE // 65536):
-            peer.sock.send(b"z" * 65536)
-    peer.sock.settimeout(20)
+    """Sends more than sockets take, without reading, in a thread of its own: sooner or later the server is stuck."""
+    def send():
+        with contextlib.suppress(OSError):
+            peer.send(b"z" * LARGE)
+    threading.Thread(target=send, daemon=True).start()
 
 
 def p99_of(samples):
@@ -304,6 +303,7 @@ class Kick(Case):
                 idle, stuck = server.connect("echo"), server.connect("echo")
                 echo(idle)
                 fill(stuck)
+                wait_until(lambda asked=asked: asked.status()["connections"][0]["stuck"] > 0.3, "one to be stuck")
                 member = server.connect("broadcast")
                 member.send(message("x"))
                 member.line()
