@@ -18,6 +18,7 @@ import unittest
 
 from harness import (ACK_ANSWER, BIN, Case, Peer, busy_client, close_all, join, main, message, need_admin, need_json,
                      need_tool, run_coracle, serve, settled_fds, split_address, wait_until)
+from slowness import slowness
 
 POLLERS = ("epoll", "io_uring")
 EACH = tuple(itertools.product(POLLERS, (1, 2)))
@@ -342,15 +343,15 @@ class Load(Case):
                 peers = [asked.server.connect() for _ in range(MANY)]
                 for peer in peers:
                     echo(peer)
-                judged = not asked.server.is_sanitized()
-                best = [self.measure(asked, peers[0])]
-                while judged and len(best) < TRIES and (min(best)[0] >= P99_LIMIT or min(best)[1] >= LIST_LIMIT):
-                    best.append(self.measure(asked, peers[0]))
-                print("%s: p99 of an echo %.1f ms, %d listed in %.0f ms" % (
-                    poller, min(best)[0] * 1000, MANY, min(best)[1] * 1000))
-                if judged:
-                    self.assertLess(min(best)[0], P99_LIMIT)
-                    self.assertLess(min(best)[1], LIST_LIMIT)
+                for left in reversed(range(TRIES)):
+                    slow = slowness(peers[0])
+                    echo_s, list_s = self.measure(asked, peers[0])
+                    print("%s: p99 of an echo %.1f ms, %d listed in %.0f ms, slowness %.1f" % (
+                        poller, echo_s * 1000, MANY, list_s * 1000, slow))
+                    good = echo_s < P99_LIMIT * slow and list_s < LIST_LIMIT * slow
+                    if good or asked.server.is_sanitized():
+                        break
+                    self.assertTrue(left, "never in time")
                 close_all(*peers)
 
     def measure(self, asked, peer):
@@ -372,7 +373,7 @@ class Load(Case):
         looker.join()
         self.assertEqual([listed for listed, _ in counts], 10 * [MANY])
         named = any(names == MANY for _, names in counts)  # not, if no worker had a second for it
-        return p99_of(echoes), max(lists) if named else LIST_LIMIT
+        return p99_of(echoes), max(lists) if named else float("inf")
 
     def test_who_says_nothing_keeps_nobody_out(self):
         """All places taken in the same moment: who comes then waits neither for their second nor for their timeout."""

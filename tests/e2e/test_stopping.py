@@ -10,6 +10,7 @@ import time
 
 from harness import (ACK_ANSWER, GREETING, REPLY, SERVICES, Case, Peer, busy_client, close_all, join, main, message,
                      need_json, serve, wait_until)
+from slowness import slowness
 
 CLIENTS = 1000
 POLLERS = ("epoll", "io_uring")
@@ -24,15 +25,6 @@ def stop(server):
     server.signal(signal.SIGTERM)
     server.process.wait(20)
     return time.monotonic() - begin
-
-
-def min_until(limit, tries, measure):
-    """The least of at most so many measurements; the first below the limit is enough."""
-    best = measure()
-    while best >= limit and tries > 1:
-        best = min(best, measure())
-        tries -= 1
-    return best
 
 
 def push(peer, data):
@@ -52,12 +44,16 @@ class Stopping(Case):
     def test_a_thousand_idle_clients(self):
         for poller, workers in itertools.product(POLLERS, (1, 2, 8)):
             with self.subTest(poller=poller, workers=workers):
-                best = min_until(LIMIT, TRIES, lambda poller=poller, workers=workers: self.thousand(poller, workers))
-                print("%s, %d workers: %d idle clients, %.0f ms" % (poller, workers, CLIENTS, best * 1000))
-                self.assertLess(best, LIMIT)
+                for left in reversed(range(TRIES)):
+                    seconds, limit = self.thousand(poller, workers)
+                    print("%s, %d workers: %d idle clients, %.0f ms of %.0f" % (
+                        poller, workers, CLIENTS, seconds * 1000, limit * 1000))
+                    if seconds < limit:
+                        break
+                    self.assertTrue(left, "never in time")
 
     def thousand(self, poller, workers):
-        """Gives the seconds that the end took; 0 with a sanitizer, whose time cannot be judged."""
+        """Gives the seconds that the end took, and may take; 0 with a sanitizer, whose time cannot be judged."""
         with serve("echo", workers=workers, options=("--grace", "60s", "--poller", poller)) as server:
             judged = not server.is_sanitized()
             peers = [server.connect() for _ in range(CLIENTS)]
@@ -66,13 +62,14 @@ class Stopping(Case):
             for peer in peers[::2]:
                 self.assertEqual(peer.read(1), b"x")
             wait_until(lambda: server.fds() > CLIENTS, "all clients to be accepted")
+            limit = LIMIT * slowness(peers[0])
             seconds = stop(server)
             self.assertEqual(server.wait(), 0, server.describe())
             for peer in peers:
                 self.assertEqual(peer.read_all(), b"")  # raises after a reset
             self.assertIn("event=reasons drain=%d\n" % CLIENTS, server.err)
             close_all(*peers)
-            return seconds if judged else 0
+            return (seconds if judged else 0), limit
 
     def test_idle_clients_of_each_service(self):
         """Silent ones, and ones that have been answered, where a service answers more than once."""
