@@ -29,7 +29,7 @@ ssize_t cor_read_full(cor_conn *conn, void *buf, size_t size)
     if (rc < 0) {
         return rc;
     }
-    ssize_t count = read_full(slot, buf, size);
+    ssize_t count = size > 0 ? read_full(slot, buf, size) : cori_in_vain(0);
     cori_slot_leave(slot, size > 0 ? CORI_LOCK_READ : CORI_SHARED);
     return count;
 }
@@ -38,7 +38,7 @@ int64_t cor_drain(cor_conn *conn, int64_t max_bytes, int64_t deadline)
 {
     int64_t total = 0;
     if (deadline != 0 && cor_set_read_deadline(conn, deadline) < 0) {
-        return 0;
+        return cori_in_vain(0);
     }
     while (total < max_bytes) {
         cor_buffer buffer;

@@ -86,7 +86,7 @@ size_t cor_lines_buffered(const cor_lines *lines)
 int cor_lines_next(cor_lines *lines, char **line, size_t *length)
 {
     size_t scanned = 0;
-    int rc = cori_reader_interrupted(); /* also while there are lines in the buffer */
+    int rc = cori_reader_check(&lines->reader); /* also while there are lines in the buffer */
     if (rc != 0) {
         return rc;
     }

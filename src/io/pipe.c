@@ -47,13 +47,6 @@ static void wake(cori_task *task)
     }
 }
 
-/* A call ends without having moved bytes: see cori_charge. */
-static cori_rare int in_vain(int rc)
-{
-    cori_charge(cori_self());
-    return rc;
-}
-
 /* Why a call in `direction` must end without having moved bytes, or 0. Guard: the pair's lock. */
 static int check(cori_slot *slot, int direction)
 {
@@ -124,12 +117,12 @@ static int pipe_wait_readable(cori_slot *slot)
     struct pair_end *end = slot->is.impl;
     int rc = cori_interrupted(cori_self(), 0); /* before the other end's close, which is no wait */
     if (cori_unlikely(rc != 0)) {
-        return in_vain(rc);
+        return cori_in_vain(rc);
     }
     cori_spin_lock(&end->pair->spin);
     rc = await_bytes(slot, end->pair, !end->index);
     cori_spin_unlock(&end->pair->spin);
-    return cori_likely(rc == 0) ? 0 : in_vain(rc);
+    return cori_likely(rc == 0) ? 0 : cori_in_vain(rc);
 }
 
 static ssize_t pipe_read_now(cori_slot *slot, void *buf, size_t size)
@@ -154,7 +147,7 @@ static int pipe_write(cori_slot *slot, const void *buf, size_t size, size_t *wri
     flow *to = &pair->flows[end->index];
     int rc = cori_interrupted(cori_self(), 0);
     if (cori_unlikely(rc != 0)) {
-        return in_vain(rc);
+        return cori_in_vain(rc);
     }
     cori_spin_lock(&pair->spin);
     rc = pair->closed[!end->index] ? COR_EPIPE_CLOSED : check(slot, CORI_WRITE);
@@ -171,7 +164,7 @@ static int pipe_write(cori_slot *slot, const void *buf, size_t size, size_t *wri
         to->left = 0;
     }
     cori_spin_unlock(&pair->spin);
-    return cori_likely(rc == 0) ? 0 : in_vain(rc);
+    return cori_likely(rc == 0 && size > 0) ? 0 : cori_in_vain(rc);
 }
 
 static int pipe_shutdown(cori_slot *slot, int how)

@@ -43,10 +43,11 @@ size_t cor_reader_buffered(const cor_reader *reader)
     return reader->end - reader->start;
 }
 
-int cori_reader_interrupted(void)
+int cori_reader_check(const cor_reader *reader)
 {
     const cori_task *self = cori_self();
-    return self != NULL ? cori_interrupted(self, 0) : 0;
+    int rc = self != NULL ? cori_interrupted(self, 0) : 0;
+    return cori_likely(rc == 0 && !reader->ended) ? 0 : cori_in_vain(rc);
 }
 
 /* The first unread byte; NULL while nothing is buffered, for to a null pointer nothing may be added, not even 0. */
@@ -127,7 +128,7 @@ ssize_t cori_reader_fill(cor_reader *reader, int64_t pause_ns)
 /* Reads until `count` bytes (`max` at most) are buffered or the stream has ended: 0 or an error. */
 static int ensure(cor_reader *reader, size_t count)
 {
-    int rc = cori_reader_interrupted();
+    int rc = cori_reader_check(reader);
     while (rc == 0 && reader->end - reader->start < count && !reader->ended) {
         ssize_t more = cori_reader_fill(reader, 0);
         rc = more < 0 ? (int)more : 0;
@@ -148,7 +149,7 @@ ssize_t cor_reader_peek(cor_reader *reader, size_t count, char **bytes)
 int cor_reader_until(cor_reader *reader, char delimiter, char **bytes, size_t *size)
 {
     size_t scanned = 0;
-    int rc = cori_reader_interrupted();
+    int rc = cori_reader_check(reader);
     while (rc == 0) {
         size_t have = cor_reader_buffered(reader);
         char *from = first_unread(reader);
@@ -163,7 +164,7 @@ int cor_reader_until(cor_reader *reader, char delimiter, char **bytes, size_t *s
             return 1;
         }
         if (reader->ended || have >= reader->max) {
-            return !reader->ended ? COR_ETOO_LONG : have > 0 ? COR_EUNEXPECTED_EOF : 0;
+            return !reader->ended ? cori_in_vain(COR_ETOO_LONG) : have > 0 ? COR_EUNEXPECTED_EOF : 0;
         }
         scanned = have;
         ssize_t more = cori_reader_fill(reader, 0);
@@ -200,7 +201,7 @@ static ssize_t read_once(cor_reader *reader, char *to, size_t size)
 
 ssize_t cor_reader_read(cor_reader *reader, void *buf, size_t size)
 {
-    return size > 0 ? read_once(reader, buf, size) : 0;
+    return size > 0 ? read_once(reader, buf, size) : cori_in_vain(0);
 }
 
 /* What a read of too little gives: the end, in time or not. */

@@ -15,7 +15,10 @@ enum { CORI_READER_PAUSED = INT_MIN }; /* no error's number */
  */
 ssize_t cori_reader_fill(cor_reader *reader, int64_t pause_ns);
 
-/* Why the running task must not go on, also over what is buffered: COR_ECANCELED, COR_ETIMEOUT, or 0. */
-int cori_reader_interrupted(void);
+/*
+ * Begins a call. Why the running task must not go on, also over what is buffered: COR_ECANCELED, COR_ETIMEOUT, or 0.
+ * From the end of the stream on each call pays, because no read does.
+ */
+int cori_reader_check(const cor_reader *reader);
 
 #endif

@@ -103,7 +103,8 @@ static int copy(copying *of)
         cori_splice_end(of->step.source);
         of->spliced = false;
     }
-    return rc < 0 ? rc : 0;
+    rc = rc < 0 ? rc : 0;
+    return of->copied > 0 ? rc : cori_in_vain(rc);
 }
 
 int cor_copy_counted(cor_conn *target, cor_conn *source, int64_t max_bytes, int64_t *copied)

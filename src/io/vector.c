@@ -169,7 +169,7 @@ ssize_t cor_readv(cor_conn *conn, const struct iovec *parts, size_t count)
     if (rc < 0) {
         return rc;
     }
-    ssize_t read = to.size > 0 ? read_parts(slot, &to) : 0;
+    ssize_t read = to.size > 0 ? read_parts(slot, &to) : cori_in_vain(0);
     cori_slot_leave(slot, access);
     return read;
 }

@@ -148,7 +148,7 @@ int cor_wait_fd(int fd, unsigned events, int64_t deadline)
 {
     cori_task *self = cori_self();
     if (self == NULL || events == 0 || (events & ~(unsigned)(COR_READABLE | COR_WRITABLE)) != 0) {
-        return self == NULL ? COR_ENOT_TASK : -EINVAL;
+        return self == NULL ? COR_ENOT_TASK : cori_in_vain(-EINVAL);
     }
     deadline = cori_slot_deadline(deadline);
     int rc = cori_interrupted(self, deadline);

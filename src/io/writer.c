@@ -45,7 +45,8 @@ static int send_with(cor_writer *writer, const void *buf, size_t size)
 
 int cor_writer_flush(cor_writer *writer)
 {
-    return writer->error < 0 || writer->count == 0 ? writer->error : send_with(writer, NULL, 0);
+    int rc = writer->error < 0 ? cori_in_vain(writer->error) : 0;
+    return rc < 0 || writer->count == 0 ? rc : send_with(writer, NULL, 0);
 }
 
 /* A buffer to write into: 0, -ENOMEM, or the error that stays. */
@@ -55,12 +56,12 @@ static int begin(cor_writer *writer)
         writer->buf = cori_buffer_take();
         return writer->buf != NULL ? 0 : -ENOMEM;
     }
-    return writer->error;
+    return writer->error < 0 ? cori_in_vain(writer->error) : 0;
 }
 
 ssize_t cor_writer_write(cor_writer *writer, const void *buf, size_t size)
 {
-    int rc = writer->error;
+    int rc = writer->error < 0 ? cori_in_vain(writer->error) : 0;
     if (rc == 0 && size > CORI_BUFFER_BYTES - writer->count) {
         rc = send_with(writer, buf, size);
     } else if (rc == 0 && size > 0) {

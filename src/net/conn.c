@@ -17,7 +17,7 @@ ssize_t cor_read(cor_conn *conn, void *buf, size_t size_bytes)
     if (rc < 0) {
         return rc;
     }
-    ssize_t count = size_bytes > 0 ? cori_slot_read(slot, buf, size_bytes) : 0;
+    ssize_t count = size_bytes > 0 ? cori_slot_read(slot, buf, size_bytes) : cori_in_vain(0);
     cori_slot_leave(slot, access);
     return count;
 }

@@ -131,7 +131,7 @@ static int dial_complete(cor_conn **out, const cor_dialer *with, const char *net
     if (rc < 0) {
         char shown[COR_ADDR_TEXT];
         memcpy(shown, error->address, sizeof(shown));
-        return cori_error_fill(error, "dial", network, shown, rc);
+        return cori_in_vain(cori_error_fill(error, "dial", network, shown, rc));
     }
     error->source[0] = error->address[0] = '\0';
     *out = cori_slot_publish(slot);

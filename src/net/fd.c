@@ -250,13 +250,6 @@ static int check_woken(cori_slot *slot)
     return cori_interrupted(cori_here_task(), deadline > CORI_LONG_PAST ? 0 : deadline);
 }
 
-/* A call ends without having done anything. Whoever tries again and again gives way as others do: see cori_charge. */
-static cori_rare int in_vain(int rc)
-{
-    cori_charge(cori_here_task());
-    return rc;
-}
-
 /* A deadline that is over before the call wins over what is there; one that runs out while it waits does not. */
 static int wait_to_read(cori_slot *slot, const char *what)
 {
@@ -264,14 +257,14 @@ static int wait_to_read(cori_slot *slot, const char *what)
     for (;;) {
         if (is_worth_trying(slot)) {
             int rc = parked ? check_woken(slot) : cori_fd_check(slot, CORI_READ);
-            return cori_likely(rc == 0) ? 0 : in_vain(rc);
+            return cori_likely(rc == 0) ? 0 : cori_in_vain(rc);
         }
         int rc = wait_and_tell(slot, CORI_READ, what, &parked); /* checks too, before it parks */
         if (rc == COR_ETIMEOUT && parked && has_come_in_time(slot, what)) {
             continue;
         }
         if (rc != 0) {
-            return in_vain(rc);
+            return cori_in_vain(rc);
         }
     }
 }
@@ -432,7 +425,7 @@ int cori_fd_write(cori_slot *slot, const void *buf, size_t size, size_t *written
     do {
         int rc = cori_fd_check(slot, CORI_WRITE);
         if (rc != 0) {
-            return in_vain(rc);
+            return cori_in_vain(rc);
         }
         size_t rest = size - *written;
         ssize_t count = try_write(slot, bytes + *written, rest < CALL_BYTES_MAX ? rest : CALL_BYTES_MAX);
@@ -442,13 +435,13 @@ int cori_fd_write(cori_slot *slot, const void *buf, size_t size, size_t *written
                               (size_t)count); /* a peer that keeps up must not make one long write hold the worker */
         } else if (count != -EAGAIN) {
             let_look(slot, CORI_READ);
-            return (int)count;
+            return cori_in_vain((int)count);
         } else if (cori_load_relaxed(&slot->pollfd.wait[CORI_WRITE]) == CORI_READY) {
             consume_ready(slot, CORI_WRITE); /* then try again */
         } else {
             rc = cori_fd_wait(slot, CORI_WRITE, "IO wait (write)");
             if (rc != 0) {
-                return rc;
+                return cori_in_vain(rc);
             }
         }
     } while (*written < size);
@@ -460,7 +453,7 @@ ssize_t cori_fd_put(cori_slot *slot, cori_fd_try *try_it, void *arg)
     for (;;) {
         int rc = cori_fd_check(slot, CORI_WRITE);
         if (rc != 0) {
-            return in_vain(rc);
+            return cori_in_vain(rc);
         }
         ssize_t count = try_it(slot, arg);
         if (count >= 0) {
@@ -469,7 +462,7 @@ ssize_t cori_fd_put(cori_slot *slot, cori_fd_try *try_it, void *arg)
         }
         if (count != -EAGAIN) {
             let_look(slot, CORI_READ);
-            return count;
+            return cori_in_vain((int)count);
         }
         if (cori_load_relaxed(&slot->pollfd.wait[CORI_WRITE]) == CORI_READY) {
             consume_ready(slot, CORI_WRITE); /* then try again */
@@ -477,7 +470,7 @@ ssize_t cori_fd_put(cori_slot *slot, cori_fd_try *try_it, void *arg)
         }
         rc = cori_fd_wait(slot, CORI_WRITE, "IO wait (write)");
         if (rc != 0) {
-            return rc;
+            return cori_in_vain(rc);
         }
     }
 }

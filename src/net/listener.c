@@ -138,9 +138,9 @@ static int listen_complete(cor_listener **out, const cor_listen_options *with, c
     if (rc < 0) {
         char shown[COR_ADDR_TEXT];
         memcpy(shown, error->address, sizeof(shown));
-        (void)cori_error_fill(error, "listen", network, shown, rc);
+        return cori_in_vain(cori_error_fill(error, "listen", network, shown, rc));
     }
-    return rc;
+    return 0;
 }
 
 int cor_listen_with(cor_listener **out, const cor_listen_options *options, const char *network, const char *address,
@@ -459,7 +459,7 @@ int cor_listener_close(cor_listener *listener)
     cori_slot *slot;
     int rc = cori_slot_enter(listener, CORI_KIND_LISTENER, CORI_SHARED, &slot);
     if (rc < 0) {
-        return rc;
+        return cori_in_vain(rc);
     }
     listener_state *listening = state_of(slot);
     cori_spin_lock(&slot->spin);

@@ -39,6 +39,16 @@ int cor_lookup_port(const char *network, const char *service, cor_error *error)
     return rc;
 }
 
+/* Begins a lookup, which pays for itself: many are answered at once. False outside a task. */
+static bool begin(void)
+{
+    cori_task *self = cori_self();
+    if (self != NULL) {
+        cori_charge(self);
+    }
+    return self != NULL;
+}
+
 static int failed(int code, const char *name, const cor_addr *server, cor_error *error)
 {
     if (error != NULL) {
@@ -83,7 +93,7 @@ static int look_up_addresses(const cori_network *network, const char *name, int6
 int cor_lookup_host(char (*out)[COR_ADDR_TEXT], int max, const char *name, int64_t deadline, cor_error *error)
 {
     cor_addr literal, server, *list = NULL;
-    if (cori_self() == NULL) {
+    if (!begin()) {
         return COR_ENOT_TASK;
     }
     if (max > 0 && cori_addr_parse_ip(name, &literal) && strlen(name) < COR_ADDR_TEXT) {
@@ -157,7 +167,7 @@ int cor_lookup_ip(cor_records **out, const char *network, const char *name, int6
 {
     const cori_network *as = ip_network(network);
     cor_addr literal, server = {0}, *found = NULL;
-    if (cori_self() == NULL) {
+    if (!begin()) {
         return COR_ENOT_TASK;
     }
     if (as == NULL) {
@@ -189,7 +199,7 @@ static int ask(cor_records **out, const char *name, enum cori_dns_type type, int
 {
     cori_dns_answer answer = {0};
     cori_dns_question question = {.name = name, .type = type, .whole = true, .deadline = deadline};
-    if (cori_self() == NULL) {
+    if (!begin()) {
         return COR_ENOT_TASK;
     }
     int rc = cori_interrupted(cori_here_task(), cori_slot_deadline(deadline));
@@ -299,7 +309,7 @@ int cor_lookup_srv(cor_records **out, const char *service, const char *proto, co
 int cor_lookup_cname(char *out, size_t size, const char *name, int64_t deadline, cor_error *error)
 {
     char text[COR_NAME_TEXT];
-    if (cori_self() == NULL) {
+    if (!begin()) {
         return COR_ENOT_TASK;
     }
     if (cori_sys_other != NULL || !cori_hosts_canonical(CORI_HOSTS_FILE, name, text, sizeof(text))) {
@@ -354,7 +364,7 @@ int cor_lookup_addr(cor_records **out, const char *address, int64_t deadline, co
 {
     cor_addr addr = {0};
     char name[COR_NAME_TEXT], names[NAMES_BYTES];
-    if (cori_self() == NULL) {
+    if (!begin()) {
         return COR_ENOT_TASK;
     }
     if (!cori_addr_parse_ip(address, &addr)) {

@@ -16,11 +16,7 @@
 static int enter(cor_conn *conn, cori_slot **out)
 {
     int rc = cori_slot_enter(conn, CORI_KIND_CONN, CORI_SHARED, out);
-    if (rc == 0 && (*out)->ops != &cori_udp_ops) {
-        cori_slot_leave(*out, CORI_SHARED);
-        rc = -EOPNOTSUPP;
-    }
-    return rc;
+    return rc == 0 && (*out)->ops != &cori_udp_ops ? cori_slot_refuse(*out, CORI_SHARED) : rc;
 }
 
 static int change(int fd, cor_ip group, unsigned interface, bool joins)
@@ -180,7 +176,7 @@ int cor_listen_multicast(cor_conn **out, const char *network, unsigned interface
     if (rc < 0) {
         char shown[COR_ADDR_TEXT];
         memcpy(shown, error->address, sizeof(shown));
-        (void)cori_error_fill(error, "listen", network, shown, rc);
+        return cori_in_vain(cori_error_fill(error, "listen", network, shown, rc));
     }
-    return rc;
+    return 0;
 }

@@ -76,11 +76,7 @@ typedef struct messages {
 static int enter(cor_conn *conn, enum cori_access access, cori_slot **out)
 {
     int rc = cori_slot_enter(conn, CORI_KIND_CONN, access, out);
-    if (rc == 0 && !cori_is_datagram(*out)) {
-        cori_slot_leave(*out, access);
-        rc = -EOPNOTSUPP;
-    }
-    return rc;
+    return rc == 0 && !cori_is_datagram(*out) ? cori_slot_refuse(*out, access) : rc;
 }
 
 /* Waits for something to read and takes it; with the read lock. */
@@ -161,7 +157,7 @@ ssize_t cor_write_to(cor_conn *conn, const void *buf, size_t size_bytes, cor_add
         return rc;
     }
     bool refused = cori_datagram_connected(slot);
-    ssize_t count = refused ? COR_EWRITE_TO_CONNECTED : cori_fd_put(slot, try_write_to, &one);
+    ssize_t count = refused ? cori_in_vain(COR_EWRITE_TO_CONNECTED) : cori_fd_put(slot, try_write_to, &one);
     cori_slot_leave(slot, CORI_LOCK_WRITE);
     return count;
 }
@@ -372,7 +368,7 @@ int cor_listen_packet_with(cor_conn **out, const cor_listen_options *options, co
     if (rc < 0) {
         char shown[COR_ADDR_TEXT];
         memcpy(shown, error->address, sizeof(shown));
-        return cori_error_fill(error, "listen", network, shown, rc);
+        return cori_in_vain(cori_error_fill(error, "listen", network, shown, rc));
     }
     return 0;
 }

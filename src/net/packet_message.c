@@ -40,11 +40,7 @@ static bool is_local(const cori_slot *slot)
 static int enter(cor_conn *conn, enum cori_access access, cori_slot **out)
 {
     int rc = cori_slot_enter(conn, CORI_KIND_CONN, access, out);
-    if (rc == 0 && !cori_is_datagram(*out) && !is_local(*out)) {
-        cori_slot_leave(*out, access);
-        rc = -EOPNOTSUPP;
-    }
-    return rc;
+    return rc == 0 && !cori_is_datagram(*out) && !is_local(*out) ? cori_slot_refuse(*out, access) : rc;
 }
 
 /* Takes descriptors over: as many as there is room for; the others are closed. */
@@ -312,7 +308,7 @@ ssize_t cor_write_message(cor_conn *conn, const cor_message *message)
         return rc;
     }
     rc = is_local(slot) ? prepare_local(slot, &of) : prepare_ip(slot, &of);
-    ssize_t count = rc < 0 ? rc : put(slot, &of);
+    ssize_t count = rc < 0 ? cori_in_vain(rc) : put(slot, &of);
     cori_slot_leave(slot, CORI_LOCK_WRITE);
     return count;
 }

@@ -140,11 +140,7 @@ static void share(cori_slot *slot)
 static int enter(cor_conn *conn, enum cori_access access, cori_slot **out)
 {
     int rc = cori_slot_enter(conn, CORI_KIND_CONN, access, out);
-    if (rc == 0 && (*out)->ops->fd == NULL) {
-        cori_slot_leave(*out, access);
-        rc = -EOPNOTSUPP;
-    }
-    return rc;
+    return rc == 0 && (*out)->ops->fd == NULL ? cori_slot_refuse(*out, access) : rc;
 }
 
 int cor_conn_fd(cor_conn *conn)
@@ -201,6 +197,7 @@ ssize_t cor_raw_read(cor_conn *conn, cor_raw_call *call, void *arg)
     }
     rc = cori_fd_check(slot, CORI_READ);
     rc = rc < 0 ? rc : end_ahead(slot, cori_load(&slot->deadline[CORI_READ]));
+    rc = rc < 0 ? cori_in_vain((int)rc) : 0;
     while (rc == 0) {
         ssize_t tried = cori_fd_take(slot, try_call, &given, 0);
         if (tried != -EAGAIN) {

@@ -254,8 +254,8 @@ static cori_rare int wait_for_lock(cori_slot *slot, enum cori_access access, cor
     return 0;
 }
 
-/* Whatever is not the usual case: an error, or a lock to wait for. */
-static cori_rare int enter_slowly(const void *handle, enum cori_kind kind, enum cori_access access, cori_slot **out)
+/* As enter_slowly, and a call that fails is free. */
+static int try_to_enter(const void *handle, enum cori_kind kind, enum cori_access access, cori_slot **out)
 {
     cori_task *self = cori_self();
     cori_slot *slot = slot_of(handle, kind);
@@ -283,6 +283,16 @@ static cori_rare int enter_slowly(const void *handle, enum cori_kind kind, enum 
         cori_slot_leave(slot, CORI_SHARED);
     }
     return rc;
+}
+
+/*
+ * Whatever is not the usual case: an error, or a lock to wait for. A call that takes none never parks, not even for
+ * others' turns.
+ */
+static cori_rare int enter_slowly(const void *handle, enum cori_kind kind, enum cori_access access, cori_slot **out)
+{
+    int rc = try_to_enter(handle, kind, access, out);
+    return rc == 0 || access == CORI_SHARED ? rc : cori_in_vain(rc);
 }
 
 int cori_slot_enter(const void *handle, enum cori_kind kind, enum cori_access access, cori_slot **out)
@@ -335,18 +345,24 @@ void cori_slot_leave(cori_slot *slot, enum cori_access access)
     }
 }
 
+int cori_slot_refuse(cori_slot *slot, enum cori_access access)
+{
+    cori_slot_leave(slot, access);
+    return access == CORI_SHARED ? -EOPNOTSUPP : cori_in_vain(-EOPNOTSUPP);
+}
+
 int cori_slot_close(const void *handle, enum cori_kind kind)
 {
     cori_task *self = cori_self();
     cori_slot *slot = slot_of(handle, kind);
     if (self == NULL || slot == NULL) {
-        return self == NULL ? COR_ENOT_TASK : -EINVAL;
+        return cori_in_vain(self == NULL ? COR_ENOT_TASK : -EINVAL);
     }
     uint64_t generation = generation_of(handle);
     uint64_t state = cori_load_acquire(&slot->state);
     do {
         if (state >> 32 != generation || (state & SHUT) != 0) {
-            return COR_ECLOSED;
+            return cori_in_vain(COR_ECLOSED);
         }
     } while (!cori_cas(&slot->state, &state, (state | CLOSED) + CALL));
     slot->closer = self;
@@ -357,6 +373,7 @@ int cori_slot_close(const void *handle, enum cori_kind kind)
     while (cori_load(&slot->state) >> 32 == generation) {
         cori_park_plain(self, 0, "close"); /* not ended by the group's deadline: it would come back at once, and spin */
     }
+    cori_charge(self); /* it may not have waited */
     return 0;
 }
 

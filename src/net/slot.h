@@ -104,6 +104,8 @@ void cori_slot_discard(cori_slot *slot);
 int cori_slot_enter(const void *handle, enum cori_kind kind, enum cori_access access, cori_slot **out);
 /* Ends a call. */
 void cori_slot_leave(cori_slot *slot, enum cori_access access);
+/* Ends one that a connection of this kind does not have: -EOPNOTSUPP. */
+int cori_slot_refuse(cori_slot *slot, enum cori_access access);
 /* Closes: 0, COR_ECLOSED, -EINVAL, COR_ENOT_TASK. Parks until destroyed. */
 int cori_slot_close(const void *handle, enum cori_kind kind);
 

@@ -191,12 +191,12 @@ static int run_on(lane *on, int threads_max, int (*fn)(void *arg), void *arg)
         return COR_ENOT_TASK;
     }
     if (cori_virtual_driver != NULL) { /* no other thread takes part in the run */
-        return fn(arg);
+        return cori_in_vain(fn(arg));
     }
     job here = {.note.act = finished, .fn = fn, .arg = arg, .task = self};
     int rc = submit(on, threads_max, &here);
     if (rc < 0) {
-        return rc;
+        return cori_in_vain(rc);
     }
     while (cori_load_acquire(&here.done) == 0) {
         cori_park_outside(self, "blocking call");

@@ -44,6 +44,15 @@ void cori_park_until(cori_task *self, int64_t deadline, const char *what)
     park(self, with_group(self, deadline), what);
 }
 
+int cori_in_vain(int rc)
+{
+    cori_task *self = cori_self();
+    if (self != NULL) {
+        cori_charge(self);
+    }
+    return rc;
+}
+
 /*
  * Fetches what the task after the next will need first: its innermost frames and its object. Until its turn the next
  * one does its system calls: long enough to hide that a thousand parked tasks fit neither the nearer caches nor the

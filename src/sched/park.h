@@ -92,4 +92,10 @@ static inline void cori_charge_bytes(cori_task *self, size_t bytes)
     }
 }
 
+/*
+ * The same for a call that ended without having done anything: whoever tries again and again gives way as others do.
+ * Gives `rc` back. Elsewhere than in a task it does no more.
+ */
+cori_rare int cori_in_vain(int rc);
+
 #endif

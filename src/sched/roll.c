@@ -80,7 +80,7 @@ int cor_roll_call(int64_t deadline)
     }
     cori_task **place = take_place(self);
     if (place == NULL) {
-        return -EBUSY;
+        return cori_in_vain(-EBUSY);
     }
     for (int i = 0; i < cori_rt.worker_count; i++) {
         cori_worker *worker = &cori_rt.workers[i];
@@ -103,6 +103,7 @@ int cor_roll_call(int64_t deadline)
             cori_stall_ask(&cori_rt.workers[i], cori_here_now() - begun);
         }
     }
+    cori_charge(self); /* it may not have waited */
     return result;
 }
 

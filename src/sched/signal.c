@@ -120,11 +120,10 @@ int cor_signal_wait(int64_t deadline)
     }
     int result = cori_interrupted(self, 0);
     if (result != 0) {
-        cori_charge(self);
-        return result;
+        return cori_in_vain(result);
     }
     if (!cori_cas(&signal_waiter, &none, self)) {
-        return -EBUSY;
+        return cori_in_vain(-EBUSY);
     }
     result = take_pending();
     while (result == 0) {

@@ -185,7 +185,7 @@ int cori_chan_block(int64_t deadline, const char *what)
     for (;;) {
         int rc = cori_interrupted(self, deadline);
         if (rc != 0) {
-            return rc;
+            return cori_in_vain(rc);
         }
         cori_park(self, deadline, what);
     }
@@ -197,13 +197,6 @@ typedef struct line_waiter {
     uint64_t word;
 } line_waiter;
 _Static_assert(sizeof(line_waiter) == CORI_CACHE_LINE, "it is what a hand-over moves");
-
-/* An operation ends without having been done. Whoever tries again and again gives way as others do: see cori_charge. */
-static cori_rare int in_vain(int rc)
-{
-    cori_charge(cori_self());
-    return rc;
-}
 
 /* Queues the caller, gives the channel's lock back and waits. Of the channel nothing is sure after the wait. */
 static __attribute__((noinline)) int await_partner(cor_chan *chan, cor_waitq *queue, void *elem, int64_t deadline,
@@ -223,7 +216,7 @@ static __attribute__((noinline)) int await_partner(cor_chan *chan, cor_waitq *qu
     if (rc == 0 && has_word && receives) {
         memcpy(elem, &waiter.word, sizeof(uint64_t));
     }
-    return rc == 0 ? waiter.node.result : in_vain(rc);
+    return rc == 0 ? waiter.node.result : rc;
 }
 
 static __attribute__((noinline)) void serve(cori_waiter *partner)
@@ -252,7 +245,7 @@ static __attribute__((noinline)) int send_any(cor_chan *chan, const void *elem, 
     }
     int rc = cori_interrupted(self, 0);
     if (cori_unlikely(rc != 0)) {
-        return in_vain(rc);
+        return cori_in_vain(rc);
     }
     if (cori_unlikely(chan == NULL)) {
         return cori_chan_block(deadline, "chan send (nil chan)");
@@ -283,7 +276,7 @@ static __attribute__((noinline)) int recv_any(cor_chan *chan, void *elem, int64_
     }
     int rc = cori_interrupted(self, 0);
     if (cori_unlikely(rc != 0)) {
-        return in_vain(rc);
+        return cori_in_vain(rc);
     }
     if (cori_unlikely(chan == NULL)) {
         return cori_chan_block(deadline, "chan receive (nil chan)");

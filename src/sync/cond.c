@@ -15,7 +15,7 @@ int cor_cond_wait(cor_cond *cond, cor_mutex *mutex, int64_t deadline)
     }
     int rc = cori_interrupted(waiter.task, 0);
     if (rc != 0) {
-        return rc;
+        return cori_in_vain(rc);
     }
     cori_spin_lock(&cond->spin);
     cori_waitq_push(&cond->waiters, &waiter);

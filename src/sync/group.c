@@ -214,7 +214,7 @@ static int start(cor_group *group, cori_spawn *spawn, bool waits)
     }
     int rc = enter(group, self, waits);
     if (rc != 0) {
-        return rc;
+        return waits ? cori_in_vain(rc) : rc;
     }
     cori_scope *scope = group->scope;
     spawn->scope = scope;

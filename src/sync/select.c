@@ -397,8 +397,7 @@ static __attribute__((noinline)) int run_in_group(cor_case *cases, size_t count,
     }
     int rc = count > CORI_SELECT_MAX ? -EINVAL : cori_interrupted(self, 0);
     if (rc != 0) {
-        cori_charge(self);
-        return rc;
+        return cori_in_vain(rc);
     }
     return run_any(cases, count, deadline, true);
 }

@@ -34,7 +34,7 @@ int cor_waitgroup_wait(cor_waitgroup *group, int64_t deadline)
     }
     int rc = cori_interrupted(waiter.task, 0);
     if (cori_unlikely(rc != 0)) {
-        return rc;
+        return cori_in_vain(rc);
     }
     cori_spin_lock(&group->spin);
     bool waits = group->count != 0;

@@ -41,7 +41,7 @@ int cori_waiter_await_until(cori_waiter *waiter, cor_waitq *queue, uint32_t *loc
         int rc = cori_interrupted(waiter->task, deadline);
         if (cori_unlikely(rc != 0)) {
             if (withdraw(waiter, queue, lock)) {
-                return rc;
+                return cori_in_vain(rc);
             }
             cori_waiter_await(waiter, what);
             return 0;
