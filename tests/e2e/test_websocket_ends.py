@@ -8,6 +8,7 @@ import os
 import re
 import select
 import signal
+import socket
 import struct
 import threading
 import unittest
@@ -30,6 +31,7 @@ SENT = {
     "CLOSE": close(1000),
 }
 MORE = ("FIN", "RESET", "KICK")
+TCP_CLOSE = 7  # of enum tcp_state
 
 
 def setUpModule():
@@ -276,6 +278,82 @@ class Kicked(Case):
             peer.half_close()
             self.kick(asked, 1)
             wait_until(lambda: len(asked.status()["connections"]) == 1, "its end")
+
+
+class LastWord(Case):
+    """What a client does after the server's close frame: it is waited for, but not for long."""
+    WRONG = frame(3)
+    THEN = {"CLOSE": close(1008), "TEXT": SENT["TEXT"], "both": SENT["TEXT"] + close(1008), "FIN": None, "RESET": None,
+            "nothing": b""}
+
+    def told(self, peer, payload):
+        self.assertEqual(peer.frame(), (CLOSE, payload))
+        self.assertEqual(peer.read(1), b"")
+
+    def then(self, peer, what):
+        with contextlib.suppress(OSError):  # it may be gone
+            if what == "FIN":
+                peer.half_close()
+            elif what == "RESET":
+                peer.reset()
+            else:
+                peer.send(self.THEN[what])
+
+    def ended(self, asked, how):
+        """Gives a client that the server has ended."""
+        peer = WebPeer(address(asked.server))
+        if how == "kicked":
+            one, = (one for one in asked.status()["connections"] if one["peer"] == peer.name)
+            self.assertEqual(asked.kick(one["id"]).status, 200)
+        else:
+            peer.send(self.WRONG)
+        self.told(peer, (b"\x03\xf0" if how == "kicked" else b"\x03\xea") + how.encode())
+        return peer
+
+    def test_whatever_follows(self):
+        """The end comes, and its reason is the server's."""
+        for poller, workers in EACH:
+            with self.subTest(poller=poller, workers=workers), contextlib.ExitStack() as stack, \
+                    Asked(WS, poller=poller, workers=workers, options=("--quiet", "--per-ip", "0")) as asked:
+                for how, what in itertools.product(("kicked", "protocol"), self.THEN):
+                    peer = stack.enter_context(self.ended(asked, how))
+                    self.then(peer, what)
+                status = asked.wait_closed(2 * len(self.THEN))
+                self.assertEqual({how: status["counters"]["closed_by_reason"][how] for how in ("kicked", "protocol")},
+                                 {"kicked": len(self.THEN), "protocol": len(self.THEN)})
+
+    def test_after_the_servers_end(self):
+        for poller, workers in EACH:
+            with self.subTest(poller=poller, workers=workers), contextlib.ExitStack() as stack:
+                server = stack.enter_context(serve(WS, workers=workers, options=(
+                    "--quiet", "--poller", poller, "--grace", "1s")))
+                peers = {what: stack.enter_context(WebPeer(address(server))) for what in self.THEN}
+                server.signal(signal.SIGTERM)
+                for what, peer in peers.items():
+                    self.told(peer, b"\x03\xe9drain")
+                    self.then(peer, what)
+                self.assertEqual(server.wait(), 0, server.describe())
+                self.assertEqual(counted(server)["drain"], len(peers), server.describe())
+
+    def test_what_follows_resets_nothing(self):
+        """A reset would destroy the close frame where that is still on its way. In one of many tries, because the wait
+        may be over before a slow machine has let the client send."""
+        for (poller, workers), how in itertools.product(EACH, ("kicked", "protocol")):
+            with self.subTest(poller=poller, workers=workers, how=how), \
+                    Asked(WS, poller=poller, workers=workers, options=("--quiet", "--per-ip", "0")) as asked:
+                self.assertTrue(any(self.sends_on(asked, how) for _ in range(20)))
+
+    @staticmethod
+    def is_over(peer):
+        return peer.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_CLOSE
+
+    def sends_on(self, asked, how):
+        """Whether a client that was told sends on and is not reset."""
+        with self.ended(asked, how) as peer:
+            self.then(peer, "both")
+            self.then(peer, "FIN")
+            wait_until(lambda: self.is_over(peer), "both ends")
+            return peer.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
 
 
 class Memory(Case):

@@ -151,12 +151,20 @@ void conns_each(struct conns *all, bool (*visit)(struct connection *one, void *a
 /*
  * Both directions are shut: what the task reads or writes next, or waits for now, ends, and nothing of it is undone.
  * A task that is about to end for another reason has no last word for this one: its writes are to end, too.
+ *
+ * Where the operator ends one that has a last word the reading is not shut but timed out. On a connection that is shut
+ * both ways the kernel answers what the client still sends with a reset, which may destroy the last word on its way.
  */
 void connection_end(struct connection *one, close_reason reason)
 {
     connection_decide(one, reason);
-    cor_close_read(one->conn);
-    if (!one->takes_leave || connection_reason(one) != reason) {
+    bool speaks = one->takes_leave && connection_reason(one) == reason;
+    if (speaks && reason == REASON_KICKED) {
+        cor_set_read_deadline(one->conn, CONNECTION_OVER);
+    } else {
+        cor_close_read(one->conn);
+    }
+    if (!speaks) {
         cor_close_write(one->conn);
     }
 }

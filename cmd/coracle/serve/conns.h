@@ -27,6 +27,8 @@ struct member;
 
 /* Most connections that one taking of the lock looks at. */
 enum { CONNS_AT_A_TIME = 64 };
+/* The read deadline of one that was kicked: it has passed. */
+enum { CONNECTION_OVER = 1 };
 
 /* One open connection. It lies on the stack of its task, which writes what is not marked; anybody reads atomics. */
 struct connection {
@@ -124,7 +126,7 @@ static inline bool conns_kick(struct conns *all, uint64_t id)
 static inline void connection_decide(struct connection *one, close_reason reason)
 {
     int none = REASON_NONE;
-    atomic_compare_exchange_strong_explicit(&one->reason, &none, reason, memory_order_relaxed, memory_order_relaxed);
+    atomic_compare_exchange_strong(&one->reason, &none, reason);
 }
 
 /* Adds what a connection has received and sent. Any thread. */
@@ -133,7 +135,7 @@ void connection_add_traffic(const struct connection *one, conns_traffic *sum);
 /* Why it ends, or REASON_NONE. */
 static inline close_reason connection_reason(const struct connection *one)
 {
-    return (close_reason)atomic_load_explicit(&one->reason, memory_order_relaxed);
+    return (close_reason)atomic_load(&one->reason);
 }
 
 /* Adds to a counter that one task writes and others read. */
@@ -145,7 +147,8 @@ static inline void connection_add(_Atomic uint64_t *counter, uint64_t more)
 
 /*
  * Decides that a connection ends, and has its task notice: what it waits for ends. One that takes leave is told by the
- * end of its reading, writes its last word, and ends the writing itself. Under the lock; tasks only.
+ * end of its reading (kicked: by its read deadline), writes its last word, and ends the writing itself. Under the lock;
+ * tasks only.
  */
 void connection_end(struct connection *one, close_reason reason);
 

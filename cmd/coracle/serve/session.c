@@ -59,13 +59,22 @@ static int64_t ends_at(const struct session *session)
     return at > now ? at : now;
 }
 
+/* Moves the read deadline, but not that of a client that was kicked: see session.h. */
+static void move_read_deadline(const struct session *session, int64_t deadline)
+{
+    cor_set_read_deadline(session->conn, deadline);
+    if (connection_reason(session->seen) == REASON_KICKED) {
+        cor_set_read_deadline(session->conn, CONNECTION_OVER);
+    }
+}
+
 /* Sets the read deadline, unless the server stops: then session_end_all_idle may have set another one by now. */
 static void set_read_deadline(struct session *session, int64_t deadline)
 {
     session->read_deadline = deadline;
-    cor_set_read_deadline(session->conn, deadline);
+    move_read_deadline(session, deadline);
     if (atomic_load(&session->service->serve->stopping)) {
-        cor_set_read_deadline(session->conn, ends_at(session));
+        move_read_deadline(session, ends_at(session));
     }
 }
 
@@ -120,16 +129,19 @@ static bool stood_still(struct session *session)
 int session_timed_out(struct session *session)
 {
     const struct serve *serve = session->service->serve;
+    if (connection_reason(session->seen) == REASON_KICKED) {
+        return 0;
+    }
     if (!atomic_load(&serve->stopping)) {
         return stood_still(session) ? 1 : COR_ETIMEOUT;
     }
     if (atomic_load_explicit(&session->busy, memory_order_relaxed)) {
-        cor_set_read_deadline(session->conn, 0);
+        move_read_deadline(session, 0);
         return 1;
     }
     int64_t at = ends_at(session), now = cor_now(); /* in this order: one that is due is not later than now */
     if (!session->looking && at > now) {
-        cor_set_read_deadline(session->conn, at);
+        move_read_deadline(session, at);
         return 1;
     }
     session->cut = !session->looking && now >= atomic_load(&serve->served_until);
@@ -137,7 +149,7 @@ int session_timed_out(struct session *session)
         return 0;
     }
     session->looking = true;
-    cor_set_read_deadline(session->conn, cor_after(LOOK_NS));
+    move_read_deadline(session, cor_after(LOOK_NS));
     return 1;
 }
 
@@ -366,7 +378,7 @@ static bool end_if_idle(struct connection *one, void *arg)
 {
     (void)arg;
     if (!atomic_load(&one->session->busy)) {
-        cor_set_read_deadline(one->conn, ends_at(one->session));
+        move_read_deadline(one->session, ends_at(one->session));
     }
     return true;
 }
@@ -383,7 +395,7 @@ void session_inside_message(struct session *session, bool inside)
     } else if (atomic_load_explicit(&session->busy, memory_order_relaxed)) {
         atomic_store(&session->busy, false);
         if (atomic_load(&session->service->serve->stopping)) {
-            cor_set_read_deadline(session->conn, ends_at(session));
+            move_read_deadline(session, ends_at(session));
         }
     }
 }
@@ -399,7 +411,7 @@ static void begin(struct session *session)
     if (session->first_byte > 0) {
         set_read_deadline(session, cor_after(session->first_byte));
     } else if (atomic_load(&session->service->serve->stopping)) {
-        cor_set_read_deadline(session->conn, ends_at(session));
+        move_read_deadline(session, ends_at(session));
     }
     session_limit_writes(session, options->write_timeout);
 }

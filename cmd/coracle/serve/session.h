@@ -16,6 +16,9 @@
  * No session is missed. session_end_all_idle finds `stopping` set, goes through the list and passes over those that are
  * busy; a session becomes idle or arms a limit, then looks at `stopping` (both sequentially consistent): one of them
  * sees the other. A session that enters the list later finds `stopping` set: the list's lock was taken in between.
+ *
+ * No kick is missed either. Who kicks a client decides the reason, then moves its read deadline into the past; the
+ * session moves its deadline, then looks at the reason.
  */
 #ifndef CORACLE_CMD_SERVE_SESSION_H
 #define CORACLE_CMD_SERVE_SESSION_H
