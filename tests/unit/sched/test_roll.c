@@ -148,8 +148,15 @@ TASK_TEST(one_that_computes_is_silent)
     if (!keep_a_worker_busy()) {
         return;
     }
-    T_EQ(counted(&silent).tasks, 2);
-    T_EQ(silent, 1);
+    int64_t deadline = cor_after(20 * COR_SECOND * taskcase_patience());
+    uint64_t tasks;
+    do { /* others may have no processor for 20 ms */
+        T_ASSERT(cor_now() < deadline);
+        silent = 1;
+        tasks = counted(&silent).tasks;
+        T_ASSERT(silent >= 1);
+    } while (silent > 1);
+    T_EQ(tasks, 2);
     __atomic_store_n(&may_end, 1, __ATOMIC_RELEASE);
     silent = 0;
     T_EQ(counted(&silent).tasks <= 2, true);
