@@ -107,22 +107,25 @@ static inline bool claim(cori_chan_waiter *waiter)
 }
 
 /* Takes the longest waiter that can still be served out of the queue; NULL if there is none. */
-static __attribute__((noinline)) cori_chan_waiter *claim_waiter(cor_waitq *queue)
+static __attribute__((noinline)) cori_chan_waiter *claim_waiter(cor_chan *chan, cor_waitq *queue)
 {
     cori_chan_waiter *waiter;
     while ((waiter = queue->head) != NULL) {
         cori_prefetch_write(waiter);
         cori_waitq_remove(queue, &waiter->base);
         if (claim(waiter)) {
+            if (waiter->winner != NULL) {
+                cori_chan_drop_twins(chan, waiter);
+            }
             break;
         }
     }
     return waiter;
 }
 
-static inline cori_chan_waiter *claim_next(cor_waitq *queue)
+static inline cori_chan_waiter *claim_next(cor_chan *chan, cor_waitq *queue)
 {
-    return queue->head != NULL ? claim_waiter(queue) : NULL;
+    return queue->head != NULL ? claim_waiter(chan, queue) : NULL;
 }
 
 cori_outcome cori_chan_send_locked(cor_chan *chan, const void *elem)
@@ -130,7 +133,7 @@ cori_outcome cori_chan_send_locked(cor_chan *chan, const void *elem)
     if (cori_unlikely(chan->closed)) {
         return (cori_outcome){.rc = chan->timed ? -EINVAL : COR_ECHAN_CLOSED};
     }
-    cori_chan_waiter *receiver = claim_next(&chan->receivers);
+    cori_chan_waiter *receiver = claim_next(chan, &chan->receivers);
     if (receiver != NULL) {
         if (receiver->elem != NULL) {
             copy_value(receiver->elem, elem, chan->elem_size_bytes);
@@ -166,7 +169,7 @@ cori_outcome cori_chan_recv_locked(cor_chan *chan, void *elem)
     if (from_ring) {
         ring_take(chan, elem);
     }
-    cori_chan_waiter *sender = claim_next(&chan->senders);
+    cori_chan_waiter *sender = claim_next(chan, &chan->senders);
     if (sender == NULL) {
         return from_ring ? (cori_outcome){.rc = 1} : recv_nothing(chan, elem);
     }
@@ -205,7 +208,7 @@ static __attribute__((noinline)) int await_partner(cor_chan *chan, cor_waitq *qu
     line_waiter waiter;
     bool has_word = elem != NULL && chan->elem_size_bytes == sizeof(uint64_t);
     bool receives = queue == &chan->receivers;
-    waiter.node = (cori_chan_waiter){.base.task = cori_self(), .elem = elem, .waits_on = (uint16_t)cori_here_id()};
+    waiter.node = (cori_chan_waiter){.base.task = cori_self(), .elem = elem, .waits_on = (uint8_t)cori_here_id()};
     if (has_word) {
         waiter.node.elem = &waiter.word;
         memcpy(&waiter.word, elem, sizeof(uint64_t)); /* a receiver's own too, which a wait in vain leaves as it is */
@@ -306,12 +309,13 @@ static inline bool hands_over(const cor_chan *chan, const cori_chan_waiter *part
            *cori_here_budget() > 1 && cori_member_is_free(cori_here_task());
 }
 
-static inline void hand_over(cor_waitq *queue, cori_chan_waiter *partner, int result)
+static inline void hand_over(cor_chan *chan, cor_waitq *queue, cori_chan_waiter *partner, int result)
 {
     cori_task *task = partner->base.task;
     cori_waitq_remove(queue, &partner->base);
     if (partner->winner != NULL) {
         *partner->winner = partner->number;
+        cori_chan_drop_twins(chan, partner);
     }
     partner->result = result;
     partner->base.done = 1;
@@ -352,7 +356,7 @@ int cor_chan_send(cor_chan *chan, const void *elem, int64_t deadline)
         if (receiver != NULL) {
             if (hands_over(chan, receiver, elem)) {
                 memcpy(receiver->elem, elem, sizeof(uint64_t));
-                hand_over(&chan->receivers, receiver, 1);
+                hand_over(chan, &chan->receivers, receiver, 1);
                 return 0;
             }
         } else if (chan->count == chan->capacity && !chan->closed && is_endless(deadline)) {
@@ -369,7 +373,7 @@ int cor_chan_recv(cor_chan *chan, void *elem, int64_t deadline)
         if (sender != NULL) {
             if (hands_over(chan, sender, elem)) {
                 memcpy(elem, sender->elem, sizeof(uint64_t));
-                hand_over(&chan->senders, sender, 0);
+                hand_over(chan, &chan->senders, sender, 0);
                 return 1;
             }
         } else if (!chan->closed && is_endless(deadline)) {

@@ -27,6 +27,7 @@
 #define CORI_SYNC_CHAN_H
 
 #include "base/atomic.h"
+#include "base/limits.h"
 #include "sync/waitq.h"
 
 #include <coracle/chan.h>
@@ -54,10 +55,14 @@ typedef struct cori_chan_waiter {
     cori_waiter base; /* first: the queues hold it */
     void *elem;       /* the waiting task's value, or room for one (NULL: drop it) */
     int32_t *winner;  /* select: the number of the case that is done, claimed by compare-and-swap; NULL: a single one */
-    int16_t number;   /* of the case */
-    uint16_t waits_on; /* the task's worker: a hint only */
-    int result;        /* for the waiting call to return */
+    int8_t number;    /* of the case */
+    int8_t twin;      /* how far it is to the select's next node on this channel, they are a ring; 0: it is alone */
+    bool sends;       /* select: which queue it is in */
+    uint8_t waits_on; /* the task's worker: a hint only */
+    int result;       /* for the waiting call to return */
 } cori_chan_waiter;
+
+_Static_assert(CORI_WORKERS_MAX <= UINT8_MAX + 1 && CORI_SELECT_MAX <= INT8_MAX, "what a node has room for");
 
 /* What trying an operation gave; small enough for two registers. */
 typedef struct cori_outcome {
@@ -98,6 +103,18 @@ static inline cori_chan_waiter *cori_chan_first(cor_waitq *queue)
             return waiter;
         }
         cori_waitq_remove(queue, &waiter->base);
+    }
+}
+
+/*
+ * A case is done: the select's others on this channel leave its queues, too, under the lock that is held. Whoever got
+ * the value, or gave it, may free the channel before the select runs, which then finds nothing to do there.
+ */
+static inline void cori_chan_drop_twins(cor_chan *chan, cori_chan_waiter *done)
+{
+    for (cori_chan_waiter *twin = done + done->twin; cori_unlikely(twin != done); twin += twin->twin) {
+        cori_waitq_remove(twin->sends ? &chan->senders : &chan->receivers, &twin->base);
+        cori_store_release(&twin->base.done, 1);
     }
 }
 

@@ -16,7 +16,7 @@
  * select takes every such lock once more before it returns, to take its other nodes out; the partner that wins sets
  * `done` last. A close has taken nodes with the whole queue and touches them without the lock: it sets `done` last
  * in each, won or lost, and the select waits for that. The lock of a channel with whose nodes others are done is left
- * alone: its owner may have freed it.
+ * alone: its owner may have freed it. So the partner that wins sees to all the select's nodes on its channel.
  */
 #include "sync/timer.h"
 
@@ -149,9 +149,25 @@ static cor_waitq *queue_of(const cor_case *one)
     return one->dir == COR_SEND ? &one->chan->senders : &one->chan->receivers;
 }
 
+/* Links the node with those of the same channel that are queued. */
+static inline void link_twins(const selection *sel, unsigned place)
+{
+    cori_chan_waiter *node = &sel->nodes[sel->order[place]];
+    const cor_chan *chan = chan_at(sel, place);
+    node->twin = 0;
+    for (unsigned before = place; before-- > 0;) {
+        if (chan_at(sel, before) == chan) {
+            cori_chan_waiter *twin = &sel->nodes[sel->order[before]];
+            node->twin = (int8_t)(twin + twin->twin - node);
+            twin->twin = (int8_t)(node - twin);
+            return;
+        }
+    }
+}
+
 static void enqueue_all(selection *sel)
 {
-    uint16_t here = (uint16_t)cori_here_id();
+    uint8_t here = (uint8_t)cori_here_id();
     for (unsigned i = 0; i < sel->count; i++) {
         int number = sel->order[i];
         const cor_case *one = &sel->cases[number];
@@ -160,8 +176,10 @@ static void enqueue_all(selection *sel)
         node->base.done = 0;
         node->elem = one->elem;
         node->winner = &sel->winner;
-        node->number = (int16_t)number;
+        node->number = (int8_t)number;
+        node->sends = one->dir == COR_SEND;
         node->waits_on = here;
+        link_twins(sel, i);
         cori_waitq_push(queue_of(one), &node->base);
     }
 }

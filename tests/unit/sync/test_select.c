@@ -253,6 +253,26 @@ TASK_TEST(a_channel_may_stand_in_several_cases)
     end_all(2);
 }
 
+/* Whoever met a select may free the channel, though the select has not run yet: nothing of it is left there. */
+TASK_TEST(a_partner_finds_no_other_case)
+{
+    for (int i = 0; i < 4; i++) {
+        make(1, 0);
+        cor_case cases[5] = {recv_case(0), send_case(0), recv_case(0), send_case(0), recv_case(0)};
+        operation one = {.cases = cases, .count = 5};
+        start(&one);
+        T_WAITING(&chans[0]->receivers, 3);
+        T_WAITING(&chans[0]->senders, 2);
+        T_OK(i % 2 == 0 ? cor_chan_recv(chans[0], &(int){0}, 0) : cor_chan_send(chans[0], &(int){4}, 0));
+        T_EQ(waiting(&chans[0]->receivers), 0);
+        T_EQ(waiting(&chans[0]->senders), 0);
+        memset(chans[0], 0xa5, sizeof(*chans[0]));
+        cor_chan_free(chans[0]);
+        T_OK(cor_waitgroup_wait(&tasks, cor_after(SOON)));
+        T_EQ(one.result, i % 2 == 0 ? 1 : 0);
+    }
+}
+
 /* N332 */
 TASK_TEST(no_cases_block_for_ever)
 {
@@ -386,6 +406,7 @@ int main(void)
         cmocka_unit_test(never_meets_itself),
         cmocka_unit_test(two_that_send_and_receive_meet_each_other),
         cmocka_unit_test(a_channel_may_stand_in_several_cases),
+        cmocka_unit_test(a_partner_finds_no_other_case),
         cmocka_unit_test(no_cases_block_for_ever),
         cmocka_unit_test(closed_channels_are_ready),
         cmocka_unit_test(close_wakes_a_waiting_select),
