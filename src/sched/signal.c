@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Signals for tasks. The handler may run on any thread at any instruction, so it does only what is atomic: it sets the
- * signal's bit in `pending` and leaves a note for worker 0, which wakes the waiter. The waiter publishes itself, then
- * looks at `pending`; the handler sets the bit, then looks for a waiter: one of them sees the other. The one note is
- * with the worker while `noted` is set; the worker clears it before it looks for the waiter. A handler may still run on
- * some thread of the program's own when cor_run ends: it enters as a foreign thread does, or leaves all alone.
+ * signal's bit in `pending` and leaves a note for the waiter's worker, which wakes it: another might be computing. The
+ * waiter publishes itself and its worker, then looks at `pending`; the handler sets the bit, then looks for a waiter:
+ * one of them sees the other. A worker has one note, which is under way while `signalled` is set; it clears that before
+ * it looks for the waiter. A handler may still run on some thread of the program's own when cor_run ends: it enters as
+ * a foreign thread does, or leaves all alone.
  */
 #include "base/atomic.h"
 #include "base/lock.h"
@@ -18,22 +19,26 @@ enum { SIGNAL_MAX = 63 };
 
 static uint64_t pending;                     /* atomic: bit n = signal n+1 arrived and was not taken */
 static cori_task *signal_waiter;             /* atomic */
+static uint32_t waits_on;                    /* atomic: the waiter's worker, which changes if it floats */
 static uint32_t actions_spin;                /* tasks of several workers may catch and reset; no handler takes it */
 static uint64_t caught;                      /* signals whose action was replaced; bit as above; guard: actions_spin */
 static struct sigaction earlier[SIGNAL_MAX]; /* guard: actions_spin */
 
-static void wake_waiter(cori_note *note);
-static cori_note note = {.act = wake_waiter};
-static uint32_t noted; /* atomic */
-
-/* On worker 0. */
-static void wake_waiter(cori_note *unused)
+/* On the worker that the note was left for. */
+static void wake_waiter(cori_note *note)
 {
-    (void)unused;
-    cori_store(&noted, 0);
+    cori_store(&cori_container(note, cori_worker, signal_note)->signalled, 0);
     cori_task *task = cori_load(&signal_waiter);
     if (task != NULL) {
         cori_wake(task);
+    }
+}
+
+static void leave_note(cori_worker *worker)
+{
+    if (cori_swap(&worker->signalled, 1) == 0) {
+        worker->signal_note.act = wake_waiter;
+        cori_worker_note(worker, &worker->signal_note);
     }
 }
 
@@ -41,8 +46,8 @@ static void on_signal(int number)
 {
     cori_fetch_or(&pending, UINT64_C(1) << (number - 1));
     if (cori_load(&signal_waiter) != NULL) {
-        if (cori_foreign_enter() && cori_swap(&noted, 1) == 0) {
-            cori_worker_note(&cori_rt.workers[0], &note);
+        if (cori_foreign_enter()) {
+            leave_note(&cori_rt.workers[cori_load(&waits_on)]);
         }
         cori_foreign_leave();
     }
@@ -100,8 +105,10 @@ int cor_signal_reset(int number)
     return ours ? 0 : -EINVAL;
 }
 
+/* Takes a signal that has arrived, 0: none. Of one that comes later this worker hears. */
 static int take_pending(void)
 {
+    cori_store(&waits_on, (uint32_t)cori_here_id());
     uint64_t bits = cori_load(&pending);
     if (bits == 0) {
         return 0;
@@ -183,6 +190,6 @@ void cori_signal_uninstall(void)
     }
     caught = 0;
     cori_store(&pending, 0);
-    cori_store(&noted, 0);
     cori_store(&signal_waiter, NULL);
+    cori_store(&waits_on, 0);
 }

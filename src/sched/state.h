@@ -143,9 +143,11 @@ typedef struct cori_worker {
     cori_fresh_queue fresh;  /* guard: fresh_lock */
     cori_runq floating;      /* ready tasks that others may take: float.h; guard: fresh_lock */
 
-    /* Shared, seldom used: roll.c's. */
+    /* Shared, seldom used: roll.c's and signal.c's. */
     _Alignas(CORI_CACHE_LINE) cori_note roll_note;
-    uint32_t called; /* atomic: the note is on its way to the worker */
+    cori_note signal_note;
+    uint32_t called;    /* atomic: the first note is on its way to the worker */
+    uint32_t signalled; /* atomic: the second one is */
 } cori_worker;
 
 typedef struct cori_runtime {

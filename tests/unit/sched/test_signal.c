@@ -141,6 +141,29 @@ TASK_TEST(tasks_come_and_go_meanwhile)
     T_EQ(pthread_join(thread, NULL), 0);
 }
 
+static void take_one(void *arg)
+{
+    (void)arg;
+    T_EQ(cor_signal_wait(cor_after(60 * COR_SECOND)), SIGUSR1);
+    __atomic_add_fetch(&ran, 1, __ATOMIC_ACQ_REL);
+}
+
+/* The waiter hears of a signal though another worker computes, here the first. */
+TASK_TEST_WITH(no_other_worker_needs_a_turn, &(cor_options){.workers = 2})
+{
+    cori_task *waiter;
+    cori_spawn spawn = {.function = take_one, .worker = 1};
+    T_CODE(cor_signal_catch(SIGUSR1), 0);
+    T_CODE(cori_spawn_task(&spawn, &waiter), 0);
+    T_EVENTUALLY(__atomic_load_n(&waiter->permit, __ATOMIC_ACQUIRE) == CORI_PARKED, 20 * COR_SECOND);
+    T_EQ(kill(getpid(), SIGUSR1), 0);
+    int64_t until = cor_after(20 * COR_SECOND);
+    while (runs() == 0 && cor_now() < until) {
+        (void)poll(NULL, 0, 1); /* it stops its worker */
+    }
+    T_EQ(runs(), 1);
+}
+
 static void wait_in_vain(void *arg)
 {
     __atomic_add_fetch(&ran, 1, __ATOMIC_ACQ_REL);
@@ -369,6 +392,7 @@ int main(void)
         cmocka_unit_test(a_parked_task_wakes),
         cmocka_unit_test(any_thread_may_get_the_signal),
         cmocka_unit_test(tasks_come_and_go_meanwhile),
+        cmocka_unit_test(no_other_worker_needs_a_turn),
         cmocka_unit_test(one_waiter_at_a_time_and_cancel),
         cmocka_unit_test(catching_on_several_workers),
         cmocka_unit_test(what_cannot_be_caught),
