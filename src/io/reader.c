@@ -110,11 +110,17 @@ static ssize_t fill_from(cor_reader *reader, cori_slot *slot, int64_t pause_ns)
     return count;
 }
 
+/* Begins a call that asks the connection for bytes, once what is to be flushed before has been; ended with leave. */
+static int begin_fill(cor_reader *reader, cori_slot **slot)
+{
+    int rc = reader->flushes != NULL ? cor_writer_flush(reader->flushes) : 0;
+    return rc == 0 ? cori_slot_enter(reader->conn, CORI_KIND_CONN, CORI_LOCK_READ, slot) : rc;
+}
+
 ssize_t cori_reader_fill(cor_reader *reader, int64_t pause_ns)
 {
     cori_slot *slot;
-    int rc = reader->flushes != NULL ? cor_writer_flush(reader->flushes) : 0;
-    rc = rc == 0 ? cori_slot_enter(reader->conn, CORI_KIND_CONN, CORI_LOCK_READ, &slot) : rc;
+    int rc = begin_fill(reader, &slot);
     if (rc < 0) {
         return rc;
     }
@@ -185,15 +191,29 @@ static size_t take(cor_reader *reader, char *to, size_t size)
     return count;
 }
 
+/* What one read of the connection gives, past the buffer. */
+static ssize_t read_past(cor_reader *reader, char *to, size_t size)
+{
+    cori_slot *slot;
+    int rc = begin_fill(reader, &slot);
+    if (rc < 0) {
+        return rc;
+    }
+    ssize_t count;
+    do {
+        rc = slot->ops->wait_readable(slot);
+        count = rc < 0 ? rc : cori_fd_read_stream(slot, to, size);
+    } while (count == -EAGAIN);
+    cori_slot_leave(slot, CORI_LOCK_READ);
+    reader->ended = count == 0;
+    return count;
+}
+
 /* What one read gives, past the buffer if it is empty and the bytes would not fit it. */
 static ssize_t read_once(cor_reader *reader, char *to, size_t size)
 {
-    bool past = to != NULL && size >= reader->max && reader->start == reader->end && !reader->ended;
-    if (past) {
-        int rc = reader->flushes != NULL ? cor_writer_flush(reader->flushes) : 0;
-        ssize_t count = rc < 0 ? rc : cor_read(reader->conn, to, size);
-        reader->ended = count == 0;
-        return count;
+    if (to != NULL && size >= reader->max && reader->start == reader->end && !reader->ended) {
+        return read_past(reader, to, size);
     }
     int rc = ensure(reader, 1);
     return rc < 0 ? rc : (ssize_t)take(reader, to, size);

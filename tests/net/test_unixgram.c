@@ -469,7 +469,7 @@ TASK_TEST(copies)
 /* A reader of lines takes datagrams as a stream; an empty one is no end. */
 TASK_TEST(readers)
 {
-    char name[64], *line;
+    char name[64], data[64], *line;
     size_t size;
     cor_conn *server = bound(abstract_name(name, sizeof(name))), *client = dialed(name);
     cor_reader reader = cor_reader_of(server, BIG);
@@ -480,6 +480,18 @@ TASK_TEST(readers)
     T_EQ(size, 4);
     T_OK(cor_reader_until(&reader, '\n', &line, &size));
     T_MEM(line, "two\n", 4);
+    cor_reader_free(&reader);
+    reader = cor_reader_of(server, 4); /* the rest goes past the buffer */
+    write_all(client, "", 0);
+    write_all(client, "hello", 5);
+    T_EQ(cor_reader_read(&reader, data, sizeof(data)), 5);
+    write_all(client, "hel", 3);
+    write_all(client, "", 0);
+    write_all(client, "lo", 2);
+    T_EQ(cor_reader_read_full(&reader, data, 5), 5);
+    T_MEM(data, "hello", 5);
+    write_all(client, "too long", 8);
+    T_CODE(cor_reader_read(&reader, data, 5), -EMSGSIZE);
     cor_reader_free(&reader);
     close_pair(server, client);
 }
