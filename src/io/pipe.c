@@ -96,7 +96,7 @@ static size_t take(pipe_pair *pair, flow *from, char *buf, size_t size)
     return count;
 }
 
-/* Waits until the other end writes or closes: 0, or why the wait ended. Guard: the lock. */
+/* Waits until the other end writes or closes: 0, also for no reason, or why the wait ended. Guard: the lock. */
 static int await_bytes(cori_slot *slot, pipe_pair *pair, int other)
 {
     for (;;) {
@@ -109,6 +109,9 @@ static int await_bytes(cori_slot *slot, pipe_pair *pair, int other)
             return rc;
         }
         wait_in(slot, pair, &from->reader, CORI_READ, "pipe read");
+        if (cori_load(&slot->pausing)) {
+            return 0; /* its deadline may have been moved */
+        }
     }
 }
 

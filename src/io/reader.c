@@ -9,7 +9,8 @@
  *
  * pause_ns (for lines): while something is buffered, the wait's deadline is the end of the pause if that is earlier. It
  * is put where the read deadline is, and taken away again only if it is still there: a deadline that another task sets
- * meanwhile stays.
+ * meanwhile stays. Of that one the reader must hear, since the pause goes on: the slot is `pausing`, and a wait on such
+ * a slot ends when its deadline is moved.
  */
 #include "io/reader.h"
 
@@ -79,28 +80,41 @@ static int make_room(cor_reader *reader)
     return 0;
 }
 
-/* Waits for more bytes: 0 or an error, CORI_READER_PAUSED if something is buffered and the pause has passed. */
-static int wait_for_more(cor_reader *reader, cori_slot *slot, int64_t pause_ns)
+/* As cori_slot_wait_for_rest; CORI_READER_PAUSED if the pause has passed. It ends, too, when the deadline is moved. */
+static int wait_with_pause(cori_slot *slot, int64_t pause_end)
 {
     int64_t *word = &slot->deadline[CORI_READ];
-    int64_t own = cori_load(word), pause = cor_after(pause_ns);
-    if (pause_ns == 0 || reader->start == reader->end || (own != 0 && own <= pause) || !cori_cas(word, &own, pause)) {
-        return reader->start == reader->end ? slot->ops->wait_readable(slot) : cori_slot_wait_for_rest(slot);
+    bool put = false;
+    cori_store(&slot->pausing, true); /* who moves the deadline after the next look ends the wait */
+    int64_t own = cori_load(word);
+    while ((own == 0 || own > pause_end) && !put) {
+        put = cori_cas(word, &own, pause_end);
     }
     int rc = cori_slot_wait_for_rest(slot);
-    bool ours = cori_cas(word, &pause, own);
-    return rc == COR_ETIMEOUT && ours ? CORI_READER_PAUSED : rc;
+    cori_store(&slot->pausing, false);
+    put = put && cori_cas(word, &pause_end, own);
+    return rc == COR_ETIMEOUT && put ? CORI_READER_PAUSED : rc;
+}
+
+/* Waits for more bytes: 0 or an error, CORI_READER_PAUSED if the pause (0: none) of what is buffered has passed. */
+static int wait_for_more(cor_reader *reader, cori_slot *slot, int64_t pause_end)
+{
+    if (reader->start == reader->end) {
+        return slot->ops->wait_readable(slot);
+    }
+    return pause_end == 0 ? cori_slot_wait_for_rest(slot) : wait_with_pause(slot, pause_end);
 }
 
 /* Waits, without a buffer if nothing is buffered, and reads what came; inside a call on the connection. */
 static ssize_t fill_from(cor_reader *reader, cori_slot *slot, int64_t pause_ns)
 {
+    int64_t pause_end = pause_ns != 0 ? cor_after(pause_ns) : 0;
     ssize_t count;
     do {
         if (reader->start == reader->end) {
             cor_reader_free(reader);
         }
-        int rc = wait_for_more(reader, slot, pause_ns);
+        int rc = wait_for_more(reader, slot, pause_end);
         rc = rc < 0 ? rc : make_room(reader);
         if (rc < 0) {
             return rc;

@@ -489,6 +489,10 @@ int cori_fd_shutdown(cori_slot *slot, int how)
 
 void cori_fd_deadline_moved(cori_slot *slot, int direction)
 {
+    if (direction == CORI_READ && cori_load(&slot->pausing)) {
+        wake_waiter(slot, direction); /* its wait ends, and it sees what to wait for now */
+        return;
+    }
     uintptr_t waiter = cori_load(&slot->pollfd.wait[direction]);
     if (waiter > CORI_READY) {
         cori_wake((cori_task *)waiter);

@@ -139,6 +139,7 @@ cori_slot *cori_slot_new(enum cori_kind kind, const cori_conn_ops *ops)
     slot->closer = NULL;
     slot->network = CORI_NETWORK_NONE;
     slot->lingers = false;
+    slot->pausing = false;
     slot->ending = CORI_ENDS_UNHEARD;
     slot->is.peer = (cor_addr){0};
     cori_fetch_add_relaxed(&open_count, 1);

@@ -69,6 +69,7 @@ typedef struct cori_slot {
     uint8_t ending;  /* enum cori_ending; atomic */
     uint8_t family;  /* udp: AF_INET or AF_INET6, of the socket */
     bool many;       /* udp: the last batch read was full; guard: the read lock */
+    bool pausing;    /* a reader must hear at once that its deadline was moved: io/reader.c; atomic */
 } cori_slot;
 /* A pair of cache lines, which CPUs fetch together; what calls use comes first. */
 enum { CORI_SLOT_BYTES = 2 * CORI_CACHE_LINE };

@@ -211,6 +211,37 @@ TASK_TEST(pause_ends_a_line)
     }
 }
 
+static uint32_t line_came; /* atomic */
+
+static void keep_moving_the_deadline(void *conn)
+{
+    while (__atomic_load_n(&line_came, __ATOMIC_ACQUIRE) == 0) {
+        T_CODE(cor_set_read_deadline(conn, cor_after(SOON)), 0);
+        T_CODE(cor_sleep(COR_MILLISECOND), 0);
+    }
+}
+
+/* The pause goes on while another task moves the read deadline. */
+TASK_TEST(pause_outlasts_a_moved_deadline)
+{
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        script of = {.bytes = "tw", .size = 2};
+        cor_conn *conn;
+        cor_group others = {0};
+        make_pair(kinds[i], &of.conn, &conn);
+        cor_lines lines = cor_lines_of(conn, 100);
+        lines.pause_ns = 20 * COR_MILLISECOND;
+        __atomic_store_n(&line_came, 0, __ATOMIC_RELEASE);
+        go_in(&others, play_and_stay, &of);
+        go_in(&others, keep_moving_the_deadline, conn);
+        expect_next(&lines, &(expected)LAST("tw"));
+        __atomic_store_n(&line_came, 1, __ATOMIC_RELEASE);
+        wait_for(&others);
+        cor_lines_free(&lines);
+        close_pair(of.conn, conn);
+    }
+}
+
 static void wait_for_line(void *arg)
 {
     cor_lines *lines = arg;
@@ -338,6 +369,7 @@ int main(void)
         cmocka_unit_test(odd_bytes),
         cmocka_unit_test(too_long),
         cmocka_unit_test(pause_ends_a_line),
+        cmocka_unit_test(pause_outlasts_a_moved_deadline),
         cmocka_unit_test(no_limit),
         cmocka_unit_test(boundaries),
         cmocka_unit_test(no_buffer_while_idle),
