@@ -42,7 +42,7 @@ static const option_def defs[] = {
      NULL, 0, 0},
     {"assert", 'a', OPTION_TEXT, FIELD(assert), "LIST",
      "exit with 1 unless all of these hold: 'p99<5ms,errors=0,rate>100k'", NULL, 0, 0},
-    {"quiet", 'q', OPTION_FLAG, FIELD(quiet), NULL, "no progress, and no text beside --output", NULL, 0, 0},
+    {"quiet", 'q', OPTION_FLAG, FIELD(quiet), NULL, "no progress, and no text besides --output", NULL, 0, 0},
 };
 
 static const option_table table = {"coracle bench", defs, sizeof(defs) / sizeof(defs[0])};

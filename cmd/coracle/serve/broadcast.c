@@ -94,7 +94,7 @@ static uint64_t broadcast_forget(const struct service *service)
 const service_def broadcast_service = {
     .name = "broadcast",
     .address = "0.0.0.0:1253",
-    .summary = "a room: JSON messages are told to all others",
+    .summary = "a room: JSON messages are passed on to all others",
     .dial = "--as broadcast ",
     .handle = broadcast_handle,
     .streams_only = "its members are those who are connected, and with datagrams nobody is",

@@ -64,7 +64,7 @@ static bool echo_answer(cor_packet *packet, const char *name)
 const service_def echo_service = {
     .name = "echo",
     .address = "127.0.0.1:9999",
-    .summary = "sends back what comes",
+    .summary = "sends back what it receives",
     .dial = "--as echo ",
     .handle = echo_handle,
     .answer = echo_answer,

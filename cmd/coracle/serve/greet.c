@@ -66,7 +66,7 @@ static int greet_start(struct service *service)
 const service_def greet_service = {
     .name = "greet",
     .address = "localhost:50001",
-    .summary = "greets, prints what comes in pieces with their sizes",
+    .summary = "greets, prints what clients send in pieces with their sizes",
     .dial = "",
     .handle = greet_handle,
     .streams_only = "it speaks first when somebody connects, and with datagrams nobody does",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* `coracle status`: shows what a running `coracle serve --admin` says of itself, once or again and again. */
+/* `coracle status`: shows the state of a running `coracle serve --admin`, once or every second. */
 #include "command.h"
 
 #include "escape.h"
@@ -40,8 +40,8 @@ typedef struct status_run {
 #define FIELD(name) offsetof(status_options, name)
 
 static const option_def defs[] = {
-    {"watch", 'w', OPTION_FLAG, FIELD(watch), NULL, "show it anew every second until Ctrl-C", NULL, 0, 0},
-    {"live", 0, OPTION_FLAG, FIELD(live), NULL, "ask only whether the server lives: exits with 0 or 1", NULL, 0, 0},
+    {"watch", 'w', OPTION_FLAG, FIELD(watch), NULL, "show it again every second until Ctrl-C", NULL, 0, 0},
+    {"live", 0, OPTION_FLAG, FIELD(live), NULL, "only ask whether the server is alive: exits with 0 or 1", NULL, 0, 0},
     {"limit", 'n', OPTION_COUNT, FIELD(limit), "N", "connections to list, and closed ones (default 20)", NULL, 0, 4096},
     {"format", 'f', OPTION_CHOICE, FIELD(format), "F", "format", format_names, 0, 0},
 };
@@ -52,8 +52,8 @@ void status_help(FILE *to)
 {
     fprintf(to,
             "Usage: coracle status [OPTIONS] [ADDRESS]\n"
-            "Shows what a running 'coracle serve --admin ADDRESS' says of itself: counters, connections with those\n"
-            "first that most waits for, and those closed last with their reasons. Default address: %s.\n\n"
+            "Shows the state of a running 'coracle serve --admin ADDRESS': counters, connections, those with the most\n"
+            "pending bytes first, and those closed last, with the reasons. Default address: %s.\n\n"
             "ADDRESS is a port, host:port or unix:///path, as for --admin.\n\n"
             "Options:\n",
             DEFAULT_ADDRESS);
