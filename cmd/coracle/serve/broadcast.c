@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The service broadcast: rooms whose members say JSON objects, however split or glued, and hear lines. The dialogue is
- * the talker's; here is what carries it over a bare connection: nothing, everything goes as it is.
+ * The service broadcast: rooms whose members send JSON objects, however the stream splits them, and hear lines. The
+ * dialogue is in participant.c; here is the service, and the framing of bare connections: bytes and lines as they are.
  */
-#include "serve/room/carrier.h"
+#include "serve/participant.h"
+#include "serve/room/framing.h"
 #include "serve/room/room.h"
 #include "serve/room/rooms.h"
-#include "serve/talker.h"
 #include "serve/ws/ws.h"
 
 #if COR_HAVE_JSON
@@ -14,19 +14,19 @@
 #include <errno.h>
 #include <string.h>
 
-static bool lines_inside(const struct talker *talker)
+static bool lines_inside(const struct participant *participant)
 {
-    return scanner_is_inside(&talker->scanner);
+    return scanner_is_inside(&participant->scanner);
 }
 
-static void lines_leave(struct talker *talker)
+static void lines_close(struct participant *participant)
 {
-    if (connection_reason(talker->session->seen) == REASON_TOO_LONG) {
-        session_hang_up(talker->session, REASON_TOO_LONG);
+    if (connection_reason(participant->session->seen) == REASON_TOO_LONG) {
+        session_hang_up(participant->session, REASON_TOO_LONG);
     }
 }
 
-static const struct carrier lines = {.take = talker_hear, .is_inside = lines_inside, .leave = lines_leave};
+static const struct framing lines = {.decode = participant_feed, .is_inside = lines_inside, .close = lines_close};
 
 static void broadcast_handle(struct session *session)
 {
@@ -34,8 +34,8 @@ static void broadcast_handle(struct session *session)
         ws_handle(session);
         return;
     }
-    struct talker talker = {.session = session, .carrier = &lines, .room = session->service->state};
-    talker_talk(&talker);
+    struct participant participant = {.session = session, .framing = &lines, .room = session->service->state};
+    participant_run(&participant);
 }
 
 /* The entry that makes the list of rooms, and ends it. */

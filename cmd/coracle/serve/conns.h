@@ -47,7 +47,7 @@ struct connection {
     _Atomic int reason;       /* a close_reason */
     atomic_bool told_slow;    /* it has been said that much waits for it, and much does still */
     bool refused;             /* it has never been let in */
-    bool takes_leave;         /* guard: the lock; its task, told to end, has a last word to write */
+    bool takes_leave;         /* guard: the lock; its task, told to end, has a close frame to send */
     struct member *member;    /* guard: the lock; in the room */
     uint64_t *among;          /* guard: the lock; one of how many open ones it is; NULL: not counted there */
     struct connection *next;  /* guard: the lock */

@@ -75,18 +75,18 @@ static int write_run(struct member *member, struct msg_run *run)
     return write_copied(member, run);
 }
 
-/* Has the carrier say what it has been called for. Returns 0 or an error code. */
-static int speak(struct member *member)
+/* Has the framing send frames of its own if it has asked for its turn. Returns 0 or an error code. */
+static int send_own(struct member *member)
 {
     bool called = atomic_load(&member->called) && atomic_exchange(&member->called, false);
-    return called ? member->carrier->speak(member->talker, &member->session) : 0;
+    return called ? member->framing->send_own(member->participant, &member->session) : 0;
 }
 
 /* Writes all that is in the member's block. Returns 0 or an error code. */
 static int write_block(struct member *member)
 {
     struct msg_run run;
-    int code = speak(member);
+    int code = send_own(member);
     while (code == 0 && msglog_peek(&member->reader, &run)) {
         uint64_t place = atomic_load_explicit(&member->reader.place, memory_order_relaxed);
         atomic_store_explicit(&member->tried, place, memory_order_relaxed);
@@ -95,7 +95,7 @@ static int write_block(struct member *member)
             note_delivery(member, &run);
             msglog_take(&member->reader, &run);
             member_moved(member);
-            code = speak(member);
+            code = send_own(member);
         }
     }
     return code;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a room and its members are made of, for the files of this folder. Each of them includes the ones before it:
- * msglog (the log), carrier (how messages travel), member (where a member stands and in what state it is), delivery
+ * msglog (the log), framing (how messages travel), member (where a member stands and in what state it is), delivery
  * (writes to members), pace (holds up senders), room (what the service calls).
  */
 #ifndef CORACLE_CMD_SERVE_ROOM_MEMBER_H
 #define CORACLE_CMD_SERVE_ROOM_MEMBER_H
 
-#include "serve/room/carrier.h"
+#include "serve/room/framing.h"
 #include "serve/room/msglog.h"
 #include "serve/room/name.h"
 #include "serve/session.h"
@@ -59,10 +59,10 @@ struct member {
     _Atomic uint64_t tried; /* the place from which the writing task began to write last */
     _Atomic int cut;        /* changed under the lock; why it is to leave: a close_reason; REASON_NONE: it is not */
     struct session session; /* a copy: what the writing task writes to and counts in */
-    const struct carrier *carrier;
-    struct talker *talker; /* what it carries for */
-    atomic_bool called;    /* set under the lock; the carrier has something to say */
-    cor_group writer;      /* the writing task */
+    const struct framing *framing;
+    struct participant *participant; /* what it carries for */
+    atomic_bool called;              /* set under the lock; the framing has something to say */
+    cor_group writer;                /* the writing task */
     int64_t watched_since; /* guard: the lock; when it was first seen too far behind at `watched_at`; 0: it is not */
     uint64_t watched_at;
     close_reason timed_out; /* the reason when its socket has taken nothing for as long as it may */

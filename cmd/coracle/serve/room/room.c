@@ -105,7 +105,7 @@ static void show_as_member(struct session *session, struct member *member)
     struct conns *conns = &session->service->serve->conns;
     pthread_mutex_lock(&conns->lock);
     session->seen->member = member;
-    session->seen->takes_leave = member != NULL && member->carrier->has_last_word;
+    session->seen->takes_leave = member != NULL && member->framing->has_close_frame;
     pthread_mutex_unlock(&conns->lock);
 }
 
@@ -121,8 +121,8 @@ static void hear_history(struct member *member)
     }
 }
 
-struct member *room_join(struct room *room, struct session *session, const struct carrier *carrier,
-                         struct talker *talker, const char *acknowledged)
+struct member *room_join(struct room *room, struct session *session, const struct framing *framing,
+                         struct participant *participant, const char *acknowledged)
 {
     char peer[COR_ADDR_TEXT];
     connection_peer(session->seen, peer, sizeof(peer));
@@ -132,11 +132,11 @@ struct member *room_join(struct room *room, struct session *session, const struc
     if (new == NULL) {
         return NULL;
     }
-    *new = (struct member){.reader = {.put = carrier->put},
+    *new = (struct member){.reader = {.put = framing->encode},
                            .room = room,
                            .session = *session,
-                           .carrier = carrier,
-                           .talker = talker,
+                           .framing = framing,
+                           .participant = participant,
                            .own_size = own_size,
                            .tried = UINT64_MAX};
     limit_writes(new);
@@ -222,12 +222,12 @@ void room_call(struct member *member)
     cor_mutex_unlock(&member->room->lock);
 }
 
-void room_look(struct room *room, room_action (*look)(const struct carrier *carrier, struct talker *talker))
+void room_look(struct room *room, room_action (*look)(const struct framing *framing, struct participant *participant))
 {
     cor_mutex_lock(&room->lock);
     for (struct member *member = room->idle, *next; member != NULL; member = next) {
         next = member->next; /* one that is called leaves the list */
-        act(member, look(member->carrier, member->talker));
+        act(member, look(member->framing, member->participant));
     }
     cor_mutex_unlock(&room->lock);
 }

@@ -20,7 +20,7 @@
  * were cut at once, a flood would cut whoever pauses.
  *
  * No wake-up is lost. A writing task declares itself PARKED under the lock, after finding there that nothing has been
- * added and its carrier not been called. A sender adds, or calls, under the lock and then, still under it, wakes every
+ * added and its framing not been called. A sender adds, or calls, under the lock and then, still under it, wakes every
  * member it finds PARKED. Tasks that are
  * writing need no wake-up: they look again before they park.
  * A sender that is held up names the member it waits for in `awaited`, then checks that this member is still at the
@@ -35,8 +35,8 @@
 
 struct room;
 struct member;
-struct carrier;
-struct talker;
+struct framing;
+struct participant;
 
 /* Makes an empty room of a server, which must outlive it. NULL: memory ran out. */
 struct room *room_new(struct serve *serve, const char *name);
@@ -58,11 +58,11 @@ bool room_count_link(const struct room *room, link_counts *out);
 
 /*
  * Makes a member of the session's connection and lets it in. It will hear the history (--history), then what is said;
- * its address and `acknowledged`, a whole line, in place of each message of its own; all through the carrier, for this
- * talker. Returns NULL when memory ran out.
+ * its address and `acknowledged`, a whole line, in place of each message of its own; all through the framing, for this
+ * participant. Returns NULL when memory ran out.
  */
-struct member *room_join(struct room *room, struct session *session, const struct carrier *carrier,
-                         struct talker *talker, const char *acknowledged);
+struct member *room_join(struct room *room, struct session *session, const struct framing *framing,
+                         struct participant *participant, const char *acknowledged);
 
 /*
  * Says a whole line (its LF included), longer than the acknowledgement, to everybody. Returns 0, -ENOMEM, or
@@ -79,14 +79,14 @@ void room_ask_presence(struct member *member, bool on);
 /* Has written what has been said. To be called after a number of messages that came together. */
 void room_flush(struct room *room);
 
-/* Has the member's carrier speak in its writing task, soon. */
+/* Gives the member's framing a turn to send frames of its own, soon, in the writing task. */
 void room_call(struct member *member);
 
-/* What is to be done with a member: nothing, have its carrier speak, or end it as one that has vanished. */
+/* What is to be done with a member: nothing, room_call, or end it as one that has vanished. */
 typedef enum room_action { ROOM_NOTHING, ROOM_CALL, ROOM_GIVE_UP } room_action;
 
-/* Has carriers look, under the room's lock, at all members to which nothing is being written. */
-void room_look(struct room *room, room_action (*look)(const struct carrier *carrier, struct talker *talker));
+/* Has framings look, under the room's lock, at all members to which nothing is being written. */
+void room_look(struct room *room, room_action (*look)(const struct framing *framing, struct participant *participant));
 
 /* Why the member is to leave, REASON_NONE if it is not. */
 close_reason room_cut_reason(const struct member *member);

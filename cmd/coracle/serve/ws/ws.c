@@ -2,10 +2,10 @@
 /* From a connection to a member of the room, and back. */
 #include "serve/ws/ws.h"
 
-#include "serve/room/carrier.h"
+#include "serve/participant.h"
+#include "serve/room/framing.h"
 #include "serve/room/room.h"
 #include "serve/room/rooms.h"
-#include "serve/talker.h"
 #include "serve/ws/frames.h"
 #include "serve/ws/handshake.h"
 #include "serve/ws/page.h"
@@ -20,30 +20,30 @@
 /* Most bytes of pongs that wait to be written. */
 enum { OUT_MAX = 1024 };
 enum { CONTROL_ROOM = 2 + FRAMES_CONTROL_MAX };
-/* How long a last word may wait to be taken. */
+/* How long a close frame may wait to be taken. */
 #define LEAVE_NS COR_SECOND
-/* The same, with the wait for the client's end, when the server's time of grace is over. */
+/* The same, with the wait for the client's end, when the server's grace period is over. */
 #define LATE_NS (250 * COR_MILLISECOND)
-/* Members are looked at twice in the time after which they are asked. */
-enum { LOOKS_TO_ASK = 2, LOOKS_TO_GIVE_UP = 4 };
+/* Members are looked at twice in the time after which they are pinged. */
+enum { LOOKS_TO_PING = 2, LOOKS_TO_GIVE_UP = 4 };
 
-/* A client that has been upgraded. It lies on the stack of its task. */
+/* A client after the upgrade. It lies on the stack of its task. */
 struct ws {
-    struct talker talker; /* first: a carrier is given this */
+    struct participant participant; /* first: the framing's functions are given this */
     struct frames frames;
     atomic_bool heard; /* something has come since it was looked at last */
-    atomic_bool ask;   /* a ping is to be written */
+    atomic_bool ping;  /* a ping is to be written */
     unsigned silent;   /* guard: the room's lock; looks since it was heard */
-    bool answers;      /* there are pongs for which the carrier is still to be called */
+    bool answers;      /* there are pongs, and room_call has not been called for them */
     bool starved;      /* there was no memory for one */
     cor_mutex lock;
     char *out; /* guard: lock; whole frames; NULL: none */
     size_t out_size;
 };
 
-static struct ws *ws_of(struct talker *talker)
+static struct ws *ws_of(struct participant *participant)
 {
-    return (struct ws *)talker;
+    return (struct ws *)participant;
 }
 
 struct hearing {
@@ -54,14 +54,14 @@ struct hearing {
 static bool hear_text(void *arg, const void *bytes, size_t size)
 {
     struct hearing *hearing = arg;
-    hearing->result = talker_hear(&hearing->ws->talker, bytes, size);
+    hearing->result = participant_feed(&hearing->ws->participant, bytes, size);
     return hearing->result == SCANNER_MORE;
 }
 
 static void hear_end(void *arg)
 {
     const struct hearing *hearing = arg;
-    talker_hear_end(&hearing->ws->talker);
+    participant_end_message(&hearing->ws->participant);
 }
 
 static void add_pong(struct ws *ws, const void *payload, size_t size)
@@ -87,10 +87,10 @@ static void hear_ping(void *arg, const void *payload, size_t size)
     cor_mutex_unlock(&hearing->ws->lock);
 }
 
-/* What the end of the frames is to the talker. */
+/* What the end of the frames is to the participant. */
 static scanner_result end_of(struct ws *ws, frames_result end, scanner_result of_text)
 {
-    struct connection *seen = ws->talker.session->seen;
+    struct connection *seen = ws->participant.session->seen;
     switch (end) {
     case FRAMES_MORE:
         return SCANNER_MORE;
@@ -111,36 +111,36 @@ static scanner_result end_of(struct ws *ws, frames_result end, scanner_result of
     return SCANNER_STOPPED;
 }
 
-static scanner_result ws_take(struct talker *talker, const void *bytes, size_t size)
+static scanner_result ws_decode(struct participant *participant, const void *bytes, size_t size)
 {
     static const frames_events events = {.text = hear_text, .text_end = hear_end, .ping = hear_ping};
-    struct ws *ws = ws_of(talker);
+    struct ws *ws = ws_of(participant);
     struct hearing hearing = {.ws = ws, .result = SCANNER_MORE};
     atomic_store_explicit(&ws->heard, true, memory_order_relaxed);
     frames_result result = frames_take(&ws->frames, bytes, size, &events, &hearing);
     if (ws->answers) {
         ws->answers = false;
-        room_call(talker->member);
+        room_call(participant->member);
     }
     return end_of(ws, result == FRAMES_MORE && ws->starved ? FRAMES_NO_MEMORY : result, hearing.result);
 }
 
-static bool ws_inside(const struct talker *talker)
+static bool ws_inside(const struct participant *participant)
 {
-    return frames_inside(&((const struct ws *)talker)->frames);
+    return frames_inside(&((const struct ws *)participant)->frames);
 }
 
 _Static_assert((int)FRAMES_HEAD_MAX <= (int)MSG_PUT_MORE, "a line in a frame");
 
 /* A line of the room in a frame, without its LF. */
-static char *ws_put(char *to, const char *line, size_t size)
+static char *ws_encode(char *to, const char *line, size_t size)
 {
     return mempcpy(frames_put_head(to, FRAME_TEXT, size - 1), line, size - 1);
 }
 
-static int ws_speak(struct talker *talker, struct session *session)
+static int ws_send_own(struct participant *participant, struct session *session)
 {
-    struct ws *ws = ws_of(talker);
+    struct ws *ws = ws_of(participant);
     char ping[CONTROL_ROOM];
     int code = 0;
     cor_mutex_lock(&ws->lock);
@@ -153,7 +153,7 @@ static int ws_speak(struct talker *talker, struct session *session)
         code = session_write(session, out, size);
         free(out);
     }
-    if (code == 0 && atomic_exchange(&ws->ask, false)) {
+    if (code == 0 && atomic_exchange(&ws->ping, false)) {
         code = session_write(session, ping, (size_t)(frames_put_head(ping, FRAME_PING, 0) - ping));
     }
     return code;
@@ -182,71 +182,71 @@ static unsigned close_code(const struct ws *ws, close_reason reason)
     }
 }
 
-struct last_word {
+struct close_frame {
     struct session *session;
     close_reason reason;
     char frame[CONTROL_ROOM];
     size_t size;
 };
 
-static void say_last_word(void *arg)
+static void send_close(void *arg)
 {
-    const struct last_word *word = arg;
-    struct session *session = word->session;
+    const struct close_frame *close = arg;
+    struct session *session = close->session;
     cor_set_write_deadline(session->conn, cor_after(LEAVE_NS));
-    ssize_t written = cor_write(session->conn, word->frame, word->size);
+    ssize_t written = cor_write(session->conn, close->frame, close->size);
     connection_add(&session->seen->bytes_out, written > 0 ? (uint64_t)written : 0);
-    session_hang_up(session, word->reason);
+    session_hang_up(session, close->reason);
 }
 
-/* When the time of grace is over this task is cancelled, and the last word is still due: then by another task. */
-static void say_even_late(struct last_word *word)
+/* When the grace period is over this task is cancelled; then another task sends the close frame. */
+static void send_close_even_late(struct close_frame *close)
 {
     cor_group apart = {0};
     if (cor_cancelled() == 0) {
-        say_last_word(word);
+        send_close(close);
         return;
     }
     cor_group_set_deadline(&apart, cor_after(LATE_NS));
-    if (cor_group_set_parent(&apart, NULL) == 0 && cor_group_go(&apart, say_last_word, word) == 0) {
+    if (cor_group_set_parent(&apart, NULL) == 0 && cor_group_go(&apart, send_close, close) == 0) {
         cor_group_wait(&apart, 0);
     }
 }
 
 __attribute__((noinline)) static void close_with(struct session *session, unsigned code, close_reason reason)
 {
-    struct last_word word = {.session = session, .reason = reason};
+    struct close_frame close = {.session = session, .reason = reason};
     const char *text = reason == REASON_EOF ? "" : reason_names[reason];
     size_t size = code == CLOSE_NO_CODE ? 0 : 2 + strlen(text);
-    char *end = frames_put_head(word.frame, FRAME_CLOSE, size);
+    char *end = frames_put_head(close.frame, FRAME_CLOSE, size);
     if (size > 0) {
         *end++ = (char)(code >> 8);
         *end++ = (char)code;
         end = mempcpy(end, text, size - 2);
     }
-    word.size = (size_t)(end - word.frame);
-    say_even_late(&word);
+    close.size = (size_t)(end - close.frame);
+    send_close_even_late(&close);
 }
 
-static void ws_leave(struct talker *talker)
+static void ws_close(struct participant *participant)
 {
-    struct ws *ws = ws_of(talker);
-    close_reason reason = connection_reason(talker->session->seen);
+    struct ws *ws = ws_of(participant);
+    close_reason reason = connection_reason(participant->session->seen);
     unsigned code = close_code(ws, reason);
-    if (code != 0 && !talker->torn) {
-        close_with(talker->session, code, reason);
+    if (code != 0 && !participant->torn) {
+        close_with(participant->session, code, reason);
     }
     frames_free(&ws->frames);
     free(ws->out);
 }
 
-static const struct carrier ws_carrier = {
-    .take = ws_take,
+static const struct framing ws_framing = {
+    .decode = ws_decode,
     .is_inside = ws_inside,
-    .leave = ws_leave,
-    .has_last_word = true,
-    .put = ws_put,
-    .speak = ws_speak,
+    .close = ws_close,
+    .has_close_frame = true,
+    .encode = ws_encode,
+    .send_own = ws_send_own,
 };
 
 /* A request being read. */
@@ -380,33 +380,33 @@ __attribute__((noinline)) static struct room *shake_hands(struct session *sessio
 
 void ws_handle(struct session *session)
 {
-    struct ws ws = {.talker = {.session = session, .carrier = &ws_carrier},
+    struct ws ws = {.participant = {.session = session, .framing = &ws_framing},
                     .frames = {.max_size = session_options(session)->max_line}};
     cor_buffer early = {0};
     size_t early_at = 0;
-    ws.talker.room = shake_hands(session, &early, &early_at);
-    if (ws.talker.room == NULL) {
+    ws.participant.room = shake_hands(session, &early, &early_at);
+    if (ws.participant.room == NULL) {
         return;
     }
     session_limit_message(session, false);
-    ws.talker.early = early.data + early_at;
-    ws.talker.early_size = early.size - early_at;
-    talker_talk(&ws.talker);
+    ws.participant.early = early.data + early_at;
+    ws.participant.early_size = early.size - early_at;
+    participant_run(&ws.participant);
     cor_buffer_free(&early);
-    rooms_leave(ws.talker.room);
+    rooms_leave(ws.participant.room);
 }
 
 /* Under the room's lock. */
-static room_action look(const struct carrier *carrier, struct talker *talker)
+static room_action look(const struct framing *framing, struct participant *participant)
 {
-    if (carrier != &ws_carrier) {
+    if (framing != &ws_framing) {
         return ROOM_NOTHING;
     }
-    struct ws *ws = ws_of(talker);
+    struct ws *ws = ws_of(participant);
     bool heard = atomic_exchange_explicit(&ws->heard, false, memory_order_relaxed);
     ws->silent = heard ? 0 : ws->silent + 1;
-    if (ws->silent == LOOKS_TO_ASK) {
-        atomic_store(&ws->ask, true);
+    if (ws->silent == LOOKS_TO_PING) {
+        atomic_store(&ws->ping, true);
         return ROOM_CALL;
     }
     return ws->silent == LOOKS_TO_GIVE_UP ? ROOM_GIVE_UP : ROOM_NOTHING;
@@ -418,10 +418,10 @@ static void look_at_all(struct room *room, void *unused)
     room_look(room, look);
 }
 
-static void ask_silent(void *arg)
+static void ping_silent(void *arg)
 {
     struct serve *serve = arg;
-    int64_t look_ns = serve->options.ping / LOOKS_TO_ASK;
+    int64_t look_ns = serve->options.ping / LOOKS_TO_PING;
     while (cor_sleep(look_ns > COR_MILLISECOND ? look_ns : COR_MILLISECOND) == 0) {
         rooms_each(serve->rooms, look_at_all, NULL);
     }
@@ -435,7 +435,7 @@ int ws_start(struct service *service)
         first++;
     }
     bool wanted = service == first && serve->options.ping > 0;
-    return wanted ? cor_group_go(&serve->helpers, ask_silent, serve) : 0;
+    return wanted ? cor_group_go(&serve->helpers, ping_silent, serve) : 0;
 }
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* What is said to a client of the room and about it, and the loop that reads it. */
-#include "serve/talker.h"
+#include "serve/participant.h"
 
 #include "serve/json_memory.h"
 #include "serve/memory.h"
-#include "serve/room/carrier.h"
+#include "serve/room/framing.h"
 #include "serve/room/room.h"
 
 #if COR_HAVE_JSON
@@ -22,10 +22,10 @@
 
 static bool tell_invalid(void *arg, const char *reason)
 {
-    struct talker *talker = arg;
+    struct participant *participant = arg;
     char line[160];
     int size = snprintf(line, sizeof(line), "invalid message: %s\n", reason);
-    room_tell(talker->member, line, (size_t)size);
+    room_tell(participant->member, line, (size_t)size);
     return true;
 }
 
@@ -60,16 +60,16 @@ static char *compose(const struct member *sender, const char *text, size_t size,
 }
 
 /* False: it is not said because the server ends; then nothing after it may be, or the sender's words had a gap. */
-static bool say(struct talker *talker, const char *text, size_t size)
+static bool say(struct participant *participant, const char *text, size_t size)
 {
     size_t total;
-    char *line = compose(talker->member, text, size, &total);
-    int code = line != NULL ? room_say(talker->member, line, total) : -ENOMEM;
+    char *line = compose(participant->member, text, size, &total);
+    int code = line != NULL ? room_say(participant->member, line, total) : -ENOMEM;
     free(line);
     if (code == -ENOMEM) {
-        tell_invalid(talker, "out of memory");
+        tell_invalid(participant, "out of memory");
     } else if (code < 0) {
-        session_ended(talker->session, "read", code);
+        session_ended(participant->session, "read", code);
     }
     return code == 0 || code == -ENOMEM;
 }
@@ -84,48 +84,48 @@ static void note_message(struct session *session)
 /* Takes a message that has come whole, shown already. */
 static bool take_text(void *arg, const char *text, size_t size)
 {
-    struct talker *talker = arg;
-    note_message(talker->session);
-    bool more = size == 0 ? tell_invalid(talker, "\"message\" is empty") : say(talker, text, size);
-    return more && room_cut_reason(talker->member) == REASON_NONE;
+    struct participant *participant = arg;
+    note_message(participant->session);
+    bool more = size == 0 ? tell_invalid(participant, "\"message\" is empty") : say(participant, text, size);
+    return more && room_cut_reason(participant->member) == REASON_NONE;
 }
 
 /* Asks to hear who comes and goes: no message, and not of the tutorial. Returns whether it is that. */
-static bool take_question(struct talker *talker, struct json_object *object)
+static bool take_question(struct participant *participant, struct json_object *object)
 {
     struct json_object *presence = json_object_object_get(object, "presence");
     if (json_object_is_type(presence, json_type_boolean)) {
-        room_ask_presence(talker->member, json_object_get_boolean(presence));
+        room_ask_presence(participant->member, json_object_get_boolean(presence));
     }
     return json_object_is_type(presence, json_type_boolean);
 }
 
 static bool take_message(void *arg, struct json_object *object, const char *name)
 {
-    struct talker *talker = arg;
+    struct participant *participant = arg;
     struct json_object *message = name != NULL ? json_object_object_get(object, name) : NULL;
     if (!json_object_is_type(message, json_type_string)) {
-        note_message(talker->session);
-        return (take_question(talker, object) || tell_invalid(talker, "no \"message\" text in it")) &&
-               room_cut_reason(talker->member) == REASON_NONE;
+        note_message(participant->session);
+        return (take_question(participant, object) || tell_invalid(participant, "no \"message\" text in it")) &&
+               room_cut_reason(participant->member) == REASON_NONE;
     }
     if (log_shows() && json_object_get_string_len(message) > 0) {
-        show_message(talker->member, object);
+        show_message(participant->member, object);
     }
-    return take_text(talker, json_object_get_string(message), (size_t)json_object_get_string_len(message));
+    return take_text(participant, json_object_get_string(message), (size_t)json_object_get_string_len(message));
 }
 
 /* Says, and tells the client where that helps, why reading it has come to an end. */
-__attribute__((noinline)) static void end_talk(struct talker *talker, scanner_result result, int code)
+__attribute__((noinline)) static void end_talk(struct participant *participant, scanner_result result, int code)
 {
-    struct session *session = talker->session;
+    struct session *session = participant->session;
     char text[COR_ERROR_TEXT];
-    close_reason cut = room_cut_reason(talker->member);
+    close_reason cut = room_cut_reason(participant->member);
     const char *cause;
     if (cut != REASON_NONE || result == SCANNER_STOPPED) {
         cause = cut != REASON_NONE ? reason_names[cut] : "stopped";
     } else if (result == SCANNER_TOO_LONG) {
-        tell_invalid(talker, "too long");
+        tell_invalid(participant, "too long");
         connection_decide(session->seen, REASON_TOO_LONG);
         cause = reason_names[REASON_TOO_LONG];
     } else if (result == SCANNER_NO_MEMORY) {
@@ -141,56 +141,56 @@ __attribute__((noinline)) static void end_talk(struct talker *talker, scanner_re
 static const scanner_events all_events = {.message = take_message, .invalid = tell_invalid, .text = take_text};
 static const scanner_events shown_events = {.message = take_message, .invalid = tell_invalid}; /* the whole object is */
 
-scanner_result talker_hear(struct talker *talker, const void *bytes, size_t size)
+scanner_result participant_feed(struct participant *participant, const void *bytes, size_t size)
 {
-    return scanner_feed(&talker->scanner, bytes, size, log_shows() ? &shown_events : &all_events, talker);
+    return scanner_feed(&participant->scanner, bytes, size, log_shows() ? &shown_events : &all_events, participant);
 }
 
-static void expect_message(struct talker *talker)
+static void expect_message(struct participant *participant)
 {
-    talker->scanner = (struct scanner){.max_size = session_options(talker->session)->max_line};
+    participant->scanner = (struct scanner){.max_size = session_options(participant->session)->max_line};
 }
 
-void talker_hear_end(struct talker *talker)
+void participant_end_message(struct participant *participant)
 {
-    if (scanner_is_inside(&talker->scanner)) {
-        tell_invalid(talker, "unexpected end of data");
+    if (scanner_is_inside(&participant->scanner)) {
+        tell_invalid(participant, "unexpected end of data");
     }
-    scanner_free(&talker->scanner);
-    expect_message(talker);
+    scanner_free(&participant->scanner);
+    expect_message(participant);
 }
 
-static scanner_result take(struct talker *talker, const void *bytes, size_t size)
+static scanner_result take(struct participant *participant, const void *bytes, size_t size)
 {
-    struct session *session = talker->session;
+    struct session *session = participant->session;
     if (connection_reason(session->seen) != REASON_NONE) {
         return SCANNER_STOPPED; /* somebody else has ended it, and this has come too late */
     }
-    scanner_result result = talker->carrier->take(talker, bytes, size);
-    bool inside = talker->carrier->is_inside(talker);
-    memory_hold(session->seen, scanner_held(&talker->scanner));
+    scanner_result result = participant->framing->decode(participant, bytes, size);
+    bool inside = participant->framing->is_inside(participant);
+    memory_hold(session->seen, scanner_held(&participant->scanner));
     session_inside_message(session, inside);
     session_limit_message(session, inside);
-    room_flush(talker->room);
+    room_flush(participant->room);
     return result;
 }
 
 /* Whether the client has been ended by the operator, or by who looks after memory. */
-static bool is_ended(const struct talker *talker, scanner_result result)
+static bool is_ended(const struct participant *participant, scanner_result result)
 {
-    close_reason reason = connection_reason(talker->session->seen);
+    close_reason reason = connection_reason(participant->session->seen);
     return reason == REASON_KICKED || (reason == REASON_OOM && result != SCANNER_NO_MEMORY);
 }
 
 /* Reads the client until it is over. Returns whether what it has not heard yet is still worth writing. */
-static bool listen_to(struct talker *talker)
+static bool listen_to(struct participant *participant)
 {
-    struct session *session = talker->session;
+    struct session *session = participant->session;
     scanner_result result = SCANNER_MORE;
     ssize_t count = 0;
     session_arm_read(session);
-    if (talker->early_size > 0) {
-        result = take(talker, talker->early, talker->early_size);
+    if (participant->early_size > 0) {
+        result = take(participant, participant->early, participant->early_size);
     }
     while (result == SCANNER_MORE) {
         cor_buffer data;
@@ -198,30 +198,30 @@ static bool listen_to(struct talker *talker)
         if (count <= 0) {
             break;
         }
-        result = take(talker, data.data, data.size);
+        result = take(participant, data.data, data.size);
         cor_buffer_free(&data);
     }
     if (count == 0 && result == SCANNER_MORE && connection_reason(session->seen) == REASON_NONE) {
-        talker_hear_end(talker);
+        participant_end_message(participant);
     }
-    scanner_free(&talker->scanner);
-    end_talk(talker, result, (int)count);
-    return count >= 0 && !is_ended(talker, result);
+    scanner_free(&participant->scanner);
+    end_talk(participant, result, (int)count);
+    return count >= 0 && !is_ended(participant, result);
 }
 
-void talker_talk(struct talker *talker)
+void participant_run(struct participant *participant)
 {
-    struct session *session = talker->session;
-    expect_message(talker);
-    talker->member = room_join(talker->room, session, talker->carrier, talker, ACKNOWLEDGED);
-    if (talker->member == NULL) {
+    struct session *session = participant->session;
+    expect_message(participant);
+    participant->member = room_join(participant->room, session, participant->framing, participant, ACKNOWLEDGED);
+    if (participant->member == NULL) {
         connection_decide(session->seen, REASON_OOM);
     } else {
-        bool drain = listen_to(talker);
-        talker->torn = !room_leave(talker->member, session, drain);
-        talker->member = NULL;
+        bool drain = listen_to(participant);
+        participant->torn = !room_leave(participant->member, session, drain);
+        participant->member = NULL;
     }
-    talker->carrier->leave(talker);
+    participant->framing->close(participant);
 }
 
 #endif
