@@ -393,29 +393,58 @@ static bool load_libraries(struct serve *serve)
     return trouble == NULL;
 }
 
+/* What holds unless the command line says otherwise; limits.h settles what is not given here. */
+static const serve_options defaults = {
+    .poller = -1,
+    .max_line = 64 * KIB,
+    .per_ip = NOT_GIVEN_COUNT,
+    .accept_rate = NOT_GIVEN_COUNT,
+    .max_memory = NOT_GIVEN_SIZE,
+    .idle_timeout = NOT_GIVEN_TIME,
+    .first_byte_timeout = NOT_GIVEN_TIME,
+    .write_timeout = NOT_GIVEN_TIME,
+    .outbox = 16 * KIB * KIB,
+    .rooms = 64,
+    .slow_after = NOT_GIVEN_TIME,
+    .stall_after = 100 * COR_MILLISECOND,
+    .grace = 5 * COR_SECOND,
+    .bus = {.subject = "coracle.room"},
+    .ping = 30 * COR_SECOND,
+    .exec_max = 64,
+    .exec_grace = 5 * COR_SECOND,
+    .reply = "Sua mensagem foi recebida com sucesso",
+    .log_level = LEVEL_INFO,
+};
+
+/* From options to what is to be served: `words` are the operands, of which `last` stood after a `--`. */
+static int prepare(struct serve *serve, int count, char **words, int last)
+{
+    if (!load_libraries(serve)) {
+        return EXIT_BAD_CONFIG;
+    }
+    limits_settle(&serve->options);
+    int code = inherit_find(&serve->inheritance);
+    code = code == EXIT_OK ? choose_words(serve, count, words, last) : code;
+    code = code == EXIT_OK ? inherit_assign(serve) : code;
+    code = code == EXIT_OK ? read_access(serve) : code;
+    code = code == EXIT_OK ? set_unix_mode(serve->options.unix_mode) : code;
+    return code == EXIT_OK ? owner_read(&serve->owner, serve->options.unix_owner) : code;
+}
+
+static int run_prepared(struct serve *serve)
+{
+    if (serve->options.dump_config) {
+        options_dump(&serve_table, &serve->options, stdout);
+        return EXIT_OK;
+    }
+    int code = privileges_prepare(serve);
+    code = code == EXIT_OK ? sandbox_files(serve) : code;
+    return code == EXIT_OK ? run_logged(serve) : code;
+}
+
 int serve_command(int argc, char **argv)
 {
-    struct serve serve = {.options = {
-                              .poller = -1,
-                              .max_line = 64 * KIB,
-                              .per_ip = NOT_GIVEN_COUNT,
-                              .accept_rate = NOT_GIVEN_COUNT,
-                              .max_memory = NOT_GIVEN_SIZE,
-                              .idle_timeout = NOT_GIVEN_TIME,
-                              .first_byte_timeout = NOT_GIVEN_TIME,
-                              .write_timeout = NOT_GIVEN_TIME,
-                              .outbox = 16 * KIB * KIB,
-                              .rooms = 64,
-                              .slow_after = NOT_GIVEN_TIME,
-                              .stall_after = 100 * COR_MILLISECOND,
-                              .grace = 5 * COR_SECOND,
-                              .bus = {.subject = "coracle.room"},
-                              .ping = 30 * COR_SECOND,
-                              .exec_max = 64,
-                              .exec_grace = 5 * COR_SECOND,
-                              .reply = "Sua mensagem foi recebida com sucesso",
-                              .log_level = LEVEL_INFO,
-                          }};
+    struct serve serve = {.options = defaults};
     conns_init(&serve.conns);
     pthread_mutex_init(&serve.access.lock, NULL);
     pthread_mutex_init(&serve.proxies.lock, NULL);
@@ -423,30 +452,12 @@ int serve_command(int argc, char **argv)
     restart_remember(&serve.restart, argv);
     const int last = count_last_words(argc, argv);
     int first = options_read(&serve_table, argc, argv, &serve.options);
-    if (first < 0) {
-        if (first == OPTIONS_HELP) {
-            serve_help(stdout);
-        }
-        restart_forget(&serve.restart);
-        return first == OPTIONS_HELP ? EXIT_OK : EXIT_USAGE;
-    }
-    if (!load_libraries(&serve)) {
-        restart_forget(&serve.restart);
-        return EXIT_BAD_CONFIG;
-    }
-    limits_settle(&serve.options);
-    int code = inherit_find(&serve.inheritance);
-    code = code == EXIT_OK ? choose_words(&serve, argc - first, argv + first, last) : code;
-    code = code == EXIT_OK ? inherit_assign(&serve) : code;
-    code = code == EXIT_OK ? read_access(&serve) : code;
-    code = code == EXIT_OK ? set_unix_mode(serve.options.unix_mode) : code;
-    code = code == EXIT_OK ? owner_read(&serve.owner, serve.options.unix_owner) : code;
-    if (code == EXIT_OK && serve.options.dump_config) {
-        options_dump(&serve_table, &serve.options, stdout);
-    } else if (code == EXIT_OK) {
-        code = privileges_prepare(&serve);
-        code = code == EXIT_OK ? sandbox_files(&serve) : code;
-        code = code == EXIT_OK ? run_logged(&serve) : code;
+    int code = first == OPTIONS_HELP ? EXIT_OK : EXIT_USAGE;
+    if (first == OPTIONS_HELP) {
+        serve_help(stdout);
+    } else if (first != OPTIONS_BAD) {
+        code = prepare(&serve, argc - first, argv + first, last);
+        code = code == EXIT_OK ? run_prepared(&serve) : code;
     }
     free(serve.become.groups);
     access_clear(&serve.access);
