@@ -345,6 +345,31 @@ static void shut_foreign_out(void)
     }
 }
 
+/* Lets the workers' threads go, which wait at the gate until no dump needs them any more. */
+static void join_threads(int threads)
+{
+    for (int i = 1; i < threads; i++) {
+        (void)sem_post(&cori_rt.gate);
+    }
+    for (int i = 1; i < threads; i++) {
+        (void)pthread_join(cori_rt.workers[i].thread, NULL);
+    }
+}
+
+/* Reports a deadlock, which is then the result, or what is left. */
+static void report_end(int rc)
+{
+    int report_fd = cori_virtual_driver != NULL ? cori_virtual_driver->stopped() : STDERR_FILENO;
+    if (cori_load(&cori_rt.deadlock) != 0) {
+        if (report_fd >= 0) {
+            report_deadlock(report_fd);
+        }
+        cori_rt.main_result = COR_EDEADLOCK;
+        report_fd = -1; /* the leaks would be the same ones */
+    }
+    cori_leaks_report(rc == 0 ? report_fd : -1);
+}
+
 static int run(void)
 {
     cori_worker *first = &cori_rt.workers[0];
@@ -369,12 +394,7 @@ static int run(void)
     } else {
         cori_worker_stop_all();
     }
-    for (int i = 1; i < threads; i++) {
-        (void)sem_post(&cori_rt.gate);
-    }
-    for (int i = 1; i < threads; i++) {
-        (void)pthread_join(cori_rt.workers[i].thread, NULL);
-    }
+    join_threads(threads);
     if (rc == 0) {
         cori_signal_uninstall(); /* no thread lets a caught one through any more: none meets its earlier action */
         cori_signal_thread_end(first);
@@ -387,15 +407,7 @@ static int run(void)
     cori_ticker_end();
     cori_stall_end();
     leave_stacks = !cori_blocking_end();
-    int report_fd = cori_virtual_driver != NULL ? cori_virtual_driver->stopped() : STDERR_FILENO;
-    if (cori_load(&cori_rt.deadlock) != 0) {
-        if (report_fd >= 0) {
-            report_deadlock(report_fd);
-        }
-        cori_rt.main_result = COR_EDEADLOCK;
-        report_fd = -1; /* the leaks would be the same ones */
-    }
-    cori_leaks_report(rc == 0 ? report_fd : -1);
+    report_end(rc);
     if (cori_run_at_end != NULL) {
         cori_run_at_end();
     }
