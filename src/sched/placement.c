@@ -231,7 +231,8 @@ static inline cori_task *start(cori_worker *worker, cori_task *stack, const cori
     return task;
 }
 
-bool cori_place_has(const cori_worker *worker)
+/* True if there is something in the fresh queue that may be started now. */
+static bool has_fresh(const cori_worker *worker)
 {
     return cori_load(&worker->fresh_count) != 0 && !must_wait(worker);
 }
@@ -240,7 +241,7 @@ bool cori_has_work(const cori_worker *worker)
 {
     const cori_task *injected = cori_load(&worker->injected);
     return worker->ready.head != NULL || worker->yielded != NULL || (injected != NULL && injected != CORI_LOOKING) ||
-           cori_load(&worker->notes) != NULL || cori_place_has(worker) || cori_load(&worker->floating_count) != 0 ||
+           cori_load(&worker->notes) != NULL || has_fresh(worker) || cori_load(&worker->floating_count) != 0 ||
            cori_load(&cori_rt.stop) != 0;
 }
 

@@ -74,8 +74,6 @@ void cori_place_added(cori_worker *worker);
 cori_task *cori_place_take(cori_worker *worker);
 /* Takes an old floating or fresh task of another worker's; NULL if there is none, or no stack. */
 cori_task *cori_place_steal(cori_worker *worker);
-/* True if there is something in the fresh queue that may be started now. */
-bool cori_place_has(const cori_worker *worker);
 /* True if there is something to do for this worker: never sleep on it. */
 bool cori_has_work(const cori_worker *worker);
 /* True if a fresh task waits here for a stack that cannot be had. */

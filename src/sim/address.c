@@ -112,7 +112,7 @@ bool cori_sim_address_is_any(const cori_sim_address *address)
     return memcmp(&address->ip, &in6addr_any, sizeof(any4)) == 0 || memcmp(&address->ip, &any4, sizeof(any4)) == 0;
 }
 
-bool cori_sim_address_is_loopback(const cori_sim_address *address)
+static bool is_loopback(const cori_sim_address *address)
 {
     return memcmp(&address->ip, &in6addr_loopback, sizeof(address->ip)) == 0 ||
            (IN6_IS_ADDR_V4MAPPED(&address->ip) && address->ip.s6_addr[12] == 127);
@@ -212,7 +212,7 @@ int cori_sim_hosts_named(const char *name, struct in6_addr *list, int max)
 
 int cori_sim_host_of(uint16_t from, const cori_sim_address *address)
 {
-    if (cori_sim_address_is_loopback(address) || cori_sim_address_is_any(address)) {
+    if (is_loopback(address) || cori_sim_address_is_any(address)) {
         return from; /* as Linux has it: dialing the wildcard means this host */
     }
     for (int i = 1; i < host_count; i++) {
@@ -226,7 +226,7 @@ int cori_sim_host_of(uint16_t from, const cori_sim_address *address)
 cori_sim_address cori_sim_host_address(uint16_t host, const cori_sim_address *to)
 {
     cori_sim_address own = hosts[host].address;
-    if (own.family == 0 || cori_sim_address_is_loopback(to) || cori_sim_address_is_any(to)) {
+    if (own.family == 0 || is_loopback(to) || cori_sim_address_is_any(to)) {
         own = (cori_sim_address){.family = to->family, .ip = in6addr_loopback};
         if (IN6_IS_ADDR_V4MAPPED(&to->ip)) {
             static const unsigned char localhost[4] = {127, 0, 0, 1};

@@ -29,7 +29,6 @@ void cori_sim_address_to(const cori_sim_address *from, int family, struct sockad
 /* As Go writes it: "10.0.0.1:80", "[::1]:80", a path. */
 void cori_sim_address_text(const cori_sim_address *address, char *text, size_t size);
 bool cori_sim_address_is_any(const cori_sim_address *address);
-bool cori_sim_address_is_loopback(const cori_sim_address *address);
 /* The same address; ports aside. */
 bool cori_sim_address_same_ip(const cori_sim_address *a, const cori_sim_address *b);
 

@@ -118,6 +118,12 @@ int cori_sim_fd_new(cori_sim_socket *to)
     return made->number;
 }
 
+/* True if reads are to be tried whatever the edges say: an end or an error is there. */
+static bool is_sticky(const cori_sim_socket *socket)
+{
+    return socket->error != 0 || socket->state == CORI_SIM_DEAD || socket->got_fin;
+}
+
 void cori_sim_fd_edge(cori_sim_fd *fd, unsigned mask)
 {
     if (fd->pollfd == NULL) {
@@ -126,7 +132,7 @@ void cori_sim_fd_edge(cori_sim_fd *fd, unsigned mask)
     if (mask != 0 && cori_sim_happens(CORI_SIM_SPURIOUS)) {
         mask = 1u << CORI_READ | 1u << CORI_WRITE;
     }
-    if (cori_sim_is_sticky(fd->to)) {
+    if (is_sticky(fd->to)) {
         cori_store_release(&fd->pollfd->sticky, 1);
     }
     if (fd->pending == 0 && mask != 0) {
@@ -288,11 +294,6 @@ unsigned cori_sim_readiness(const cori_sim_socket *socket)
     bool write = failed || socket->sent_fin || (connected && socket->outstanding < CORI_SIM_WINDOW_BYTES) ||
                  (!stream && socket->state == CORI_SIM_NEW);
     return (read ? 1u << CORI_READ : 0) | (write ? 1u << CORI_WRITE : 0);
-}
-
-bool cori_sim_is_sticky(const cori_sim_socket *socket)
-{
-    return socket->error != 0 || socket->state == CORI_SIM_DEAD || socket->got_fin;
 }
 
 void cori_sim_edge(cori_sim_socket *socket, unsigned mask)

@@ -141,8 +141,6 @@ void cori_sim_fd_forget(cori_sim_fd *fd);
 void cori_sim_edge(cori_sim_socket *socket, unsigned mask);
 /* What a socket is ready for now; as above. */
 unsigned cori_sim_readiness(const cori_sim_socket *socket);
-/* True if reads are to be tried whatever the edges say: an end or an error is there. */
-bool cori_sim_is_sticky(const cori_sim_socket *socket);
 
 void cori_sim_queue_put(cori_sim_queue *queue, cori_sim_segment *segment);
 cori_sim_segment *cori_sim_queue_take(cori_sim_queue *queue);

@@ -182,7 +182,8 @@ cori_outcome cori_chan_recv_locked(cor_chan *chan, void *elem)
     return (cori_outcome){.rc = 1, .partner = &sender->base};
 }
 
-int cori_chan_block(int64_t deadline, const char *what)
+/* Parks until deadline or cancellation: what a nil channel does. */
+static int block(int64_t deadline, const char *what)
 {
     cori_task *self = cori_self();
     for (;;) {
@@ -251,7 +252,7 @@ static __attribute__((noinline)) int send_any(cor_chan *chan, const void *elem, 
         return cori_in_vain(rc);
     }
     if (cori_unlikely(chan == NULL)) {
-        return cori_chan_block(deadline, "chan send (nil chan)");
+        return block(deadline, "chan send (nil chan)");
     }
     cori_chan_lock(chan);
     cori_outcome outcome = cori_chan_send_locked(chan, elem);
@@ -282,7 +283,7 @@ static __attribute__((noinline)) int recv_any(cor_chan *chan, void *elem, int64_
         return cori_in_vain(rc);
     }
     if (cori_unlikely(chan == NULL)) {
-        return cori_chan_block(deadline, "chan receive (nil chan)");
+        return block(deadline, "chan receive (nil chan)");
     }
     cori_chan_lock(chan);
     cori_outcome outcome = cori_chan_recv_locked(chan, elem);

@@ -130,7 +130,4 @@ static inline bool cori_chan_can_recv(cor_chan *chan)
     return chan->count > 0 || cori_chan_first(&chan->senders) != NULL;
 }
 
-/* Parks for ever, but for deadline and cancellation: what a nil channel does. */
-int cori_chan_block(int64_t deadline, const char *what);
-
 #endif

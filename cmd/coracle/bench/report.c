@@ -237,7 +237,8 @@ static void write_text(const struct result *of, FILE *to)
     }
 }
 
-void report_hdr(const hist *of, FILE *to)
+/* Writes a latency histogram as the text that HdrHistogram's tools read, in milliseconds. */
+static void write_hdr(const hist *of, FILE *to)
 {
     /* Steps grow finer towards the end: each half of what is left has as many. */
     enum { STEPS_PER_HALF = 5 };
@@ -271,7 +272,7 @@ bool report_write(const struct result *of, bench_format format, FILE *to)
         write_csv(of, to);
         break;
     case REPORT_HDR:
-        report_hdr(&of->sum->latency, to);
+        write_hdr(&of->sum->latency, to);
         break;
     }
     return fflush(to) == 0;

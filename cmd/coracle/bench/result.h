@@ -48,7 +48,4 @@ bool result_judge(const struct result *of);
 /* Writes the result. Returns false if that failed. */
 bool report_write(const struct result *of, bench_format format, FILE *to);
 
-/* Writes a latency histogram as the text that HdrHistogram's tools read, in milliseconds. */
-void report_hdr(const hist *of, FILE *to);
-
 #endif

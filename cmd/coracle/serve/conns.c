@@ -149,13 +149,14 @@ void conns_each(struct conns *all, bool (*visit)(struct connection *one, void *a
 }
 
 /*
- * Both directions are shut: what the task reads or writes next, or waits for now, ends, and nothing of it is undone.
- * A task that is about to end for another reason has no last word for this one: its writes are to end, too.
+ * Decides that a connection ends, and has its task notice: both directions are shut, so what the task waits for, reads
+ * or writes next ends. A task with a close frame to send (takes_leave) is told by the end of its reading and ends the
+ * writing itself; but not if it was about to end for another reason. Under the lock; tasks only.
  *
- * Where the operator ends one that has a last word the reading is not shut but timed out. On a connection that is shut
- * both ways the kernel answers what the client still sends with a reset, which may destroy the last word on its way.
+ * Where the operator ends one with a close frame the reading is not shut but timed out. On a connection that is shut
+ * both ways the kernel answers what the client still sends with a reset, which may destroy the frame on its way.
  */
-void connection_end(struct connection *one, close_reason reason)
+static void end_connection(struct connection *one, close_reason reason)
 {
     connection_decide(one, reason);
     bool speaks = one->takes_leave && connection_reason(one) == reason;
@@ -180,7 +181,7 @@ static bool end(struct connection *one, void *arg)
     struct ending *wanted = arg;
     if (one->id == wanted->id) {
         wanted->done = true;
-        connection_end(one, wanted->reason);
+        end_connection(one, wanted->reason);
     }
     return one->id < wanted->id;
 }

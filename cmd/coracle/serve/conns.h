@@ -145,11 +145,4 @@ static inline void connection_add(_Atomic uint64_t *counter, uint64_t more)
     atomic_store_explicit(counter, before + more, memory_order_relaxed);
 }
 
-/*
- * Decides that a connection ends, and has its task notice: what it waits for ends. One that takes leave is told by the
- * end of its reading (kicked: by its read deadline), writes its last word, and ends the writing itself. Under the lock;
- * tasks only.
- */
-void connection_end(struct connection *one, close_reason reason);
-
 #endif
