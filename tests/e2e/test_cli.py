@@ -226,7 +226,7 @@ class Signals(Case):
                         Peer(server.address())
                     peer.send("rest\n")
                     self.assertRegex(peer.read_all(), rb"\A\d+\n\Z")
-                self.assertEqual(server.wait(), 0, server.describe())  # sooner than the time of grace
+                self.assertEqual(server.wait(), 0, server.describe())  # sooner than the grace period
 
     def test_grace_ends(self):
         with serve("random", workers=2, options=("--grace", "300ms")) as server, busy_client(server) as peer:

@@ -98,7 +98,7 @@ class Stopping(Case):
                 close_all(*silent, *answered)
 
     def test_busy_clients_are_served(self):
-        """A line or a message that has begun may end within the time of grace; nobody else is waited for."""
+        """A line or a message that has begun may end within the grace period; nobody else is waited for."""
         need_json()
         for poller, workers in itertools.product(POLLERS, (1, 2)):
             with self.subTest(poller=poller, workers=workers), \

@@ -167,7 +167,7 @@ class Orders(Case):
         self.assertEqual(sum(found.values()), sum(reasons.values()) + either, found)
 
     def test_the_servers_end_at_any_point(self):
-        """Whatever a member has just done: 1001, also inside a message when the time of grace is over."""
+        """Whatever a member has just done: 1001, also inside a message when the grace period is over."""
         self.at_any_point(1001, ("drain", "drain"), ("--grace", "500ms"), stop=True)
 
     def test_no_grace(self):

@@ -102,7 +102,7 @@ static void stop(void)
     cor_waitgroup_done(&run.stop);
     int64_t limit = run.plan.options.grace + DRAIN_LATE_NS;
     if (!await(&run.served, limit) && holds()) {
-        violated("the drain has not ended after %.3f s; its time of grace is %.3f s",
+        violated("the drain has not ended after %.3f s; its grace period is %.3f s",
                  (double)(cor_now() - begun) / (double)COR_SECOND, (double)run.plan.options.grace / (double)COR_SECOND);
     }
 }

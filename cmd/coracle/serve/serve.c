@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Listens on everything or on nothing, says where, accepts until a signal, ends idle sessions, lets the others finish
- * for the time of grace, then cancels them. Each service accepts in a task of its own; all sessions are in one group.
+ * for the grace period, then cancels them. Each service accepts in a task of its own; all sessions are in one group.
  * A service for datagrams has that one task and no sessions: see packets.h.
  */
 #include "serve/serve.h"

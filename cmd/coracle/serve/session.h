@@ -5,12 +5,12 @@
  * written, always. A session lives on its task's stack and is used by that task only; what others may see of it, and
  * the one reason for its end, are in the `struct connection` beside it (conns.h).
  *
- * When the server stops, idle sessions end at once and busy ones within the time of grace. A session is idle while it
+ * When the server stops, idle sessions end at once and busy ones within the grace period. A session is idle while it
  * waits for the first byte of a line or message; where every byte is a message, in every read. Services with longer
  * messages say where they are through session_await and session_inside_message. To end an idle session its read
  * deadline is moved into the past. Its reads then wait for one more short while: what the client has sent is on its way
  * still, and closing over it would reset the connection and destroy answers. If something comes it is answered, and
- * there is another short while, but not beyond half of the time of grace; if nothing comes, the service reads the end
+ * there is another short while, but not beyond half of the grace period; if nothing comes, the service reads the end
  * of the stream as though the client had left, and the client reads it after its last answer.
  *
  * No session is missed. session_end_all_idle finds `stopping` set, goes through the list and passes over those that are

@@ -20,9 +20,8 @@
  * were cut at once, a flood would cut whoever pauses.
  *
  * No wake-up is lost. A writing task declares itself PARKED under the lock, after finding there that nothing has been
- * added and its framing not been called. A sender adds, or calls, under the lock and then, still under it, wakes every
- * member it finds PARKED. Tasks that are
- * writing need no wake-up: they look again before they park.
+ * added and that its framing wants no turn. A sender adds, or room_call is made, under the lock, and then, still under
+ * it, every member found PARKED is woken. Tasks that are writing need no wake-up: they look again before they park.
  * A sender that is held up names the member it waits for in `awaited`, then checks that this member is still at the
  * position that was too far behind. The member changes its position, then checks `awaited`. Both are sequentially
  * consistent, and one of them sees the other.
