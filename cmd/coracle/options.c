@@ -135,7 +135,13 @@ static void complain_long(const reading *state, const char *word)
         begin_so += strncmp(option->name, name, size) == 0;
     }
     if (begin_so > 1) {
-        fprintf(stderr, "%s: option '--%.*s' is ambiguous\n", command, (int)size, name);
+        fprintf(stderr, "%s: option '--%.*s' is ambiguous:", command, (int)size, name);
+        for (const struct option *option = state->longs; option->name != NULL; option++) {
+            if (strncmp(option->name, name, size) == 0) {
+                fprintf(stderr, " --%s", option->name);
+            }
+        }
+        fprintf(stderr, "\n");
     } else if (best.word != NULL) {
         fprintf(stderr, "%s: unknown option '--%.*s'; did you mean '--%s'?\n", command, (int)size, name, best.word);
     } else {
@@ -148,7 +154,7 @@ static void complain(const reading *state, int found, char **argv)
     const char *command = state->table->command;
     const option_def *def = find_def(state->table, optopt);
     if (found == ':') {
-        fprintf(stderr, "%s: option '%s' needs a value\n", command, argv[optind - 1]);
+        fprintf(stderr, "%s: option '%s' needs a value: %s\n", command, argv[optind - 1], def->value);
     } else if (def != NULL || optopt == HELP_VALUE) {
         fprintf(stderr, "%s: option '--%s' takes no value\n", command, def != NULL ? def->name : "help");
     } else if (optopt != 0) {

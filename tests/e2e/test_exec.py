@@ -177,7 +177,7 @@ class CommandLine(Case):
         self.assertIn(words, program.err)
 
     def test_mistakes(self):
-        self.refuses(2, "exec needs a program: exec=ADDRESS -- PROGRAM", "exec=127.0.0.1:0")
+        self.refuses(2, "exec needs a program, as in exec=ADDRESS -- PROGRAM", "exec=127.0.0.1:0")
         self.refuses(2, "exec needs a program", "exec=127.0.0.1:0", "--")
         self.refuses(78, "exec: /no/such/program: No such file", "exec=127.0.0.1:0", "--", "/no/such/program")
         self.refuses(78, "exec: /: ", "exec=127.0.0.1:0", "--", "/")

@@ -147,11 +147,11 @@ class Names(Case):
 
     def test_bad_command_lines(self):
         for words, text in ((("echo/x",), "echo has no rooms: only broadcast does"),
-                            (("broadcast/",), "'' is no name for a room"),
-                            (("broadcast/.x=:0",), "'.x' is no name for a room"),
-                            (("broadcast/a b",), "'a b' is no name for a room"),
-                            (("broadcast/a/b=127.0.0.1:0",), "'a/b' is no name for a room"),
-                            (("broadcast/" + "x" * 65,), "is no name for a room")):
+                            (("broadcast/",), "'' is not a name for a room"),
+                            (("broadcast/.x=:0",), "'.x' is not a name for a room"),
+                            (("broadcast/a b",), "'a b' is not a name for a room"),
+                            (("broadcast/a/b=127.0.0.1:0",), "'a/b' is not a name for a room"),
+                            (("broadcast/" + "x" * 65,), "is not a name for a room")):
             program = run_coracle("serve", *words)
             self.assertEqual(program.code, 78, program.describe())
             self.assertIn(text, program.err)

@@ -192,7 +192,7 @@ static int name_room(struct service *service, const char *name, size_t size)
         return EXIT_BAD_CONFIG;
     }
     if (!room_name_is_good(name, size)) {
-        fprintf(stderr, "coracle serve: '%.*s' is no name for a room: up to %d bytes, letters, digits, - _ .\n",
+        fprintf(stderr, "coracle serve: '%.*s' is not a name for a room: 1 to %d bytes of letters, digits, - _ and ., but no . in front\n",
                 (int)size, name, ROOM_NAME_MAX);
         return EXIT_BAD_CONFIG;
     }

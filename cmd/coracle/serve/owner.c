@@ -1,43 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* Names of users and groups to numbers, and from there to the file. */
+/* From the text of --unix-owner to the files. */
 #include "serve/owner.h"
 
 #include "exits.h"
+#include "serve/account.h"
 
 #include <errno.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { NAME_MAX_BYTES = 256 };
-
-/* A number that is all of `text`; false: it is a name. The highest one means nobody, to chown(2). */
-static bool is_number(const char *text, uint32_t *number)
-{
-    char *end;
-    errno = 0;
-    unsigned long long value = strtoull(text, &end, 10);
-    bool good = *text >= '0' && *text <= '9' && *end == '\0' && errno == 0 && value < UINT32_MAX;
-    *number = good ? (uint32_t)value : 0;
-    return good;
-}
-
-static bool find_user(const char *name, uid_t *user)
-{
-    const struct passwd *found = is_number(name, user) ? NULL : getpwnam(name);
-    *user = found != NULL ? found->pw_uid : *user;
-    return found != NULL || is_number(name, user);
-}
-
-static bool find_group(const char *name, gid_t *group)
-{
-    const struct group *found = is_number(name, group) ? NULL : getgrnam(name);
-    *group = found != NULL ? found->gr_gid : *group;
-    return found != NULL || is_number(name, group);
-}
 
 int owner_read(struct owner *owner, const char *text)
 {
@@ -53,15 +26,10 @@ int owner_read(struct owner *owner, const char *text)
         fprintf(stderr, "coracle serve: --unix-owner: '%s' is not USER, USER:GROUP or :GROUP\n", text);
         return EXIT_USAGE;
     }
-    if (size > 0 && !find_user(user, &owner->user)) {
-        fprintf(stderr, "coracle serve: --unix-owner: there is no user '%s'\n", user);
-        return EXIT_BAD_CONFIG;
-    }
-    if (group != NULL && !find_group(group, &owner->group)) {
-        fprintf(stderr, "coracle serve: --unix-owner: there is no group '%s'\n", group);
-        return EXIT_BAD_CONFIG;
-    }
-    return EXIT_OK;
+    const struct passwd *entry;
+    bool good = (size == 0 || account_user("--unix-owner", user, &owner->user, &entry)) &&
+                (group == NULL || account_group("--unix-owner", group, &owner->group));
+    return good ? EXIT_OK : EXIT_BAD_CONFIG;
 }
 
 int owner_give(const struct owner *owner, const address *at, cor_error *error)

@@ -110,10 +110,10 @@ static void test_mistakes(void **state)
     assert_string_equal(COMPLAINT("--coutn=5"), "program verb: unknown option '--coutn'; did you mean '--count'?\n");
     assert_string_equal(COMPLAINT("--zzzzzz"), "program verb: unknown option '--zzzzzz'; see 'program verb --help'\n");
     assert_string_equal(COMPLAINT("-z"), "program verb: unknown option '-z'; see 'program verb --help'\n");
-    assert_string_equal(COMPLAINT("--col=red"), "program verb: option '--col' is ambiguous\n");
+    assert_string_equal(COMPLAINT("--col=red"), "program verb: option '--col' is ambiguous: --colour --colour-depth\n");
     assert_string_equal(COMPLAINT("--quiet=yes"), "program verb: option '--quiet' takes no value\n");
-    assert_string_equal(COMPLAINT("--count"), "program verb: option '--count' needs a value\n");
-    assert_string_equal(COMPLAINT("-c"), "program verb: option '-c' needs a value\n");
+    assert_string_equal(COMPLAINT("--count"), "program verb: option '--count' needs a value: N\n");
+    assert_string_equal(COMPLAINT("-c"), "program verb: option '-c' needs a value: N\n");
     assert_string_equal(COMPLAINT("-c0"), "program verb: --count: '0' is not a number from 1 to 900\n");
     assert_string_equal(COMPLAINT("--colour", "blue"), "program verb: --colour: 'blue' is not red or green\n");
     assert_string_equal(COMPLAINT("--wait=5"),

@@ -324,7 +324,7 @@ static char *find_program(const char *name)
 int exec_set_program(struct serve *serve, int count, char **words)
 {
     if (count == 0) {
-        fprintf(stderr, "coracle serve: exec needs a program: exec=ADDRESS -- PROGRAM [ARGUMENT]...\n");
+        fprintf(stderr, "coracle serve: exec needs a program, as in exec=ADDRESS -- PROGRAM [ARGUMENT]...\n");
         return EXIT_USAGE;
     }
     errno = ENOENT;

@@ -3,14 +3,13 @@
 #include "serve/life/privileges.h"
 
 #include "exits.h"
+#include "serve/account.h"
 
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -26,42 +25,20 @@ static int failed(const char *what, int error)
     return EXIT_NO_PERMISSION;
 }
 
-static int unknown(const char *option, const char *name)
-{
-    fprintf(stderr, "coracle serve: %s: there is no '%s' here\n", option, name);
-    return EXIT_BAD_CONFIG;
-}
-
-/* A number that stands for itself. */
-static bool is_number(const char *name, unsigned *number)
-{
-    char *end;
-    unsigned long value = strtoul(name, &end, 10);
-    *number = (unsigned)value;
-    return *name >= '0' && *name <= '9' && *end == '\0' && value < UINT32_MAX;
-}
-
 /* Who to become; into serve->become. Returns an exit code. */
 static int find_user(struct become *become, const char *user, const char *group)
 {
     const struct passwd *found_user = NULL;
-    const struct group *found_group = NULL;
     become->uid = getuid();
     become->gid = getgid();
     if (user != NULL) {
-        found_user = is_number(user, &become->uid) ? getpwuid(become->uid) : getpwnam(user);
-        if (found_user == NULL && !is_number(user, &become->uid)) {
-            return unknown("--user", user);
+        if (!account_user("--user", user, &become->uid, &found_user)) {
+            return EXIT_BAD_CONFIG;
         }
-        become->uid = found_user != NULL ? found_user->pw_uid : become->uid;
         become->gid = found_user != NULL ? found_user->pw_gid : become->uid;
     }
-    if (group != NULL) {
-        found_group = is_number(group, &become->gid) ? NULL : getgrnam(group);
-        if (found_group == NULL && !is_number(group, &become->gid)) {
-            return unknown("--group", group);
-        }
-        become->gid = found_group != NULL ? found_group->gr_gid : become->gid;
+    if (group != NULL && !account_group("--group", group, &become->gid)) {
+        return EXIT_BAD_CONFIG;
     }
     int count = GROUPS_MOST;
     become->groups = calloc(GROUPS_MOST, sizeof(*become->groups));
@@ -117,7 +94,7 @@ int privileges_prepare(struct serve *serve)
         if (become->uid == getuid() && become->gid == getgid() && become->uid == geteuid()) {
             return EXIT_OK;
         }
-        fprintf(stderr, "coracle serve: --user and --group: only root can become somebody else\n");
+        fprintf(stderr, "coracle serve: --user and --group: only root can switch; start it as root, or as that user without them\n");
         return EXIT_NO_PERMISSION;
     }
     int error = become->uid == 0 ? 0 : shed_capabilities();
@@ -157,7 +134,7 @@ int privileges_drop(struct serve *serve)
     }
     (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* /proc/self stays readable, and a core can be written */
     if (can_regain(become)) {
-        fprintf(stderr, "coracle serve: --user: privileges could be had back\n");
+        fprintf(stderr, "coracle serve: --user: privileges could be regained\n");
         return EXIT_NO_PERMISSION;
     }
     return EXIT_OK;
