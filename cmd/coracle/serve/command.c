@@ -91,7 +91,7 @@ static const option_def defs[] = {
     {"ping", 0, OPTION_DURATION, FIELD(ping), "D",
      "ws: ping members silent for this long, cut them after twice that (default 30s; 0: never)", NULL, 0, 0},
     {"origin", 0, OPTION_TEXT, FIELD(origin), "LIST",
-     "ws: sites whose pages may connect, such as https://a.example; * for all (default: the host's)", NULL, 0, 0},
+     "ws: sites whose pages may connect: https://a.example,...; * for all (default: the host)", NULL, 0, 0},
     {"no-limits", 0, OPTION_FLAG, FIELD(no_limits), NULL,
      "no default limits of time, per address or of memory, as in the tutorials", NULL, 0, 0},
     {"dump-config", 0, OPTION_FLAG, FIELD(dump_config), NULL, "print the value that each option would have, and exit",
@@ -105,7 +105,7 @@ static const option_def defs[] = {
     {"exec-grace", 0, OPTION_DURATION, FIELD(exec_grace), "D",
      "exec: time for a process between SIGTERM and SIGKILL (default 5s)", NULL, 0, 0},
     {"admin", 0, OPTION_TEXT, FIELD(admin), "ADDRESS",
-     "status over HTTP: a port or address, on the loopback unless it names a host (default: none)", NULL, 0, 0},
+     "status over HTTP: a port (on the loopback) or an address (default: none)", NULL, 0, 0},
     {"quiet", 'q', OPTION_FLAG, FIELD(quiet), NULL, "do not show what clients send", NULL, 0, 0},
     {"reply", 'r', OPTION_TEXT, FIELD(reply), "TEXT", "ack: the reply", NULL, 0, 0},
     {"log-file", 0, OPTION_TEXT, FIELD(log_file), "FILE", "write diagnostics to it; SIGUSR1 opens it again", NULL, 0,
@@ -192,8 +192,10 @@ static int name_room(struct service *service, const char *name, size_t size)
         return EXIT_BAD_CONFIG;
     }
     if (!room_name_is_good(name, size)) {
-        fprintf(stderr, "coracle serve: '%.*s' is not a name for a room: 1 to %d bytes of letters, digits, - _ and ., but no . in front\n",
-                (int)size, name, ROOM_NAME_MAX);
+        fprintf(
+            stderr,
+            "coracle serve: '%.*s' is not a name for a room: up to %d bytes, letters, digits, - _ ., no . in front\n",
+            (int)size, name, ROOM_NAME_MAX);
         return EXIT_BAD_CONFIG;
     }
     memcpy(service->room, name, size);

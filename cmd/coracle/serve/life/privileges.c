@@ -94,7 +94,7 @@ int privileges_prepare(struct serve *serve)
         if (become->uid == getuid() && become->gid == getgid() && become->uid == geteuid()) {
             return EXIT_OK;
         }
-        fprintf(stderr, "coracle serve: --user and --group: only root can switch; start it as root, or as that user without them\n");
+        fprintf(stderr, "coracle serve: --user and --group: only root can switch; start it as root, or as that user\n");
         return EXIT_NO_PERMISSION;
     }
     int error = become->uid == 0 ? 0 : shed_capabilities();

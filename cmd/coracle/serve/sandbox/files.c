@@ -123,7 +123,8 @@ int files_allow(struct serve *serve, const struct landlock *set)
     }
     allow_addresses(&making, serve);
     if (making.wide != NULL) {
-        fprintf(stderr, "coracle serve: --sandbox: %s: everything beside it would be accessible too; give it a folder of its own\n",
+        fprintf(stderr,
+                "coracle serve: --sandbox: %s: all files beside it would be accessible; give it a folder of its own\n",
                 making.wide);
         return EXIT_BAD_CONFIG;
     }

@@ -40,14 +40,14 @@ static int judge(const struct serve *serve, bool calls, const char *because)
 static int refuse_programs(const struct serve *serve)
 {
     if (serve->bus != NULL) {
-        fprintf(stderr, "coracle serve: --sandbox and --bus cannot be used together: a bus opens files and connections at any time\n");
+        fprintf(stderr, "coracle serve: --sandbox and --bus cannot be used together: a bus opens files and sockets\n");
         return EXIT_BAD_CONFIG;
     }
     for (size_t i = 0; i < serve->service_count; i++) {
         if (serve->services[i].def->needs_program) {
             fprintf(stderr,
-                    "coracle serve: --sandbox: %s starts programs, which would be in the sandbox too; run it in a server "
-                    "of its own\n",
+                    "coracle serve: --sandbox: %s starts programs, which would be in it too; run it in a server of its "
+                    "own\n",
                     serve->services[i].def->name);
             return EXIT_BAD_CONFIG;
         }
