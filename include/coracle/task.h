@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Tasks: light threads, one per connection, on one worker thread per core. A task runs until it parks (in a call whose
- * docstring says so), yields or returns; it is never pre-empted. Once it has run it stays on its worker for life; only
- * a floating task (cor_task_options.floats) may move to another. errno is the task's own, and so are the exceptions
- * that C++ code is handling (if a C++ run-time library is loaded when cor_run starts). Thread-local variables belong to
- * the worker: all its tasks share them, and a task that parks may find them changed.
+ * docstring says so), yields or returns; it is never pre-empted. A call that waits for something lets others run now
+ * and then even if it need not wait, or fails at once; one that never parks does not, so a loop around a try needs
+ * cor_yield. Once it has run a task stays on its worker for life; only a floating task (cor_task_options.floats) may
+ * move to another. errno is the task's own, and so are the exceptions that C++ code is handling (if a C++ run-time
+ * library is loaded when cor_run starts). Thread-local variables belong to the worker: all its tasks share them, and a
+ * task that parks may find them changed.
  *
  * Unless a call says otherwise: Threads: tasks only. Parks: never.
  */
