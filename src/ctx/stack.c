@@ -193,7 +193,7 @@ int cori_stack_take(cori_stack *out, size_t size_bytes)
     if (class < 0) {
         return class;
     }
-    int rc = -ENOMEM;
+    int rc = -ENOMEM, before = cori_errno_keep();
     (void)pthread_mutex_lock(&pool_lock);
     cori_slab *slab = open_slabs[class].first != NULL ? open_slabs[class].first : slab_map((unsigned)class);
     if (slab != NULL) {
@@ -202,6 +202,7 @@ int cori_stack_take(cori_stack *out, size_t size_bytes)
         taken_bytes += rc == 0 ? (size_t)(out->top - out->low) : 0;
     }
     (void)pthread_mutex_unlock(&pool_lock);
+    cori_errno_restore(before);
     out->valgrind_id = 0;
 #ifdef VALGRIND_STACK_REGISTER
     if (rc == 0) {
@@ -325,9 +326,11 @@ int64_t cori_stack_clean(int64_t now_ns)
 
 void *cori_pages_map(size_t size_bytes)
 {
+    int before = cori_errno_keep();
     void *pages = cori_sys_faulted(CORI_SYS_MMAP) != 0
                       ? MAP_FAILED
                       : mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    cori_errno_restore(before);
     return pages != MAP_FAILED ? pages : NULL;
 }
 

@@ -71,6 +71,14 @@ static const cori_fd_ops asking = {
 };
 static const cori_conn_ops asking_ops = CORI_CONN_ON_FD(&asking);
 
+static bool is_terminal(int fd)
+{
+    int before = cori_errno_keep();
+    bool is = isatty(fd) != 0;
+    cori_errno_restore(before);
+    return is;
+}
+
 /* A call on the pool. */
 typedef struct pooled_call {
     cori_slot *slot;
@@ -103,7 +111,7 @@ static ssize_t pooled_read(cori_slot *slot, void *buf, size_t size)
 
 static ssize_t pooled_write(cori_slot *slot, const void *buf, size_t size)
 {
-    size_t sure = isatty(slot->pollfd.fd) ? 1 : PIPE_BUF;
+    size_t sure = is_terminal(slot->pollfd.fd) ? 1 : PIPE_BUF;
     size = size < sure ? size : sure;
     return is_ready(slot, true) ? call_in_pool((pooled_call){.slot = slot, .from = buf, .size = size}) : -EAGAIN;
 }
@@ -157,7 +165,7 @@ static const cori_conn_ops *ops_for(int fd, mode_t mode)
         (void)cori_sys_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type);
         return type == SOCK_DGRAM || type == SOCK_RAW ? &datagram_ops : &stream_ops;
     }
-    bool own = S_ISREG(mode) || S_ISDIR(mode) || ((S_ISFIFO(mode) || isatty(fd)) && cori_sys_own_description(fd));
+    bool own = S_ISREG(mode) || S_ISDIR(mode) || ((S_ISFIFO(mode) || is_terminal(fd)) && cori_sys_own_description(fd));
     return own ? &plain_ops : cori_sys_is_blocking(fd) ? &pooled_ops : &asking_ops;
 }
 
@@ -167,8 +175,11 @@ int cor_open_fd(cor_conn **out, int fd)
     if (cori_self() == NULL) {
         return COR_ENOT_TASK;
     }
-    if (fstat(fd, &status) < 0) {
-        return -errno;
+    int before = cori_errno_keep();
+    int rc = fstat(fd, &status) < 0 ? -errno : 0;
+    cori_errno_restore(before);
+    if (rc < 0) {
+        return rc;
     }
     cori_slot *slot = cori_slot_new(CORI_KIND_CONN, &plain_ops);
     if (slot == NULL) {

@@ -28,9 +28,12 @@ ssize_t cor_printf(cor_conn *conn, const char *format, ...)
     va_list values, again;
     va_start(values, format);
     va_copy(again, values);
+    int before = cori_errno_keep();
     int length = vsnprintf(text, sizeof(text), format, values);
     ssize_t rc = -EINVAL;
-    if (length >= 0) {
+    if (length < 0) {
+        cori_errno_restore(before);
+    } else {
         bool fits = (size_t)length < sizeof(text);
         rc = fits ? cor_write(conn, text, (size_t)length) : write_long(conn, (size_t)length, format, again);
     }

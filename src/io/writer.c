@@ -97,8 +97,10 @@ ssize_t cor_writer_printf(cor_writer *writer, const char *format, ...)
     size_t room = CORI_BUFFER_BYTES - writer->count;
     va_start(values, format);
     va_copy(again, values);
+    int before = cori_errno_keep();
     int length = vsnprintf(writer->buf + writer->count, room, format, values);
     ssize_t count = length >= 0 ? length : -EINVAL;
+    cori_errno_restore(before);
     if (length >= 0 && (size_t)length >= room) {
         count = print_long(writer, (size_t)length, format, again);
     } else {

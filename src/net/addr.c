@@ -2,6 +2,8 @@
 /* Endpoints: their texts, split and joined; their form in the kernel; literals; unix paths. */
 #include "net/addr.h"
 
+#include "base/sys.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
@@ -171,7 +173,9 @@ static char *put_zone(char *to, uint32_t zone)
 {
     char name[IF_NAMESIZE];
     *to++ = '%';
+    int before = cori_errno_keep();
     if (if_indextoname(zone, name) == NULL) {
+        cori_errno_restore(before);
         return cori_put_number(to, zone, 10);
     }
     return mempcpy(to, name, strnlen(name, sizeof(name)));
@@ -247,7 +251,9 @@ int cori_unix_sockaddr(const char *path, cori_sockaddr *out, socklen_t *len)
 
 static uint32_t parse_zone(const char *zone)
 {
+    int before = cori_errno_keep();
     unsigned index = if_nametoindex(zone);
+    cori_errno_restore(before);
     if (index != 0) {
         return index;
     }

@@ -24,6 +24,7 @@ static int backlog(void)
     static int cached; /* atomic */
     int limit = cori_load_relaxed(&cached);
     if (limit == 0) {
+        int before = cori_errno_keep();
         FILE *file = fopen("/proc/sys/net/core/somaxconn", "re");
         if (file == NULL || fscanf(file, "%d", &limit) != 1 || limit <= 0) {
             limit = CORI_BACKLOG_DEFAULT;
@@ -31,6 +32,7 @@ static int backlog(void)
         if (file != NULL) {
             (void)fclose(file);
         }
+        cori_errno_restore(before);
         cori_store_relaxed(&cached, limit);
     }
     return limit;

@@ -3,6 +3,7 @@
  * Networks by name. Those of bare IP carry a protocol after their last colon, a number or a name: "ip4:icmp", "ip6:58".
  * Names are Go's few, then those of /etc/protocols; a number is taken as it is, and the kernel judges it.
  */
+#include "base/sys.h"
 #include "net/addr.h"
 
 #include <errno.h>
@@ -40,7 +41,7 @@ static int find_in_line(char *line, const char *name)
 static int find_in_file(const char *name)
 {
     char line[512];
-    int found = COR_EUNKNOWN_PROTOCOL;
+    int found = COR_EUNKNOWN_PROTOCOL, before = cori_errno_keep();
     FILE *file = fopen(PROTOCOLS_FILE, "re");
     while (file != NULL && found < 0 && fgets(line, sizeof(line), file) != NULL) {
         found = find_in_line(line, name);
@@ -48,6 +49,7 @@ static int find_in_file(const char *name)
     if (file != NULL) {
         (void)fclose(file);
     }
+    cori_errno_restore(before);
     return found;
 }
 

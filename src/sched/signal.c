@@ -9,6 +9,7 @@
  */
 #include "base/atomic.h"
 #include "base/lock.h"
+#include "base/sys.h"
 #include "sched/lifecycle.h"
 #include "sched/park.h"
 
@@ -65,6 +66,7 @@ static int replace_action(int number)
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART | SA_ONSTACK};
     (void)sigfillset(&action.sa_mask);
     struct sigaction before;
+    int error = cori_errno_keep();
     cori_spin_lock(&actions_spin);
     int rc = sigaction(number, &action, &before) < 0 ? -errno : 0;
     if (rc == 0 && !is_caught(number)) {
@@ -72,6 +74,7 @@ static int replace_action(int number)
         caught |= UINT64_C(1) << (number - 1);
     }
     cori_spin_unlock(&actions_spin);
+    cori_errno_restore(error);
     return rc;
 }
 

@@ -5,6 +5,8 @@
  */
 #include "sched/text.h"
 
+#include "base/sys.h"
+
 #include <dlfcn.h>
 #include <string.h>
 #include <unistd.h>
@@ -64,8 +66,10 @@ void cori_text_symbol(cori_text *text, const void *address)
 
 void cori_text_end(cori_text *text)
 {
+    int before = cori_errno_keep(); /* it may be a signal handler that writes this */
     text->line[text->used++] = '\n';
     ssize_t ignored = write(text->fd, text->line, text->used);
     (void)ignored;
+    cori_errno_restore(before);
     text->used = 0;
 }

@@ -3,6 +3,13 @@
 /* test: simulated */
 #include "net/netcase.h"
 
+#include <coracle/buffered.h>
+#include <coracle/chan.h>
+#include <coracle/io.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <wchar.h>
+
 static const char *text_of(const cor_error *error)
 {
     static char text[COR_ERROR_TEXT];
@@ -181,6 +188,44 @@ TASK_TEST(texts_are_cut)
     close_pair(a, b);
 }
 
+/* Whatever `call` comes to. */
+#define KEEPS_ERRNO(call)                                                                                              \
+    do {                                                                                                               \
+        errno = 77;                                                                                                    \
+        intptr_t result = (intptr_t)(call);                                                                            \
+        (void)result;                                                                                                  \
+        T_REQUIRE(errno == 77, "%s sets errno to %d", #call, errno);                                                   \
+    } while (0)
+
+/* Calls that the C library or the kernel tells by errno what is wrong: we return it. */
+TASK_TEST(errno_is_not_set)
+{
+    T_SKIP_SIMULATED("no call gets there");
+    enum { NO_FD = 99999, NO_INTERFACE = 99999 };
+    char text[COR_ADDR_TEXT];
+    cor_conn *a, *b, *other;
+    cor_listener *listener;
+    cor_addr addr = {.ip.family = AF_INET6, .ip.bytes = {0xfe, 0x80}, .zone = NO_INTERFACE};
+    const wint_t no_character = 0x7fffffff;
+    make_pair(KIND_UNIX, &a, &b);
+    cor_writer writer = cor_writer_of(a);
+    KEEPS_ERRNO(cor_open_fd(&other, NO_FD));
+    KEEPS_ERRNO(cor_open_fd(&other, eventfd(0, EFD_CLOEXEC))); /* is it a terminal? */
+    KEEPS_ERRNO(cor_close(other));
+    KEEPS_ERRNO(cor_listen(&listener, "tcp6", "[::1%nosuch0]:0", NULL));
+    KEEPS_ERRNO(cor_addr_text(addr, text, sizeof(text)));
+    KEEPS_ERRNO(cor_listen_packet(&other, "ip4:nosuch", "127.0.0.1", NULL));
+    KEEPS_ERRNO(cor_printf(a, "%lc", no_character));
+    KEEPS_ERRNO(cor_writer_printf(&writer, "%lc", no_character));
+    KEEPS_ERRNO(cor_signal_catch(SIGKILL));
+    KEEPS_ERRNO(cor_dump(NO_FD));
+    if (!taskcase_is_slow()) { /* a sanitizer would not let it fail */
+        KEEPS_ERRNO(cor_chan_new(UINT16_MAX, PTRDIFF_MAX / (UINT16_MAX + 1)));
+    }
+    cor_writer_free(&writer);
+    close_pair(a, b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -192,6 +237,7 @@ int main(void)
         cmocka_unit_test(classes),
         cmocka_unit_test(errors_are_filled_afresh),
         cmocka_unit_test(texts_are_cut),
+        cmocka_unit_test(errno_is_not_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
