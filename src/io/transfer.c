@@ -122,11 +122,18 @@ int64_t cor_copy(cor_conn *target, cor_conn *source)
     return rc < 0 ? rc : copied;
 }
 
-/* Both ways between two connections; each is copied by a task of its own. */
+/*
+ * Both ways between two connections; each is copied by a task of its own.
+ *
+ * A way whose target takes nothing any more delivers nothing, but while the other way runs its source has to be read:
+ * a peer that is stuck in a write to the dead one would not come to read what that one has sent before.
+ */
+enum way_state { DELIVERS, DROPS, IS_OVER };
 typedef struct exchange {
     struct one_way {
         struct exchange *all;
         copying of;
+        uint32_t state; /* atomic: enum way_state */
     } ways[2];
     int result; /* atomic: 0, the first error, or ENDED_EARLY */
 } exchange;
@@ -147,14 +154,30 @@ static void end_both(exchange *all, int result)
     (void)cor_set_deadline(all->ways[1].of.step.source, 1);
 }
 
+static struct one_way *other_way(struct one_way *way)
+{
+    return &way->all->ways[way == &way->all->ways[0]];
+}
+
+/* A way delivers no more; true if the other one still does. Else that one, if it drops, has no reason any more. */
+static bool leave(struct one_way *way, enum way_state state)
+{
+    struct one_way *other = other_way(way);
+    cori_store(&way->state, state);
+    uint32_t others = cori_load(&other->state);
+    if (others == DROPS) {
+        (void)cor_set_read_deadline(other->of.step.source, 1);
+    }
+    return others == DELIVERS;
+}
+
 /*
  * True if the other way has moved something within the last second: a server that ends lets clients that are busy go
  * on, and this one is, although it is silent.
  */
-static bool other_is_busy(const struct one_way *way)
+static bool other_is_busy(struct one_way *way)
 {
-    const struct one_way *other = &way->all->ways[way == &way->all->ways[0]];
-    int64_t last = cori_load_relaxed(&other->of.moved_at);
+    int64_t last = cori_load_relaxed(&other_way(way)->of.moved_at);
     return last != 0 && cori_here_now() - last < COR_SECOND;
 }
 
@@ -173,14 +196,19 @@ static void copy_way(void *arg)
         }
     } else if (of->step.by_target && (rc == -EPIPE || rc == -ECONNRESET)) {
         note(way->all, rc);
+        if (leave(way, DROPS)) {
+            (void)cor_drain(of->step.source, INT64_MAX, 0);
+        }
+        return;
     } else {
         end_both(way->all, rc);
     }
+    (void)leave(way, IS_OVER);
 }
 
 int cor_copy_both(cor_conn *a, cor_conn *b, cor_copied *copied)
 {
-    exchange all = {.ways = {{&all, copy_of(b, a, -1)}, {&all, copy_of(a, b, -1)}}};
+    exchange all = {.ways = {{&all, copy_of(b, a, -1), DELIVERS}, {&all, copy_of(a, b, -1), DELIVERS}}};
     cor_group other = {0};
     int rc = cor_group_go_with(&other, &(cor_task_options){.stack_now = true}, copy_way, &all.ways[1]);
     if (rc < 0) {

@@ -101,6 +101,31 @@ TASK_TEST(answer_of_a_deaf_peer_arrives)
     close_pair(of.here, of.there);
 }
 
+static void send_then_read(void *arg)
+{
+    flow *answer = arg;
+    flow request = {.conn = answer->conn, .size = answer->size};
+    send_stream(&request);
+    check_stream(answer);
+}
+
+/* Also to one that is stuck in a write to it, and comes to read only then. */
+TASK_TEST(answer_of_a_deaf_peer_reaches_a_busy_one)
+{
+    proxy of;
+    cor_group peers = {0};
+    start_proxy(&of, KIND_UNIX, KIND_UNIX);
+    T_CODE(cor_close_read(of.there), 0);
+    flow answer = {.conn = of.there, .size = bulk_bytes(), .half_closes = true};
+    flow answer_end = {.conn = of.here, .size = bulk_bytes(), .half_closes = true};
+    go_on(0, &peers, send_stream, &answer);
+    go_on(1, &peers, send_then_read, &answer_end);
+    wait_for(&peers);
+    end_proxy(&of, -EPIPE);
+    T_EQ(of.copied.from_b, bulk_bytes());
+    close_pair(of.here, of.there);
+}
+
 /* A deadline, a reset, a close, and a cancel end both ways, though one could wait for ever. */
 TASK_TEST(errors_end_both_ways)
 {
@@ -244,6 +269,7 @@ int main(void)
         cmocka_unit_test(proxies_are_exact),
         cmocka_unit_test(half_close_passes_through),
         cmocka_unit_test(answer_of_a_deaf_peer_arrives),
+        cmocka_unit_test(answer_of_a_deaf_peer_reaches_a_busy_one),
         cmocka_unit_test(errors_end_both_ways),
         cmocka_unit_test(ends_without_half_close),
         cmocka_unit_test(idle_proxies_hear_of_the_end),
