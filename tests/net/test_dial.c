@@ -158,7 +158,7 @@ TASK_TEST(deadline_ends_with_the_dial)
     T_CODE(cor_dial_until(&client, "tcp", address, INT64_MAX, NULL), 0);
     T_CODE(cor_accept(listener, &server), 0);
     close_pair(client, server);
-    int64_t deadline = cor_after(200 * COR_MILLISECOND);
+    int64_t deadline = cor_after(500 * COR_MILLISECOND);
     T_CODE(cor_dial_until(&client, "tcp", address, deadline, NULL), 0);
     T_CODE(cor_accept(listener, &server), 0);
     T_CODE(cor_sleep(deadline - cor_now()), 0);
