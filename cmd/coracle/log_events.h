@@ -27,8 +27,8 @@ enum { LOG_RATE_PER_SECOND = 100 };
     EVENT(bus_backlog_lost, WARN, RATED, "messages",                                                                   \
           "The bus was away or slow for too long: the log had no room for these, and other nodes miss them.")          \
     EVENT(bus_connected, INFO, RATED, "ms",                                                                            \
-          "The room is joined with those of other nodes, after being alone for this long.")                            \
-    EVENT(bus_lost, WARN, RATED, "error", "The room goes on alone, and reconnects as soon as it can.")                 \
+          "The rooms are joined with those of other nodes, after being alone for this long.")                          \
+    EVENT(bus_lost, WARN, RATED, "error", "The rooms go on alone, and the node reconnects as soon as it can.")         \
     EVENT(bus_missed, WARN, RATED, "messages", "Messages of another node have not arrived.")                           \
     EVENT(bus_refused, WARN, RATED, "bytes", "The bus delivered something that no node sends; it was dropped.")        \
     EVENT(bus_too_long, WARN, RATED, "bytes", "A message was too long for the bus: other nodes miss it.")              \

@@ -11,8 +11,9 @@ import tempfile
 import threading
 import time
 import unittest
+import urllib.request
 
-from harness import (ACK_ANSWER, TOLD, Peer, Program, free_port, need_json, need_tool, run_coracle, serve,
+from harness import (ACK_ANSWER, PATIENCE, TOLD, Peer, Program, free_port, need_json, need_tool, run_coracle, serve,
                      split_address, wait_until)
 
 SAID = re.compile(rb"^\S+" + re.escape(TOLD) + rb"s(\d+) (\d+)$", re.M)
@@ -63,14 +64,21 @@ class Nats:
         return "%s://%s:%d" % (scheme, self.host, self.port)
 
 
-def node(url, *options, workers=1, poller="epoll", address="127.0.0.1:0", admin="127.0.0.1:0", **more):
-    """A node of the room."""
-    server = serve("broadcast=" + address, workers=workers, options=(
+def node(url, *options, workers=1, poller="epoll", address="127.0.0.1:0", admin="127.0.0.1:0", rooms=(), **more):
+    """A node of the room, and perhaps of others: "NAME=ADDRESS", or "NAME" for any port."""
+    others = ["broadcast/" + room for room in rooms]
+    server = serve("broadcast=" + address, *others, workers=workers, options=(
         *NODE_OPTIONS, "--admin", admin, "--poller", poller, "--bus", url, *options), **more)
     server.wait_text("listening admin")
     network, place = re.search(r"^listening admin (\S+) (\S+)$", server.out, re.M).groups()
     server.addresses["admin"] = place if network == "unix" else split_address(place)
     return server
+
+
+def subscriptions(port):
+    """Of each connection to a server of NATS with http at that port."""
+    with urllib.request.urlopen("http://127.0.0.1:%d/connz" % port, timeout=PATIENCE) as answer:
+        return [one["subscriptions"] for one in json.load(answer)["connections"]]
 
 
 def ask(server, path):

@@ -9,9 +9,9 @@ import re
 import subprocess
 import threading
 
-from harness import (ACK_ANSWER, PATIENCE, SOURCE, TOLD, Case, Peer, Program, close_all, main, message, need_json,
-                     need_tool, run_coracle, serve, split_address, wait_until)
-from nats import Nats, all_connected, ask, bus_of, need_nats, node
+from harness import (ACK_ANSWER, PATIENCE, SOURCE, TOLD, Case, Peer, Program, close_all, free_port, main, message,
+                     need_json, need_tool, run_coracle, serve, split_address, wait_until)
+from nats import Nats, all_connected, ask, bus_of, need_nats, node, subscriptions
 from test_websocket import ACK, DEBIAN_PYTHON, SAYS, every_way
 from websocket import WebPeer, answered, need_websocket, request
 
@@ -377,12 +377,14 @@ class Bus(Case):
     def test_rooms_of_a_name_are_one_room(self):
         for poller, workers in (("epoll", 1), ("epoll", 2), ("io_uring", 1), ("io_uring", 2)):
             with self.subTest(poller=poller, workers=workers), contextlib.ExitStack() as stack:
-                nats = stack.enter_context(Nats())
+                port = free_port()
+                nats = stack.enter_context(Nats('http: "127.0.0.1:%d"' % port))
                 servers = [stack.enter_context(node(nats.url(), "--history", "2", workers=workers, poller=poller,
                                                     address="ws://127.0.0.1:0")) for _ in range(2)]
                 all_connected(servers)
                 rooms = {name: [enter(server, name) for server in servers] for name in ("", "a.b", "a", "caf%C3%A9")}
                 wait_until(lambda: [bus_of(server)["members"] for server in servers] == [8, 8], "all members")
+                self.assertEqual(subscriptions(port), [4, 4])
                 for name, (one, other) in rooms.items():
                     say(one, "first in " + name)
                     told(other, one.name, "first in " + name)
@@ -396,7 +398,8 @@ class Bus(Case):
                 self.assertEqual(sent, 4)
                 close_all(*(peer for both in rooms.values() for peer in both))
                 wait_until(lambda: rooms_of(servers[0]) == {"": 0} == rooms_of(servers[1]), "rooms to go")
-                wait_until(lambda: bus_of(servers[0])["sent"] == sent, "what was sent to count on")
+                self.assertEqual(bus_of(servers[0])["sent"], sent)
+                wait_until(lambda: subscriptions(port) == [1, 1], "subscriptions to be given back")
                 for server in servers:
                     server.stop()
                     self.assertEqual(server.process.returncode, 0, server.describe())

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For tests of the link: nodes whose rooms are logs without members, and between them a bus that loses, doubles,
- * refuses and holds up as it is told. A node's listener reads its log.
+ * For tests of links and their uplink: nodes whose rooms are logs without members, and between them a bus that loses,
+ * doubles, refuses and holds up as it is told. A room's listener reads its log.
  */
 #ifndef CORACLE_TESTS_UNIT_CMD_LINKCASE_H
 #define CORACLE_TESTS_UNIT_CMD_LINKCASE_H
@@ -19,11 +19,11 @@
 #include "serve/room/pace.h"
 
 #define SOON (20 * COR_SECOND)
-enum { NODES = 3, LINES = 400, TEXT = 256 * 1024, LIVES = 5, BUSES = NODES + LIVES };
+enum { NODES = 3, LINES = 400, TEXT = 256 * 1024, LIVES = 5, BUSES = NODES + LIVES, MORE = 6, TOPICS = 2 + MORE };
 
 static const cor_options with_threads = {.foreign_wakeups = true};
 
-/* What link.c needs of the rest of a room: here nobody is slow, unless told so, and only the link is to be woken. */
+/* What a link needs of the rest of a room: here nobody is slow, unless told so, and only the link is to be woken. */
 
 static _Atomic(struct room *) held; /* what comes for that one waits */
 static atomic_bool waits, no_room;
@@ -42,7 +42,7 @@ bool pace_wait(struct room *room, size_t size)
 
 void delivery_flush(struct room *room)
 {
-    member_wake_link(room);
+    uplink_wake(room);
 }
 
 void memory_grown(struct serve *serve, uint64_t bytes)
@@ -61,10 +61,16 @@ void log_event(log_level level, const char *event, const log_field *fields, size
 
 /* --- the bus */
 
+struct bus_topic {
+    struct bus *bus;
+    const char *subject; /* NULL: it is none */
+    void *listener;
+};
+
 struct bus {
-    const bus_events *events;
-    void *arg;
+    bus_frame frame;
     pthread_mutex_t lock; /* held while a frame is given to it */
+    struct bus_topic topics[TOPICS];
     _Atomic bool connected;
     _Atomic bool away; /* its connects are refused */
 };
@@ -87,14 +93,50 @@ static struct {
     _Atomic size_t max_size;
 } net = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
-static struct bus *fake_open(const bus_options *options, const bus_events *events, void *arg)
+static struct bus *fake_open(const bus_options *options, bus_frame frame)
 {
     struct bus *bus = calloc(1, sizeof(*bus));
     (void)options;
-    *bus = (struct bus){.events = events, .arg = arg, .lock = PTHREAD_MUTEX_INITIALIZER};
+    *bus = (struct bus){.frame = frame, .lock = PTHREAD_MUTEX_INITIALIZER};
     net.all[net.count] = bus;
     net.count++;
     return bus;
+}
+
+static struct bus_topic *fake_listen(struct bus *bus, const char *subject, void *listener)
+{
+    struct bus_topic *topic = bus->topics;
+    pthread_mutex_lock(&bus->lock);
+    while (topic < bus->topics + TOPICS && topic->subject != NULL) {
+        topic++;
+    }
+    bool found = bus->connected && topic < bus->topics + TOPICS;
+    if (found) {
+        *topic = (struct bus_topic){.bus = bus, .subject = subject, .listener = listener};
+    }
+    pthread_mutex_unlock(&bus->lock);
+    return found ? topic : NULL;
+}
+
+static uint64_t fake_unlisten(struct bus *bus, struct bus_topic *topic)
+{
+    pthread_mutex_lock(&bus->lock);
+    topic->subject = NULL;
+    pthread_mutex_unlock(&bus->lock);
+    return 0;
+}
+
+/* How many subjects node `i` hears. */
+static int topics_of(int i)
+{
+    struct bus *bus = net.all[i];
+    int count = 0;
+    pthread_mutex_lock(&bus->lock);
+    for (int t = 0; t < TOPICS; t++) {
+        count += bus->topics[t].subject != NULL;
+    }
+    pthread_mutex_unlock(&bus->lock);
+    return count;
 }
 
 static int fake_connect(struct bus *bus, char *why)
@@ -116,7 +158,20 @@ static uint32_t lines_of(const char *bytes, size_t size)
     return lines - 1;
 }
 
-static int fake_publish(struct bus *bus, const char *bytes, size_t size)
+/* Gives a frame to whoever listens at `to`, so many times. */
+static void give(struct bus *to, const char *subject, const char *bytes, size_t size, int times)
+{
+    pthread_mutex_lock(&to->lock);
+    for (int t = 0; t < TOPICS && to->connected; t++) {
+        const struct bus_topic *topic = &to->topics[t];
+        for (int i = 0; topic->subject != NULL && strcmp(topic->subject, subject) == 0 && i < times; i++) {
+            to->frame(topic->listener, bytes, size);
+        }
+    }
+    pthread_mutex_unlock(&to->lock);
+}
+
+static int fake_publish(struct bus *bus, const char *subject, const char *bytes, size_t size)
 {
     pthread_mutex_lock(&net.lock);
     bool text = lines_of(bytes, size) > 0;
@@ -136,12 +191,7 @@ static int fake_publish(struct bus *bus, const char *bytes, size_t size)
         return -EMSGSIZE;
     }
     for (int i = 0; i < net.count && !lost && !refuses; i++) {
-        struct bus *to = net.all[i];
-        pthread_mutex_lock(&to->lock);
-        for (int times = doubles ? 2 : to != bus; times > 0 && to->connected; times--) {
-            to->events->frame(to->arg, bytes, size);
-        }
-        pthread_mutex_unlock(&to->lock);
+        give(net.all[i], subject, bytes, size, doubles ? 2 : net.all[i] != bus);
     }
     return refuses || breaks ? -EPIPE : 0;
 }
@@ -160,13 +210,12 @@ static size_t fake_max_size(const struct bus *bus)
     return net.max_size;
 }
 
-static uint64_t fake_disconnect(struct bus *bus, char *why)
+static void fake_disconnect(struct bus *bus, char *why)
 {
     pthread_mutex_lock(&bus->lock);
     bus->connected = false;
     pthread_mutex_unlock(&bus->lock);
     *why = '\0';
-    return 0;
 }
 
 static void fake_close(struct bus *bus)
@@ -177,6 +226,8 @@ static void fake_close(struct bus *bus)
 static const bus_ops fake_ops = {
     .open = fake_open,
     .connect = fake_connect,
+    .listen = fake_listen,
+    .unlisten = fake_unlisten,
     .publish = fake_publish,
     .max_size = fake_max_size,
     .disconnect = fake_disconnect,
@@ -185,35 +236,67 @@ static const bus_ops fake_ops = {
 
 /* --- nodes */
 
-struct node {
+/* A room of a node. */
+struct place {
+    struct uplink *up; /* the node's */
     struct room room;
     struct msg_reader talker, listener;
     char text[TEXT]; /* what the listener has heard */
     size_t size;
 };
 
-static struct node nodes[NODES];
-static const bus_options no_options;
+static struct place nodes[NODES], more[NODES][MORE]; /* each node by its first room, and other rooms of it */
+static const bus_options options = {.subject = "rooms"};
+
+static void enter(struct place *node)
+{
+    cor_mutex_lock(&node->room.lock);
+    T_ASSERT(msglog_enter(&node->room.log, &node->listener));
+    cor_mutex_unlock(&node->room.lock);
+    T_OK(link_start(&node->room, node->up));
+}
+
+static void leave(struct place *node)
+{
+    link_stop(node->room.link);
+    cor_mutex_lock(&node->room.lock);
+    msglog_leave(&node->room.log, &node->listener);
+    cor_mutex_unlock(&node->room.lock);
+    msglog_free(&node->room.log);
+}
+
+/* Makes room `r` of node `i`. */
+static struct place *make_room_of(int i, int r)
+{
+    struct place *node = &more[i][r];
+    node->up = nodes[i].up;
+    node->room.log = (struct msg_log){.block_size = 4096, .keep = nodes[i].room.log.keep};
+    snprintf(node->room.name, sizeof(node->room.name), "%d", r);
+    node->room.members = 1;
+    enter(node);
+    return node;
+}
 
 static void start_net(size_t keep)
 {
     net.max_size = 1024 * 1024;
     for (int i = 0; i < NODES; i++) {
-        struct node *node = &nodes[i];
+        struct place *node = &nodes[i];
         node->room.log = (struct msg_log){.block_size = 4096, .keep = keep};
         node->room.members = (size_t)i + 1;
-        cor_mutex_lock(&node->room.lock);
-        T_ASSERT(msglog_enter(&node->room.log, &node->listener));
-        cor_mutex_unlock(&node->room.lock);
-        node->room.link = link_start(&node->room, &fake_ops, &no_options);
-        T_ASSERT(node->room.link != NULL);
+        node->up = uplink_start(&fake_ops, &options, keep);
+        T_ASSERT(node->up != NULL);
+        enter(node);
     }
 }
 
 static link_counts counts(int i)
 {
     link_counts out;
-    link_count(nodes[i].room.link, &out);
+    uplink_count(nodes[i].up, &out);
+    if (nodes[i].room.link != NULL) {
+        link_members(nodes[i].room.link, &out.nodes, &out.members);
+    }
     return out;
 }
 
@@ -228,20 +311,16 @@ static void wait_for_all(void)
 static void end_net(void)
 {
     for (int i = 0; i < NODES; i++) {
-        struct node *node = &nodes[i];
-        link_stop(node->room.link);
-        link_free(node->room.link);
-        cor_mutex_lock(&node->room.lock);
-        msglog_leave(&node->room.log, &node->listener);
-        cor_mutex_unlock(&node->room.lock);
-        msglog_free(&node->room.log);
+        leave(&nodes[i]);
+        T_EQ(atomic_load(&nodes[i].up->held), 0);
+        uplink_stop(nodes[i].up);
     }
-    for (int i = 0; i < NODES; i++) {
+    for (int i = 0; i < net.count; i++) {
         free(net.all[i]);
     }
 }
 
-static void say(struct node *node, const char *line)
+static void say(struct place *node, const char *line)
 {
     cor_mutex_lock(&node->room.lock);
     T_ASSERT(msglog_add(&node->room.log, &node->talker, MSG_SAID, line, strlen(line)));
@@ -250,22 +329,26 @@ static void say(struct node *node, const char *line)
     cor_mutex_unlock(&node->room.lock);
 }
 
-/* Node `i` says its line of that number. */
-static void say_number(int i, int number)
+/* In that room, node `i` says its line of that number. */
+static void say_in(struct place *room, int i, int number)
 {
     char line[32];
     snprintf(line, sizeof(line), "n%d %d\n", i, number);
-    say(&nodes[i], line);
+    say(room, line);
+}
+
+static void say_number(int i, int number)
+{
+    say_in(&nodes[i], i, number);
 }
 
 /* The connection of node `i` is gone. */
 static void lose(int i)
 {
     net.all[i]->connected = false;
-    net.all[i]->events->lost(net.all[i]->arg);
 }
 
-static void listen_once(struct node *node)
+static void listen_once(struct place *node)
 {
     struct msg_run run;
     cor_mutex_lock(&node->room.lock);
@@ -277,10 +360,9 @@ static void listen_once(struct node *node)
     cor_mutex_unlock(&node->room.lock);
 }
 
-/* What a node has heard of lines "nI N": how many, in order and without a repetition. Returns the number. */
-static int heard(int by, int of)
+/* What a room has heard of lines "nI N": how many, in order and without a repetition. Returns the number. */
+static int heard_in(struct place *node, int of)
 {
-    struct node *node = &nodes[by];
     char prefix[8];
     int count = 0, last = -1;
     listen_once(node);
@@ -289,12 +371,26 @@ static int heard(int by, int of)
     for (const char *line = node->text; *line != '\0'; line = strchr(line, '\n') + 1) {
         if (strncmp(line, prefix, 3) == 0) {
             int number = (int)strtol(line + 3, NULL, 10);
-            T_REQUIRE(number > last, "node %d hears %d of node %d after %d", by, number, of, last);
+            T_REQUIRE(number > last, "%d of node %d is heard after %d", number, of, last);
             last = number;
             count++;
         }
     }
     return count;
+}
+
+/* What the log keeps for the bus. */
+static uint64_t held_for(struct place *room)
+{
+    cor_mutex_lock(&room->room.lock);
+    uint64_t bytes = room->room.link->held;
+    cor_mutex_unlock(&room->room.lock);
+    return bytes;
+}
+
+static int heard(int by, int of)
+{
+    return heard_in(&nodes[by], of);
 }
 
 #endif

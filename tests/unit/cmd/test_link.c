@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The link of a room to other nodes: all is heard once and in order, or counted, whatever the bus does. */
-/* sources: cmd/coracle/serve/room/link.c cmd/coracle/serve/room/frame.c cmd/coracle/serve/room/nodes.c */
-/* sources: cmd/coracle/serve/room/msglog.c cmd/coracle/serve/room/member.c cmd/coracle/escape.c cmd/coracle/utf8.c */
+/* The links of rooms to other nodes: all is heard once and in order, or counted, whatever the bus does. */
+/* sources: cmd/coracle/serve/room/link.c cmd/coracle/serve/room/uplink.c cmd/coracle/serve/room/frame.c */
+/* sources: cmd/coracle/serve/room/nodes.c cmd/coracle/serve/room/msglog.c cmd/coracle/serve/room/member.c */
+/* sources: cmd/coracle/serve/room/name.c cmd/coracle/escape.c cmd/coracle/utf8.c */
 /* test: workers=1,2 */
 #include "linkcase.h"
 
@@ -127,16 +128,13 @@ TASK_TEST_WITH(away_for_too_long, &with_threads)
     end_net();
 }
 
+/* Nobody has anything to say: by the next sign of life. */
 TASK_TEST_WITH(a_loss_is_noticed, &with_threads)
 {
     start_net(TEXT);
     wait_for_all();
     uint64_t before = counts(1).connects;
-    struct bus *bus = net.all[1];
-    cor_mutex_lock(&nodes[1].room.lock); /* the link does nothing about the first before there is the second */
-    bus->events->lost(bus->arg);
-    bus->events->lost(bus->arg); /* perhaps heard of late: it is not the next connection's */
-    cor_mutex_unlock(&nodes[1].room.lock);
+    lose(1);
     T_EVENTUALLY(counts(1).connects == before + 1 && counts(1).connected, SOON);
     all_talk();
     T_EVENTUALLY(heard(1, 0) == LINES && heard(0, 1) == LINES, SOON);
@@ -192,8 +190,6 @@ TASK_TEST_WITH(the_last_words, &with_threads)
     wait_for_all();
     talk_task(0);
     link_stop(nodes[0].room.link);
-    link_free(nodes[0].room.link);
-    nodes[0].room.link = NULL;
     T_EVENTUALLY(heard(1, 0) == LINES && heard(2, 0) == LINES, SOON);
     end_net();
 }
@@ -217,26 +213,6 @@ TASK_TEST_WITH(the_backlog_is_in_the_numbers, &with_threads)
     T_ASSERT(counts(0).lost_backlog > 0 && counts(0).sent > 1);
     T_EVENTUALLY(counts(1).received + counts(1).missed == LINES * 2, SOON);
     T_EQ(counts(1).missed, counts(0).lost_backlog);
-    end_net();
-}
-
-/* It comes to be heard of when there is another connection, because the room took nothing meanwhile. */
-TASK_TEST_WITH(a_loss_of_the_connection_before, &with_threads)
-{
-    start_net(TEXT);
-    wait_for_all();
-    uint64_t before = counts(1).connects;
-    held = &nodes[1].room;
-    say_number(0, 0);
-    T_EVENTUALLY(waits, SOON);
-    lose(1);
-    T_EVENTUALLY(counts(1).connects == before + 1 && counts(1).connected, SOON); /* by a sign of life that fails */
-    say_number(0, 1);
-    held = NULL;
-    T_EVENTUALLY(heard(1, 0) == 2, SOON); /* what was behind the loss */
-    say_number(1, 0);
-    T_EVENTUALLY(heard(0, 1) == 1, SOON);
-    T_EQ(counts(1).connects, before + 1);
     end_net();
 }
 
@@ -272,14 +248,15 @@ TASK_TEST_WITH(one_that_stays_away, &with_threads)
 
 static void live(int life)
 {
-    struct node *node = &nodes[2];
+    struct place *node = &nodes[2];
     for (int i = 0; i < LINES / LIVES; i++) {
         say_number(2, life * LINES + i);
     }
     link_stop(node->room.link);
-    link_free(node->room.link);
-    node->room.link = link_start(&node->room, &fake_ops, &no_options);
-    T_ASSERT(node->room.link != NULL);
+    uplink_stop(node->up);
+    node->up = uplink_start(&fake_ops, &options, TEXT);
+    T_ASSERT(node->up != NULL);
+    T_OK(link_start(&node->room, node->up));
     T_EVENTUALLY(counts(2).connected && counts(2).nodes == NODES, SOON);
 }
 
@@ -307,11 +284,236 @@ TASK_TEST_WITH(strangers_are_refused, &with_threads)
     static const char strange[] = "hello\n", *const harmful = "coracle1 00000000000000ff 0 1 0\n\x1b[2J\n";
     start_net(TEXT);
     wait_for_all();
-    struct bus *bus = net.all[0];
-    bus->events->frame(bus->arg, strange, strlen(strange));
-    bus->events->frame(bus->arg, harmful, strlen(harmful));
+    give(net.all[0], options.subject, strange, strlen(strange), 1);
+    give(net.all[0], options.subject, harmful, strlen(harmful), 1);
     T_EVENTUALLY(counts(0).bad_frames == 2, SOON);
     T_EQ(counts(0).received, 0);
+    end_net();
+}
+
+/* --- several rooms over one connection */
+
+/* All rooms of all nodes. */
+static void make_more(int rooms)
+{
+    for (int r = 0; r < rooms; r++) {
+        for (int i = 0; i < NODES; i++) {
+            (void)make_room_of(i, r);
+        }
+    }
+    for (int r = 0; r < rooms; r++) {
+        for (int i = 0; i < NODES; i++) {
+            T_EVENTUALLY(atomic_load(&more[i][r].room.link->all_nodes) == NODES, SOON);
+        }
+    }
+}
+
+static void leave_more(int rooms)
+{
+    for (int r = 0; r < rooms; r++) {
+        for (int i = 0; i < NODES; i++) {
+            leave(&more[i][r]);
+        }
+    }
+}
+
+static void talk_in_all(void *arg)
+{
+    int of = (int)(intptr_t)arg;
+    for (int i = 0; i < LINES; i++) {
+        for (int r = 0; r < MORE && more[of][r].room.link != NULL; r++) {
+            say_in(&more[of][r], of, i);
+        }
+        cor_yield();
+    }
+}
+
+TASK_TEST_WITH(rooms_share_a_connection, &with_threads)
+{
+    cor_group group = {0};
+    start_net(TEXT);
+    wait_for_all();
+    make_more(MORE);
+    T_EQ(net.count, NODES);
+    T_EQ(topics_of(0), 1 + MORE);
+    for (int i = 0; i < NODES; i++) {
+        T_OK(cor_group_go(&group, talk_in_all, (void *)(intptr_t)i));
+    }
+    T_OK(cor_group_wait(&group, 0));
+    for (int r = 0; r < MORE; r++) {
+        for (int i = 0; i < NODES * NODES; i++) {
+            T_EVENTUALLY(heard_in(&more[i / NODES][r], i % NODES) == LINES, SOON);
+        }
+    }
+    for (int i = 0; i < NODES; i++) {
+        T_EVENTUALLY(counts(i).sent == MORE * LINES, SOON);
+        T_EVENTUALLY(counts(i).received == (NODES - 1) * MORE * LINES, SOON);
+        T_EQ(counts(i).missed + counts(i).repeated + counts(i).lost_backlog + counts(i).slow_frames, 0);
+        T_EQ(counts(i).connects, 1);
+        T_EQ(nodes[i].size, 0); /* the room without a name */
+    }
+    leave_more(MORE);
+    T_EQ(topics_of(0), 1);
+    end_net();
+}
+
+/* What they have said last before they go is heard, while another room talks. */
+TASK_TEST_WITH(rooms_come_and_go, &with_threads)
+{
+    cor_group group = {0};
+    start_net(TEXT);
+    wait_for_all();
+    make_more(MORE);
+    T_OK(cor_group_go(&group, talk_task, (void *)(intptr_t)0));
+    for (int life = 0; life < LIVES; life++) {
+        for (int r = 0; r < MORE; r++) {
+            struct place *room = &more[1][r];
+            for (int i = 0; i < LINES / LIVES; i++) {
+                say_in(room, 1, life * LINES + i);
+            }
+            leave(room);
+            *room = (struct place){0};
+            T_EVENTUALLY(heard_in(&more[0][r], 1) == (life + 1) * (LINES / LIVES), SOON);
+            (void)make_room_of(1, r);
+            T_EVENTUALLY(topics_of(1) == 1 + MORE, SOON);
+            say_in(&more[0][r], 0, life);
+            T_EVENTUALLY(heard_in(room, 0) == 1, SOON);
+        }
+    }
+    T_OK(cor_group_wait(&group, 0));
+    T_EVENTUALLY(heard(1, 0) == LINES && heard(2, 0) == LINES, SOON);
+    for (int i = 0; i < NODES; i++) {
+        T_EQ(counts(i).missed + counts(i).repeated, 0);
+        T_EQ(topics_of(i), 1 + MORE);
+    }
+    leave_more(MORE);
+    end_net();
+}
+
+/* All rooms lose the connection together and have another one together; one of them ends while it is away. */
+TASK_TEST_WITH(all_rooms_are_away_at_once, &with_threads)
+{
+    start_net(TEXT);
+    wait_for_all();
+    make_more(MORE);
+    net.away = true;
+    for (int i = 0; i < NODES; i++) {
+        lose(i);
+    }
+    for (int i = 0; i < NODES; i++) {
+        T_EVENTUALLY(!counts(i).connected, SOON);
+        T_EVENTUALLY(topics_of(i) == 0, SOON);
+        leave(&more[i][MORE - 1]);
+        more[i][MORE - 1] = (struct place){0};
+    }
+    for (int i = 0; i < NODES; i++) {
+        talk_in_all((void *)(intptr_t)i);
+    }
+    net.away = false;
+    for (int r = 0; r < MORE - 1; r++) {
+        for (int i = 0; i < NODES * NODES; i++) {
+            T_EVENTUALLY(heard_in(&more[i / NODES][r], i % NODES) == LINES, SOON);
+        }
+    }
+    for (int i = 0; i < NODES; i++) {
+        T_EQ(counts(i).connects, 2);
+        T_EQ(counts(i).missed + counts(i).lost_backlog, 0);
+        T_EQ(topics_of(i), MORE);
+    }
+    leave_more(MORE - 1);
+    end_net();
+}
+
+/* A room whose members take nothing keeps no other from hearing, nor the connection from being made anew. */
+TASK_TEST_WITH(a_slow_room_delays_no_other, &with_threads)
+{
+    start_net(TEXT);
+    wait_for_all();
+    make_more(1);
+    held = &more[1][0].room;
+    say_in(&more[0][0], 0, 0);
+    T_EVENTUALLY(waits, SOON);
+    talk_task(0);
+    T_EVENTUALLY(heard(1, 0) == LINES, SOON);
+    uint64_t before = counts(1).connects;
+    lose(1);
+    T_EVENTUALLY(counts(1).connects == before + 1 && counts(1).connected, SOON);
+    T_EVENTUALLY(topics_of(1) == 2, SOON);
+    say_in(&more[0][0], 0, 1);
+    say_number(0, LINES);
+    T_EVENTUALLY(heard(1, 0) == LINES + 1, SOON);
+    held = NULL;
+    T_EVENTUALLY(heard_in(&more[1][0], 0) == 2, SOON);
+    say_in(&more[1][0], 1, 0);
+    T_EVENTUALLY(heard_in(&more[0][0], 1) == 1, SOON);
+    leave_more(1);
+    end_net();
+}
+
+/* What waits for a slow room has a bound, and leaves some for the others. */
+TASK_TEST_WITH(an_inbox_has_a_bound, &with_threads)
+{
+    enum { FRAMES = 40, SIZE = 1024 * 1024 };
+    start_net(TEXT);
+    wait_for_all();
+    make_more(1);
+    char *text = malloc(FRAME_HEAD_MAX + SIZE);
+    held = &more[1][0].room;
+    for (int i = 0; i < FRAMES; i++) {
+        const struct frame frame = {.node = 0xff, .first = (uint64_t)i, .count = 1, .members = 1};
+        size_t head = frame_head(&frame, text);
+        memset(text + head, 'x', SIZE);
+        memcpy(text + head, "n9 ", 3);
+        text[head + SIZE - 1] = '\n';
+        give(net.all[1], more[1][0].room.link->subject, text, head + SIZE, 1);
+    }
+    uint64_t dropped = counts(1).slow_frames;
+    T_ASSERT(dropped >= FRAMES - 17 && dropped < FRAMES - 10); /* half of 32 MiB, one is being heard */
+    talk_task(0);
+    T_EVENTUALLY(heard(1, 0) == LINES, SOON);
+    T_EQ(counts(1).missed, 0);
+    no_room = true; /* of no use: the log would keep it */
+    held = NULL;
+    T_EVENTUALLY(atomic_load(&more[1][0].up->missed) >= FRAMES - dropped, SOON);
+    pthread_mutex_lock(&more[1][0].up->lock);
+    T_EQ(more[1][0].up->waiting, 0);
+    pthread_mutex_unlock(&more[1][0].up->lock);
+    no_room = false;
+    free(text);
+    leave_more(1);
+    end_net();
+}
+
+/* While the bus is away two rooms flood and one says little: it loses nothing, and the two share what there is. */
+TASK_TEST_WITH(the_backlog_is_shared, &with_threads)
+{
+    enum { KEEP = 64 * 1024, FLOOD = 8000, FEW = 50, BLOCK = 4096 };
+    start_net(KEEP);
+    wait_for_all();
+    make_more(3);
+    net.away = true;
+    lose(0);
+    T_EVENTUALLY(!counts(0).connected, SOON);
+    for (int i = 0; i < FLOOD; i++) {
+        say_in(&more[0][0], 0, i);
+        if (i >= FLOOD / 2) {
+            say_in(&more[0][1], 0, i);
+        }
+        if (i % (FLOOD / FEW) == 0) {
+            say_in(&more[0][2], 0, i);
+        }
+        cor_yield();
+    }
+    /* a third of two KEEP each, but for a few blocks; less while they are on their way there */
+    T_EVENTUALLY(held_for(&more[0][0]) + held_for(&more[0][1]) < 2 * KEEP * 2 / 3 + 4 * BLOCK, SOON);
+    T_ASSERT(held_for(&more[0][0]) > KEEP / 4 && held_for(&more[0][1]) > KEEP / 4);
+    net.away = false;
+    T_EVENTUALLY(counts(0).sent + counts(0).lost_backlog == FLOOD + FLOOD / 2 + FEW, SOON);
+    for (int i = 1; i < NODES; i++) {
+        T_EVENTUALLY(counts(i).missed == counts(0).lost_backlog, SOON);
+        T_EVENTUALLY(heard_in(&more[i][2], 0) == FEW, SOON);
+    }
+    leave_more(3);
     end_net();
 }
 
@@ -329,10 +531,15 @@ int main(void)
         cmocka_unit_test(the_last_words),
         cmocka_unit_test(strangers_are_refused),
         cmocka_unit_test(the_backlog_is_in_the_numbers),
-        cmocka_unit_test(a_loss_of_the_connection_before),
         cmocka_unit_test(what_finds_no_room_is_missed),
         cmocka_unit_test(one_that_stays_away),
         cmocka_unit_test(nodes_come_and_go),
+        cmocka_unit_test(rooms_share_a_connection),
+        cmocka_unit_test(rooms_come_and_go),
+        cmocka_unit_test(all_rooms_are_away_at_once),
+        cmocka_unit_test(a_slow_room_delays_no_other),
+        cmocka_unit_test(an_inbox_has_a_bound),
+        cmocka_unit_test(the_backlog_is_shared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

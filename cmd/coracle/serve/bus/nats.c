@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* A connection to NATS: its options from ours, its ends, and who waits for them. */
+/*
+ * A connection to NATS: its options from ours, its subjects, its ends, and who waits for them.
+ *
+ * A subscription that has been given up is not freed at once: this version of the library may be about to look at it,
+ * on the thread that reads, for a message that has come before (nats.c, issue 637). An answer of the server that was
+ * asked for afterwards tells that the thread has gone on. So RETIRED_MAX of them are collected before one is waited
+ * for.
+ */
 #include "serve/bus/nats.h"
 
 #if COR_HAVE_NATS
@@ -18,22 +25,31 @@
 
 /* A server that does not answer is given up after three pings, and one that takes nothing after this time. */
 enum { CONNECT_MS = 2000, WRITE_MS = 2000, PING_MS = 1000, PINGS_OUT = 2 };
-/* What waits on the library's side to be taken; the rest is dropped. */
+/* Of a subject, what waits on the library's side to be taken; the rest is dropped. */
 enum { WAITING_BYTES = 16 * 1024 * 1024 };
+enum { RETIRED_MAX = 64, FLUSH_MS = 2000 };
 enum { SERVERS_MAX = 16, CREDS_MAX = 512 };
 
 static struct nats_calls nats;
 
 struct bus {
     const bus_options *options;
-    const bus_events *events;
-    void *arg;
-    natsConnection *connection;     /* NULL: not connected */
-    natsSubscription *subscription; /* NULL: there is none */
+    bus_frame frame;
+    natsConnection *connection; /* NULL: not connected */
     size_t max_size;
+    natsSubscription *retired[RETIRED_MAX];
+    size_t retired_count;
     pthread_mutex_t lock;
     pthread_cond_t ended;
-    bool closed, complete; /* guard: the lock; the last call of `lost`, of `frame` is over */
+    size_t heard; /* guard: the lock; topics that the library has not called for the last time */
+    bool closed;  /* guard: the lock; the connection has ended, and the thread that reads with it */
+};
+
+struct bus_topic {
+    struct bus *bus;
+    void *listener; /* guard: the bus's lock, held while it gets a frame; NULL: it wants no more */
+    natsSubscription *subscription;
+    bool complete; /* guard: the bus's lock; it has been called for the last time */
 };
 
 /* Keeps the first failure of several calls. */
@@ -56,33 +72,39 @@ static void tell(char *why, natsStatus code, natsConnection *connection)
 
 static void on_message(natsConnection *connection, natsSubscription *subscription, natsMsg *message, void *arg)
 {
-    const struct bus *bus = arg;
+    struct bus_topic *topic = arg;
     (void)connection;
     (void)subscription;
-    bus->events->frame(bus->arg, nats.natsMsg_GetData(message), (size_t)nats.natsMsg_GetDataLength(message));
+    pthread_mutex_lock(&topic->bus->lock);
+    if (topic->listener != NULL) {
+        topic->bus->frame(topic->listener, nats.natsMsg_GetData(message), (size_t)nats.natsMsg_GetDataLength(message));
+    }
+    pthread_mutex_unlock(&topic->bus->lock);
     nats.natsMsg_Destroy(message);
-}
-
-static void note_end(struct bus *bus, bool *what)
-{
-    pthread_mutex_lock(&bus->lock);
-    *what = true;
-    pthread_cond_broadcast(&bus->ended);
-    pthread_mutex_unlock(&bus->lock);
 }
 
 static void on_closed(natsConnection *connection, void *arg)
 {
     struct bus *bus = arg;
     (void)connection;
-    bus->events->lost(bus->arg);
-    note_end(bus, &bus->closed);
+    pthread_mutex_lock(&bus->lock);
+    bus->closed = true;
+    pthread_cond_broadcast(&bus->ended);
+    pthread_mutex_unlock(&bus->lock);
 }
 
 static void on_complete(void *arg)
 {
-    struct bus *bus = arg;
-    note_end(bus, &bus->complete);
+    struct bus_topic *topic = arg;
+    struct bus *bus = topic->bus;
+    pthread_mutex_lock(&bus->lock);
+    topic->complete = true;
+    if (topic->listener == NULL) {
+        free(topic);
+    }
+    bus->heard--;
+    pthread_cond_broadcast(&bus->ended);
+    pthread_mutex_unlock(&bus->lock);
 }
 
 /* --- options */
@@ -191,6 +213,7 @@ static natsOptions *make_options(const bus_options *from, struct bus *bus, char 
         then(&code, nats.natsOptions_SetAllowReconnect(to, false));
         then(&code, nats.natsOptions_SetNoEcho(to, true));
         then(&code, nats.natsOptions_SetSendAsap(to, true));
+        then(&code, nats.natsOptions_UseGlobalMessageDelivery(to, true));
         then(&code, nats.natsOptions_SetClosedCB(to, on_closed, bus));
         if (code != NATS_OK) {
             tell(why, code, NULL);
@@ -203,41 +226,17 @@ static natsOptions *make_options(const bus_options *from, struct bus *bus, char 
     return to;
 }
 
-/* --- the bus */
+/* --- the connection */
 
-static struct bus *bus_open(const bus_options *options, const bus_events *events, void *arg)
+static struct bus *bus_open(const bus_options *options, bus_frame frame)
 {
     struct bus *bus = calloc(1, sizeof(*bus));
     if (bus != NULL) {
-        *bus = (struct bus){.options = options, .events = events, .arg = arg};
+        *bus = (struct bus){.options = options, .frame = frame};
         pthread_mutex_init(&bus->lock, NULL);
         pthread_cond_init(&bus->ended, NULL);
     }
     return bus;
-}
-
-static uint64_t bus_disconnect(struct bus *bus, char *why)
-{
-    int64_t dropped = 0;
-    *why = '\0';
-    if (bus->connection == NULL) {
-        return 0;
-    }
-    tell(why, NATS_CONNECTION_CLOSED, bus->connection);
-    if (bus->subscription != NULL) {
-        (void)nats.natsSubscription_GetDropped(bus->subscription, &dropped);
-    }
-    nats.natsConnection_Close(bus->connection);
-    pthread_mutex_lock(&bus->lock);
-    while (!bus->closed || !bus->complete) {
-        pthread_cond_wait(&bus->ended, &bus->lock);
-    }
-    pthread_mutex_unlock(&bus->lock);
-    nats.natsSubscription_Destroy(bus->subscription);
-    nats.natsConnection_Destroy(bus->connection);
-    bus->connection = NULL;
-    bus->subscription = NULL;
-    return dropped > 0 ? (uint64_t)dropped : 0;
 }
 
 static int bus_connect(struct bus *bus, char *why)
@@ -247,38 +246,47 @@ static int bus_connect(struct bus *bus, char *why)
         return -EINVAL;
     }
     bus->closed = false;
-    bus->complete = true; /* until there is a subscription */
     natsStatus code = nats.natsConnection_Connect(&bus->connection, options);
     nats.natsOptions_Destroy(options);
     if (code != NATS_OK) {
         tell(why, code, NULL);
         return -ECONNREFUSED;
     }
-    code = nats.natsConnection_Subscribe(&bus->subscription, bus->connection, bus->options->subject, on_message, bus);
-    if (code == NATS_OK) {
-        then(&code, nats.natsSubscription_SetPendingLimits(bus->subscription, -1, WAITING_BYTES));
-        bus->complete = false;
-        natsStatus set = nats.natsSubscription_SetOnCompleteCB(bus->subscription, on_complete, bus);
-        bus->complete = set != NATS_OK;
-        then(&code, set);
-    }
-    then(&code, nats.natsConnection_FlushTimeout(bus->connection, CONNECT_MS)); /* from here on we hear */
-    if (code != NATS_OK) {
-        char other[BUS_WHY];
-        tell(why, code, bus->connection);
-        (void)bus_disconnect(bus, other);
-        return -ECONNREFUSED;
-    }
     bus->max_size = (size_t)nats.natsConnection_GetMaxPayload(bus->connection);
     return 0;
 }
 
-static int bus_publish(struct bus *bus, const char *bytes, size_t size)
+static void free_retired(struct bus *bus)
+{
+    while (bus->retired_count > 0) {
+        nats.natsSubscription_Destroy(bus->retired[--bus->retired_count]);
+    }
+}
+
+static void bus_disconnect(struct bus *bus, char *why)
+{
+    *why = '\0';
+    if (bus->connection == NULL) {
+        return;
+    }
+    tell(why, NATS_CONNECTION_CLOSED, bus->connection);
+    nats.natsConnection_Close(bus->connection);
+    pthread_mutex_lock(&bus->lock);
+    while (!bus->closed || bus->heard > 0) {
+        pthread_cond_wait(&bus->ended, &bus->lock);
+    }
+    pthread_mutex_unlock(&bus->lock);
+    free_retired(bus);
+    nats.natsConnection_Destroy(bus->connection);
+    bus->connection = NULL;
+}
+
+static int bus_publish(struct bus *bus, const char *subject, const char *bytes, size_t size)
 {
     if (size > bus->max_size) {
         return -EMSGSIZE;
     }
-    natsStatus code = nats.natsConnection_Publish(bus->connection, bus->options->subject, bytes, (int)size);
+    natsStatus code = nats.natsConnection_Publish(bus->connection, subject, bytes, (int)size);
     return code == NATS_OK ? 0 : -EPIPE;
 }
 
@@ -294,9 +302,75 @@ static void bus_close(struct bus *bus)
     free(bus);
 }
 
+/* --- subjects */
+
+/* Frees a subscription when nobody can look at it any more. */
+static void retire(struct bus *bus, natsSubscription *subscription)
+{
+    if (bus->connection == NULL) { /* the thread that reads has ended */
+        nats.natsSubscription_Destroy(subscription);
+        return;
+    }
+    bus->retired[bus->retired_count++] = subscription;
+    if (bus->retired_count == RETIRED_MAX) {
+        (void)nats.natsConnection_FlushTimeout(bus->connection, FLUSH_MS); /* or it has ended, or time has passed */
+        free_retired(bus);
+    }
+}
+
+/* No frame of it comes any more. */
+static void give_up(struct bus_topic *topic)
+{
+    pthread_mutex_lock(&topic->bus->lock);
+    topic->listener = NULL;
+    bool over = topic->complete;
+    pthread_mutex_unlock(&topic->bus->lock);
+    if (over) {
+        free(topic); /* else its last call does it */
+    }
+}
+
+static uint64_t bus_unlisten(struct bus *bus, struct bus_topic *topic)
+{
+    natsSubscription *subscription = topic->subscription;
+    int64_t dropped = 0;
+    (void)nats.natsSubscription_GetDropped(subscription, &dropped); /* it may have ended */
+    (void)nats.natsSubscription_Unsubscribe(subscription);
+    give_up(topic);
+    retire(bus, subscription);
+    return dropped > 0 ? (uint64_t)dropped : 0;
+}
+
+static struct bus_topic *bus_listen(struct bus *bus, const char *subject, void *listener)
+{
+    struct bus_topic *topic = malloc(sizeof(*topic));
+    if (topic == NULL) {
+        return NULL;
+    }
+    *topic = (struct bus_topic){.bus = bus, .listener = listener};
+    if (nats.natsConnection_Subscribe(&topic->subscription, bus->connection, subject, on_message, topic) != NATS_OK) {
+        free(topic);
+        return NULL;
+    }
+    pthread_mutex_lock(&bus->lock);
+    bus->heard++;
+    pthread_mutex_unlock(&bus->lock);
+    if (nats.natsSubscription_SetOnCompleteCB(topic->subscription, on_complete, topic) != NATS_OK) {
+        pthread_mutex_lock(&bus->lock);
+        bus->heard--;
+        pthread_mutex_unlock(&bus->lock);
+        (void)bus_unlisten(bus, topic); /* it ended just now, and nobody tells when to free the topic: it is not */
+        return NULL;
+    }
+    (void)nats.natsSubscription_SetPendingLimits(topic->subscription, -1, WAITING_BYTES);
+    return topic;
+}
+
 static const bus_ops ops = {
     .open = bus_open,
     .connect = bus_connect,
+    .listen = bus_listen,
+    .unlisten = bus_unlisten,
     .publish = bus_publish,
     .max_size = bus_max_size,
     .disconnect = bus_disconnect,

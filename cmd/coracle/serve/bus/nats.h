@@ -3,11 +3,11 @@
  * NATS as a bus, by libnats, which is loaded when it is asked for: with it come libssl and libcrypto (ADR 0028).
  *
  * A connection that is lost stays lost: the library's own reconnecting is off. It would keep what is published
- * meanwhile in a buffer of its own, and give a server up for good that has refused us twice. The room's link does it
+ * meanwhile in a buffer of its own, and give a server up for good that has refused us twice. The rooms' uplink does it
  * instead, with a new connection, and files of certificates and credentials are read anew.
  *
- * Threads. The library has one that reads, one that calls bus_events.frame, and one of the whole library for the end of
- * connections, which calls bus_events.lost. disconnect waits for both to have called for the last time.
+ * Threads. The library has a few, however many subjects there are: one that reads, one that delivers all frames, and
+ * those for timers and for the end of connections. disconnect waits until all have called for the last time.
  */
 #ifndef CORACLE_CMD_SERVE_BUS_NATS_H
 #define CORACLE_CMD_SERVE_BUS_NATS_H

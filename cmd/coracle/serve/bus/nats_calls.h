@@ -17,6 +17,7 @@
     DO(natsOptions_SetAllowReconnect)                                                                                  \
     DO(natsOptions_SetNoEcho)                                                                                          \
     DO(natsOptions_SetSendAsap)                                                                                        \
+    DO(natsOptions_UseGlobalMessageDelivery)                                                                           \
     DO(natsOptions_SetClosedCB)                                                                                        \
     DO(natsOptions_SetSecure)                                                                                          \
     DO(natsOptions_LoadCATrustedCertificates)                                                                          \
@@ -35,6 +36,7 @@
     DO(natsSubscription_SetPendingLimits)                                                                              \
     DO(natsSubscription_SetOnCompleteCB)                                                                               \
     DO(natsSubscription_GetDropped)                                                                                    \
+    DO(natsSubscription_Unsubscribe)                                                                                   \
     DO(natsSubscription_Destroy)                                                                                       \
     DO(natsMsg_GetData)                                                                                                \
     DO(natsMsg_GetDataLength)                                                                                          \

@@ -5,6 +5,8 @@
  */
 #include "serve/room/delivery.h"
 
+#include "serve/room/uplink.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -173,5 +175,5 @@ void delivery_flush(struct room *room)
             delivery_wake(member);
         }
     }
-    member_wake_link(room);
+    uplink_wake(room);
 }

@@ -63,14 +63,6 @@ void member_note_growth(struct room *room)
     }
 }
 
-void member_wake_link(struct room *room)
-{
-    if (room->link_parked) {
-        room->link_parked = false;
-        cor_waitgroup_done(&room->link_news);
-    }
-}
-
 void member_release(struct member *member)
 {
     if (atomic_load(&member->room->awaited) == member) {

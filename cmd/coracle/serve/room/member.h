@@ -30,17 +30,13 @@ struct room {
     int64_t awaited_until;            /* guard: the lock; when to ask again; 0: when it has moved */
     cor_waitgroup gate;               /* 1 while there is somebody awaited, else 0 */
     struct link *link;                /* to other nodes; NULL: there are none */
-    bool link_parked;                 /* guard: the lock; its task waits for news */
-    cor_waitgroup link_news;          /* guard: the lock; 1 while it does, else 0 */
     atomic_size_t members;            /* changed under the lock */
     struct presence *presence;        /* guard: the lock; NULL: nobody is told who comes and goes */
     cor_chan *news;                   /* a byte there has what is to be told looked for */
     struct rooms *rooms;              /* of these it is one, and what follows is theirs */
     struct room *next;
     uint64_t holds;
-    bool made;       /* by a client */
-    bus_options bus; /* of its link */
-    char *subject;   /* on the bus; NULL: there is none */
+    bool made; /* by a client */
     char name[ROOM_NAME_SIZE];
 };
 
@@ -94,9 +90,6 @@ void member_release(struct member *member);
 
 /* Tells of what the log has grown, a block at a time. Under the lock. */
 void member_note_growth(struct room *room);
-
-/* Wakes the link's task if it waits for news. Under the lock. */
-void member_wake_link(struct room *room);
 
 /* Has senders look again how far the members are, if any wait. Under the lock. */
 void member_open_gate(struct room *room);

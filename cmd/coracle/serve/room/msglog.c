@@ -338,6 +338,20 @@ static void move_on(struct msg_log *log, struct msg_reader *reader)
     unpin(log, old);
 }
 
+void msglog_give_up(struct msg_log *log, struct msg_reader *reader, uint64_t most)
+{
+    while (log->end - atomic_load(&reader->place) > most && reader->block != log->newest) {
+        const struct msg_block *block = reader->block;
+        uint32_t count = atomic_load_explicit(&block->count, memory_order_relaxed);
+        for (uint32_t i = reader->index; i < count; i++) {
+            const msg_entry *entry = entry_of(block, i);
+            reader->dropped += entry->kind == MSG_SAID;
+            reader->dropped_here += entry->kind == MSG_SAID && entry->by != reader;
+        }
+        move_on(log, reader);
+    }
+}
+
 bool msglog_next(struct msg_log *log, struct msg_reader *reader)
 {
     struct msg_run run;

@@ -105,6 +105,12 @@ void msglog_go_back(struct msg_log *log, struct msg_reader *reader);
 /* Gives up the history that there is. Returns how many bytes of blocks are free. Under the lock. */
 uint64_t msglog_forget(struct msg_log *log);
 
+/*
+ * Has the reader that passes on give up what it has not read, by blocks from the oldest on, until it is at most `most`
+ * bytes behind or in the newest one. It is counted as dropped. Under the lock; the reader's own.
+ */
+void msglog_give_up(struct msg_log *log, struct msg_reader *reader, uint64_t most);
+
 /* Ends reading. Under the lock. */
 void msglog_leave(struct msg_log *log, struct msg_reader *reader);
 

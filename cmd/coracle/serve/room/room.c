@@ -3,7 +3,6 @@
 #include "serve/room/room.h"
 
 #include "serve/room/delivery.h"
-#include "serve/room/link.h"
 #include "serve/room/pace.h"
 #include "serve/room/presence.h"
 
@@ -48,26 +47,10 @@ struct room *room_new(struct serve *serve, const char *name)
 void room_free(struct room *room)
 {
     if (room != NULL) {
-        link_free(room->link);
         presence_free(room->presence);
         msglog_free(&room->log);
-        free(room->subject);
         free(room);
     }
-}
-
-int room_link(struct room *room, const bus_ops *ops, const bus_options *options)
-{
-    room->subject = room_name_subject(options->subject, room->name);
-    room->bus = *options;
-    room->bus.subject = room->subject;
-    room->link = room->subject != NULL ? link_start(room, ops, &room->bus) : NULL;
-    return room->link != NULL ? 0 : -ENOMEM;
-}
-
-void room_unlink(struct room *room)
-{
-    link_stop(room->link);
 }
 
 uint64_t room_forget(struct room *room)
@@ -76,14 +59,6 @@ uint64_t room_forget(struct room *room)
     uint64_t freed = msglog_forget(&room->log);
     cor_mutex_unlock(&room->lock);
     return freed;
-}
-
-bool room_count_link(const struct room *room, link_counts *out)
-{
-    if (room->link != NULL) {
-        link_count(room->link, out);
-    }
-    return room->link != NULL;
 }
 
 /* With the policy cut, a member that takes nothing at all for `slow_after` is as slow as one that is too far behind. */

@@ -29,7 +29,6 @@
 #ifndef CORACLE_CMD_SERVE_ROOM_ROOM_H
 #define CORACLE_CMD_SERVE_ROOM_ROOM_H
 
-#include "serve/room/link.h"
 #include "serve/session.h"
 
 struct room;
@@ -43,17 +42,8 @@ struct room *room_new(struct serve *serve, const char *name);
 /* Frees an empty room. Accepts NULL. */
 void room_free(struct room *room);
 
-/* Ties the room to the one of that name on other nodes (link.h). The options must outlive it. Returns 0 or -ENOMEM. */
-int room_link(struct room *room, const bus_ops *ops, const bus_options *options);
-
-/* Undoes it, but for what the link has counted. Waits until it has sent what is left. */
-void room_unlink(struct room *room);
-
 /* Gives up the history that there is. Returns how many bytes that frees. */
 uint64_t room_forget(struct room *room);
-
-/* What the link has done. Any thread. False: there is none. */
-bool room_count_link(const struct room *room, link_counts *out);
 
 /*
  * Makes a member of the session's connection and lets it in. It will hear the history (--history), then what is said;

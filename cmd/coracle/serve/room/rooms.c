@@ -2,6 +2,7 @@
 /* Rooms are made, found and freed. */
 #include "serve/room/rooms.h"
 
+#include "serve/room/link.h"
 #include "serve/room/presence.h"
 #include "serve/room/room.h"
 
@@ -12,29 +13,32 @@
 
 struct rooms {
     struct serve *serve;
-    cor_chan *news;               /* a byte: rooms have something to tell (presence.h) */
-    cor_mutex making;             /* taken before the lock */
-    pthread_mutex_t lock;         /* guards all that follows, and next, holds and made of each room */
-    struct room *first, *leaving; /* the second: those whose links are ending */
-    size_t count;                 /* of the first list */
-    size_t made;                  /* by clients, of both lists: ending takes a link time, and a connection */
+    struct uplink *up;    /* to other nodes; NULL: there are none */
+    cor_chan *news;       /* a byte: rooms have something to tell (presence.h) */
+    cor_mutex making;     /* taken before the lock */
+    pthread_mutex_t lock; /* guards all that follows, and next, holds and made of each room */
+    struct room *first;
+    size_t count;
+    size_t made; /* by clients, with those that are in the list no more: ending takes a link time */
     uint64_t ever_made;
-    link_counts gone;     /* what the links of rooms have done that are in neither list */
     cor_waitgroup ending; /* rooms that are in the list no more */
 };
 
 struct rooms *rooms_new(struct serve *serve)
 {
+    const serve_options *options = &serve->options;
     struct rooms *rooms = calloc(1, sizeof(*rooms));
-    cor_chan *news = cor_chan_new(1, 1);
-    if (rooms == NULL || news == NULL) {
-        cor_chan_free(news);
-        free(rooms);
+    if (rooms == NULL) {
         return NULL;
     }
     rooms->serve = serve;
-    rooms->news = news;
     pthread_mutex_init(&rooms->lock, NULL);
+    rooms->news = cor_chan_new(1, 1);
+    rooms->up = serve->bus != NULL ? uplink_start(serve->bus, &options->bus, options->outbox) : NULL;
+    if (rooms->news == NULL || (serve->bus != NULL && rooms->up == NULL)) {
+        rooms_free(rooms);
+        return NULL;
+    }
     return rooms;
 }
 
@@ -42,6 +46,7 @@ void rooms_free(struct rooms *rooms)
 {
     if (rooms != NULL) {
         cor_waitgroup_wait(&rooms->ending, 0);
+        uplink_stop(rooms->up);
         pthread_mutex_destroy(&rooms->lock);
         cor_chan_free(rooms->news);
         free(rooms);
@@ -78,24 +83,20 @@ close_reason rooms_admit(struct rooms *rooms, const char *name)
     return there || !full ? REASON_NONE : most == 0 ? REASON_EOF : REASON_MAX_ROOMS;
 }
 
-static void put_in(struct room **list, struct room *room)
+static void take_out(struct rooms *rooms, const struct room *room)
 {
-    room->next = *list;
-    *list = room;
-}
-
-static void take_out(struct room **list, const struct room *room)
-{
-    while (*list != room) {
-        list = &(*list)->next;
+    struct room **at = &rooms->first;
+    while (*at != room) {
+        at = &(*at)->next;
     }
-    *list = room->next;
+    *at = room->next;
 }
 
 static void enlist(struct rooms *rooms, struct room *room)
 {
     pthread_mutex_lock(&rooms->lock);
-    put_in(&rooms->first, room);
+    room->next = rooms->first;
+    rooms->first = room;
     rooms->count++;
     rooms->made += room->made;
     rooms->ever_made += room->made;
@@ -114,7 +115,7 @@ static struct room *make(struct rooms *rooms, const char *name, bool by_client)
     room->holds = 1;
     room->made = by_client;
     room->news = rooms->news;
-    if (serve->bus != NULL && room_link(room, serve->bus, &serve->options.bus) < 0) {
+    if (rooms->up != NULL && link_start(room, rooms->up) < 0) {
         room_free(room);
         return NULL;
     }
@@ -153,33 +154,14 @@ struct room *rooms_enter(struct rooms *rooms, const char *name, close_reason *wh
     return find_or_make(rooms, name, true, why);
 }
 
-/* Adds what a link has done. */
-static void add_done(link_counts *sum, const link_counts *one)
-{
-    sum->connects += one->connects;
-    sum->sent += one->sent;
-    sum->received += one->received;
-    sum->lost_backlog += one->lost_backlog;
-    sum->lost_too_long += one->lost_too_long;
-    sum->missed += one->missed;
-    sum->repeated += one->repeated;
-    sum->slow_frames += one->slow_frames;
-    sum->bad_frames += one->bad_frames;
-}
-
 /* Ends a room that is in the list no more. */
 static void end_room(void *arg)
 {
     struct room *room = arg;
     struct rooms *rooms = room->rooms;
-    link_counts last;
-    room_unlink(room);
+    link_stop(room->link);
     pthread_mutex_lock(&rooms->lock);
-    take_out(&rooms->leaving, room);
     rooms->made -= room->made;
-    if (room_count_link(room, &last)) {
-        add_done(&rooms->gone, &last);
-    }
     pthread_mutex_unlock(&rooms->lock);
     room_free(room);
     cor_waitgroup_done(&rooms->ending);
@@ -191,8 +173,7 @@ void rooms_leave(struct room *room)
     pthread_mutex_lock(&rooms->lock);
     bool last = --room->holds == 0;
     if (last) {
-        take_out(&rooms->first, room);
-        put_in(&rooms->leaving, room);
+        take_out(rooms, room);
         rooms->count--;
         cor_waitgroup_add(&rooms->ending, 1);
     }
@@ -300,36 +281,19 @@ size_t rooms_list(struct rooms *rooms, rooms_row **out, size_t most)
     return count < most ? count : most;
 }
 
-/* Adds how the link of a room is that is there. */
-static void add_state(link_counts *sum, const link_counts *one)
-{
-    sum->connected = sum->connected && one->connected;
-    sum->since = one->since > sum->since ? one->since : sum->since;
-    sum->nodes = one->nodes > sum->nodes ? one->nodes : sum->nodes;
-    sum->members += one->members;
-}
-
 bool rooms_count_links(struct rooms *rooms, link_counts *out)
 {
-    struct room *lists[] = {NULL, NULL};
-    link_counts one;
-    bool any = false;
+    if (rooms->up == NULL) {
+        return false;
+    }
+    uplink_count(rooms->up, out);
     pthread_mutex_lock(&rooms->lock);
-    *out = rooms->gone;
-    out->connected = true;
-    lists[0] = rooms->first;
-    lists[1] = rooms->leaving;
-    for (int i = 0; i < 2; i++) {
-        for (const struct room *room = lists[i]; room != NULL; room = room->next) {
-            if (room_count_link(room, &one)) {
-                add_done(out, &one);
-                any = true;
-                if (i == 0) {
-                    add_state(out, &one);
-                }
-            }
-        }
+    for (const struct room *room = rooms->first; room != NULL; room = room->next) {
+        uint64_t nodes, members;
+        link_members(room->link, &nodes, &members);
+        out->nodes = nodes > out->nodes ? nodes : out->nodes;
+        out->members += members;
     }
     pthread_mutex_unlock(&rooms->lock);
-    return any;
+    return true;
 }

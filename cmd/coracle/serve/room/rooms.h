@@ -49,7 +49,7 @@ uint64_t rooms_forget(struct rooms *rooms);
 
 /* How many there are, at one moment. */
 typedef struct rooms_counts {
-    uint64_t rooms, made;      /* now; those that clients have made, with those whose links are ending */
+    uint64_t rooms, made;      /* now; those that clients have made, with those that are ending */
     uint64_t ever_made;        /* by clients */
     uint64_t members, largest; /* of all rooms, of the one with the most */
 } rooms_counts;
