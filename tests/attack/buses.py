@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Attack E4 on the bus between the nodes of a room: three nodes and a server of NATS, each in a network of its own.
+"""Attack E4 on the bus between the nodes of rooms: three nodes and a server of NATS, each in a network of its own.
 
-The members are here: unix sockets lead into every network. What must hold whatever is done to the server of NATS: local
-members hear all that is said on their node, nobody is cut, nobody hears anything twice or out of order, and each node
-has heard or counted as missed what the two others have said.
+The members are here, in three rooms: unix sockets lead into every network. What must hold whatever is done to the
+server of NATS: local members hear all that is said in their room on their node and nothing of other rooms, nobody is
+cut, nobody hears anything twice or out of order, and each node has heard or counted as missed what the two others have
+said.
 """
 import contextlib
 import os
@@ -20,6 +21,7 @@ from nats import Listener, Nats, all_connected, ask, bus_of, make_certificates, 
 from ground import Ground
 
 NODES = 3
+ROOMS = ("", "kitchen", "attic")
 BACK_S = 5.0  # a pause between two attempts to connect, at most
 GIVE_UP_S = 8.0  # after this long without an answer a server is given up, on a busy machine
 ALONE = ("unshare", "-rn", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
@@ -66,7 +68,7 @@ class Networks(contextlib.ExitStack):
 
 
 class House(contextlib.ExitStack):
-    """The nodes with their members. `said`: how many messages on each node."""
+    """The nodes with their members. `said`: how many messages on each node, in each room."""
 
     def __init__(self, case, members, senders, poller="epoll", workers=2, secure=False):
         super().__init__()
@@ -86,15 +88,28 @@ class House(contextlib.ExitStack):
         self.servers = [self.enter_context(node(
             "%s://%s:%d" % (scheme, hub(number), self.nats.port), *options, poller=poller, workers=workers,
             address="unix://%s/room%d" % (self.folder, number), admin="unix://%s/admin%d" % (self.folder, number),
+            rooms=["%s=unix://%s/%s%d" % (room, self.folder, room, number) for room in ROOMS[1:]],
             before=self.networks.enter(self.networks.nodes[number]))) for number in range(NODES)]
         all_connected(self.servers)
         self.base = [server.fds() for server in self.servers]
-        self.peers = [Peer(self.servers[at // members].address("broadcast")) for at in range(NODES * members)]
+        self.peers = [Peer(self.servers[at // members].address("/".join(filter(None, ("broadcast", self.room(at))))))
+                      for at in range(NODES * members)]
         self.listener = Listener(self.peers)
         wait_until(lambda: all(bus_of(server)["members"] == NODES * members for server in self.servers), "all members")
-        self.senders = [(at * members * NODES // senders) for at in range(senders)]  # spread over all nodes
+        self.senders = [at * members * NODES // senders + at % len(ROOMS) for at in range(senders)]  # spread over all
         self.numbers = [0] * senders
-        self.said = [0] * NODES
+        self.said = [dict.fromkeys(ROOMS, 0) for _ in range(NODES)]
+
+    def room(self, at):
+        return ROOMS[at % self.members % len(ROOMS)]
+
+    def total(self, number):
+        """What was said on a node."""
+        return sum(self.said[number].values())
+
+    def sent(self, at):
+        """What a member has said."""
+        return sum(self.numbers[sender] for sender, where in enumerate(self.senders) if where == at)
 
     def write_creds(self, password):
         with open(self.folder + "/creds.new", "w", encoding="ascii") as file:
@@ -112,7 +127,7 @@ class House(contextlib.ExitStack):
             for sender, at in enumerate(self.senders):
                 self.peers[at].send(message(sender, self.numbers[sender]))
                 self.numbers[sender] += 1
-                self.said[at // self.members] += 1
+                self.said[at // self.members][self.room(at)] += 1
         self.local()
 
     def local(self):
@@ -122,8 +137,7 @@ class House(contextlib.ExitStack):
 
         def missing(at):
             number = at // self.members
-            mine = sum(self.numbers[sender] for sender, where in enumerate(self.senders) if where == at)
-            return self.said[number] - mine - self.listener.count(at, own[number])
+            return self.said[number][self.room(at)] - self.sent(at) - self.listener.count(at, own[number])
         wait_until(lambda: not any(missing(at) for at in range(len(self.peers))),
                    lambda: "local members, %d still miss something; %s" % (
                        sum(missing(at) > 0 for at in range(len(self.peers))), self.listener.wrong[:3]), seconds=90)
@@ -144,23 +158,27 @@ class House(contextlib.ExitStack):
         """Whatever was said has been heard or is counted as missed, and nothing is wrong. Gives what was missed."""
         def left(number):
             bus = bus_of(self.servers[number])
-            return sum(self.said) - self.said[number] - bus["received"] - bus["lost"]["missed"]
+            return sum(map(self.total, range(NODES))) - self.total(number) - bus["received"] - bus["lost"]["missed"]
         wait_until(lambda: not any(map(left, range(NODES))),
                    lambda: "all to be heard or counted after %s: %s" % (what, list(map(left, range(NODES)))),
                    seconds=60)
         buses = [bus_of(server) for server in self.servers]
 
-        def behind(at):
-            sent = sum(self.numbers[sender] for sender, where in enumerate(self.senders) if where == at)
-            number = at // self.members
-            return self.said[number] - sent + buses[number]["received"] - self.listener.count(at)
-        wait_until(lambda: not any(behind(at) for at in range(len(self.peers))),
-                   lambda: "members to hear what their node has", seconds=90)
+        def of_others(number, room):
+            """What members of a room there have heard from other nodes; more than one figure: not all the same."""
+            return {self.listener.count(at) + self.sent(at) - self.said[number][room]
+                    for at in range(number * self.members, (number + 1) * self.members) if self.room(at) == room}
+
+        def have_all(number):
+            heard = [of_others(number, room) for room in ROOMS]
+            return all(len(one) == 1 for one in heard) and sum(map(sum, heard)) == buses[number]["received"]
+        wait_until(lambda: all(map(have_all, range(NODES))), lambda: "members to hear what their node has", seconds=90)
         self.case.assertEqual(self.listener.wrong, [])
         missed = [bus["lost"]["missed"] for bus in buses]
         self.case.note("%s: said %s, heard from others %s, missed %s, repeated %s, backlog given up %s, connects %s" % (
-            what, self.said, [bus["received"] for bus in buses], missed, [bus["repeated"] for bus in buses],
-            [bus["lost"]["backlog"] for bus in buses], [bus["connects"] for bus in buses]))
+            what, list(map(self.total, range(NODES))), [bus["received"] for bus in buses], missed,
+            [bus["repeated"] for bus in buses], [bus["lost"]["backlog"] for bus in buses],
+            [bus["connects"] for bus in buses]))
         return sum(missed)
 
     def finish(self):
@@ -196,7 +214,9 @@ class E4(Ground):
                 house.say(each)
                 missed = house.settle("%s, workers %d" % (poller, workers))
                 self.assertEqual(missed, 0)
-                self.assertEqual(house.listener.total(), senders * each * (NODES * members - 1))
+                rooms = [house.room(at) for at in range(NODES * members)]
+                self.assertEqual(house.listener.total(),
+                                 sum(each * (rooms.count(house.room(at)) - 1) for at in house.senders))
                 self.note("%d heard in %.1f s" % (house.listener.total(), time.monotonic() - begin))
                 house.finish()
 
