@@ -176,7 +176,7 @@ class Bus(Case):
                     file.write(line)
             for options, text in (
                     (("--bus", "nats://user:word@127.0.0.1"), "--bus-creds FILE"),
-                    (("--bus", "nats://127.0.0.1", "--sandbox", "on"), "--sandbox: --bus"),
+                    (("--bus", "nats://127.0.0.1", "--sandbox", "on"), "--sandbox and --bus cannot"),
                     (("--bus", "nats://127.0.0.1", "--subject", "a b"), "--subject: words"),
                     (("--bus", "nats://127.0.0.1", "--subject", "a.*"), "--subject: words"),
                     (("--bus", "nats://127.0.0.1:port"), "--bus: not a server"),
