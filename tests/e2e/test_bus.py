@@ -183,7 +183,7 @@ class Bus(Case):
                     (("--bus", "nats://127.0.0.1,tls://[::1]:65536"), "--bus: not a server"),
                     (("--bus", "http://127.0.0.1"), "--bus: not a server"),
                     (("--bus", ","), "--bus: not a server"),
-                    (("--bus", "nats://127.0.0.1", "--bus-ca", folder + "/none"), "--bus: "),
+                    (("--bus", "nats://127.0.0.1", "--bus-ca", folder + "/none"), "--bus-ca: "),
                     *((("--bus", "nats://127.0.0.1", "--bus-creds", folder + name), folder + name + ": ")
                       for name in ("/none", "/empty", "/long"))):
                 program = run_coracle("serve", *options, "broadcast=127.0.0.1:0")

@@ -119,6 +119,20 @@ class Mistakes(Case):
             self.assertIn(text, done.err, address)
             self.assertEqual((done.code, done.out), (code, ""), done.describe())
 
+    def test_what_listens_and_what_to_do(self):
+        for options, text in ((("echo=127.0.0.1:0", "random=1.2.3.4:0"), "random cannot listen: no interface here"),
+                              (("--admin", "nonsense", "echo=127.0.0.1:0"), "--admin cannot listen: addresses are")):
+            done = run_coracle("serve", *options)
+            self.assertIn("\ncoracle serve: " + text, done.err)
+
+    def test_options_that_need_others(self):
+        for options, text in ((("--origin", "chat.example"), "--origin: 'chat.example' is not a site"),
+                              (("--origin", "https://a.example,http://b.example/x"), "'http://b.example/x' is not"),
+                              (("--bus-creds", "x"), "--bus-creds has no meaning without --bus"),
+                              (("--bus-ca", "x"), "--bus-ca has no meaning without --bus"),
+                              (("--bus", "nats://127.0.0.1", "--bus-key", BIN), "no meaning without --bus-cert")):
+            self.mistake(["serve", *options, "echo=127.0.0.1:0"], 2, text)
+
     def test_dial_addresses_in_gos_words(self):
         for address, code, text in (("127.0.0.1", 78, "dial tcp: address 127.0.0.1: missing port in address\n"),
                                     ("udp://127.0.0.1", 78, "dial udp: address 127.0.0.1: missing port in address\n"),

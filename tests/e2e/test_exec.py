@@ -179,7 +179,7 @@ class CommandLine(Case):
     def test_mistakes(self):
         self.refuses(2, "exec needs a program, as in exec=ADDRESS -- PROGRAM", "exec=127.0.0.1:0")
         self.refuses(2, "exec needs a program", "exec=127.0.0.1:0", "--")
-        self.refuses(78, "exec: /no/such/program: No such file", "exec=127.0.0.1:0", "--", "/no/such/program")
+        self.refuses(78, "exec: /no/such/program: no such file", "exec=127.0.0.1:0", "--", "/no/such/program")
         self.refuses(78, "exec: /: ", "exec=127.0.0.1:0", "--", "/")
         self.refuses(78, "exec does not serve udp", "exec=udp://127.0.0.1:0", "--", "cat")
         self.refuses(2, "unknown service 'cat'", "echo=127.0.0.1:0", "--", "cat")

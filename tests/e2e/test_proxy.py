@@ -160,7 +160,7 @@ class Proxy(Case):
 
     def test_lists(self):
         for words, said in (("127.0.0.1/33", "--proxy-from: '127.0.0.1/33' is not an address or a block"),
-                            ("@/nowhere", "/nowhere: No such file or directory")):
+                            ("@/nowhere", "--proxy-from: /nowhere: no such file or directory")):
             done = run_coracle("serve", "echo=127.0.0.1:0", "--proxy-from", words)
             self.assertEqual((done.code, done.out), (78, ""))
             self.assertIn(said, done.err)

@@ -2,6 +2,7 @@
 /* Lists of addresses: read, sorted by length of block and address, searched. */
 #include "serve/access.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,7 +61,6 @@ static bool add(struct access_rules *rules, cor_prefix block, bool allow)
         rules->room = room;
     }
     rules->rules[rules->count++] = (rule){cor_prefix_masked(block), allow};
-    rules->has_allow |= allow;
     return true;
 }
 
@@ -106,13 +106,13 @@ static char *trim(char *line)
     return line;
 }
 
-static bool take_file(struct access_rules *rules, const char *path, bool allow, char *trouble)
+static bool take_file(struct access_rules *rules, const char *path, bool allow, const char *name, char *trouble)
 {
     char *line = NULL, where[ACCESS_TROUBLE / 2];
     size_t room = 0;
     FILE *file = fopen(path, "re");
     if (file == NULL) {
-        snprintf(trouble, ACCESS_TROUBLE, "%.128s: %m", path);
+        snprintf(trouble, ACCESS_TROUBLE, "%s: %.100s: %s", name, path, cor_strerror(-errno));
         return false;
     }
     bool good = true;
@@ -124,7 +124,7 @@ static bool take_file(struct access_rules *rules, const char *path, bool allow, 
         }
     }
     if (good && !feof(file)) {
-        snprintf(trouble, ACCESS_TROUBLE, "%.128s: %m", path);
+        snprintf(trouble, ACCESS_TROUBLE, "%s: %.100s: %s", name, path, cor_strerror(-errno));
         good = false;
     }
     free(line);
@@ -163,7 +163,7 @@ static bool take_list(struct access_rules *rules, const char *list, bool allow, 
         char word[WORD_MAX];
         const char *begin = next_word(&list, word);
         if (begin[0] == '@') {
-            good = take_file(rules, begin + 1, allow, trouble);
+            good = take_file(rules, begin + 1, allow, name, trouble);
         } else {
             good = take_block(rules, begin, allow, name, trouble);
         }

@@ -6,6 +6,7 @@
 #include "options.h"
 #include "serve/admin/admin.h"
 #include "serve/bus/nats.h"
+#include "serve/check.h"
 #include "serve/exec/exec.h"
 #include "serve/life/inherit.h"
 #include "serve/life/privileges.h"
@@ -421,12 +422,14 @@ static const serve_options defaults = {
 /* From options to what is to be served: `words` are the operands, of which `last` stood after a `--`. */
 static int prepare(struct serve *serve, int count, char **words, int last)
 {
-    if (!load_libraries(serve)) {
-        return EXIT_BAD_CONFIG;
+    int code = check_options(&serve->options);
+    if (code != EXIT_OK || !load_libraries(serve)) {
+        return code != EXIT_OK ? code : EXIT_BAD_CONFIG;
     }
     limits_settle(&serve->options);
-    int code = inherit_find(&serve->inheritance);
+    code = inherit_find(&serve->inheritance);
     code = code == EXIT_OK ? choose_words(serve, count, words, last) : code;
+    code = code == EXIT_OK ? check_services(serve) : code;
     code = code == EXIT_OK ? inherit_assign(serve) : code;
     code = code == EXIT_OK ? read_access(serve) : code;
     code = code == EXIT_OK ? set_unix_mode(serve->options.unix_mode) : code;

@@ -112,19 +112,48 @@ static int listen_on(struct service *service, cor_error *error)
     return code;
 }
 
-/* Listens for all services and for operators. Returns an exit code; on failure stderr says why in Go's words. */
+/* What an operator can do about a failed listen. NULL: the error says it. */
+static const char *advice(const cor_error *error)
+{
+    switch (error->code) {
+    case -EADDRINUSE:
+        return "another socket has this address (ss -lp shows whose)";
+    case -EACCES:
+    case -EPERM:
+        return strcmp(error->where, "bind") != 0 ? NULL
+                                                 : "ports below 1024 need root (see --user) or CAP_NET_BIND_SERVICE, "
+                                                   "unix sockets a folder to write to";
+    case -EADDRNOTAVAIL:
+        return "no interface here has this address; without a host, as in :7000, it listens on all";
+    case COR_EMISSING_PORT:
+    case COR_ETOO_MANY_COLONS:
+    case COR_EUNKNOWN_NETWORK:
+        return "addresses are host:port, :port, [v6]:port or NETWORK://..., see coracle serve --help";
+    default:
+        return NULL;
+    }
+}
+
+/*
+ * Listens for all services and for operators. Returns an exit code; on failure stderr says why in Go's words, and for
+ * whom it was.
+ */
 static int listen_all(struct serve *serve)
 {
     cor_error error;
+    const char *whose = "--admin";
     int code = admin_listen(serve, &error);
     for (size_t i = 0; i < serve->service_count && code == 0; i++) {
+        whose = serve->services[i].def->name;
         code = listen_on(&serve->services[i], &error);
     }
     if (code == 0) {
         return EXIT_OK;
     }
     char text[COR_ERROR_TEXT];
+    const char *what = advice(&error);
     fprintf(stderr, "%s\n", cor_error_text(&error, text, sizeof(text)));
+    fprintf(stderr, "coracle serve: %s cannot listen%s%s\n", whose, what != NULL ? ": " : "", what != NULL ? what : "");
     close_all(serve);
     int exit_code = exit_code_of(code);
     return exit_code == EXIT_UNREACHABLE ? EXIT_BAD_CONFIG : exit_code;

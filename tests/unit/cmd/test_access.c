@@ -99,7 +99,7 @@ static void test_files_and_mistakes(void **state)
     assert_true(lets_in("10.1.1.1"));
     unlink(path);
     assert_false(access_read(&of, list, NULL, trouble));
-    assert_non_null(strstr(trouble, "No such file"));
+    assert_non_null(strstr(trouble, "no such file"));
     assert_false(access_read(&of, "192.0.2.1,,10.0.0.1", NULL, trouble));
     memset(comment, ' ', sizeof(comment) - 1);
     memcpy(comment, "192.0.2.1", 9);

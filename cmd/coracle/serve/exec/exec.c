@@ -330,7 +330,7 @@ int exec_set_program(struct serve *serve, int count, char **words)
     errno = ENOENT;
     serve->program = calloc((size_t)count + 1, sizeof(*serve->program));
     if (serve->program == NULL || (serve->program[0] = find_program(words[0])) == NULL) {
-        fprintf(stderr, "coracle serve: exec: %s: %s\n", words[0], strerror(errno));
+        fprintf(stderr, "coracle serve: exec: %s: %s\n", words[0], cor_strerror(-errno));
         return EXIT_BAD_CONFIG;
     }
     for (int i = 1; i < count; i++) {
