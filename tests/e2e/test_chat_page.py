@@ -18,6 +18,8 @@ from websocket import need_websocket
 
 NASTY = "<img src=x onerror=document.title='hit'><script>document.title='hit'</script><b>\"'&"
 WORDS = "[...document.querySelectorAll('#log .words')].map((one) => one.textContent)"
+# Of the last one that the page itself has sent; others' may be shown after it, also such as were said before.
+TOLD = "[...document.querySelectorAll('#log .own .fate')].pop().textContent === 'told to the room'"
 TITLE = "coracle room"
 
 
@@ -61,7 +63,7 @@ class Page(Case):
         page.call("Input.insertText", text=text)
         page.enter()
         if told:
-            page.wait("document.querySelector('#log .own:last-child .fate').textContent === 'told to the room'")
+            page.wait(TOLD)
 
     def in_order(self, page, title=TITLE):
         self.assertEqual(page.problems(), [])
@@ -79,6 +81,7 @@ class Page(Case):
                 nc.say("anybody here?")
                 alice, bob = self.open(server), self.open(server)
                 self.say(alice, "hello from alice", name="alice")
+                bob.wait("document.querySelectorAll('#log .entry').length === 1")  # before what he says himself
                 self.say(bob, "hello, alice", name="bob \u05d1")
                 nc.say("hello from nc")
                 for page, words in ((alice, ["hello from alice", "hello, alice", "hello from nc"]),
@@ -174,7 +177,7 @@ class Page(Case):
             page.js("byId('text').focus()")
             page.enter()  # what was typed before
             nc.wait_text("into the void\n")
-            page.wait("document.querySelector('#log .own:last-child .fate').textContent === 'told to the room'")
+            page.wait(TOLD)
             self.assertEqual(page.js("failures"), 0)
 
     def test_what_has_no_answer_is_marked(self):
