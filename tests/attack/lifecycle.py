@@ -214,8 +214,8 @@ class F1(Ground):
                     self.assertEqual(server.wait(), 0, server.describe())
 
     def test_what_cannot_be(self):
-        for options, code, text in ((("--user", "no-such-user"), 78, "--user: there is no 'no-such-user' here"),
-                                    (("--group", "no-such-group"), 78, "--group: there is no 'no-such-group' here")):
+        for options, code, text in ((("--user", "no-such-user"), 78, "--user: there is no user 'no-such-user'"),
+                                    (("--group", "no-such-group"), 78, "--group: there is no group 'no-such-group'")):
             with Program([BIN, "serve", *options, "echo=127.0.0.1:0"]) as server:
                 self.assertEqual(server.wait(), code)
                 self.assertIn(text, server.err)
@@ -224,4 +224,4 @@ class F1(Ground):
         with Program([BIN, "serve", "--user", "root", "echo=127.0.0.1:0"],
                      preexec=lambda: os.setuid(self.user.pw_uid)) as server:
             self.assertEqual(server.wait(), 77)
-            self.assertIn("only root can become somebody else", server.err)
+            self.assertIn("only root can switch", server.err)

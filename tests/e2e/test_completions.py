@@ -141,7 +141,7 @@ class Completions(unittest.TestCase):
         told = self.zsh("serve")
         self.assertIn("(--poller -p)--poller=[how to wait for events]:NAME:(auto epoll io_uring)", told)
         self.assertIn("(--poller -p)-p+[how to wait for events]:NAME:(auto epoll io_uring)", told)
-        self.assertIn("--log-file=[diagnostics go there; SIGUSR1 opens it again]:FILE:_files", told)
+        self.assertIn("--log-file=[write diagnostics to it; SIGUSR1 opens it again]:FILE:_files", told)
         self.assertTrue(any(line.startswith("1:command:((serve\\:\"run ready-made services\" ") for line in told), told)
         self.assertIn("--send-only[raw\\: ignore what the server sends]", self.zsh("dial"))
 
