@@ -206,6 +206,8 @@ class Orders(Case):
 
 
 class Kicked(Case):
+    PATIENT = ("--quiet", "--slow-after", "0", "--write-timeout", "0")  # nothing else ends one that does not read
+
     def kick(self, asked, number):
         self.assertEqual(asked.ask("/kick?id=%d" % number, method="POST").status, 200)
 
@@ -253,7 +255,7 @@ class Kicked(Case):
         """Its writing task is in the middle of a frame: there is no place for another, and it ends at once."""
         for poller, workers in EACH:
             with self.subTest(poller=poller, workers=workers), \
-                    Asked("broadcast", WS, poller=poller, workers=workers, options=("--quiet",)) as asked, \
+                    Asked("broadcast", WS, poller=poller, workers=workers, options=self.PATIENT) as asked, \
                     WebPeer(address(asked.server), small_buffer=4096) as peer, \
                     asked.server.connect("broadcast tcp") as tcp:
                 self.fill(asked, tcp)
@@ -271,7 +273,7 @@ class Kicked(Case):
 
     def test_one_that_has_left_and_does_not_read(self):
         """Its end waits for its reading; a kick ends that, whichever comes first."""
-        with Asked("broadcast", WS, options=("--quiet",)) as asked, \
+        with Asked("broadcast", WS, options=self.PATIENT) as asked, \
                 WebPeer(address(asked.server), small_buffer=4096) as peer, \
                 asked.server.connect("broadcast tcp") as tcp:
             self.fill(asked, tcp)
