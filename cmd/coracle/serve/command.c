@@ -149,7 +149,9 @@ static const service_def *find_service(const char *name, size_t size)
         }
         suggest_consider(&best, name, size, candidate);
     }
-    if (best.word != NULL) {
+    if (!COR_HAVE_JSON && size == strlen("broadcast") && memcmp(name, "broadcast", size) == 0) {
+        fprintf(stderr, "coracle serve: broadcast: built without json-c; install libjson-c-dev and build again\n");
+    } else if (best.word != NULL) {
         fprintf(stderr, "coracle serve: unknown service '%.*s'; did you mean '%s'?\n", (int)size, name, best.word);
     } else {
         fprintf(stderr, "coracle serve: unknown service '%.*s'; see 'coracle serve --help'\n", (int)size, name);
@@ -165,7 +167,9 @@ static int add_service(struct serve *serve, const service_def *def, const char *
     bool websocket = strcmp(where.network, "ws") == 0;
     if (websocket && !def->has_websocket) {
         fprintf(stderr, "coracle serve: %s does not serve ws: %s\n", def->name,
-                COR_HAVE_WEBSOCKET ? "only broadcast does" : "built without libwslay and nettle");
+                COR_HAVE_WEBSOCKET ? "only broadcast does"
+                                   : "built without libwslay and nettle; install libwslay-dev and nettle-dev and build "
+                                     "again");
         return EXIT_BAD_CONFIG;
     }
     if (websocket) {

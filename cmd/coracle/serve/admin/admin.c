@@ -213,7 +213,7 @@ void admin_stop(struct serve *serve)
 
 const char *admin_load(void)
 {
-    return "built without libmicrohttpd";
+    return "built without libmicrohttpd; install libmicrohttpd-dev and build again";
 }
 
 int admin_listen(struct serve *serve, cor_error *error)

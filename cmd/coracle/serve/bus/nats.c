@@ -427,7 +427,7 @@ const bus_ops *const nats_ops = NULL;
 const char *nats_load(const bus_options *options)
 {
     (void)options;
-    return "built without libnats";
+    return "built without libnats; install libnats-dev and build again";
 }
 
 #endif
