@@ -83,9 +83,9 @@ COR_API COR_CHECK ssize_t cor_read_full(cor_conn *conn, void *buf, size_t size);
 COR_API COR_CHECK int64_t cor_copy(cor_conn *target, cor_conn *source);
 
 /*
- * Reads and drops what arrives until end of stream, an error, `max_bytes` or `deadline` (absolute, 0 for none). Between
- * cor_close_write and cor_close it keeps the kernel from resetting the connection over unread input, which could
- * destroy a reply that is still under way.
+ * Reads and drops what arrives until end of stream, an error, `max_bytes` or `deadline` (absolute; it stands in for the
+ * read deadline meanwhile; 0: that one counts). Between cor_close_write and cor_close it keeps the kernel from
+ * resetting the connection over unread input, which could destroy a reply that is still under way.
  * Returns: the bytes dropped (0 or more), also after an error. Parks: until deadline.
  * Go: none; the usual half-close idiom.
  */

@@ -34,12 +34,23 @@ ssize_t cor_read_full(cor_conn *conn, void *buf, size_t size)
     return count;
 }
 
-int64_t cor_drain(cor_conn *conn, int64_t max_bytes, int64_t deadline)
+/* Puts a read deadline in the place of *before, or of any, which is told in *before; and has a parked read see it. */
+static int swap_deadline(cor_conn *conn, int64_t deadline, int64_t *before, bool any)
+{
+    cori_slot *slot;
+    int rc = cori_slot_enter(conn, CORI_KIND_CONN, CORI_SHARED, &slot);
+    if (rc < 0) {
+        return rc;
+    }
+    while (!cori_cas(&slot->deadline[CORI_READ], before, deadline) && any) {}
+    slot->ops->deadline_moved(slot, CORI_READ);
+    cori_slot_leave(slot, CORI_SHARED);
+    return 0;
+}
+
+static int64_t drain(cor_conn *conn, int64_t max_bytes)
 {
     int64_t total = 0;
-    if (deadline != 0 && cor_set_read_deadline(conn, deadline) < 0) {
-        return cori_in_vain(0);
-    }
     while (total < max_bytes) {
         cor_buffer buffer;
         ssize_t count = cori_buffer_read(conn, (size_t)(max_bytes - total), &buffer);
@@ -48,6 +59,19 @@ int64_t cor_drain(cor_conn *conn, int64_t max_bytes, int64_t deadline)
         }
         cor_buffer_free(&buffer);
         total += count;
+    }
+    return total;
+}
+
+int64_t cor_drain(cor_conn *conn, int64_t max_bytes, int64_t deadline)
+{
+    int64_t own = 0, put = cori_slot_deadline(deadline);
+    if (deadline != 0 && swap_deadline(conn, put, &own, true) < 0) {
+        return cori_in_vain(0);
+    }
+    int64_t total = drain(conn, max_bytes);
+    if (deadline != 0) {
+        (void)swap_deadline(conn, own, &put, false); /* unless it was moved meanwhile */
     }
     return total;
 }

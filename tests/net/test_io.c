@@ -326,6 +326,32 @@ TASK_TEST(drain)
     }
 }
 
+static int64_t read_deadline(cor_conn *conn)
+{
+    cori_slot *slot;
+    T_CODE(cori_slot_enter(conn, CORI_KIND_CONN, CORI_SHARED, &slot), 0);
+    int64_t deadline = cori_load(&slot->deadline[CORI_READ]);
+    cori_slot_leave(slot, CORI_SHARED);
+    return deadline;
+}
+
+/* Its deadline is the call's: the connection has afterwards the one that it had before. */
+TASK_TEST(drain_leaves_the_deadline)
+{
+    cor_conn *a, *b;
+    make_pair(KIND_TCP, &a, &b);
+    int64_t own = cor_after(SOON);
+    for (int i = 0; i < 2; i++, own = 0) {
+        T_CODE(cor_set_read_deadline(b, own), 0);
+        write_all(a, "123", 3);
+        T_EQ(cor_drain(b, 3, cor_after(COR_MINUTE)), 3);
+        T_EQ(read_deadline(b), own);
+        T_EQ(cor_drain(b, 3, LONG_AGO), 0);
+        T_EQ(read_deadline(b), own);
+    }
+    close_pair(a, b);
+}
+
 /* N142: what the drain is for. The reply survives a request that nobody reads. */
 TASK_TEST(drained_close_saves_the_reply)
 {
@@ -451,6 +477,7 @@ int main(void)
         cmocka_unit_test(printable_text),
         cmocka_unit_test(reading_a_given_number_of_bytes),
         cmocka_unit_test(drain),
+        cmocka_unit_test(drain_leaves_the_deadline),
         cmocka_unit_test(drained_close_saves_the_reply),
         cmocka_unit_test(finish),
         cmocka_unit_test(finish_waits_no_longer_than_the_deadline),
