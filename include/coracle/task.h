@@ -68,9 +68,9 @@ typedef struct cor_task_options {
 
 /*
  * Runs `main_task(arg)` as the first task, with the calling thread as first worker, and returns when it has returned.
- * Tasks that still exist then are abandoned where they are parked (Go does the same), with the memory they hold;
- * connections still open are closed. One cor_run at a time per process; it may be called again after it has returned.
- * `options` may be NULL.
+ * Tasks that still exist then are abandoned where they are parked (Go does the same), with the memory they hold; the
+ * channels, locks and groups that they hold or wait for must not be used again. Connections still open are closed. One
+ * cor_run at a time per process; it may be called again after it has returned. `options` may be NULL.
  * Returns: main_task's value; COR_EDEADLOCK if no task can ever run again (reported on stderr with a dump of all tasks;
  * also if it is because the rest wait for stacks, and there is no memory for them); COR_EBUSY_RUNTIME; -EINVAL for a
  * bad option or environment variable, which a line on stderr names; -ENOMEM -EMFILE or another -errno if the workers
