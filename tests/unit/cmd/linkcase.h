@@ -388,6 +388,15 @@ static uint64_t held_for(struct place *room)
     return bytes;
 }
 
+/* Bytes in the inboxes of node `i`. */
+static size_t waiting_at(int i)
+{
+    pthread_mutex_lock(&nodes[i].up->lock);
+    size_t bytes = nodes[i].up->waiting;
+    pthread_mutex_unlock(&nodes[i].up->lock);
+    return bytes;
+}
+
 static int heard(int by, int of)
 {
     return heard_in(&nodes[by], of);
