@@ -20,7 +20,7 @@
 COR_BEGIN
 
 /*
- * Makes a listener of a socket that listens already: one that another program has handed over. It works on a copy of
+ * Makes a listener from a socket that listens already: one that another program has handed over. It works on a copy of
  * the descriptor, and sets O_NONBLOCK. A socket file stays when it is closed (see cor_listener_unlink_on_close).
  * Returns: 0 and *out; -EBADF, -ENOTSOCK, -EINVAL if it does not listen, -EOPNOTSUPP if it is neither tcp nor unix,
  * -EMFILE, -ENOMEM; COR_ENOT_TASK.
@@ -46,7 +46,7 @@ COR_API COR_CHECK int cor_listener_fd(cor_listener *listener);
 COR_API COR_CHECK int cor_listener_unlink_on_close(cor_listener *listener, bool unlink);
 
 /*
- * Makes a connection of a connected tcp or unix stream socket, or of a UDP socket, that another program has handed
+ * Makes a connection from a connected tcp or unix stream socket, or a UDP socket, that another program has handed
  * over. It works on a copy of the descriptor and leaves O_NONBLOCK as it is.
  * Returns: 0 and *out; -EBADF, -ENOTSOCK, -ENOTCONN, -EOPNOTSUPP if it is none of the three (see cor_open_fd), -EMFILE,
  * -ENOMEM; COR_ENOT_TASK.

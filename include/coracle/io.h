@@ -110,7 +110,7 @@ COR_API int cor_finish(cor_conn *conn, int64_t deadline);
 COR_API COR_CHECK int cor_pipe(cor_conn **a, cor_conn **b);
 
 /*
- * Makes a connection of an open descriptor: a terminal, a pipe, a file, a socket. Others who have the same file open
+ * Makes a connection from an open descriptor: a terminal, pipe, file or socket. Other users of the same open file
  * notice nothing: a pipe or terminal is opened once more, so that only this descriptor does not block; where that is
  * impossible, calls are made on the pool of cor_blocking, and a read that loses the race for its data to another
  * process waits there, whatever the deadline. Empty datagrams are left out: 0 is the end. cor_close closes the

@@ -98,7 +98,7 @@ COR_API COR_CHECK int cor_lookup_addr(cor_records **out, const char *address, in
 COR_API COR_CHECK int cor_lookup_cname(char *out, size_t size, const char *name, int64_t deadline, cor_error *error);
 
 /*
- * Looks up who takes mail for a domain (MX), by priority, in random order within one. A single record "." says: nobody.
+ * Looks up the mail servers of a domain (MX), by priority, in random order within one. A single record ".": none.
  * Returns: 0 and *out; an error. Go: net.LookupMX.
  */
 COR_API COR_CHECK int cor_lookup_mx(cor_records **out, const char *name, int64_t deadline, cor_error *error);

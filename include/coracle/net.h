@@ -104,9 +104,9 @@ COR_API COR_CHECK int cor_accept(cor_listener *listener, cor_conn **out);
 COR_API int cor_serve(cor_listener *listener, cor_group *group, void (*handler)(cor_conn *conn, void *arg), void *arg);
 
 /*
- * Sets what cor_serve on this listener calls before each of its pauses, so that a server that has run out of
- * descriptors or memory can say so: `code` is the error, usually -EMFILE or -ENOMEM. Set it before cor_serve; NULL for
- * nothing. A `pause_ns` of 0 means that accepting on one worker has ended, or could not begin; the others go on.
+ * Sets a function that cor_serve calls before each pause of this listener, so that a server that is out of descriptors
+ * or memory can say so: `code` is the error, usually -EMFILE or -ENOMEM. Set it before cor_serve; NULL for none. A
+ * `pause_ns` of 0 means that accepting on one worker has ended, or could not begin; the others go on.
  * Returns: 0, COR_ECLOSED, COR_ENOT_TASK. Parks: never; `told` may. Threads: tasks only; `told` runs in the task that
  * pauses, on any worker, perhaps on several at once. Owns: keeps `arg` until the listener is closed.
  * Go: what net/http logs as "Accept error: ...; retrying in ...".
@@ -115,9 +115,9 @@ COR_API int cor_listener_on_pause(cor_listener *listener, void (*told)(int code,
                                   void *arg);
 
 /*
- * Sets what cor_serve on this listener calls for each connection that it accepted but has no memory to handle: the
- * connection is closed or reset, and a server that counts its connections hears of it only here. `peer` has no address
- * for unix. Set it before cor_serve; NULL for nothing.
+ * Sets a function that cor_serve calls for each connection of this listener that it accepted but has no memory to
+ * handle: the connection is closed or reset, and a server that counts its connections hears of it only here. `peer` has
+ * no address for unix. Set it before cor_serve; NULL for none.
  * Returns: 0, COR_ECLOSED, COR_ENOT_TASK. Parks: never; `told` may. Threads: as cor_listener_on_pause, whose pause
  * follows. Owns: keeps `arg` until the listener is closed. Go: none.
  */
@@ -138,7 +138,7 @@ COR_API int cor_serve_until_signal(cor_listener *listener, void (*handler)(cor_c
                                    int64_t grace_ns);
 
 /*
- * Tells whether cor_serve_until_signal has begun to end: for handlers that do not read, and would go on for ever.
+ * Tells whether cor_serve_until_signal is shutting down: for handlers that do not read, and would go on for ever.
  * Returns: true from the signal (or the listener's close) until cor_serve_until_signal returns. Threads: any thread.
  * Go: asking the Done channel of signal.NotifyContext.
  */

@@ -17,7 +17,7 @@
 
 COR_BEGIN
 
-/* A task that has held its worker for too long; the texts live until cor_options.on_stall has returned. */
+/* A task that has held its worker for too long; the texts are valid until cor_options.on_stall returns. */
 typedef struct cor_stall {
     int worker;
     uint64_t task_id;
@@ -150,8 +150,8 @@ typedef struct cor_worker_stats {
 COR_API int cor_stats(cor_runtime_stats *out);
 
 /*
- * Counts the tasks of each worker, for the first `most` workers in `out`. Every worker counts for itself between two
- * tasks, so nothing is spent at other times; one that computes until `deadline` (absolute; 0: none) is silent.
+ * Counts the tasks of each worker, for the first `most` workers in `out`. Every worker counts its own between two
+ * tasks, so it costs nothing at other times; one that computes until `deadline` (absolute; 0: none) is silent.
  * Returns: the number of workers; COR_ECANCELED; -EBUSY if eight tasks wait here or in cor_roll_call; COR_ENOT_TASK.
  * Parks: until deadline. Owns: borrows `out` until return. Go: runtime/metrics, /sched/goroutines.
  */
@@ -164,8 +164,8 @@ COR_API int cor_stats_workers(cor_worker_stats *out, int most, int64_t deadline)
 COR_API int cor_worker_id(void);
 
 /*
- * Waits until every worker has answered: has finished the turn of the task it was running and looked at what other
- * threads ask of it. A worker that computes, or that the system has stopped, does not. For a watchdog. `deadline` is
+ * Waits until every worker has answered: has finished the turn of the task that it was running and looked for requests
+ * of other threads. A worker that computes, or that the system has stopped, does not. For watchdogs. `deadline` is
  * absolute, 0 for none.
  * Returns: 0; COR_ETIMEOUT, COR_ECANCELED; -EBUSY if eight tasks wait already; COR_ENOT_TASK.
  * Parks: until deadline. Go: none.
