@@ -74,7 +74,7 @@ static const option_def defs[] = {
     {"slow-policy", 0, OPTION_CHOICE, FIELD(slow_policy), "P", "broadcast: what to do with slow members",
      slow_policy_names, 0, 0},
     {"rooms", 0, OPTION_COUNT, FIELD(rooms), "N",
-     "broadcast: how many rooms clients may create at ws://HOST/room/NAME (default 64; 0: none)", NULL, 0, 4096},
+     "broadcast: rooms that clients may create at ws://HOST/room/NAME (default 64; 0: none)", NULL, 0, 4096},
     {"history", 0, OPTION_COUNT, FIELD(history), "N",
      "broadcast: new members first get the last N messages (default 0)", NULL, 0, 1000000},
     {"presence", 0, OPTION_FLAG, FIELD(presence), NULL,
