@@ -115,6 +115,7 @@ class B1(Ground):
             with self.subTest(poller=poller, workers=workers), \
                     self.attacked(poller=poller, workers=workers, watched=False, options=("--max-conns", "1000"),
                                   preexec=limited(resource.RLIMIT_NOFILE, self.MOST)) as server:
+                server.wait_fds(server.base)  # none is left over for the status server by whoever asked it last
                 peers = crowd(server, "echo", 100)
                 wait_until(lambda: server.fds() == self.MOST, "descriptors to be out")
                 with Peer(server.address("admin")) as peer:
