@@ -5,7 +5,7 @@ import os
 import resource
 import unittest
 
-from harness import Case, Peer, main, serve, settled_fds, wait_until
+from harness import Case, Peer, close_all, main, serve, settled_fds, wait_until
 
 WANTED = 10000
 # 4.2 KiB: a page of stack, the handle, what the poller keeps for it. Without deadlines: each costs some 50 bytes more.
@@ -13,6 +13,8 @@ BYTES_EACH = 4300
 KIB_LEFT = 8192
 # What a worker has once it has received anything, however many connections there are.
 KIB_PER_WORKER = {"epoll": 0, "io_uring": 1024}
+AT_A_TIME = 500
+FIRST = 16  # what the first on each worker set up is not counted
 SPARE = 500  # descriptors for everything else, in this process and in the server
 
 
@@ -24,10 +26,13 @@ def raise_limit():
 
 class Idle(Case):
     def open(self, server, count):
-        """Connects `count` clients from several addresses, so that ports do not run out."""
-        peers = []
+        """Connects `count` clients from several addresses, so that ports do not run out. Some wait to be accepted at a
+        time: room for a crowd of them would be counted as theirs."""
+        peers, before = [], server.fds()
         for i in range(count):
             peers.append(Peer(server.address(), source="127.0.0.%d" % (2 + i % 8)))
+            if len(peers) % AT_A_TIME == 0 or len(peers) == count:
+                wait_until(lambda: server.fds() >= before + len(peers), "all connections to be accepted")
         return peers
 
     def exchange(self, peers):
@@ -43,23 +48,21 @@ class Idle(Case):
             print("limit of descriptors: only %d connections" % count)
         options = ("--quiet", "--log-level", "error", "--no-limits", "--poller", poller)
         with serve("echo", workers=workers, options=options) as server:
-            with server.connect() as peer:  # what the first connection sets up is not counted
-                peer.send("w")
-                self.assertEqual(peer.read(1), b"w")
+            first = self.open(server, FIRST)
+            self.exchange(first)
             base_fds = settled_fds(server)
             base = server.private_kib()
             peers = self.open(server, count)
             try:
-                wait_until(lambda: server.fds() >= base_fds + count, "all connections to be accepted")
                 each = wait_until(lambda: self.settled_memory(server, base)) * 1024 / count
                 self.exchange(peers)
                 after = (server.private_kib() - base - KIB_PER_WORKER[poller] * workers) * 1024 / count
                 print("%s, workers %d: %d idle connections, %.0f bytes of private memory each; %.0f after a byte there "
                       "and back" % (poller, workers, count, each, after))
             finally:
-                for peer in peers:
-                    peer.close()
+                close_all(*peers)
             server.wait_fds(base_fds, seconds=60)
+            close_all(*first)
             print("%d KiB more than before once all are closed" % (server.private_kib() - base))
             if not server.is_sanitized():
                 self.assertLessEqual(each, BYTES_EACH)
