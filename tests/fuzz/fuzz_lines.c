@@ -4,8 +4,9 @@
  * deadlines pass in between, it gives the lines that a search for LF in the whole stream gives. The reader below it,
  * with its calls in any order, gives the stream as well, and leaves in it what a call did not take.
  *
- * Input: a byte with the longest line, one with the transport, how often a deadline passes, and bit 4 for the reader;
- * cuts, of which the lengths are also the calls of the reader and how much they ask for; stream.
+ * Input: a byte with the longest line, one with the transport, how often a deadline passes, bit 4 for the reader, and
+ * bit 5 for a pause too long to be met; cuts, of which the lengths are also the calls of the reader and how much they
+ * ask for; stream.
  */
 #include "input.h"
 #include "runtime.h"
@@ -14,10 +15,11 @@
 #include <coracle/error.h>
 #include <coracle/io.h>
 #include <coracle/lines.h>
+#include <coracle/time.h>
 #include <errno.h>
 #include <sys/socket.h>
 
-enum { OVER_SOCKET = 1, READER = 16, ASKED_MAX = 256 };
+enum { OVER_SOCKET = 1, READER = 16, PAUSES = 32, ASKED_MAX = 256 };
 
 typedef struct trial {
     const uint8_t *bytes;
@@ -91,6 +93,7 @@ static void read_lines(void *arg)
     open_pair(of);
     CHECK(cor_go(write_stream, of) == 0);
     cor_lines lines = cor_lines_of(of->near, of->max_line);
+    lines.pause_ns = of->flags & PAUSES ? COR_MINUTE : 0;
     while (at < of->size) {
         int rc = next_line(of, &lines, turn++, &line, &length);
         check_line(of, &lines, rc, line, length, &at);
@@ -214,7 +217,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     input in = {data, size};
     unsigned longest = input_byte(&in), how = input_byte(&in);
     trial of = {.max_line = longest < 128 ? longest + 1 : (longest - 127) * 64,
-                .flags = how & OVER_SOCKET,
+                .flags = how & (OVER_SOCKET | PAUSES),
                 .timeout_every = how >> 1 & 7};
     of.at = input_cuts(&in);
     of.bytes = in.next;
