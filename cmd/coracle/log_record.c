@@ -18,8 +18,8 @@
 #include <coracle/io.h>
 #include <string.h>
 
-/* The longest event and the longest value in it; longer ones are cut. */
-#define LINE_MAX_BYTES 2048
+/* The longest value of an event, longer ones are cut; and the longest event, but for its end. */
+#define LINE_MAX_BYTES 2040
 #define VALUE_MAX_BYTES 512
 
 const char *const log_level_names[] = {"debug", "info", "warn", "error", NULL};
@@ -75,11 +75,12 @@ bool record_put_line(line_writer *writer, const line_part *parts, size_t count)
 }
 
 /*
- * An event's text is put together piece by piece, each at `to`, which moves on. A piece that does not fit is left out.
+ * An event's text is put together piece by piece, each at `to`, which moves on. After a piece that does not fit `to` is
+ * behind `end`, and nothing fits any more.
  */
 static inline char *put(char *to, const char *end, const char *bytes, size_t size)
 {
-    return size <= (size_t)(end - to) ? mempcpy(to, bytes, size) : to;
+    return (ptrdiff_t)size <= end - to ? mempcpy(to, bytes, size) : (char *)end + 1;
 }
 
 #define PUT(to, end, literal) put(to, end, literal, sizeof(literal) - 1)
@@ -96,8 +97,8 @@ static inline char *put_number(char *to, const char *end, int64_t number)
     for (uint64_t left = rest; left >= 10; left /= 10) {
         size++;
     }
-    if (size > (size_t)(end - to)) {
-        return to;
+    if ((ptrdiff_t)size > end - to) {
+        return (char *)end + 1;
     }
     to[0] = '-';
     char *digit = to + size;
@@ -233,6 +234,7 @@ static __attribute__((always_inline)) inline char *format_event(char *to, const 
     const char *end = to + LINE_MAX_BYTES;
     to = put_head(to, end, event, json, journal);
     for (size_t i = 0; i < event->count; i++) {
+        char *before = to;
         to = json ? PUT(to, end, ",\"") : PUT(to, end, " ");
         to = put_word(to, end, fields[i].key);
         to = json ? PUT(to, end, "\":") : PUT(to, end, "=");
@@ -243,8 +245,11 @@ static __attribute__((always_inline)) inline char *format_event(char *to, const 
             to = put_text(to, end, value, json, &size);
             value += size + 1;
         }
+        to = to > end ? before : to; /* a field that does not fit is left out */
     }
-    to = json ? PUT(to, end, "}") : to;
+    if (json) {
+        *to++ = '}';
+    }
     *to = '\n';
     return to + 1;
 }
