@@ -37,6 +37,11 @@ static ssize_t read_all(cor_conn *conn, char **bytes)
     return count < 0 ? count : (ssize_t)size;
 }
 
+static bool is_line_end(const char *text)
+{
+    return text[0] == '\r' && text[1] == '\n';
+}
+
 /* Reads a number of at most `most` that is all there is up to the end of the line; anything else is -1. */
 static long read_number(const char *text, long most)
 {
@@ -48,14 +53,14 @@ static long read_number(const char *text, long most)
     for (; *at >= '0' && *at <= '9' && number <= most; at++) {
         number = number * 10 + (*at - '0');
     }
-    return number <= most && at[strspn(at, " ")] == '\r' ? number : -1;
+    return number <= most && is_line_end(at + strspn(at, " ")) ? number : -1;
 }
 
 /* Reads the status, three digits; anything else is -1. */
 static int read_status(const char *text)
 {
     bool good = text[0] >= '1' && strspn(text, "0123456789") == STATUS_DIGITS;
-    good = good && (text[STATUS_DIGITS] == ' ' || text[STATUS_DIGITS] == '\r');
+    good = good && (text[STATUS_DIGITS] == ' ' || is_line_end(text + STATUS_DIGITS));
     return good ? atoi(text) : -1;
 }
 
