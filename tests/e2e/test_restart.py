@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 
-from harness import BIN, Case, Peer, Server, gone, main, run_coracle, split_address, wait_until
+from harness import BIN, Case, Peer, Server, gone, main, need_tool, run_coracle, split_address, wait_until
 
 from test_systemd import Manager, need_systemd
 
@@ -105,6 +105,23 @@ class Restart(Case):
                 os.rename(aside, program)
                 self.take_over(server)
                 self.echo(peer)
+
+    def test_a_failure_is_told_when_it_is_over(self):
+        """Who reads of it and sends the signal again at once is heard, however long it takes to clear up behind it."""
+        need_tool("strace")
+        if os.environ.get("COR_SANITIZE"):
+            self.skipTest("no leak can be looked for in a traced process")
+        with tempfile.TemporaryDirectory() as folder:
+            program = os.path.join(folder, "coracle")
+            shutil.copy(BIN, program)
+            slowly = ("strace", "-D", "-f", "-qq", "-o", os.path.join(folder, "calls"), "-e", "trace=close",
+                      "-e", "inject=close:delay_enter=30000")
+            with Server([*slowly, program, "serve", "--quiet", "echo=127.0.0.1:0"]) as server:
+                server.wait_text("listening echo tcp")
+                os.unlink(program)
+                for count in range(1, 6):
+                    server.signal(signal.SIGUSR2)
+                    server.wait_text("event=restart_failed", name="err", count=count)
 
     def test_the_manager_hears_of_the_new_main_process(self):
         need_systemd()

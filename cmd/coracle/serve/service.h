@@ -78,7 +78,7 @@ enum { RELOAD_DONE, RELOAD_FAILED, RELOAD_RESULTS };
 struct restart {
     char *program;         /* this program's file */
     char **argv;           /* as it was given */
-    atomic_bool under_way; /* a successor is being started */
+    atomic_bool under_way; /* a successor is being started, or serves */
     atomic_int successor;  /* the process that has taken over; 0: none */
 };
 

@@ -187,10 +187,9 @@ static int end_successor(void *arg)
     return status;
 }
 
-static void log_failure(struct legacy *legacy, int code)
+static void log_failure(const struct legacy *legacy, int code, int status)
 {
     char text[96];
-    int status = legacy->pid > 0 ? cor_blocking(end_successor, legacy) : 0;
     if (code == 1 && WIFEXITED(status)) {
         snprintf(text, sizeof(text), "the new process has exited with %d", WEXITSTATUS(status));
     } else if (code == 1) {
@@ -204,9 +203,10 @@ static void log_failure(struct legacy *legacy, int code)
     LOG(LEVEL_ERROR, "restart_failed", {"error", text, 0});
 }
 
-static void hand_over(struct legacy *legacy)
+/* Starts the successor and waits for it. Returns 0: it serves; 1: it has ended; or a negative code. */
+static int hand_over(struct legacy *legacy)
 {
-    struct serve *serve = legacy->serve;
+    struct restart *restart = &legacy->serve->restart;
     int code = copy_sockets(legacy);
     if (code == 0 && pipe2(legacy->pipe, O_CLOEXEC) < 0) {
         legacy->pipe[0] = legacy->pipe[1] = -1;
@@ -216,7 +216,7 @@ static void hand_over(struct legacy *legacy)
         legacy->pipe[1] = move_up(legacy->pipe[1], legacy->count);
         code = legacy->pipe[1] < 0 ? legacy->pipe[1] : 0;
     }
-    code = code == 0 && (serve->restart.program == NULL || serve->restart.argv == NULL) ? -ENOENT : code;
+    code = code == 0 && (restart->program == NULL || restart->argv == NULL) ? -ENOENT : code;
     code = code == 0 ? cor_blocking(start, legacy) : code;
     if (code == 0) {
         LOG(LEVEL_INFO, "restarting", {"pid", NULL, legacy->pid});
@@ -224,31 +224,39 @@ static void hand_over(struct legacy *legacy)
         legacy->pipe[1] = -1;
         code = wait_until_it_serves(legacy);
     }
-    if (code == 0 && !atomic_load(&serve->stopping)) {
-        manager_tell("MAINPID=%d\nREADY=1", (int)legacy->pid);
-        atomic_store(&serve->restart.successor, legacy->pid);
-        kill(getpid(), SIGUSR2);
-    } else {
-        log_failure(legacy, code == 0 ? COR_ECANCELED : code);
-    }
+    return code == 0 && atomic_load(&legacy->serve->stopping) ? COR_ECANCELED : code;
 }
 
+static void drop_legacy(struct legacy *legacy)
+{
+    for (size_t i = 0; i < legacy->count; i++) {
+        close(legacy->fds[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        if (legacy->pipe[i] >= 0) {
+            close(legacy->pipe[i]);
+        }
+    }
+    free(legacy->fds);
+    free(legacy->names);
+}
+
+/* Says how it went last of all: whoever hears of a failure and sends the signal again at once is heard. */
 static void restart_task(void *arg)
 {
     struct serve *serve = arg;
     struct legacy legacy = {.serve = serve, .pipe = {-1, -1}};
-    hand_over(&legacy);
-    for (size_t i = 0; i < legacy.count; i++) {
-        close(legacy.fds[i]);
+    int code = hand_over(&legacy);
+    int status = code != 0 && legacy.pid > 0 ? cor_blocking(end_successor, &legacy) : 0;
+    drop_legacy(&legacy);
+    if (code == 0) {
+        manager_tell("MAINPID=%d\nREADY=1", (int)legacy.pid);
+        atomic_store(&serve->restart.successor, legacy.pid);
+        kill(getpid(), SIGUSR2);
+    } else {
+        atomic_store(&serve->restart.under_way, false);
+        log_failure(&legacy, code, status);
     }
-    for (int i = 0; i < 2; i++) {
-        if (legacy.pipe[i] >= 0) {
-            close(legacy.pipe[i]);
-        }
-    }
-    free(legacy.fds);
-    free(legacy.names);
-    atomic_store(&serve->restart.under_way, false);
 }
 
 void restart_begin(struct serve *serve)
