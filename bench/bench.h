@@ -4,7 +4,7 @@
  * own, with one worker unless it says otherwise, is called with a growing number of operations until that takes
  * long enough to be measured, and then for a number of rounds. A line per case is printed:
  *
- *      switch_two_tasks        4.9 ns/op  (min 4.8, median 4.9, max 5.3 of 9 rounds)
+ *      switch_2_tasks          4.9 ns/op  (min 4.8, median 4.9, max 5.3 of 9 rounds)
  *
  * The first figure is the median. `--ops N` fixes the number of operations, for counting instructions with other tools.
  */

@@ -14,8 +14,8 @@
  * Cleaning is bounded: one slab, at most 64 slots, for a call of cori_stack_clean, and not under the lock: the slots
  * are taken meanwhile, as if by a task.
  *
- * Invariants: in a list of open slabs those with dirty slots come first. Slabs are only ever added to `all` until
- * release_all, with a release store, so that the signal handler may walk the list without the lock. A slot's bit in
+ * Invariants: in a list of open slabs those with dirty slots come first. Until cori_stack_release_all slabs are only
+ * ever added to `all_slabs`, with a release store, so that a signal handler may walk it without the lock. A slot's bit in
  * `free` is set exactly while nobody has taken it; `dirty` is part of `free`; a slab with dirty slots is in the queue.
  * `guarded` is set for slots whose guard is installed, and stays set (guards of both kinds survive MADV_DONTNEED, also
  * amid a range).

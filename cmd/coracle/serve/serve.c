@@ -27,7 +27,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* When a client that has vanished is noticed: after 15 s without a word it is asked every 5 s, and given up at 40 s. */
+/* When a client that has vanished is noticed: after 15 s of silence it is probed each second, and given up at 40 s. */
 #define ASK_AFTER_NS (15 * COR_SECOND)
 #define ASK_EVERY_NS COR_SECOND
 #define GIVE_UP_NS (40 * COR_SECOND)
@@ -66,10 +66,10 @@ static void close_all(struct serve *serve)
 }
 
 /*
- * Has connections end whose peers have vanished without a word. Keep-alive does it while nothing is under way; the user
- * timeout does it while something is, and ends a client that takes nothing, too: never sooner than the write limit.
- * Clients that came together are asked together, and what is asked of ten thousand at once no queue on the way holds:
- * so those that have not answered are asked again each second, and a few lost questions end nobody.
+ * Has connections end whose peers have vanished without a word. Keep-alive does it while nothing is in flight; the user
+ * timeout does it while something is, and also ends a client that takes nothing: never sooner than the write limit.
+ * Clients that came together are probed together, and no queue on the way holds ten thousand probes at once: so those
+ * that have not answered are probed again each second, and a few lost probes end nobody.
  */
 static void end_vanished(const struct service *service)
 {
