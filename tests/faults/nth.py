@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Loops over n-th failures: the n-th allocation of the process, or the n-th system call of a kind, fails in the middle
-of a dialogue, for n = 1, 2, 3 ... until a dialogue comes to its end without a failure.
+of a dialogue, for n = 1, 2, 3 ... until a dialogue ends without a failure.
 
     tests/faults/nth.py               all services, all calls, all their errors, both pollers, 1 and 2 workers
     tests/faults/nth.py --quick echo  one service as in the fast suite: some failures of each kind
