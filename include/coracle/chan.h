@@ -2,7 +2,8 @@
 /*
  * Channels and select, with Go's semantics, across workers: unbuffered rendezvous or a bounded FIFO of fixed-size
  * values, waiters served in order of arrival, close, and select over sends and receives with exactly one case taken.
- * A NULL channel is Go's nil channel: it blocks for ever, and in a select its case is never chosen.
+ * A NULL channel is Go's nil channel: it blocks for ever, and in a select its case is never chosen. A select waits for
+ * channels and timers (timer.h), not for connections: as in Go, a task that reads sends what it got to a channel.
  *
  * Unless a call says otherwise: Threads: tasks only. Parks: never.
  */

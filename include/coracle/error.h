@@ -2,7 +2,8 @@
 /*
  * Errors. A call returns a value >= 0, or a negative code: -errno for what the kernel said, or one of the COR_E codes
  * below. errno itself is never set and never read. Calls that set up a connection can also fill a cor_error, which
- * prints like Go's net.OpError: "listen tcp 127.0.0.1:80: bind: address already in use".
+ * prints like Go's net.OpError: "listen tcp 127.0.0.1:80: bind: address already in use". Codes of your own, such as a
+ * task gives to its group, may be anything below -10000: neither the kernel nor the library uses those.
  *
  * Unless a call says otherwise: Threads: any thread. Parks: never.
  */

@@ -14,6 +14,9 @@
  * rwmutex, once), waiting for a group, cor_yield, cor_blocking, and closing. A call's own deadline (an argument, or set
  * on the connection) is another matter: each call says what happens when that has passed.
  *
+ * So a cancelled task that has to clean up cannot count on a channel: its sends and receives fail. It can take a lock,
+ * try (cor_chan_try_send), close, or leave the rest to a task of cor_go, which is in no group.
+ *
  * Unless a call says otherwise: Threads: tasks only. Parks: never.
  */
 #ifndef CORACLE_GROUP_H

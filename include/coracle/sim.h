@@ -60,7 +60,7 @@ typedef struct cor_sim_result {
 
 /*
  * Runs `main_task(arg)` as cor_run does, in a simulation. `options` and `result` may be NULL.
- * Returns: as cor_run; COR_EDEADLOCK also if all tasks wait for a network on which nothing is under way; COR_ELEAK if
+ * Returns: as cor_run; COR_EDEADLOCK also if all tasks wait for a network on which nothing is in flight; COR_ELEAK if
  * something is left that must end; what a check of cor_sim_check returned that was not 0.
  * Parks: no, it stops the calling thread. Threads: an ordinary thread, not a task.
  * Owns: borrows all arguments until return. Go: testing/synctest.Test, with a network.
@@ -113,14 +113,14 @@ COR_API COR_CHECK int cor_sim_host(const char *name, const char *address);
 COR_API COR_CHECK int cor_sim_go(int host, void (*task)(void *arg), void *arg);
 
 /*
- * Cuts the way between two hosts, in both directions, or heals it. Data under way on a stream waits for the healing,
+ * Cuts the link between two hosts, in both directions, or heals it. Data in flight on a stream waits for the healing,
  * for as long as TCP would: the user timeout or a quarter of an hour, and keep-alive if nothing is sent. Datagrams are
  * lost, and dials get no answer.
  * Returns: 0, -EINVAL: no such host. Parks: never. Threads: tasks only.
  */
 COR_API int cor_sim_cut(int host_a, int host_b, bool cut);
 
-/* How what is sent from one host reaches another, from when it is said to. */
+/* A link: how what is sent from one host reaches another. */
 typedef struct cor_sim_link {
     int64_t latency_ns, jitter_ns; /* jitter: up to so much more, by chance; a second at most */
     uint64_t bytes_per_s;          /* 0: no limit. Datagrams are lost that find 256 KiB waiting */
@@ -128,8 +128,8 @@ typedef struct cor_sim_link {
 } cor_sim_link;
 
 /*
- * Sets what the way from one host to another is like; the other direction stays as it is. By default it has a latency
- * of 200 us and a jitter of 100 us (within a host 5 us and none), no limit and no loss.
+ * Sets the link from one host to another, for what is sent from now on; the other direction stays as it is. By default
+ * it has a latency of 200 us and a jitter of 100 us (within a host 5 us and none), no limit and no loss.
  * Returns: 0; -EINVAL: no such host, a latency above an hour, a jitter above a second, more than a million lost;
  * COR_ENOT_TASK outside a simulated run. Parks: never. Threads: tasks only. Owns: borrows until return.
  */

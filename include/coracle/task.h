@@ -82,9 +82,10 @@ typedef struct cor_task_options {
 COR_API int cor_run(int (*main_task)(void *arg), void *arg, const cor_options *options);
 
 /*
- * Starts a task that calls `task(arg)`. It is queued, never run at once; an idle worker may take it. Until it runs it
- * takes 64 bytes; then it gets its stack. If there is no memory for one, it waits until another task ends or memory
- * is free again, and while a task waits so on a worker, this call fails with -ENOMEM there.
+ * Starts a task that calls `task(arg)`, in no group, even if the caller is in one (see cor_group_go). It is queued,
+ * never run at once; an idle worker may take it. Until it runs it takes 64 bytes; then it gets its stack. If there is
+ * no memory for one, it waits until another task ends or memory is free again, and while a task waits so on a worker,
+ * this call fails with -ENOMEM there.
  * Returns: 0, or -ENOMEM, COR_ENOT_TASK. On failure nothing was started and `arg` is yours.
  * Threads: tasks only (elsewhere use cor_go_foreign). Owns: `arg` is handed to the task untouched.
  * Go: the go statement.
