@@ -21,7 +21,7 @@ address address_of_admin(const char *given, char *text, size_t size)
 {
     address at = address_split(given);
     const char *port = at.text[0] == ':' ? at.text + 1 : at.text;
-    bool bare = port != at.text || (*port != '\0' && port[strspn(port, "0123456789")] == '\0');
+    bool bare = port != at.text || port[strspn(port, "0123456789")] == '\0';
     if (strncmp(at.network, "tcp", 3) == 0 && bare) {
         snprintf(text, size, "%s:%s", strcmp(at.network, "tcp6") == 0 ? "[::1]" : "127.0.0.1", port);
         at.text = text;
