@@ -121,9 +121,18 @@ class Mistakes(Case):
 
     def test_what_listens_and_what_to_do(self):
         for options, text in ((("echo=127.0.0.1:0", "random=1.2.3.4:0"), "random cannot listen: no interface here"),
-                              (("--admin", "nonsense", "echo=127.0.0.1:0"), "--admin cannot listen: addresses are")):
+                              (("--admin", "nonsense", "echo=127.0.0.1:0"), "--admin cannot listen: addresses are"),
+                              (("echo=127.0.0.1:65536",), "echo cannot listen: a port is"),
+                              (("echo=[::1:7",), "echo cannot listen: addresses are"),
+                              (("echo=unix:///nowhere/x.sock",), "echo cannot listen: the folder of the socket"),
+                              (("echo=unix:///tmp",), "echo cannot listen: a server listens there, or")):
             done = run_coracle("serve", *options)
             self.assertIn("\ncoracle serve: " + text, done.err)
+
+    def test_empty_address(self):
+        """As of a variable that is not set: it would be a port of the kernel's choice on all interfaces."""
+        for argv in ("echo=",), ("echo=udp://",), ("--", "echo="):
+            self.mistake(["serve", *argv], 78, "echo has an empty address")
 
     def test_options_that_need_others(self):
         for options, text in ((("--origin", "chat.example"), "--origin: 'chat.example' is not a site"),
@@ -181,9 +190,12 @@ class ExitCodes(Case):
         self.assertIn("dial tcp %s: connect: connection refused\n" % address, done.err)
 
     def test_too_few_descriptors(self):
-        done = run_coracle("serve", *["echo=127.0.0.1:0"] * 30, preexec=lambda: resource.setrlimit(
-            resource.RLIMIT_NOFILE, (20, 20)))
-        self.assertEqual(done.code, 75, done.describe())
+        for limit, text in ((20, "cannot listen: raise the limit of descriptors"),
+                            (4, "cannot start: too many open files; raise the limit of descriptors")):
+            done = run_coracle("serve", *["echo=127.0.0.1:0"] * 30, preexec=lambda limit=limit: resource.setrlimit(
+                resource.RLIMIT_NOFILE, (limit, limit)))
+            self.assertEqual(done.code, 75, done.describe())
+            self.assertIn(text, done.err)
 
     def test_one_descriptor_too_few_to_accept_everywhere(self):
         """A worker that cannot accept is no pause, of 0 ms least of all; the others accept."""

@@ -182,7 +182,11 @@ class CommandLine(Case):
         self.refuses(78, "exec: /no/such/program: no such file", "exec=127.0.0.1:0", "--", "/no/such/program")
         self.refuses(78, "exec: /: ", "exec=127.0.0.1:0", "--", "/")
         self.refuses(78, "exec does not serve udp", "exec=udp://127.0.0.1:0", "--", "cat")
-        self.refuses(2, "unknown service 'cat'", "echo=127.0.0.1:0", "--", "cat")
+        hint = "unknown service 'cat'; to run it for each connection: exec=ADDRESS -- cat\n"
+        self.refuses(2, hint, "echo=127.0.0.1:0", "--", "cat")
+        self.refuses(2, hint, "--", "cat")
+        self.refuses(2, hint, "exec=127.0.0.1:0", "cat")
+        self.refuses(2, "did you mean 'echo'", "ehco=127.0.0.1:0", "exec=127.0.0.1:0", "--", "cat")
 
     def test_options_of_the_program(self):
         """What follows `--` is not looked at; what stands before is, wherever."""

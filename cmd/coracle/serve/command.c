@@ -138,8 +138,11 @@ void serve_help(FILE *to)
     fprintf(to, "\nDurations are written as 500ms, 2s or 1m30s, sizes as 4096, 64k or 1MiB.\n");
 }
 
-/* Finds the service named by the first `size` bytes of `name`; NULL after one line on stderr. */
-static const service_def *find_service(const char *name, size_t size)
+/*
+ * Finds the service named by the first `size` bytes of `name`; NULL after one line on stderr. `for_exec`: a word that
+ * names none is likely meant as a program.
+ */
+static const service_def *find_service(const char *name, size_t size, bool for_exec)
 {
     suggestion best = {0};
     for (size_t i = 0; service_table[i] != NULL; i++) {
@@ -151,6 +154,9 @@ static const service_def *find_service(const char *name, size_t size)
     }
     if (!COR_HAVE_JSON && size == strlen("broadcast") && memcmp(name, "broadcast", size) == 0) {
         fprintf(stderr, "coracle serve: broadcast: built without json-c; install libjson-c-dev and build again\n");
+    } else if (for_exec) {
+        fprintf(stderr, "coracle serve: unknown service '%s'; to run it for each connection: exec=ADDRESS -- %s\n",
+                name, name);
     } else if (best.word != NULL) {
         fprintf(stderr, "coracle serve: unknown service '%.*s'; did you mean '%s'?\n", (int)size, name, best.word);
     } else {
@@ -165,6 +171,10 @@ static int add_service(struct serve *serve, const service_def *def, const char *
     address where = address_split(text);
     const char *why = NULL;
     bool websocket = strcmp(where.network, "ws") == 0;
+    if (*where.text == '\0' && strncmp(where.network, "unix", 4) != 0) { /* a variable that is not set, most likely */
+        fprintf(stderr, "coracle serve: %s has an empty address; :0 is any free port on all interfaces\n", def->name);
+        return EXIT_BAD_CONFIG;
+    }
     if (websocket && !def->has_websocket) {
         fprintf(stderr, "coracle serve: %s does not serve ws: %s\n", def->name,
                 COR_HAVE_WEBSOCKET ? "only broadcast does"
@@ -220,8 +230,11 @@ static void add_inherited(struct serve *serve)
     }
 }
 
-/* Fills serve->services from words "name" and "name=address", "name/room" and "name/room=address". As add_service. */
-static int choose_services(struct serve *serve, int count, char **words)
+/*
+ * Fills serve->services from words "name" and "name=address", "name/room" and "name/room=address". From number
+ * `programs` on they may be meant as a program. As add_service.
+ */
+static int choose_services(struct serve *serve, int count, char **words, int programs)
 {
     size_t all = 0;
     while (service_table[all] != NULL) {
@@ -243,7 +256,7 @@ static int choose_services(struct serve *serve, int count, char **words)
     int code = EXIT_OK;
     for (int i = 0; i < count && code == EXIT_OK; i++) {
         size_t size = strcspn(words[i], "="), name_size = strcspn(words[i], "/=");
-        const service_def *def = find_service(words[i], name_size);
+        const service_def *def = find_service(words[i], name_size, i >= programs);
         if (def == NULL) {
             return EXIT_USAGE;
         }
@@ -279,7 +292,8 @@ static int choose_words(struct serve *serve, int count, char **words, int last)
         size_t size = strcspn(words[i], "=");
         needs_program = needs_program || (size == 4 && memcmp(words[i], "exec", size) == 0);
     }
-    int code = choose_services(serve, needs_program ? count - after : count, words);
+    int programs = needs_program ? (after > 0 ? count : 0) : count - (last > 0 ? last : 0);
+    int code = choose_services(serve, needs_program ? count - after : count, words, programs);
     return code == EXIT_OK && needs_program ? exec_set_program(serve, after, words + count - after) : code;
 }
 
@@ -325,7 +339,8 @@ static int run_tasks(struct serve *serve)
     if (code >= 0) {
         return code;
     }
-    fprintf(stderr, "coracle serve: cannot start: %s\n", cor_strerror(code));
+    fprintf(stderr, "coracle serve: cannot start: %s%s\n", cor_strerror(code),
+            code == -EMFILE ? "; raise the limit of descriptors (ulimit -n)" : "");
     return exit_code_of(code);
 }
 

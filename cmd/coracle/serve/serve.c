@@ -115,17 +115,27 @@ static int listen_on(struct service *service, cor_error *error)
 /* What an operator can do about a failed listen. NULL: the error says it. */
 static const char *advice(const cor_error *error)
 {
+    bool local = strncmp(error->network, "unix", 4) == 0;
     switch (error->code) {
     case -EADDRINUSE:
-        return "another socket has this address (ss -lp shows whose)";
+        return local ? "a server listens there, or the path is another kind of file"
+                     : "another socket has this address (ss -lp shows whose)";
     case -EACCES:
     case -EPERM:
         return strcmp(error->where, "bind") != 0 ? NULL
                                                  : "ports below 1024 need root (see --user) or CAP_NET_BIND_SERVICE, "
                                                    "unix sockets a folder to write to";
+    case -EMFILE:
+        return "raise the limit of descriptors (ulimit -n)";
+    case -ENOENT:
+        return local ? "the folder of the socket must exist" : NULL;
     case -EADDRNOTAVAIL:
         return "no interface here has this address; without a host, as in :7000, it listens on all";
+    case COR_EINVALID_PORT:
+    case COR_EUNKNOWN_PORT:
+        return "a port is a number up to 65535, or a name in /etc/services";
     case COR_EMISSING_PORT:
+    case COR_EMISSING_BRACKET:
     case COR_ETOO_MANY_COLONS:
     case COR_EUNKNOWN_NETWORK:
         return "addresses are host:port, :port, [v6]:port or NETWORK://..., see coracle serve --help";
