@@ -60,7 +60,7 @@ class Command(Case):
                     peer.send(answer)
                     peer.half_close()
                     self.assertEqual(asking.wait(), 1, asking.describe())
-                    self.assertIn("\ncoracle status: what listens there is no status server", asking.err)
+                    self.assertIn("\ncoracle status: what listens there is not a status server", asking.err)
             with coracle("status", listener.text) as asking, listener.accept() as peer:
                 peer.read(16)
                 peer.send(b"HTTP/1.1 418 x\r\ncontent-length: 8\r\n\r\n\x1b[31mno\n")

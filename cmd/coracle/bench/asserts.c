@@ -77,7 +77,7 @@ static bool parse_condition(const char *text, size_t size, condition *out, condi
 {
     error->at = 0;
     if (size >= sizeof(out->text)) {
-        snprintf(error->reason, sizeof(error->reason), "a condition has less than %zu characters", sizeof(out->text));
+        snprintf(error->reason, sizeof(error->reason), "a condition has fewer than %zu characters", sizeof(out->text));
         return false;
     }
     memcpy(out->text, text, size);

@@ -43,7 +43,7 @@ static int check_mode_options(const bench_options *options)
         return refuse("--line and --expect belong to --mode line");
     }
     if (options->line != NULL && strchr(options->line, '\n') != NULL) {
-        return refuse("--line is one line");
+        return refuse("--line must be one line");
     }
     if (!fanout && options->stalled > 0) {
         return refuse("--stalled belongs to --mode fanout");

@@ -261,7 +261,8 @@ static int print(const question *of)
         return exit_code_of(of->code);
     }
     if (of->found != NULL && of->found->dropped > 0) {
-        fprintf(stderr, "coracle resolve: %s: records with names that are none: %d\n", of->text, of->found->dropped);
+        fprintf(stderr, "coracle resolve: %s: %d records left out, whose names are not valid\n", of->text,
+                of->found->dropped);
     }
     return EXIT_OK;
 }

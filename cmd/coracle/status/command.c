@@ -90,10 +90,10 @@ static void advise(int code)
         break;
     case COR_ETIMEOUT:
         advice =
-            "it does not answer: is this the address of --admin, and does the server run (kill -QUIT shows tasks)?";
+            "it does not answer: is this the address of --admin, and is the server running (kill -QUIT shows tasks)?";
         break;
     case -EPROTO:
-        advice = "what listens there is no status server: a service has another address than --admin";
+        advice = "what listens there is not a status server; give the address of --admin, not that of a service";
         break;
     default:
         break;

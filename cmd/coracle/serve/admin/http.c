@@ -184,7 +184,7 @@ static const char *fill_reply(http_server *server, struct MHD_Connection *connec
     const char *allow = NULL;
     if (server->under_way > HTTP_BYTES_UNDER_WAY) {
         reply->retry_after = 1;
-        refuse(reply, MHD_HTTP_SERVICE_UNAVAILABLE, "too much is under way to others");
+        refuse(reply, MHD_HTTP_SERVICE_UNAVAILABLE, "too many answers are in progress");
     } else if (check_head(server, connection, path, reply)) {
         const http_route *route = find_route(server, method, path, &allow, reply);
         if (route != NULL) {

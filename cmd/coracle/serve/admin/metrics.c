@@ -52,11 +52,11 @@ static bool is_refusal(close_reason reason)
 
 static void put_reasons(const exposition *out, const conns_counts *counts)
 {
-    exposition_counter(out, "coracle_connections_closed", "Connections closed, refused ones too, by reason.");
+    exposition_counter(out, "coracle_connections_closed", "Connections closed, including refused ones, by reason.");
     for (int i = REASON_NONE + 1; i < REASON_COUNT; i++) {
         exposition_put(out, "coracle_connections_closed_total", "reason", reason_names[i], counts->by_reason[i]);
     }
-    exposition_counter(out, "coracle_connections_refused", "Those of them that a limit kept out, by reason.");
+    exposition_counter(out, "coracle_connections_refused", "Connections refused by a limit, by reason.");
     for (int i = REASON_NONE + 1; i < REASON_COUNT; i++) {
         if (is_refusal((close_reason)i)) {
             exposition_put(out, "coracle_connections_refused_total", "reason", reason_names[i], counts->by_reason[i]);
@@ -140,16 +140,17 @@ static void put_rooms(const exposition *out, struct serve *serve, const recent_t
     if (serve->rooms != NULL) {
         rooms_count(serve->rooms, &rooms);
     }
-    exposition_one_gauge(out, "coracle_rooms", "Rooms that there are.", rooms.rooms);
-    exposition_one_gauge(out, "coracle_rooms_made", "Those of them that clients have made.", rooms.made);
-    exposition_one_gauge(out, "coracle_rooms_limit", "The most that clients may make.", serve->options.rooms);
-    exposition_one_counter(out, "coracle_rooms_opened", "Rooms that clients have made, ever.", rooms.ever_made);
+    exposition_one_gauge(out, "coracle_rooms", "Rooms open now.", rooms.rooms);
+    exposition_one_gauge(out, "coracle_rooms_made", "Rooms open now that clients have made.", rooms.made);
+    exposition_one_gauge(out, "coracle_rooms_limit", "The most rooms that clients may make.", serve->options.rooms);
+    exposition_one_counter(out, "coracle_rooms_opened", "Rooms that clients have made since the start.",
+                           rooms.ever_made);
     exposition_one_gauge(out, "coracle_room_members", "Members of all rooms.", rooms.members);
-    exposition_one_gauge(out, "coracle_largest_room_members", "Those of the room that has the most.", rooms.largest);
-    exposition_one_gauge(out, "coracle_hub_queue_bytes", "Bytes that members of rooms have still to take, together.",
+    exposition_one_gauge(out, "coracle_largest_room_members", "Members of the largest room.", rooms.largest);
+    exposition_one_gauge(out, "coracle_hub_queue_bytes", "Bytes that members of rooms have not taken yet, in all.",
                          queues.sum);
-    exposition_one_gauge(out, "coracle_hub_slowest_queue_bytes", "Those of the member farthest behind.",
-                         queues.longest);
+    exposition_one_gauge(out, "coracle_hub_slowest_queue_bytes",
+                         "Bytes that the member farthest behind has not taken yet.", queues.longest);
     exposition_counter(out, "coracle_messages_dropped", "Messages that members missed, counted when they leave.");
     exposition_put(out, "coracle_messages_dropped_total", "reason", "slow_consumer", totals->dropped);
 }
@@ -162,9 +163,9 @@ static void put_bus(const exposition *out, const struct serve *serve)
     if (!view_bus(serve, &of)) {
         return;
     }
-    exposition_one_gauge(out, "coracle_bus_connected", "1 while all rooms are one with those of other nodes.",
+    exposition_one_gauge(out, "coracle_bus_connected", "1 while the rooms are joined with those of other nodes.",
                          of.connected);
-    exposition_one_counter(out, "coracle_bus_connects", "Times that the bus was connected to.", of.connects);
+    exposition_one_counter(out, "coracle_bus_connects", "Connections made to the bus.", of.connects);
     exposition_one_gauge(out, "coracle_bus_nodes", "Nodes that have been heard of lately, in the room with the most.",
                          of.nodes);
     exposition_one_gauge(out, "coracle_bus_members", "Members of the rooms that this node has, on all nodes.",
@@ -178,7 +179,7 @@ static void put_bus(const exposition *out, const struct serve *serve)
     exposition_put(out, lost, "reason", "backlog", of.lost_backlog);
     exposition_put(out, lost, "reason", "too_long", of.lost_too_long);
     exposition_put(out, lost, "reason", "missed", of.missed);
-    exposition_counter(out, "coracle_bus_frames_dropped", "What came from the bus and was dropped, by why.");
+    exposition_counter(out, "coracle_bus_frames_dropped", "Frames from the bus that were dropped, by reason.");
     exposition_put(out, dropped, "reason", "slow_consumer", of.slow_frames);
     exposition_put(out, dropped, "reason", "malformed", of.bad_frames);
 }
@@ -192,8 +193,7 @@ static void put_deliveries(const exposition *out, struct hub_counts *hub)
     exposition_histogram(out, "coracle_hub_delivery_seconds",
                          "How long messages took from their sender to the socket of each member.", duration_bounds,
                          delivered, DURATION_BOUNDS, atomic_load(&hub->delivered_ns));
-    exposition_counter(out, "coracle_hub_acks",
-                       "What senders in rooms were answered: it is said, it is none, who is here.");
+    exposition_counter(out, "coracle_hub_acks", "Answers to senders in rooms: acknowledgements, refusals, presence.");
     exposition_put(out, "coracle_hub_acks_total", "result", "ok", atomic_load(&hub->acknowledged));
     exposition_put(out, "coracle_hub_acks_total", "result", "refused", atomic_load(&hub->refused));
     exposition_put(out, "coracle_hub_acks_total", "result", "presence", atomic_load(&hub->answered));
@@ -203,7 +203,7 @@ static void put_closed(const exposition *out, struct serve *serve)
 {
     recent_totals totals;
     recent_sums(serve->recent, &totals);
-    exposition_histogram(out, "coracle_connection_duration_seconds", "How long connections lasted that are closed.",
+    exposition_histogram(out, "coracle_connection_duration_seconds", "How long closed connections had lasted.",
                          duration_bounds, totals.lasted, DURATION_BOUNDS, totals.lasted_ns);
     put_rooms(out, serve, &totals);
     put_deliveries(out, &serve->hub);
@@ -212,14 +212,14 @@ static void put_closed(const exposition *out, struct serve *serve)
 static void put_operation(const exposition *out, struct serve *serve)
 {
     static const char *const results[RELOAD_RESULTS] = {[RELOAD_DONE] = "ok", [RELOAD_FAILED] = "failed"};
-    exposition_counter(out, "coracle_reloads", "SIGHUPs, by what became of them.");
+    exposition_counter(out, "coracle_reloads", "Reloads by SIGHUP, by result.");
     for (int i = 0; i < RELOAD_RESULTS; i++) {
         exposition_put(out, "coracle_reloads_total", "result", results[i], atomic_load(&serve->reloads[i]));
     }
-    exposition_one_counter(out, "coracle_log_lines_dropped", "Events that nobody took in time from stderr.",
+    exposition_one_counter(out, "coracle_log_lines_dropped", "Lines dropped because stderr did not take them in time.",
                            log_dropped());
-    exposition_one_counter(out, "coracle_log_lines_suppressed", "Events beyond the rate of their kind, not written.",
-                           log_suppressed());
+    exposition_one_counter(out, "coracle_log_lines_suppressed",
+                           "Events left out because too many of their kind came in a second.", log_suppressed());
     exposition_one_counter(out, "coracle_sandbox_denied", "System calls that --sandbox has denied.", denied_count());
 }
 
@@ -240,7 +240,7 @@ static void put_workers(const exposition *out, const struct view_runtime *of)
 static void put_runtime(const exposition *out, const struct admin *admin, const struct view_runtime *of)
 {
     const cor_runtime_stats *stats = &of->stats;
-    exposition_gauge(out, "rt_sched_delay_seconds", "How long the task of this look waited for a worker.");
+    exposition_gauge(out, "rt_sched_delay_seconds", "How long a new task has just waited for a worker.");
     exposition_seconds(out, "rt_sched_delay_seconds", admin->waited);
     exposition_one_gauge(out, "rt_workers", "Worker threads.", (uint64_t)stats->workers);
     put_workers(out, of);
@@ -251,7 +251,7 @@ static void put_runtime(const exposition *out, const struct admin *admin, const 
                            stats->stalls);
     exposition_one_gauge(out, "rt_stack_bytes", "Stacks of tasks, and those kept for the next; touched or not.",
                          stats->stack_bytes);
-    exposition_one_counter(out, "rt_ring_overflow", "Times that io_uring had more to tell than its ring holds.",
+    exposition_one_counter(out, "rt_ring_overflow", "Times that io_uring had more events than its ring holds.",
                            stats->ring_overflows);
 }
 

@@ -403,10 +403,10 @@ const char *nats_load(const bus_options *options)
 {
     static char why[BUS_WHY];
     if (strchr(options->servers, '@') != NULL) {
-        return "a password there would be seen by everybody: --bus-creds FILE";
+        return "everybody can see a password in a URL in the list of processes; use --bus-creds FILE";
     }
     if (!is_subject(options->subject)) {
-        return "--subject: words with dots between them, no blanks, * or >";
+        return "--subject: words with dots between them, without blanks, * or >";
     }
     const char *trouble = load_calls();
     if (trouble != NULL) {
