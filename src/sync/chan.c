@@ -178,7 +178,7 @@ cori_outcome cori_chan_recv_locked(cor_chan *chan, void *elem)
     } else if (elem != NULL) {
         copy_value(elem, sender->elem, chan->elem_size_bytes);
     }
-    sender->result = 0;
+    cori_store_relaxed(&sender->result, 0);
     return (cori_outcome){.rc = 1, .partner = &sender->base};
 }
 
@@ -202,6 +202,40 @@ typedef struct line_waiter {
 } line_waiter;
 _Static_assert(sizeof(line_waiter) == CORI_CACHE_LINE, "it is what a hand-over moves");
 
+/* Takes the node of a send that has claimed itself out of its queue. */
+static void withdraw(cor_chan *chan, cori_waiter *node, const char *what)
+{
+    cori_chan_lock(chan);
+    if (cori_waitq_holds(&chan->senders, node)) {
+        cori_waitq_remove(&chan->senders, node);
+    }
+    cori_chan_unlock(chan);
+    if (cori_unlikely(node->linked != 0)) {
+        cori_waiter_await(node, what); /* a close has taken it, and is about to be done with it */
+    }
+}
+
+/*
+ * Waits for a send that may have to give up. It claims its own node before, as a select does: whoever has received the
+ * value may have freed the channel, and while nobody has, nobody can any more.
+ */
+static int await_receiver(cor_chan *chan, cori_chan_waiter *waiter, int64_t deadline, const char *what)
+{
+    while (!cori_waiter_done(&waiter->base)) {
+        int32_t undecided = CORI_UNDECIDED;
+        int rc = cori_interrupted(waiter->base.task, deadline);
+        if (cori_likely(rc == 0)) {
+            cori_park(waiter->base.task, deadline, what);
+        } else if (cori_cas_acq_rel(waiter->winner, &undecided, CORI_WITHDRAWN)) {
+            withdraw(chan, &waiter->base, what);
+            return cori_in_vain(rc);
+        } else {
+            cori_waiter_await(&waiter->base, what);
+        }
+    }
+    return 0;
+}
+
 /* Queues the caller, gives the channel's lock back and waits. Of the channel nothing is sure after the wait. */
 static __attribute__((noinline)) int await_partner(cor_chan *chan, cor_waitq *queue, void *elem, int64_t deadline,
                                                    const char *what)
@@ -214,9 +248,15 @@ static __attribute__((noinline)) int await_partner(cor_chan *chan, cor_waitq *qu
         waiter.node.elem = &waiter.word;
         memcpy(&waiter.word, elem, sizeof(uint64_t)); /* a receiver's own too, which a wait in vain leaves as it is */
     }
+    bool may_give_up = !receives && !cori_solo() && (deadline != 0 || waiter.node.base.task->scope != NULL);
+    if (may_give_up) {
+        waiter.node.result = CORI_UNDECIDED;
+        waiter.node.winner = &waiter.node.result;
+    }
     cori_waitq_push(queue, &waiter.node.base);
     cori_chan_unlock(chan);
-    int rc = cori_waiter_await_until(&waiter.node.base, queue, &chan->spin, deadline, what);
+    int rc = may_give_up ? await_receiver(chan, &waiter.node, deadline, what)
+                         : cori_waiter_await_until(&waiter.node.base, queue, &chan->spin, deadline, what);
     if (rc == 0 && has_word && receives) {
         memcpy(elem, &waiter.word, sizeof(uint64_t));
     }
@@ -420,7 +460,7 @@ static void end_waits(cori_waiter *first, int result, size_t zero_bytes)
         next = first->next;
         __builtin_prefetch(next);
         if (claim(waiter)) {
-            waiter->result = result;
+            cori_store_relaxed(&waiter->result, result);
             if (waiter->elem != NULL && zero_bytes != 0) {
                 memset(waiter->elem, 0, zero_bytes);
             }

@@ -54,12 +54,13 @@ enum { CORI_UNDECIDED = -1, CORI_WITHDRAWN = -2 };
 typedef struct cori_chan_waiter {
     cori_waiter base; /* first: the queues hold it */
     void *elem;       /* the waiting task's value, or room for one (NULL: drop it) */
-    int32_t *winner;  /* select: the number of the case that is done, claimed by compare-and-swap; NULL: a single one */
+    int32_t *winner;  /* select: the number of the case that is done, claimed by compare-and-swap; a send that may give
+                         up: its own `result`, claimed likewise; NULL: neither */
     int8_t number;    /* of the case */
     int8_t twin;      /* how far it is to the select's next node on this channel, they are a ring; 0: it is alone */
     bool sends;       /* select: which queue it is in */
     uint8_t waits_on; /* the task's worker: a hint only */
-    int result;       /* for the waiting call to return */
+    int32_t result;   /* for the waiting call to return; atomic in a send that may give up */
 } cori_chan_waiter;
 
 _Static_assert(CORI_WORKERS_MAX <= UINT8_MAX + 1 && CORI_SELECT_MAX <= INT8_MAX, "what a node has room for");
