@@ -92,8 +92,11 @@ static int wait_with_pause(cori_slot *slot, int64_t pause_end)
     }
     int rc = cori_slot_wait_for_rest(slot);
     cori_store(&slot->pausing, false);
-    put = put && cori_cas(word, &pause_end, own);
-    return rc == COR_ETIMEOUT && put ? CORI_READER_PAUSED : rc;
+    bool moved = put && !cori_cas(word, &pause_end, own);
+    if (rc != COR_ETIMEOUT || !put) {
+        return rc;
+    }
+    return moved ? 0 : CORI_READER_PAUSED; /* moved as the pause ran out: what is there now may be far away */
 }
 
 /* Waits for more bytes: 0 or an error, CORI_READER_PAUSED if the pause (0: none) of what is buffered has passed. */

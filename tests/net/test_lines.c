@@ -2,6 +2,7 @@
 /*
  * The line reader: boundaries, odd bytes, lines that are too long, and no buffer while nothing happens (N350).
  */
+#include "base/clock.h"
 #include "net/netcase.h"
 
 #include <coracle/io.h>
@@ -242,6 +243,63 @@ TASK_TEST(pause_outlasts_a_moved_deadline)
     }
 }
 
+static struct {
+    cori_slot *slot; /* atomic; NULL: nothing is to happen */
+    cori_task *reader;
+    int64_t skipped_ns; /* atomic */
+} turn;
+
+static int64_t real_now(void)
+{
+    struct timespec now = cori_clock_real_after(0);
+    return (int64_t)now.tv_sec * COR_SECOND + now.tv_nsec;
+}
+
+/* As a reader that pauses looks at the clock, another task moves the deadline, and the pause runs out. */
+static int64_t clock_that_skips(void *unused)
+{
+    cori_slot *slot = cori_load(&turn.slot);
+    (void)unused;
+    if (slot != NULL && cori_self() == turn.reader && cori_load(&slot->pausing)) {
+        cori_store(&turn.slot, NULL);
+        cori_store(&slot->deadline[CORI_READ], real_now() + 2 * FAR_AWAY);
+        cori_fetch_add(&turn.skipped_ns, COR_MINUTE);
+    }
+    return real_now() + cori_load(&turn.skipped_ns);
+}
+
+TASK_TEST(deadline_moved_as_the_pause_runs_out)
+{
+    T_SKIP_SIMULATED("the clock is its own");
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        script of = {.bytes = "tw", .size = 2, .piece = 2};
+        cor_conn *conn;
+        cor_group writer = {0};
+        make_pair(kinds[i], &of.conn, &conn);
+        cor_lines lines = cor_lines_of(conn, 100);
+        lines.pause_ns = COR_SECOND;
+        go_in(&writer, play_and_stay, &of);
+        turn.reader = cori_self();
+        cori_slot *slot;
+        T_CODE(cori_slot_enter(conn, CORI_KIND_CONN, CORI_SHARED, &slot), 0);
+        cori_slot_leave(slot, CORI_SHARED);
+        cori_store(&turn.slot, slot);
+        expect_next(&lines, &(expected)LAST("tw"));
+        T_ASSERT(cori_load(&turn.slot) == NULL);
+        T_ASSERT(cori_load(&slot->deadline[CORI_READ]) > cor_after(FAR_AWAY)); /* who has moved it has the last word */
+        wait_for(&writer);
+        cor_lines_free(&lines);
+        close_pair(of.conn, conn);
+    }
+}
+
+static void deadline_moved_as_the_pause_runs_out_skipping(void **state)
+{
+    cori_clock_set(clock_that_skips, NULL);
+    deadline_moved_as_the_pause_runs_out(state);
+    cori_clock_set(NULL, NULL);
+}
+
 static void wait_for_line(void *arg)
 {
     cor_lines *lines = arg;
@@ -370,6 +428,7 @@ int main(void)
         cmocka_unit_test(too_long),
         cmocka_unit_test(pause_ends_a_line),
         cmocka_unit_test(pause_outlasts_a_moved_deadline),
+        cmocka_unit_test(deadline_moved_as_the_pause_runs_out_skipping),
         cmocka_unit_test(no_limit),
         cmocka_unit_test(boundaries),
         cmocka_unit_test(no_buffer_while_idle),
