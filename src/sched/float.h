@@ -33,7 +33,8 @@
  *
  * Who takes what. An idle worker takes tasks that have waited CORI_STEAL_AGE_NS: half of a queue, CORI_FLOAT_TAKE at
  * most, as many cores then soon have equal shares. Not lost: as with fresh tasks (placement.c). The owner queues, then
- * calls the watcher unless it goes on with this very task at once.
+ * calls the watcher unless it goes on with this very task at once; so does who has taken more than one, because the
+ * watcher may have looked, and gone to sleep for good, while they were in neither queue.
  *
  * What bounds the promise "taken at any yield or wake": a wake from another worker, an event and a timer are seen by
  * the task's own worker, so while that computes they wait for the end of its slice, as all its tasks do.

@@ -400,6 +400,9 @@ cori_task *cori_place_steal(cori_worker *worker)
     }
     cori_task *floating = cori_float_steal(worker);
     if (floating != NULL) {
+        if (cori_load_relaxed(&worker->floating_count) != 0) {
+            cori_watcher_call(); /* the rest of what was taken: between the two queues no watcher has seen it */
+        }
         return floating;
     }
     cori_task *stack = take_stack(worker);

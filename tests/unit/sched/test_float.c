@@ -8,9 +8,13 @@
 #include "support/child.h"
 #include "support/taskcase.h"
 
+#include "base/limits.h"
+#include "sched/float.h"
 #include "sched/here.h"
 #include "sched/park.h"
+#include "sched/placement.h"
 #include "sched/spawn.h"
+#include "sync/chan.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -218,6 +222,59 @@ TASK_TEST_WITH(half_a_queue_is_taken, &two_workers)
     T_EVENTUALLY(__atomic_load_n(&ended, __ATOMIC_ACQUIRE) == MANY + 1, 60 * COR_SECOND);
 }
 
+static void receive_one(void *a, void *b)
+{
+    uint32_t got;
+    (void)a;
+    (void)b;
+    T_CODE(cor_chan_recv(chan, &got, 0), 1);
+    add(&ended);
+}
+
+/* With nobody called: there is a watcher, it seems. */
+static void wake_three_unseen(void)
+{
+    cori_store(&cori_rt.watching, 1);
+    for (int i = 0; i < 3; i++) {
+        T_CODE(cor_chan_try_send(chan, &held), 0);
+    }
+}
+
+/*
+ * Two of three are taken, while the watcher looks between the two queues and goes to sleep for good. Whoever has taken
+ * them computes, and so does the worker of the third: the one that sleeps hears of those that wait.
+ */
+TASK_TEST_WITH(rest_of_what_was_taken_is_watched, &(cor_options){.workers = 3})
+{
+    int here = cor_worker_id(), other = (here + 1) % 3;
+    cori_worker *worker = &cori_rt.workers[here], *idle = &cori_rt.workers[3 - here - other];
+    cori_spawn spawn = {.entry = receive_one, .worker = other, .floats = true};
+    chan = cor_chan_new(sizeof(uint32_t), 3);
+    for (int i = 0; i < 3; i++) {
+        T_CODE(cori_spawn_task(&spawn, NULL), 0);
+    }
+    T_EVENTUALLY(__atomic_load_n(&chan->receivers.count, __ATOMIC_RELAXED) == 3, 60 * COR_SECOND);
+    T_EVENTUALLY(cori_load(&idle->sleeping) == CORI_ASLEEP && cori_load(&cori_rt.watching) == 0, 60 * COR_SECOND);
+    hold_worker(other, wake_three_unseen, &moved);
+    int64_t late = cor_after(20 * COR_SECOND * taskcase_patience());
+    while (!is_set(&held)) {
+        T_REQUIRE(cor_now() < late, "the other worker does not run");
+    }
+    for (int64_t old = cor_after(2 * CORI_STEAL_AGE_NS); cor_now() < old;) {}
+    (void)cori_here_now(); /* the age is told by the worker's clock */
+    cori_store(&cori_rt.watching, 0);
+    cori_task *first = cori_place_steal(worker); /* NULL: the idle one has woken by itself, and was faster */
+    while (!is_set(&ended)) {
+        T_REQUIRE(cor_now() < late, "nobody looks after the rest");
+    }
+    if (first != NULL) {
+        (void)cori_float_put(worker, first);
+    }
+    add(&moved);
+    T_EVENTUALLY(__atomic_load_n(&ended, __ATOMIC_ACQUIRE) == 4, 60 * COR_SECOND);
+    cor_chan_free(chan);
+}
+
 static char dumped[1 << 16];
 
 /* Neither worker gives way: the floating task stays queued, and in the dump. */
@@ -329,9 +386,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(taken_at_a_yield),       cmocka_unit_test(taken_at_a_wake),
         cmocka_unit_test(counts_are_even_in_sum), cmocka_unit_test(stuck_after_a_move),
-        cmocka_unit_test(half_a_queue_is_taken),  cmocka_unit_test(dump_shows_the_queued),
-        cmocka_unit_test(pinned_tasks_stay),      cmocka_unit_test(with_one_worker_none_floats),
-        cmocka_unit_test(a_group_starts_it),
+        cmocka_unit_test(half_a_queue_is_taken),  cmocka_unit_test(rest_of_what_was_taken_is_watched),
+        cmocka_unit_test(dump_shows_the_queued),  cmocka_unit_test(pinned_tasks_stay),
+        cmocka_unit_test(a_group_starts_it),      cmocka_unit_test(with_one_worker_none_floats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
