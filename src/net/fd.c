@@ -286,7 +286,7 @@ static void consume_ready(cori_slot *slot, int direction)
 static bool consume_read_signs(cori_slot *slot)
 {
     consume_ready(slot, CORI_READ);
-    return cori_load_relaxed(&slot->pollfd.sticky) != 0 && cori_swap(&slot->pollfd.sticky, 0) != 0;
+    return cori_load(&slot->pollfd.sticky) != 0 && cori_swap(&slot->pollfd.sticky, 0) != 0;
 }
 
 static inline ssize_t receive(cori_slot *slot, void *buf, size_t size)

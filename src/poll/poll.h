@@ -21,6 +21,10 @@
  * A try that ends "drained" (EAGAIN, or fewer bytes than asked for on a stream) may therefore leave the word 0 and
  * need not probe. Spurious READYs are harmless: they cost one try.
  *
+ * What an event tells besides (`sticky`, `backend`, a request that has ended) is written before the word is looked at,
+ * and read after READY was consumed or the waiter published, all sequentially consistent: a poller that finds READY
+ * leaves the word alone, and then whoever consumes that sees what was written.
+ *
  * Contract of a backend, besides the comments below: `add` reports the state at that moment as a first event. `wait`
  * is called by the owning worker only. `kick` makes the current or the next `wait` return early; any thread, also a
  * signal handler.
@@ -140,7 +144,7 @@ void cori_pollfd_open(cori_pollfd *pollfd, int fd, enum cori_fd_kind kind);
 /* Marks a direction ready; gives the waiter that must be woken, or NULL. Any thread. */
 static inline void *cori_pollfd_ready(cori_pollfd *pollfd, int direction)
 {
-    if (cori_load_acquire(&pollfd->wait[direction]) == CORI_READY) {
+    if (cori_load(&pollfd->wait[direction]) == CORI_READY) {
         return NULL;
     }
     uintptr_t old = cori_swap(&pollfd->wait[direction], CORI_READY);

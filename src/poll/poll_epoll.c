@@ -157,7 +157,7 @@ static int poll_epoll_wait(cori_poller *base, int64_t timeout_ns, cori_event *ev
         }
         __builtin_prefetch((void *)cori_load_relaxed(&pollfd->wait[CORI_READ])); /* will be woken */
         if ((bits & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0) {
-            cori_store_release(&pollfd->sticky, 1);
+            cori_store(&pollfd->sticky, 1);
         }
         events[count].pollfd = pollfd;
         events[count].mask = ((bits & ~(uint32_t)EPOLLOUT) != 0 ? 1u << CORI_READ : 0) |

@@ -38,7 +38,7 @@
 /* For a reader that meets a receive under way already. */
 static int arm_watch(cori_uring *poller, cori_uring_fd *state)
 {
-    if (cori_likely(cori_load_acquire(&state->watch) < CORI_URING_WATCH_DUE)) {
+    if (cori_likely(cori_load(&state->watch) < CORI_URING_WATCH_DUE)) {
         return 0;
     }
     if (cori_uring_own == poller) {

@@ -69,7 +69,7 @@ void cori_uring_resume(cori_pollfd *pollfd)
 
 void cori_uring_polled(cori_uring *poller, cori_uring_fd *state, bool more)
 {
-    cori_store_release(&state->armed_poll, more);
+    cori_store(&state->armed_poll, more);
     struct io_uring_sqe *sqe = more && state->armed_read ? cori_uring_sqe(poller) : NULL; /* none: next time */
     if (sqe != NULL) {
         io_uring_prep_cancel64(sqe, cori_uring_tag(state, CORI_URING_POLL_IN), 0);

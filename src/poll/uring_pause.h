@@ -12,7 +12,7 @@ void cori_uring_resume(cori_pollfd *pollfd);
 /* True for a stream whose reader may receive, with a poll in the ring that will tell it of bytes. Its reader only. */
 static inline bool cori_uring_is_polled(const cori_uring_fd *state)
 {
-    return cori_load_acquire(&state->armed_poll) && !cori_load_acquire(&state->receiving);
+    return cori_load(&state->armed_poll) && !cori_load_acquire(&state->receiving);
 }
 
 /* After a completion of a stream's poll. Owner only. */

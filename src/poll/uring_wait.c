@@ -89,7 +89,7 @@ static cori_event *complete(cori_uring *poller, const struct io_uring_cqe *cqe, 
     } else if (op == CORI_URING_ACCEPT) {
         cori_uring_accepted(poller, state, cqe);
     } else if (op == CORI_URING_WATCH) {
-        cori_store_release(&state->watch, cqe->res < 0 ? CORI_URING_WATCH_DUE : CORI_URING_WATCH_FIRED);
+        cori_store(&state->watch, cqe->res < 0 ? CORI_URING_WATCH_DUE : CORI_URING_WATCH_FIRED);
     } else {
         direction = polled(poller, state, op == CORI_URING_POLL_OUT, cqe);
     }
