@@ -15,10 +15,10 @@
  * are taken meanwhile, as if by a task.
  *
  * Invariants: in a list of open slabs those with dirty slots come first. Until cori_stack_release_all slabs are only
- * ever added to `all_slabs`, with a release store, so that a signal handler may walk it without the lock. A slot's bit in
- * `free` is set exactly while nobody has taken it; `dirty` is part of `free`; a slab with dirty slots is in the queue.
- * `guarded` is set for slots whose guard is installed, and stays set (guards of both kinds survive MADV_DONTNEED, also
- * amid a range).
+ * ever added to `all_slabs`, with a release store, so that a signal handler may walk it without the lock. A slot's bit
+ * in `free` is set exactly while nobody has taken it; `dirty` is part of `free`; a slab with dirty slots is in the
+ * queue. `guarded` is set for slots whose guard is installed, and stays set (guards of both kinds survive
+ * MADV_DONTNEED, also amid a range).
  */
 #include "ctx/stack.h"
 

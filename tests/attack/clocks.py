@@ -167,7 +167,7 @@ class D6(Ground):
         self.assertEqual(self.cut_of(peers), 0, "of %d who had sent something in time" % count)
 
     def cut_of(self, peers):
-        """How many have no answer. Each leaves as soon as it knows: who stays may be idle for as long as the others take."""
+        """How many have no answer. Each leaves as soon as it knows: who stays may be idle while others wait."""
         cut = 0
         with selectors.DefaultSelector() as waiting:
             for peer in peers:
