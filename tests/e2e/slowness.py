@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""What a time is judged by that a test has measured: the machine may have others to run."""
+"""What a time is judged by that a test has measured, since the machine may have others to run; and programs that are
+slow at a certain thing, so that a moment which mostly passes unseen lasts."""
+import os
+import subprocess
 import time
+import unittest
+
+from harness import need_tool
 
 ECHO_S = 0.005  # seconds that an echo takes at most, where there is a processor for both ends
 
@@ -16,3 +22,15 @@ def slowness(peer, count=200):
             raise AssertionError("no echo")
         times.append(time.monotonic() - begin)
     return max(1.0, sorted(times)[count * 99 // 100] / ECHO_S)
+
+
+def held_up(call, ms):
+    """The words before a command line that hold each system call of that name up for so long before it is made."""
+    strace = need_tool("strace")
+    if os.environ.get("COR_SANITIZE"):
+        raise unittest.SkipTest("no leak can be looked for in a traced process")
+    rule = ("-f", "-qq", "-o", os.devnull, "-e", "trace=" + call,
+            "-e", "inject=%s:delay_enter=%d" % (call, 1000 * ms))
+    if subprocess.run((strace, *rule, "true"), check=False, capture_output=True, timeout=60).returncode:
+        raise unittest.SkipTest("strace may not trace here")
+    return (strace, "-D", *rule)

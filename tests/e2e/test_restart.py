@@ -10,17 +10,18 @@ import signal
 import subprocess
 import tempfile
 
-from harness import BIN, Case, Peer, Server, gone, main, need_tool, run_coracle, split_address, wait_until
-
+from harness import BIN, Case, Peer, Server, gone, main, need_admin, run_coracle, split_address, wait_until
+from slowness import held_up
 from test_systemd import Manager, need_systemd
 
 EACH = tuple(itertools.product(("epoll", "io_uring"), (1, 2)))
+READY = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 class Restart(Case):
     @contextlib.contextmanager
-    def server(self, *words, program=BIN, env=None):
-        with Server([program, "serve", "--quiet", *words], env=env) as server:
+    def server(self, *words, program=BIN, env=None, before=()):
+        with Server([*before, program, "serve", "--quiet", *words], env=env) as server:
             server.wait_text(re.compile(r"^listening \S+ \S+ \S+$", re.M))
             yield server
 
@@ -36,6 +37,11 @@ class Restart(Case):
     def echo(self, peer):
         peer.send("x")
         self.assertEqual(peer.read(1), b"x")
+
+    def is_ready(self, admin):
+        with Peer(admin) as peer:
+            peer.send(READY)
+            self.assertRegex(peer.gone(), rb"\AHTTP/1.1 200 ")
 
     def test_clients_stay_and_new_ones_are_the_successors(self):
         for poller, workers in EACH:
@@ -108,20 +114,33 @@ class Restart(Case):
 
     def test_a_failure_is_told_when_it_is_over(self):
         """Who reads of it and sends the signal again at once is heard, however long it takes to clear up behind it."""
-        need_tool("strace")
-        if os.environ.get("COR_SANITIZE"):
-            self.skipTest("no leak can be looked for in a traced process")
+        slowly = held_up("close", 30)
         with tempfile.TemporaryDirectory() as folder:
             program = os.path.join(folder, "coracle")
             shutil.copy(BIN, program)
-            slowly = ("strace", "-D", "-f", "-qq", "-o", os.path.join(folder, "calls"), "-e", "trace=close",
-                      "-e", "inject=close:delay_enter=30000")
-            with Server([*slowly, program, "serve", "--quiet", "echo=127.0.0.1:0"]) as server:
-                server.wait_text("listening echo tcp")
+            with self.server("echo=127.0.0.1:0", program=program, before=slowly) as server:
                 os.unlink(program)
                 for count in range(1, 6):
                     server.signal(signal.SIGUSR2)
                     server.wait_text("event=restart_failed", name="err", count=count)
+
+    def test_a_takeover_is_told_when_it_has_happened(self):
+        """Who reads of it finds that the old one lets nobody in and answers nobody, least of all that it ends."""
+        need_admin()
+        for workers in (1, 2):
+            with self.subTest(workers=workers), \
+                    self.server("--workers", str(workers), "--admin", "127.0.0.1:0", "echo=127.0.0.1:0",
+                                before=held_up("close", 100)) as server:
+                server.wait_text("listening admin tcp ")
+                admin = split_address(re.search(r"^listening admin tcp (\S+)$", server.out, re.M).group(1))
+                with Peer(admin) as early:
+                    self.is_ready(admin)  # so the one before it has been accepted
+                    self.take_over(server)
+                    self.assertEqual(server.listening_ports(), [])
+                    with contextlib.suppress(ConnectionError):
+                        early.send(READY)
+                    self.assertEqual(early.gone(), b"")
+                self.is_ready(admin)
 
     def test_the_manager_hears_of_the_new_main_process(self):
         need_systemd()

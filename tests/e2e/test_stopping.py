@@ -9,8 +9,9 @@ import signal
 import time
 
 from harness import (ACK_ANSWER, GREETING, REPLY, SERVICES, Case, Peer, busy_client, close_all, join, main, message,
-                     need_json, serve, wait_until)
-from slowness import slowness
+                     need_json, serve, split_address, wait_until)
+from nats import ask
+from slowness import held_up, slowness
 
 CLIENTS = 1000
 POLLERS = ("epoll", "io_uring")
@@ -139,6 +140,23 @@ class Stopping(Case):
                         self.assertRegex(peer.read_all(), rb"\A" + answer + rb"\Z")
                     self.assertEqual(server.wait(), 0, server.describe())
                     close_all(*peers)
+
+    def test_it_is_told_when_nobody_is_let_in(self):
+        """Who reads of the end and connects at once is refused, and is told that the server is not ready."""
+        for workers in (1, 2):
+            with self.subTest(workers=workers), \
+                    serve("random", workers=workers, options=("--grace", "60s", "--admin", "127.0.0.1:0"),
+                          before=held_up("close", 100)) as server, busy_client(server) as peer:
+                server.wait_text("listening admin tcp ")
+                server.addresses["admin"] = split_address(re.search("^listening admin tcp (.*)$", server.out, re.M)[1])
+                server.signal(signal.SIGTERM)
+                server.wait_text("event=stopping ", name="err")
+                with self.assertRaises(ConnectionRefusedError):
+                    server.connect()
+                self.assertEqual(ask(server, "/readyz"), (503, "draining\n"))
+                peer.send("\n")
+                self.assertRegex(peer.read_all(), rb"\A\d+\n\Z")
+                self.assertEqual(server.wait(), 0, server.describe())
 
     def test_a_long_answer_is_written_to_its_end(self):
         data = bytes(i * 7 % 251 for i in range(1 << 16)) * (LARGE >> 16)

@@ -309,17 +309,41 @@ static int64_t plan_ends(struct serve *serve, bool taken_over)
     return until;
 }
 
-/* Ends the sessions: idle ones as planned, the others when they have finished or the time is over. */
-static void wind_down(struct serve *serve)
+/* Says how it ends, to the log and to the manager: with a takeover that is another process's business. */
+static void tell_the_end(struct serve *serve, int signal_number, int successor)
 {
-    bool taken_over = atomic_load(&serve->restart.successor) != 0;
-    int64_t until = plan_ends(serve, taken_over);
-    atomic_store(&serve->stopping, true);
-    if (taken_over) {
+    if (successor != 0) {
+        LOG(LEVEL_INFO, "taken_over", {"pid", NULL, successor}, {"open", NULL, open_now(serve)});
+        return;
+    }
+    LOG(LEVEL_INFO, "stopping", {"signal", NULL, signal_number}, {"open", NULL, open_now(serve)});
+    manager_tell("STOPPING=1\nSTATUS=Ending %lld connections", (long long)open_now(serve));
+}
+
+/*
+ * Lets nobody in any more, and then says so, if a signal is why: whoever has read it finds it true. With a takeover all
+ * that is asked from here on the successor answers, never that this one ends. Returns until when sessions may last.
+ */
+static int64_t stop_accepting(struct serve *serve, int signal_number)
+{
+    int successor = atomic_load(&serve->restart.successor);
+    if (successor != 0) {
         restart_leave_files(serve);
         admin_end_answers(serve);
     }
+    int64_t until = plan_ends(serve, successor != 0);
+    atomic_store(&serve->stopping, true);
     close_listeners(serve);
+    if (signal_number != 0) {
+        tell_the_end(serve, signal_number, successor);
+    }
+    return until;
+}
+
+/* Ends the sessions: idle ones as planned, the others when they have finished or the time is over. */
+static void wind_down(struct serve *serve, int signal_number)
+{
+    int64_t until = stop_accepting(serve, signal_number);
     for (size_t i = 0; i < serve->service_count; i++) {
         if (serve->services[i].def->stopping != NULL) {
             serve->services[i].def->stopping(&serve->services[i]);
@@ -395,18 +419,6 @@ static int wait_for_the_end(struct serve *serve)
     }
 }
 
-/* Says how it ends, to the log and to the manager: with a takeover that is another process's business. */
-static void tell_the_end(struct serve *serve, int signal_number)
-{
-    int successor = atomic_load(&serve->restart.successor);
-    if (successor != 0) {
-        LOG(LEVEL_INFO, "taken_over", {"pid", NULL, successor}, {"open", NULL, open_now(serve)});
-        return;
-    }
-    LOG(LEVEL_INFO, "stopping", {"signal", NULL, signal_number}, {"open", NULL, open_now(serve)});
-    manager_tell("STOPPING=1\nSTATUS=Ending %lld connections", (long long)open_now(serve));
-}
-
 /* A second signal ends the process at once: nothing that it has started stays. */
 static void last_words(void)
 {
@@ -435,6 +447,7 @@ int serve_main(void *arg)
         close_all(serve);
         return EXIT_FAILED;
     }
+    int number = 0;
     announce(serve);
     code = start_all(serve);
     code = code < 0 ? code : admin_start(serve);
@@ -445,9 +458,9 @@ int serve_main(void *arg)
     } else {
         restart_serves(serve);
         manager_ready(serve);
-        tell_the_end(serve, wait_for_the_end(serve));
+        number = wait_for_the_end(serve);
     }
     signals_end_at_once(last_words);
-    wind_down(serve);
+    wind_down(serve, number);
     return atomic_load(&serve->failed) ? EXIT_FAILED : EXIT_OK;
 }
