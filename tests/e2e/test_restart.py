@@ -142,6 +142,30 @@ class Restart(Case):
                     self.assertEqual(early.gone(), b"")
                 self.is_ready(admin)
 
+    def test_a_signal_in_the_middle(self):
+        """When the successor says that it serves, and when the old one does. Either the server ends, and the successor
+        with it; or that has taken over, and has the file of the unix socket."""
+        need_systemd()
+        for moment in ("STATUS", "MAINPID"):
+            with self.subTest(moment=moment), tempfile.TemporaryDirectory() as folder, Manager() as manager:
+                path = os.path.join(folder, "x")
+                with self.server("--grace", "1s", "echo=unix://" + path, env=manager.env,
+                                 before=held_up("close", 100)) as server:
+                    manager.wait_for("READY")
+                    server.signal(signal.SIGUSR2)
+                    manager.wait_for(moment)
+                    server.signal(signal.SIGTERM)
+                    self.assertEqual(server.process.wait(20), 0)
+                    server.wait_text("event=stopped ", name="err")
+                    if "event=stopping " in server.err:
+                        self.assertEqual(moment, "STATUS")
+                        successor = int(re.search(r"event=restarting pid=(\d+)", server.err).group(1))
+                        wait_until(lambda pid=successor: gone(pid), "the end of the successor")
+                        self.assertEqual(os.listdir(folder), [])
+                    else:
+                        with Peer(path) as peer:
+                            self.echo(peer)
+
     def test_the_manager_hears_of_the_new_main_process(self):
         need_systemd()
         with Manager() as manager, self.server("--grace", "1s", "echo=127.0.0.1:0", env=manager.env) as server:

@@ -326,7 +326,7 @@ static void tell_the_end(struct serve *serve, int signal_number, int successor)
  */
 static int64_t stop_accepting(struct serve *serve, int signal_number)
 {
-    int successor = atomic_load(&serve->restart.successor);
+    int successor = restart_end(serve);
     if (successor != 0) {
         restart_leave_files(serve);
         admin_end_answers(serve);

@@ -79,8 +79,9 @@ struct restart {
     char *program;         /* this program's file */
     char **argv;           /* as it was given */
     atomic_bool under_way; /* a successor is being started, or serves */
-    atomic_int successor;  /* the process that has taken over; 0: none */
+    atomic_int successor;  /* the process that has taken over; 0: none; RESTART_NEVER: this one ends without */
 };
+enum { RESTART_NEVER = -1 };
 
 /* Whom the program becomes when it listens; see life/privileges.h. */
 struct become {

@@ -203,6 +203,13 @@ static void log_failure(const struct legacy *legacy, int code, int status)
     LOG(LEVEL_ERROR, "restart_failed", {"error", text, 0});
 }
 
+/* False: this process has begun to end before. Only one of the two happens. */
+static bool take_over(struct restart *restart, pid_t pid)
+{
+    int none = 0;
+    return atomic_compare_exchange_strong(&restart->successor, &none, pid);
+}
+
 /* Starts the successor and waits for it. Returns 0: it serves; 1: it has ended; or a negative code. */
 static int hand_over(struct legacy *legacy)
 {
@@ -224,7 +231,7 @@ static int hand_over(struct legacy *legacy)
         legacy->pipe[1] = -1;
         code = wait_until_it_serves(legacy);
     }
-    return code == 0 && atomic_load(&legacy->serve->stopping) ? COR_ECANCELED : code;
+    return code == 0 && !take_over(restart, legacy->pid) ? COR_ECANCELED : code;
 }
 
 static void drop_legacy(struct legacy *legacy)
@@ -251,7 +258,6 @@ static void restart_task(void *arg)
     drop_legacy(&legacy);
     if (code == 0) {
         manager_tell("MAINPID=%d\nREADY=1", (int)legacy.pid);
-        atomic_store(&serve->restart.successor, legacy.pid);
         kill(getpid(), SIGUSR2);
     } else {
         atomic_store(&serve->restart.under_way, false);
@@ -273,6 +279,12 @@ void restart_begin(struct serve *serve)
         atomic_store(&serve->restart.under_way, false);
         LOG(LEVEL_ERROR, "restart_failed", {"error", cor_strerror(code), 0});
     }
+}
+
+int restart_end(struct serve *serve)
+{
+    int none = 0;
+    return atomic_compare_exchange_strong(&serve->restart.successor, &none, RESTART_NEVER) ? 0 : none;
 }
 
 static void unlink_on_close(struct serve *serve, bool own)

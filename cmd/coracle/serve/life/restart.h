@@ -22,8 +22,11 @@
 void restart_remember(struct restart *restart, char **argv);
 void restart_forget(struct restart *restart);
 
-/* Starts a successor, unless one is on its way. When it serves, SIGUSR2 comes again and restart->successor is set. */
+/* Starts a successor, unless one is on its way. When it serves, restart->successor is set and SIGUSR2 comes again. */
 void restart_begin(struct serve *serve);
+
+/* This process ends: from now on nobody takes over from it. Returns the successor that has by now; 0: none. */
+int restart_end(struct serve *serve);
 
 /* Tells the process that this one takes over from, if there is one, that this one serves. */
 void restart_serves(struct serve *serve);
