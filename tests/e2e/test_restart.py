@@ -166,6 +166,38 @@ class Restart(Case):
                         with Peer(path) as peer:
                             self.echo(peer)
 
+    def test_a_reload_meanwhile(self):
+        """The successor has read the first of its lists by then; it reads them again."""
+        with tempfile.TemporaryDirectory() as folder:
+            first, last, gate = (os.path.join(folder, name) for name in ("first", "last", "gate"))
+
+            def put(path, text):
+                with open(path + ".new", "w", encoding="ascii") as file:
+                    file.write(text)
+                os.rename(path + ".new", path)
+
+            def begin_to_write():
+                with contextlib.suppress(OSError):  # nobody reads it yet
+                    return os.open(gate, os.O_WRONLY | os.O_NONBLOCK)
+            put(first, "127.0.0.0/8\n")
+            put(last, "")
+            with self.server("--allow", "@" + first, "--deny", "@" + last, "echo=127.0.0.1:0") as server:
+                os.mkfifo(gate)
+                os.link(gate, last + ".new")
+                os.rename(last + ".new", last)
+                server.signal(signal.SIGUSR2)
+                writing = wait_until(begin_to_write, "the successor to come to its last list")
+                put(last, "")
+                put(first, "10.0.0.0/8\n")
+                server.signal(signal.SIGHUP)
+                server.wait_text("event=reloaded ", name="err")
+                os.close(writing)
+                server.wait_text("event=taken_over ", name="err")
+                server.wait_text("event=reloaded ", count=2, name="err")
+                with Peer(self.address(server)) as peer:
+                    self.assertEqual(peer.gone(), b"")
+                server.wait_text("reason=denied", name="err")
+
     def test_the_manager_hears_of_the_new_main_process(self):
         need_systemd()
         with Manager() as manager, self.server("--grace", "1s", "echo=127.0.0.1:0", env=manager.env) as server:

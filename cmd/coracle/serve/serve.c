@@ -408,8 +408,10 @@ static int wait_for_the_end(struct serve *serve)
     for (;;) {
         int number = signals_wait();
         if (number == SIGHUP) {
+            restart_pass_on(serve, number);
             reload_files(serve);
         } else if (number == SIGUSR1) {
+            restart_pass_on(serve, number);
             (void)cor_blocking(reopen_log, NULL);
         } else if (number == SIGUSR2 && atomic_load(&serve->restart.successor) == 0) {
             restart_begin(serve);

@@ -80,6 +80,7 @@ struct restart {
     char **argv;           /* as it was given */
     atomic_bool under_way; /* a successor is being started, or serves */
     atomic_int successor;  /* the process that has taken over; 0: none; RESTART_NEVER: this one ends without */
+    atomic_uint obeyed;    /* bit n: signal n, since the successor began; it has not heard of it */
 };
 enum { RESTART_NEVER = -1 };
 

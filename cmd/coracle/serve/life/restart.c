@@ -203,17 +203,39 @@ static void log_failure(const struct legacy *legacy, int code, int status)
     LOG(LEVEL_ERROR, "restart_failed", {"error", text, 0});
 }
 
+/* Who notes a signal looks for the successor afterwards, who notes the successor for signals: one sees the other. */
+static void pass_on(struct restart *restart)
+{
+    static const int numbers[] = {SIGHUP, SIGUSR1};
+    int pid = atomic_load(&restart->successor);
+    unsigned obeyed = pid > 0 ? atomic_exchange(&restart->obeyed, 0) : 0;
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        if ((obeyed & 1U << numbers[i]) != 0) {
+            kill(pid, numbers[i]);
+        }
+    }
+}
+
+void restart_pass_on(struct serve *serve, int number)
+{
+    atomic_fetch_or(&serve->restart.obeyed, 1U << number);
+    pass_on(&serve->restart);
+}
+
 /* False: this process has begun to end before. Only one of the two happens. */
 static bool take_over(struct restart *restart, pid_t pid)
 {
     int none = 0;
-    return atomic_compare_exchange_strong(&restart->successor, &none, pid);
+    bool done = atomic_compare_exchange_strong(&restart->successor, &none, pid);
+    pass_on(restart);
+    return done;
 }
 
 /* Starts the successor and waits for it. Returns 0: it serves; 1: it has ended; or a negative code. */
 static int hand_over(struct legacy *legacy)
 {
     struct restart *restart = &legacy->serve->restart;
+    atomic_store(&restart->obeyed, 0);
     int code = copy_sockets(legacy);
     if (code == 0 && pipe2(legacy->pipe, O_CLOEXEC) < 0) {
         legacy->pipe[0] = legacy->pipe[1] = -1;

@@ -9,6 +9,9 @@
  *   no "R"       the successor has ended, or has not said anything for RESTART_WITHIN_NS: it is killed, the event
  *                restart_failed says why, and this process serves on as if nothing had been
  *
+ * SIGHUP and SIGUSR1 that this process has obeyed meanwhile are sent to the successor when it serves: it may have read
+ * its lists, and opened its log, before.
+ *
  * No connection is lost: the sockets are the same, so are their queues, and nobody accepts ahead (cor_listener_fd). The
  * successor finds its sockets by RESTART_VARIABLE: their names, in the order of their descriptors from 4 on; 3 is the
  * pipe. A "+" after a name says that the socket's file is to be removed in the end.
@@ -24,6 +27,9 @@ void restart_forget(struct restart *restart);
 
 /* Starts a successor, unless one is on its way. When it serves, restart->successor is set and SIGUSR2 comes again. */
 void restart_begin(struct serve *serve);
+
+/* This process obeys a signal that is for a successor, too, if there is one or one is on its way. */
+void restart_pass_on(struct serve *serve, int number);
 
 /* This process ends: from now on nobody takes over from it. Returns the successor that has by now; 0: none. */
 int restart_end(struct serve *serve);
