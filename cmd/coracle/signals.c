@@ -3,6 +3,7 @@
 #include "signals.h"
 
 #include "exits.h"
+#include "log.h"
 
 #include <coracle.h>
 #include <signal.h>
@@ -22,6 +23,18 @@ int signals_wait(void)
     return cor_signal_wait(0);
 }
 
+static int reopen_log(void *unused)
+{
+    (void)unused;
+    log_reopen();
+    return 0;
+}
+
+void signals_reopen_log(void)
+{
+    (void)cor_blocking(reopen_log, NULL);
+}
+
 static void (*call_before)(void);
 
 static void wait_and_exit(void *arg)
@@ -30,6 +43,9 @@ static void wait_and_exit(void *arg)
     int number;
     do {
         number = cor_signal_wait(0);
+        if (number == SIGUSR1) { /* an end may take minutes, and the file be moved away meanwhile */
+            signals_reopen_log();
+        }
     } while (number == SIGHUP || number == SIGUSR1 || number == SIGUSR2);
     if (number > 0) {
         if (call_before != NULL) {

@@ -9,7 +9,8 @@ import socket
 import tempfile
 import time
 
-from harness import ACK_ANSWER, Case, Peer, main, message, need_json, run_coracle, serve, wait_until
+from harness import (ACK_ANSWER, Case, Peer, busy_client, main, message, need_json, run_coracle, serve,
+                     wait_until)
 
 POLLERS = ("epoll", "io_uring")
 RATE = 100
@@ -62,6 +63,22 @@ class File(Case):
                 self.assertEqual([text.count("event=log_reopened file=" + path) for text in files], [0, 1, 1, 1])
                 self.assertIn("event=stopped accepted=7 closed=7", files[-1])
                 self.assertEqual(os.stat(path).st_mode & 0o137, 0)  # others cannot read it
+
+    def test_it_is_opened_again_while_the_server_ends(self):
+        """An end may take long, and whoever moves logs away knows nothing of it."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "log")
+            with serve("random", options=("--quiet", "--grace", "60s", "--log-file", path)) as server, \
+                    busy_client(server) as peer:
+                server.signal(signal.SIGTERM)
+                wait_until(lambda: "event=stopping " in content(path), "the end to begin")
+                os.rename(path, path + ".1")
+                server.signal(signal.SIGUSR1)
+                wait_until(lambda: os.path.exists(path) and "event=log_reopened " in content(path), "the new file")
+                peer.send("\n")
+                self.assertRegex(peer.read_all(), rb"\A\d+\n\Z")
+                self.assertEqual(server.wait(), 0, server.describe())
+            self.assertIn("event=stopped ", content(path))
 
     def test_what_cannot_be_opened(self):
         """At the start it is an error; later the file before stays."""

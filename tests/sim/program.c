@@ -224,6 +224,8 @@ int signals_wait(void)
     return SIGTERM;
 }
 
+void signals_reopen_log(void) {}
+
 void signals_end_at_once(void (*before)(void))
 {
     (void)before;
@@ -267,8 +269,6 @@ bool log_shows(void)
 }
 
 void log_flush(void) {}
-
-void log_reopen(void) {}
 
 void log_last_words(void) {}
 

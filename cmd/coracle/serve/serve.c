@@ -395,13 +395,6 @@ static void reload_files(struct serve *serve)
     manager_ready(serve);
 }
 
-static int reopen_log(void *unused)
-{
-    (void)unused;
-    log_reopen();
-    return 0;
-}
-
 /* Waits for the signal that ends the program, and obeys others meanwhile. Returns its number. */
 static int wait_for_the_end(struct serve *serve)
 {
@@ -412,7 +405,7 @@ static int wait_for_the_end(struct serve *serve)
             reload_files(serve);
         } else if (number == SIGUSR1) {
             restart_pass_on(serve, number);
-            (void)cor_blocking(reopen_log, NULL);
+            signals_reopen_log();
         } else if (number == SIGUSR2 && atomic_load(&serve->restart.successor) == 0) {
             restart_begin(serve);
         } else {
