@@ -51,14 +51,6 @@ void memory_grown(struct serve *serve, uint64_t bytes)
     (void)bytes;
 }
 
-void log_event(log_level level, const char *event, const log_field *fields, size_t count)
-{
-    (void)level;
-    (void)event;
-    (void)fields;
-    (void)count;
-}
-
 /* --- the bus */
 
 struct bus_topic {
@@ -126,7 +118,8 @@ static uint64_t fake_unlisten(struct bus *bus, struct bus_topic *topic)
     return 0;
 }
 
-/* How many subjects node `i` hears. */
+/* How many subjects node `i` hears; of node 0 also when it has said last that it is joined, and that it is alone. */
+static atomic_int joined_with = -1, alone_with = -1;
 static int topics_of(int i)
 {
     struct bus *bus = net.all[i];
@@ -137,6 +130,17 @@ static int topics_of(int i)
     }
     pthread_mutex_unlock(&bus->lock);
     return count;
+}
+
+void log_event(log_level level, const char *event, const log_field *fields, size_t count)
+{
+    (void)level;
+    (void)fields;
+    (void)count;
+    atomic_int *with = strcmp(event, "bus_connected") == 0 ? &joined_with : &alone_with;
+    if (with == &joined_with || strcmp(event, "bus_lost") == 0) {
+        atomic_store(with, topics_of(0));
+    }
 }
 
 static int fake_connect(struct bus *bus, char *why)

@@ -424,6 +424,24 @@ TASK_TEST_WITH(all_rooms_are_away_at_once, &with_threads)
     end_net();
 }
 
+/* A node says that it is joined when it hears all of its rooms, and that it is alone when it hears none. */
+TASK_TEST_WITH(what_is_said_of_the_connection_is_so, &with_threads)
+{
+    start_net(TEXT);
+    wait_for_all();
+    make_more(MORE);
+    joined_with = alone_with = -1;
+    net.all[0]->away = true;
+    lose(0);
+    T_EVENTUALLY(alone_with >= 0, SOON);
+    T_EQ(alone_with, 0);
+    net.all[0]->away = false;
+    T_EVENTUALLY(joined_with >= 0, SOON);
+    T_EQ(joined_with, 1 + MORE);
+    leave_more(MORE);
+    end_net();
+}
+
 /* A room whose members take nothing keeps no other from hearing, nor the connection from being made anew. */
 TASK_TEST_WITH(a_slow_room_delays_no_other, &with_threads)
 {
@@ -535,6 +553,7 @@ int main(void)
         cmocka_unit_test(rooms_share_a_connection),
         cmocka_unit_test(rooms_come_and_go),
         cmocka_unit_test(all_rooms_are_away_at_once),
+        cmocka_unit_test(what_is_said_of_the_connection_is_so),
         cmocka_unit_test(a_slow_room_delays_no_other),
         cmocka_unit_test(an_inbox_has_a_bound),
         cmocka_unit_test(the_backlog_is_shared),

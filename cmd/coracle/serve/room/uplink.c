@@ -334,6 +334,14 @@ static void set_connected(struct uplink *up, bool connected)
     atomic_store(&up->connected, connected);
 }
 
+/* If it fails the link's turn tells. */
+static void join(struct link *link)
+{
+    if (!atomic_load(&link->ending)) {
+        (void)subscribe(link);
+    }
+}
+
 static bool is_over(struct uplink *up)
 {
     pthread_mutex_lock(&up->lock);
@@ -353,6 +361,7 @@ static bool call(struct uplink *up, unsigned attempt)
         return false;
     }
     count_more(&up->connects, 1);
+    each_link(up, join); /* first: what others say to a room that is said to be joined is heard */
     set_connected(up, true);
     LOG(LEVEL_INFO, "bus_connected", {"ms", NULL, away / COR_MILLISECOND});
     return true;
@@ -381,10 +390,10 @@ static void hang_up(struct uplink *up)
     struct calling of = {.up = up};
     set_connected(up, false);
     (void)cor_blocking(disconnect_bus, &of);
+    each_link(up, lose);
     if (!is_over(up)) {
         LOG(LEVEL_WARN, "bus_lost", {"error", of.why, 0});
     }
-    each_link(up, lose);
 }
 
 /* Waits before the next attempt. */
