@@ -12,6 +12,7 @@ import threading
 from harness import (ACK_ANSWER, PATIENCE, SOURCE, TOLD, Case, Peer, Program, close_all, free_port, main, message,
                      need_json, need_tool, run_coracle, serve, split_address, wait_until)
 from nats import Nats, all_connected, ask, bus_of, need_nats, node, subscriptions
+from slowness import held_up
 from test_websocket import ACK, DEBIAN_PYTHON, SAYS, every_way
 from websocket import WebPeer, answered, need_websocket, request
 
@@ -70,6 +71,19 @@ def asked(server, path, upgrade=True, at="broadcast ws"):
     with Peer(server.address(at)) as peer:
         peer.send(request(server.address(at), path=path, **fields))
         return answered(peer)[0]
+
+
+class Ends(Case):
+    def test_a_room_is_freed_when_another_may_be_made(self):
+        """With a bus that takes a while."""
+        need_nats()
+        with Nats() as nats, node(nats.url(), "--rooms", "1", "--log-level", "debug", address="ws://127.0.0.1:0",
+                                  before=held_up("sendto", 100)) as server:
+            all_connected((server,))
+            for name in ("one", "two", "three"):
+                with enter(server, name):
+                    pass
+                server.wait_text("event=room_freed room=" + name, name="err")
 
 
 class Names(Case):

@@ -159,10 +159,15 @@ static void end_room(void *arg)
 {
     struct room *room = arg;
     struct rooms *rooms = room->rooms;
-    link_stop(room->link);
-    pthread_mutex_lock(&rooms->lock);
-    rooms->made -= room->made;
-    pthread_mutex_unlock(&rooms->lock);
+    if (room->link != NULL) {
+        link_stop(room->link);
+        pthread_mutex_lock(&rooms->lock);
+        rooms->made -= room->made;
+        pthread_mutex_unlock(&rooms->lock);
+    }
+    if (room->made) {
+        LOG(LEVEL_DEBUG, "room_freed", {"room", room->name, 0});
+    }
     room_free(room);
     cor_waitgroup_done(&rooms->ending);
 }
@@ -175,12 +180,10 @@ void rooms_leave(struct room *room)
     if (last) {
         take_out(rooms, room);
         rooms->count--;
+        rooms->made -= room->link == NULL && room->made; /* at once: whoever sees it gone may make another */
         cor_waitgroup_add(&rooms->ending, 1);
     }
     pthread_mutex_unlock(&rooms->lock);
-    if (last && room->made) {
-        LOG(LEVEL_DEBUG, "room_freed", {"room", room->name, 0});
-    }
     if (last && (room->link == NULL || cor_go(end_room, room) < 0)) {
         end_room(room);
     }
