@@ -56,12 +56,11 @@ static void note_delivery(struct member *member, const struct msg_run *run)
     struct hub_counts *hub = &member->room->serve->hub;
     uint32_t count = msglog_count(&member->reader, run);
     int64_t took = cor_now() - run->said_at;
-    connection_add(&member->session.seen->messages_out, count);
-    if (run->history) {
-        return; /* it was delivered when it was said */
+    if (!run->history) { /* that was delivered when it was said */
+        atomic_fetch_add_explicit(&hub->delivered[duration_field(took)], count, memory_order_relaxed);
+        atomic_fetch_add_explicit(&hub->delivered_ns, took * count, memory_order_relaxed);
     }
-    atomic_fetch_add_explicit(&hub->delivered[duration_field(took)], count, memory_order_relaxed);
-    atomic_fetch_add_explicit(&hub->delivered_ns, took * count, memory_order_relaxed);
+    connection_add(&member->session.seen->messages_out, count); /* last: what is sent has been delivered */
 }
 
 static int write_run(struct member *member, struct msg_run *run)
