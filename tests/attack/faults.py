@@ -189,13 +189,13 @@ class B1(Ground):
                     self.attacked(*DIALOGUES, poller=poller, workers=workers,
                                   **faulty("accept:%s@3+7" % error)) as server:
                 self.talk(server)
-                self.assertIn("event=accept_paused", server.err)
+                server.wait_text("event=accept_paused", name="err")
 
     def test_refused_by_the_kernel(self):
         need_json()
         with self.attacked(*DIALOGUES, workers=2, before=injected("accept4", "error=EMFILE:when=3+7")) as server:
             self.talk(server)
-            self.assertIn("event=accept_paused", server.err)
+            server.wait_text("event=accept_paused", name="err")
 
     def talk(self, server):
         server.lines = 2 * LOG_LINES_PER_S  # pauses and ends come together, each at its own rate

@@ -136,8 +136,8 @@ class Proxy(Case):
         with through(server, v1("203.0.113.1")) as peer:
             peer.send("\n")
             self.assertRegex(peer.line(), rb"\A\d+\n\Z")
-        self.assertIn("peer=192.0.2.77:4000 reason=denied", server.err)
-        self.assertIn("peer=203.0.113.1:4000 reason=per_ip", server.err)
+        server.wait_text("peer=192.0.2.77:4000 reason=denied", name="err")
+        server.wait_text("peer=203.0.113.1:4000 reason=per_ip", name="err")
 
     def test_status(self):
         with serve("echo", options=OPTIONS + ("--admin", "127.0.0.1:0")) as server:
