@@ -95,8 +95,9 @@ COR_API COR_CHECK int cor_accept(cor_listener *listener, cor_conn **out);
 /*
  * Accepts until the listener is closed and runs `handler(conn, arg)` in a new task for each connection, spread evenly
  * over the workers; a worker busy computing delays nobody. On temporary errors (-EMFILE), and on errors of a single
- * connection (-EPERM, -ENETDOWN ...), it pauses for 5 ms, doubling up to 1 s, and goes on. If `group` is not NULL the
- * handlers run in it; at its limit each worker keeps one connection waiting, for which this waits after a close, too.
+ * connection (-EPERM, -ENETDOWN ...), it pauses for 5 ms, doubling up to 1 s, and goes on; a close or a moved deadline
+ * ends a pause. If `group` is not NULL the handlers run in it; at its limit each worker keeps one connection waiting,
+ * for which this waits after a close, too.
  * Returns: 0 when the listener was closed, COR_ECANCELED, or the error that ended accepting. Parks: yes.
  * Owns: each handler takes its conn and must close it; `arg` is shared by all.
  * Go: the loop "for { c, err := l.Accept(); go handle(c) }" with net/http's back-off.

@@ -342,9 +342,37 @@ int cor_listener_set_deadline(cor_listener *listener, int64_t deadline)
     cori_spin_unlock(&slot->spin);
     for (int i = 0; i < count; i++) { /* one that is closed by now: a wake for no reason */
         cori_fd_deadline_moved(slots[i], CORI_READ);
+        cori_fd_deadline_moved(slots[i], CORI_WRITE); /* a pause */
     }
     cori_slot_leave(slot, CORI_SHARED);
     return 0;
+}
+
+/* Waits in the word and with the lock of writes, of which a listener has none, so that accepts go on meanwhile. */
+static void pause_until(cori_slot *slot, int64_t until)
+{
+    cori_task *self = cori_here_task();
+    uintptr_t *word = &slot->pollfd.wait[CORI_WRITE];
+    int64_t deadline = cori_load(&slot->deadline[CORI_READ]);
+    for (;;) {
+        cori_store(word, (uintptr_t)self);
+        bool moved = cori_load(&slot->deadline[CORI_READ]) != deadline;
+        if (moved || cori_slot_closed(slot) || cori_interrupted(self, until) != 0) {
+            break;
+        }
+        cori_park_external(self, until, "accept pause");
+    }
+    cori_store(word, CORI_IDLE);
+}
+
+void cori_listener_pause(cor_listener *listener, int64_t pause_ns)
+{
+    int64_t until = cor_after(pause_ns);
+    cori_slot *slot;
+    if (cori_slot_enter(listener, CORI_KIND_LISTENER, CORI_LOCK_WRITE, &slot) == 0) {
+        pause_until(slot, until);
+        cori_slot_leave(slot, CORI_LOCK_WRITE);
+    }
 }
 
 /* Opens the clone's slot; inside a call on the first slot. */

@@ -31,6 +31,12 @@ cori_serve_hooks cori_listener_hooks(cor_listener *listener);
 int cori_listener_accept(cor_listener *listener, enum cori_ending ending, cor_conn **out, bool *lost, cor_addr *peer);
 
 /*
+ * Waits after an error of accept: for `pause_ns`, or until the listener is closed, its deadline is moved, or the task's
+ * group ends.
+ */
+void cori_listener_pause(cor_listener *listener, int64_t pause_ns);
+
+/*
  * Opens a second handle on the same listening socket, closed together with the first; for accepting on another worker.
  */
 int cori_listener_clone(cor_listener *listener, cor_listener **out);

@@ -5,6 +5,8 @@
 
 #include "base/sys.h"
 
+#include <limits.h>
+
 enum { WORKERS_MAX = 64 };
 
 /* What accept calls give, and what cor_serve told. The fault hook has no argument, hence globals; all atomic. */
@@ -185,6 +187,52 @@ TASK_TEST(deadline_of_acceptors_to_come)
     stop_serving();
 }
 
+enum ending { BY_CLOSE, BY_CANCEL, BY_DEADLINE, ENDINGS };
+
+/* Serves without descriptors until a pause of 320 ms has begun; how long what ends it takes then. */
+static int64_t time_to_end_a_pause(enum ending by)
+{
+    cor_conn *client;
+    __atomic_store_n(&told_pause_ns, 0, __ATOMIC_RELEASE);
+    start_serving();
+    fail_next(-EMFILE, INT_MAX, -1);
+    T_CODE(cor_dial(&client, "tcp", address, NULL), 0);
+    T_EVENTUALLY(__atomic_load_n(&told_pause_ns, __ATOMIC_ACQUIRE) >= 320 * COR_MILLISECOND, SOON);
+    fail_next(0, 0, -1);
+    int64_t begun = cor_now();
+    if (by == BY_DEADLINE) {
+        char byte;
+        T_CODE(cor_listener_set_deadline(listener, cor_after(FAR_AWAY)), 0);
+        read_all(client, &byte, 1);
+    } else if (by == BY_CANCEL) {
+        cor_group_cancel(&loop);
+        wait_for(&loop);
+        T_CODE(result, COR_ECANCELED);
+        loop = (cor_group){0};
+    } else {
+        T_CODE(cor_listener_close(listener), 0);
+        wait_for(&loop);
+        T_CODE(result, 0);
+    }
+    int64_t took_ns = cor_now() - begun;
+    if (by != BY_CLOSE) {
+        T_CODE(cor_listener_close(listener), 0);
+    }
+    wait_for(&loop);
+    wait_for(&handlers);
+    T_CODE(cor_close(client), 0);
+    return took_ns;
+}
+
+/* What ends waiting for a connection ends a pause too. In the best of several attempts: other programs delay all. */
+TASK_TEST(pauses_end_at_once)
+{
+    for (enum ending by = BY_CLOSE; by < ENDINGS; by++) {
+        int64_t took_ns = 0;
+        T_ATTEMPT(took_ns = time_to_end_a_pause(by), took_ns < 160 * COR_MILLISECOND);
+    }
+}
+
 static int with_hook(void **state)
 {
     (void)state;
@@ -201,6 +249,7 @@ int main(void)
         cmocka_unit_test(a_lost_acceptor),
         cmocka_unit_test(deadline_of_all_acceptors),
         cmocka_unit_test(deadline_of_acceptors_to_come),
+        cmocka_unit_test(pauses_end_at_once),
     };
     return cmocka_run_group_tests(tests, with_hook, NULL);
 }
