@@ -83,9 +83,10 @@ COR_API COR_CHECK ssize_t cor_read_full(cor_conn *conn, void *buf, size_t size);
 COR_API COR_CHECK int64_t cor_copy(cor_conn *target, cor_conn *source);
 
 /*
- * Reads and drops what arrives until end of stream, an error, `max_bytes` or `deadline` (absolute; it stands in for the
- * read deadline meanwhile; 0: that one counts). Between cor_close_write and cor_close it keeps the kernel from
- * resetting the connection over unread input, which could destroy a reply that is still under way.
+ * Reads and drops what arrives until end of stream, an error, `max_bytes` or `deadline` (absolute; the read deadline,
+ * which stays as it is, does not count then unless it is set meanwhile; 0: it counts). Between cor_close_write and
+ * cor_close it keeps the kernel from resetting the connection over unread input, which could destroy a reply that is
+ * still under way.
  * Returns: the bytes dropped (0 or more), also after an error. Parks: until deadline.
  * Go: none; the usual half-close idiom.
  */
@@ -93,8 +94,9 @@ COR_API int64_t cor_drain(cor_conn *conn, int64_t max_bytes, int64_t deadline);
 
 /*
  * Ends a conversation in order: half-closes, drops what the peer still sends until it ends too, but at most 1 MiB and
- * until `deadline` (absolute, 0 for none), then closes. Closing over unread input instead would reset the connection
- * and could destroy the reply. A connection without half-close (cor_pipe) is closed at once.
+ * until `deadline`, then closes. Closing over unread input instead would reset the connection and could destroy the
+ * reply. The deadline is cor_drain's: absolute, and with 0 the read deadline counts; if that has passed nothing is
+ * dropped. A connection without half-close (cor_pipe) is closed at once.
  * Returns: 0, COR_ECLOSED. Parks: until deadline. Owns: takes the connection.
  * Go: none; CloseWrite, io.Copy(io.Discard), Close.
  */

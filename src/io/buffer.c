@@ -28,9 +28,9 @@ void cori_buffer_give(void *buffer)
 }
 
 /* Waits without a buffer, reads into one. Only with a count > 0 is *data set, and owned by the caller. */
-static ssize_t read_lent(cori_slot *slot, size_t size, unsigned char **data)
+static ssize_t read_lent(cori_slot *slot, size_t size, const cori_limit *limit, unsigned char **data)
 {
-    int rc = slot->ops->wait_readable(slot);
+    int rc = slot->ops->wait_readable(slot, limit);
     if (rc < 0) {
         return rc;
     }
@@ -47,17 +47,19 @@ static ssize_t read_lent(cori_slot *slot, size_t size, unsigned char **data)
     return count;
 }
 
-ssize_t cori_buffer_read(cor_conn *conn, size_t max_bytes, cor_buffer *out)
+ssize_t cori_buffer_read(cor_conn *conn, size_t max_bytes, const cori_limit *limit, cor_buffer *out)
 {
     cori_slot *slot;
     *out = (cor_buffer){0};
-    int rc = cori_slot_enter(conn, CORI_KIND_CONN, CORI_LOCK_READ, &slot);
+    int rc = limit == NULL ? cori_slot_enter(conn, CORI_KIND_CONN, CORI_LOCK_READ, &slot)
+                           : cori_slot_enter_until(conn, CORI_KIND_CONN, CORI_LOCK_READ, limit->until, &slot);
     if (rc < 0) {
         return rc;
     }
+    size_t size = max_bytes < CORI_BUFFER_BYTES ? max_bytes : CORI_BUFFER_BYTES;
     ssize_t count;
     do { /* a sign without data: wait again, without a buffer */
-        count = read_lent(slot, max_bytes < CORI_BUFFER_BYTES ? max_bytes : CORI_BUFFER_BYTES, &out->data);
+        count = read_lent(slot, size, limit, &out->data);
     } while (count == -EAGAIN);
     cori_slot_leave(slot, CORI_LOCK_READ);
     out->size = count > 0 ? (size_t)count : 0;
@@ -66,7 +68,7 @@ ssize_t cori_buffer_read(cor_conn *conn, size_t max_bytes, cor_buffer *out)
 
 ssize_t cor_read_buffer(cor_conn *conn, cor_buffer *out)
 {
-    return cori_buffer_read(conn, CORI_BUFFER_BYTES, out);
+    return cori_buffer_read(conn, CORI_BUFFER_BYTES, NULL, out);
 }
 
 void cor_buffer_free(cor_buffer *buffer)

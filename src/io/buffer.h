@@ -12,7 +12,7 @@
 void *cori_buffer_take(void);
 void cori_buffer_give(void *buffer);
 
-/* As cor_read_buffer, of at most `max_bytes`. */
-ssize_t cori_buffer_read(cor_conn *conn, size_t max_bytes, cor_buffer *out);
+/* As cor_read_buffer, of at most `max_bytes`, and until `limit`, NULL: none. */
+ssize_t cori_buffer_read(cor_conn *conn, size_t max_bytes, const cori_limit *limit, cor_buffer *out);
 
 #endif

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* More than one read: a given number of bytes, what is left before closing. Copies are in transfer.c. */
+#include "base/atomic.h"
 #include "io/buffer.h"
-
-#include <coracle/time.h>
 
 /* Reads `size` bytes, inside a call that holds the read lock. */
 static ssize_t read_full(cori_slot *slot, char *buf, size_t size)
 {
     size_t have = 0;
     while (have < size) {
-        int rc = have == 0 ? slot->ops->wait_readable(slot) : cori_slot_wait_for_rest(slot);
+        int rc = have == 0 ? slot->ops->wait_readable(slot, NULL) : cori_slot_wait_for_rest(slot, NULL);
         ssize_t count = rc < 0 ? rc : cori_fd_read_stream(slot, buf + have, size - have);
         if (count == -EAGAIN) {
             continue;
@@ -34,44 +33,33 @@ ssize_t cor_read_full(cor_conn *conn, void *buf, size_t size)
     return count;
 }
 
-/* Puts a read deadline in the place of *before, or of any, which is told in *before; and has a parked read see it. */
-static int swap_deadline(cor_conn *conn, int64_t deadline, int64_t *before, bool any)
+/* Gives reads a deadline in place of the read deadline that the connection has now. */
+static int limit_to(cor_conn *conn, int64_t deadline, cori_limit *limit)
 {
     cori_slot *slot;
     int rc = cori_slot_enter(conn, CORI_KIND_CONN, CORI_SHARED, &slot);
-    if (rc < 0) {
-        return rc;
+    if (rc == 0) {
+        *limit = (cori_limit){cori_slot_deadline(deadline), cori_load(&slot->deadline[CORI_READ])};
+        cori_slot_leave(slot, CORI_SHARED);
     }
-    while (!cori_cas(&slot->deadline[CORI_READ], before, deadline) && any) {}
-    slot->ops->deadline_moved(slot, CORI_READ);
-    cori_slot_leave(slot, CORI_SHARED);
-    return 0;
+    return rc;
 }
 
-static int64_t drain(cor_conn *conn, int64_t max_bytes)
+int64_t cor_drain(cor_conn *conn, int64_t max_bytes, int64_t deadline)
 {
+    cori_limit own, *limit = deadline != 0 ? &own : NULL;
+    if (limit != NULL && limit_to(conn, deadline, limit) < 0) {
+        return cori_in_vain(0);
+    }
     int64_t total = 0;
     while (total < max_bytes) {
         cor_buffer buffer;
-        ssize_t count = cori_buffer_read(conn, (size_t)(max_bytes - total), &buffer);
+        ssize_t count = cori_buffer_read(conn, (size_t)(max_bytes - total), limit, &buffer);
         if (count <= 0) {
             break;
         }
         cor_buffer_free(&buffer);
         total += count;
-    }
-    return total;
-}
-
-int64_t cor_drain(cor_conn *conn, int64_t max_bytes, int64_t deadline)
-{
-    int64_t own = 0, put = cori_slot_deadline(deadline);
-    if (deadline != 0 && swap_deadline(conn, put, &own, true) < 0) {
-        return cori_in_vain(0);
-    }
-    int64_t total = drain(conn, max_bytes);
-    if (deadline != 0) {
-        (void)swap_deadline(conn, own, &put, false); /* unless it was moved meanwhile */
     }
     return total;
 }

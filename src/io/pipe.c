@@ -47,22 +47,22 @@ static void wake(cori_task *task)
     }
 }
 
-/* Why a call in `direction` must end without having moved bytes, or 0. Guard: the pair's lock. */
-static int check(cori_slot *slot, int direction)
+/* Why a call must end without having moved bytes, or 0. Guard: the pair's lock. */
+static int check(cori_slot *slot, int64_t until)
 {
     if (cori_slot_closed(slot)) {
         return COR_ECLOSED;
     }
-    return cori_interrupted(cori_self(), cori_load(&slot->deadline[direction]));
+    return cori_interrupted(cori_self(), until);
 }
 
 /* Parks with the lock released; `place` names the task meanwhile. */
-static void wait_in(cori_slot *slot, pipe_pair *pair, cori_task **place, int direction, const char *what)
+static void wait_in(pipe_pair *pair, cori_task **place, int64_t until, const char *what)
 {
     cori_task *self = cori_self();
     *place = self;
     cori_spin_unlock(&pair->spin);
-    cori_park(self, cori_load(&slot->deadline[direction]), what);
+    cori_park(self, until, what);
     cori_spin_lock(&pair->spin);
     *place = NULL;
 }
@@ -96,26 +96,24 @@ static size_t take(pipe_pair *pair, flow *from, char *buf, size_t size)
     return count;
 }
 
-/* Waits until the other end writes or closes: 0, also for no reason, or why the wait ended. Guard: the lock. */
-static int await_bytes(cori_slot *slot, pipe_pair *pair, int other)
+/* Waits until the other end writes or closes: 0, or why the wait ended. Guard: the lock. */
+static int await_bytes(cori_slot *slot, pipe_pair *pair, int other, const cori_limit *limit)
 {
     for (;;) {
         flow *from = &pair->flows[other];
         if (pair->closed[other] && !cori_slot_closed(slot)) {
             return 0;
         }
-        int rc = check(slot, CORI_READ);
+        int64_t until = cori_slot_until(slot, CORI_READ, limit);
+        int rc = check(slot, until);
         if (rc != 0 || from->lent != NULL) {
             return rc;
         }
-        wait_in(slot, pair, &from->reader, CORI_READ, "pipe read");
-        if (cori_load(&slot->pausing)) {
-            return 0; /* its deadline may have been moved */
-        }
+        wait_in(pair, &from->reader, until, "pipe read");
     }
 }
 
-static int pipe_wait_readable(cori_slot *slot)
+static int pipe_wait_readable(cori_slot *slot, const cori_limit *limit)
 {
     struct pair_end *end = slot->is.impl;
     int rc = cori_interrupted(cori_self(), 0); /* before the other end's close, which is no wait */
@@ -123,7 +121,7 @@ static int pipe_wait_readable(cori_slot *slot)
         return cori_in_vain(rc);
     }
     cori_spin_lock(&end->pair->spin);
-    rc = await_bytes(slot, end->pair, !end->index);
+    rc = await_bytes(slot, end->pair, !end->index, limit);
     cori_spin_unlock(&end->pair->spin);
     return cori_likely(rc == 0) ? 0 : cori_in_vain(rc);
 }
@@ -153,14 +151,16 @@ static int pipe_write(cori_slot *slot, const void *buf, size_t size, size_t *wri
         return cori_in_vain(rc);
     }
     cori_spin_lock(&pair->spin);
-    rc = pair->closed[!end->index] ? COR_EPIPE_CLOSED : check(slot, CORI_WRITE);
+    int64_t until = cori_load(&slot->deadline[CORI_WRITE]);
+    rc = pair->closed[!end->index] ? COR_EPIPE_CLOSED : check(slot, until);
     if (rc == 0 && size > 0) {
         to->lent = buf;
         to->left = size;
         wake(to->reader);
         while (rc == 0 && to->lent != NULL) {
-            wait_in(slot, pair, &to->writer, CORI_WRITE, "pipe write");
-            rc = to->lent == NULL ? 0 : pair->closed[!end->index] ? COR_EPIPE_CLOSED : check(slot, CORI_WRITE);
+            wait_in(pair, &to->writer, until, "pipe write");
+            until = cori_load(&slot->deadline[CORI_WRITE]);
+            rc = to->lent == NULL ? 0 : pair->closed[!end->index] ? COR_EPIPE_CLOSED : check(slot, until);
         }
         *written = size - to->left;
         to->lent = NULL;

@@ -7,10 +7,8 @@
  * Every call first makes sure that enough is buffered and then takes it out. So an error in between, of which a passed
  * deadline is the usual one, consumes nothing. Only reads of more than the buffer may hold go past it.
  *
- * pause_ns (for lines): while something is buffered, the wait's deadline is the end of the pause if that is earlier. It
- * is put where the read deadline is, and taken away again only if it is still there: a deadline that another task sets
- * meanwhile stays. Of that one the reader must hear, since the pause goes on: the slot is `pausing`, and a wait on such
- * a slot ends when its deadline is moved.
+ * pause_ns (for lines): while something is buffered, the wait ends at the end of the pause if that is before the read
+ * deadline, which may be moved meanwhile.
  */
 #include "io/reader.h"
 
@@ -80,32 +78,22 @@ static int make_room(cor_reader *reader)
     return 0;
 }
 
-/* As cori_slot_wait_for_rest; CORI_READER_PAUSED if the pause has passed. It ends, too, when the deadline is moved. */
+/* As cori_slot_wait_for_rest; CORI_READER_PAUSED if the pause has passed, and before the read deadline. */
 static int wait_with_pause(cori_slot *slot, int64_t pause_end)
 {
-    int64_t *word = &slot->deadline[CORI_READ];
-    bool put = false;
-    cori_store(&slot->pausing, true); /* who moves the deadline after the next look ends the wait */
-    int64_t own = cori_load(word);
-    while ((own == 0 || own > pause_end) && !put) {
-        put = cori_cas(word, &own, pause_end);
-    }
-    int rc = cori_slot_wait_for_rest(slot);
-    cori_store(&slot->pausing, false);
-    bool moved = put && !cori_cas(word, &pause_end, own);
-    if (rc != COR_ETIMEOUT || !put) {
-        return rc;
-    }
-    return moved ? 0 : CORI_READER_PAUSED; /* moved as the pause ran out: what is there now may be far away */
+    const cori_limit pause = {.until = pause_end};
+    int rc = cori_slot_wait_for_rest(slot, &pause);
+    bool passed = pause_end <= cori_here_now() && cori_slot_until(slot, CORI_READ, &pause) == pause_end;
+    return rc == COR_ETIMEOUT && passed && cori_interrupted(cori_here_task(), 0) == 0 ? CORI_READER_PAUSED : rc;
 }
 
 /* Waits for more bytes: 0 or an error, CORI_READER_PAUSED if the pause (0: none) of what is buffered has passed. */
 static int wait_for_more(cor_reader *reader, cori_slot *slot, int64_t pause_end)
 {
     if (reader->start == reader->end) {
-        return slot->ops->wait_readable(slot);
+        return slot->ops->wait_readable(slot, NULL);
     }
-    return pause_end == 0 ? cori_slot_wait_for_rest(slot) : wait_with_pause(slot, pause_end);
+    return pause_end == 0 ? cori_slot_wait_for_rest(slot, NULL) : wait_with_pause(slot, pause_end);
 }
 
 /* Waits, without a buffer if nothing is buffered, and reads what came; inside a call on the connection. */
@@ -218,7 +206,7 @@ static ssize_t read_past(cor_reader *reader, char *to, size_t size)
     }
     ssize_t count;
     do {
-        rc = slot->ops->wait_readable(slot);
+        rc = slot->ops->wait_readable(slot, NULL);
         count = rc < 0 ? rc : cori_fd_read_stream(slot, to, size);
     } while (count == -EAGAIN);
     cori_slot_leave(slot, CORI_LOCK_READ);

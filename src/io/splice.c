@@ -54,7 +54,7 @@ static ssize_t fill(cori_slot *slot, size_t size, cori_duct **duct)
 {
     ssize_t count;
     do { /* a sign without data: wait again, without a duct */
-        int rc = slot->ops->wait_readable(slot);
+        int rc = slot->ops->wait_readable(slot, NULL);
         rc = rc == 0 ? cori_fd_pause_ahead(slot) : rc;
         if (rc < 0) {
             return rc;

@@ -39,7 +39,7 @@ static int buffer_step(copying *of)
 {
     cori_step *step = &of->step;
     cor_buffer buffer;
-    ssize_t count = cori_buffer_read(step->source, step->max, &buffer);
+    ssize_t count = cori_buffer_read(step->source, step->max, NULL, &buffer);
     if (count <= 0) {
         return (int)count;
     }

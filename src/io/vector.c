@@ -147,7 +147,7 @@ static ssize_t read_parts(cori_slot *slot, room *to)
     bool direct = kind != NULL && (kind->packets || (kind->streams && !cori_fd_is_ahead(slot)));
     ssize_t count;
     do {
-        int rc = slot->ops->wait_readable(slot);
+        int rc = slot->ops->wait_readable(slot, NULL);
         if (rc < 0) {
             count = rc;
         } else if (to->parts->iov_len >= to->size) { /* one part */

@@ -30,7 +30,7 @@ int cor_wait_readable(cor_conn *conn)
         return rc;
     }
     do { /* descriptors: the sign may be an old one */
-        rc = slot->ops->wait_readable(slot);
+        rc = slot->ops->wait_readable(slot, NULL);
     } while (rc == 0 && slot->ops->fd != NULL && !cori_fd_confirm_readable(slot));
     cori_slot_leave(slot, CORI_LOCK_READ);
     if (rc == 0) {

@@ -106,13 +106,13 @@ static bool has_something(cori_slot *slot)
  * event yet comes first. A far deadline is left to the timer, which spares a look at the clock: one that has passed
  * while this very task computed ends the wait at once.
  */
-static int check_wait(cori_slot *slot, int direction)
+static int check_wait(cori_slot *slot, int direction, const cori_limit *limit)
 {
     if (cori_unlikely(cori_slot_closed(slot))) {
         return COR_ECLOSED;
     }
-    int64_t deadline = cori_load(&slot->deadline[direction]);
-    int rc = cori_interrupted(cori_here_task(), cori_slot_is_far(deadline) ? 0 : deadline);
+    int64_t until = cori_slot_until(slot, direction, limit);
+    int rc = cori_interrupted(cori_here_task(), cori_slot_is_far(until) ? 0 : until);
     if (cori_likely(rc != 0 || direction != CORI_READ || cori_load(&slot->ending) != CORI_END_HAS_BEGUN)) {
         return rc;
     }
@@ -175,8 +175,8 @@ void cori_fd_wait_any(cori_slot *const *slots, int count, int direction, int64_t
     }
 }
 
-/* As cori_fd_wait; `parked`: set to true if it had to wait. */
-static int wait_and_tell(cori_slot *slot, int direction, const char *what, bool *parked)
+/* As cori_fd_wait, with a limit; `parked`: set to true if it had to wait. */
+static int wait_and_tell(cori_slot *slot, int direction, const cori_limit *limit, const char *what, bool *parked)
 {
     cori_task *self = cori_here_task();
     uintptr_t *word = &slot->pollfd.wait[direction];
@@ -192,21 +192,21 @@ static int wait_and_tell(cori_slot *slot, int direction, const char *what, bool 
         if (cori_load(word) != (uintptr_t)self) {
             return 0;
         }
-        rc = check_wait(slot, direction);
+        rc = check_wait(slot, direction, limit);
         if (rc != 0) {
             expected = (uintptr_t)self;
             (void)cori_cas(word, &expected, CORI_IDLE);
             return rc;
         }
         *parked = true;
-        cori_park_external(self, cori_load(&slot->deadline[direction]), what);
+        cori_park_external(self, cori_slot_until(slot, direction, limit), what);
     }
 }
 
 int cori_fd_wait(cori_slot *slot, int direction, const char *what)
 {
     bool parked;
-    return wait_and_tell(slot, direction, what, &parked);
+    return wait_and_tell(slot, direction, NULL, what, &parked);
 }
 
 /* Whether a read is worth trying, without a wait. */
@@ -217,9 +217,9 @@ static bool is_worth_trying(cori_slot *slot)
 }
 
 /* Whether the reader's deadline has run out by itself: it was ahead when it was set. Nothing else ends the call. */
-static bool has_run_out(const cori_slot *slot)
+static bool has_run_out(const cori_slot *slot, const cori_limit *limit)
 {
-    return cori_load(&slot->deadline[CORI_READ]) > CORI_LONG_PAST && cori_interrupted(cori_here_task(), 0) == 0;
+    return cori_slot_until(slot, CORI_READ, limit) > CORI_LONG_PAST && cori_interrupted(cori_here_task(), 0) == 0;
 }
 
 /*
@@ -227,9 +227,9 @@ static bool has_run_out(const cori_slot *slot)
  * what came in time is there by now, but no event has told of it: the timers fire first. True: a read will get it.
  * Over io_uring what the kernel has may be about to be received ahead; then its event is waited for.
  */
-static cori_rare bool has_come_in_time(cori_slot *slot, const char *what)
+static cori_rare bool has_come_in_time(cori_slot *slot, const cori_limit *limit, const char *what)
 {
-    if (!has_run_out(slot) || !has_something(slot)) {
+    if (!has_run_out(slot, limit) || !has_something(slot)) {
         return false;
     }
     if (cori_poll_ops_used()->ahead == NULL) {
@@ -240,27 +240,29 @@ static cori_rare bool has_come_in_time(cori_slot *slot, const char *what)
     return is_worth_trying(slot);
 }
 
-/* As cori_fd_check, for a reader that waited: a deadline that has run out meanwhile does not count. */
-static int check_woken(cori_slot *slot)
+/*
+ * As cori_fd_check, for a reader with a limit; if it has waited, a deadline that has run out meanwhile does not count.
+ */
+static int check_read(cori_slot *slot, const cori_limit *limit, bool parked)
 {
     if (cori_unlikely(cori_slot_closed(slot))) {
         return COR_ECLOSED;
     }
-    int64_t deadline = cori_load(&slot->deadline[CORI_READ]);
-    return cori_interrupted(cori_here_task(), deadline > CORI_LONG_PAST ? 0 : deadline);
+    int64_t until = cori_slot_until(slot, CORI_READ, limit);
+    return cori_interrupted(cori_here_task(), parked && until > CORI_LONG_PAST ? 0 : until);
 }
 
 /* A deadline that is over before the call wins over what is there; one that runs out while it waits does not. */
-static int wait_to_read(cori_slot *slot, const char *what)
+static int wait_to_read(cori_slot *slot, const cori_limit *limit, const char *what)
 {
     bool parked = false;
     for (;;) {
         if (is_worth_trying(slot)) {
-            int rc = parked ? check_woken(slot) : cori_fd_check(slot, CORI_READ);
+            int rc = check_read(slot, limit, parked);
             return cori_likely(rc == 0) ? 0 : cori_in_vain(rc);
         }
-        int rc = wait_and_tell(slot, CORI_READ, what, &parked); /* checks too, before it parks */
-        if (rc == COR_ETIMEOUT && parked && has_come_in_time(slot, what)) {
+        int rc = wait_and_tell(slot, CORI_READ, limit, what, &parked); /* checks too, before it parks */
+        if (rc == COR_ETIMEOUT && parked && has_come_in_time(slot, limit, what)) {
             continue;
         }
         if (rc != 0) {
@@ -269,9 +271,9 @@ static int wait_to_read(cori_slot *slot, const char *what)
     }
 }
 
-int cori_fd_wait_readable(cori_slot *slot)
+int cori_fd_wait_readable(cori_slot *slot, const cori_limit *limit)
 {
-    return wait_to_read(slot, "IO wait (read)");
+    return wait_to_read(slot, limit, "IO wait (read)");
 }
 
 /* Consumes the sign that a call is worth trying; before the try, so that a later sign is not lost. */
@@ -489,10 +491,6 @@ int cori_fd_shutdown(cori_slot *slot, int how)
 
 void cori_fd_deadline_moved(cori_slot *slot, int direction)
 {
-    if (direction == CORI_READ && cori_load(&slot->pausing)) {
-        wake_waiter(slot, direction); /* its wait ends, and it sees what to wait for now */
-        return;
-    }
     uintptr_t waiter = cori_load(&slot->pollfd.wait[direction]);
     if (waiter > CORI_READY) {
         cori_wake((cori_task *)waiter);
@@ -534,7 +532,7 @@ static int accept_now(cori_slot *slot, struct sockaddr *peer, socklen_t *len)
 int cori_fd_accept(cori_slot *slot, cori_sockaddr *peer, socklen_t *len)
 {
     for (;;) {
-        int rc = wait_to_read(slot, "IO wait (accept)");
+        int rc = wait_to_read(slot, NULL, "IO wait (accept)");
         if (rc != 0) {
             return rc;
         }

@@ -57,7 +57,7 @@ int cori_fd_arm(cori_slot *slot, int direction);
 void cori_fd_wait_any(cori_slot *const *slots, int count, int direction, int64_t deadline, const char *what);
 
 /* Entries of cori_conn_ops for descriptor kinds. */
-int cori_fd_wait_readable(cori_slot *slot);
+int cori_fd_wait_readable(cori_slot *slot, const cori_limit *limit);
 ssize_t cori_fd_read_now(cori_slot *slot, void *buf, size_t size);
 int cori_fd_write(cori_slot *slot, const void *buf, size_t size, size_t *written);
 int cori_fd_shutdown(cori_slot *slot, int how);

@@ -84,7 +84,7 @@ static ssize_t take(cori_slot *slot, cori_fd_try *try_it, void *arg, size_t aske
 {
     ssize_t count;
     do {
-        int rc = slot->ops->wait_readable(slot);
+        int rc = slot->ops->wait_readable(slot, NULL);
         count = rc < 0 ? rc : cori_fd_take(slot, try_it, arg, asked);
     } while (count == -EAGAIN);
     return count;

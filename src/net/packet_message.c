@@ -162,7 +162,7 @@ ssize_t cor_read_message(cor_conn *conn, cor_message *message)
         return rc;
     }
     do {
-        rc = slot->ops->wait_readable(slot);
+        rc = slot->ops->wait_readable(slot, NULL);
         count = rc < 0 ? rc : cori_fd_take(slot, try_read, message, 0);
     } while (count == -EAGAIN);
     cori_slot_leave(slot, CORI_LOCK_READ);

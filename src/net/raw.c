@@ -204,7 +204,7 @@ ssize_t cor_raw_read(cor_conn *conn, cor_raw_call *call, void *arg)
             rc = tried < 0 ? tried : given.result;
             break;
         }
-        rc = slot->ops->wait_readable(slot);
+        rc = slot->ops->wait_readable(slot, NULL);
     }
     cori_slot_leave(slot, CORI_LOCK_READ);
     return rc;

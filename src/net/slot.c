@@ -139,7 +139,6 @@ cori_slot *cori_slot_new(enum cori_kind kind, const cori_conn_ops *ops)
     slot->closer = NULL;
     slot->network = CORI_NETWORK_NONE;
     slot->lingers = false;
-    slot->pausing = false;
     slot->ending = CORI_ENDS_UNHEARD;
     slot->is.peer = (cor_addr){0};
     cori_fetch_add_relaxed(&open_count, 1);
@@ -238,16 +237,16 @@ static bool give_up(cori_slot *slot, cori_lock_waiter *waiter)
 }
 
 /* Waits, inside the call, for the read or write lock. 0, or the reason to give up (then not holding it). */
-static cori_rare int wait_for_lock(cori_slot *slot, enum cori_access access, cori_task *self)
+static cori_rare int wait_for_lock(cori_slot *slot, enum cori_access access, int64_t until, cori_task *self)
 {
     cori_lock_waiter waiter = {.task = self, .access = access};
     cori_spin_lock(&slot->spin);
     bool taken = queue_or_take(slot, &waiter);
     cori_spin_unlock(&slot->spin);
     while (!taken && cori_load(&waiter.granted) == 0) {
-        int rc = cori_slot_closed(slot) ? COR_ECLOSED : cori_interrupted(self, 0);
+        int rc = cori_slot_closed(slot) ? COR_ECLOSED : cori_interrupted(self, until);
         if (rc == 0) {
-            cori_park_external(self, 0, access == CORI_LOCK_READ ? "IO wait (read lock)" : "IO wait (write lock)");
+            cori_park_external(self, until, access == CORI_LOCK_READ ? "IO wait (read lock)" : "IO wait (write lock)");
         } else {
             return give_up(slot, &waiter) ? rc : 0;
         }
@@ -256,7 +255,8 @@ static cori_rare int wait_for_lock(cori_slot *slot, enum cori_access access, cor
 }
 
 /* As enter_slowly, and a call that fails is free. */
-static int try_to_enter(const void *handle, enum cori_kind kind, enum cori_access access, cori_slot **out)
+static int try_to_enter(const void *handle, enum cori_kind kind, enum cori_access access, int64_t until,
+                        cori_slot **out)
 {
     cori_task *self = cori_self();
     cori_slot *slot = slot_of(handle, kind);
@@ -279,7 +279,7 @@ static int try_to_enter(const void *handle, enum cori_kind kind, enum cori_acces
     if ((state & busy) == 0) {
         return 0;
     }
-    int rc = wait_for_lock(slot, access, self);
+    int rc = wait_for_lock(slot, access, until, self);
     if (rc < 0) {
         cori_slot_leave(slot, CORI_SHARED);
     }
@@ -290,9 +290,10 @@ static int try_to_enter(const void *handle, enum cori_kind kind, enum cori_acces
  * Whatever is not the usual case: an error, or a lock to wait for. A call that takes none never parks, not even for
  * others' turns.
  */
-static cori_rare int enter_slowly(const void *handle, enum cori_kind kind, enum cori_access access, cori_slot **out)
+static cori_rare int enter_slowly(const void *handle, enum cori_kind kind, enum cori_access access, int64_t until,
+                                  cori_slot **out)
 {
-    int rc = try_to_enter(handle, kind, access, out);
+    int rc = try_to_enter(handle, kind, access, until, out);
     return rc == 0 || access == CORI_SHARED ? rc : cori_in_vain(rc);
 }
 
@@ -308,7 +309,13 @@ int cori_slot_enter(const void *handle, enum cori_kind kind, enum cori_access ac
             return 0;
         }
     }
-    return enter_slowly(handle, kind, access, out);
+    return enter_slowly(handle, kind, access, 0, out);
+}
+
+int cori_slot_enter_until(const void *handle, enum cori_kind kind, enum cori_access access, int64_t until,
+                          cori_slot **out)
+{
+    return enter_slowly(handle, kind, access, until, out);
 }
 
 /* Hands the lock to the next in the queue. False if nobody waits any more (then it is still held). */

@@ -69,16 +69,24 @@ typedef struct cori_slot {
     uint8_t ending;  /* enum cori_ending; atomic */
     uint8_t family;  /* udp: AF_INET or AF_INET6, of the socket */
     bool many;       /* udp: the last batch read was full; guard: the read lock */
-    bool pausing;    /* a reader must hear at once that its deadline was moved: io/reader.c; atomic */
 } cori_slot;
 /* A pair of cache lines, which CPUs fetch together; what calls use comes first. */
 enum { CORI_SLOT_BYTES = 2 * CORI_CACHE_LINE };
 _Static_assert(sizeof(cori_slot) == CORI_SLOT_BYTES, "slots are many");
 
+/*
+ * A deadline that one read has of its own. The connection's stays where it is: it counts as well, whichever is earlier,
+ * unless it is the one that does not count.
+ */
+typedef struct cori_limit {
+    int64_t until;    /* absolute, not 0 */
+    int64_t left_out; /* the read deadline that does not count: one set before the call; 0: any does */
+} cori_limit;
+
 /* One kind of thing a handle can be. Calls get the slot entered, with the lock their access needs. */
 typedef struct cori_conn_ops {
-    int (*wait_readable)(cori_slot *slot);                        /* parks until a read is worth trying */
-    ssize_t (*read_now)(cori_slot *slot, void *buf, size_t size); /* never parks: -EAGAIN if nothing was there */
+    int (*wait_readable)(cori_slot *slot, const cori_limit *limit); /* parks until a read is worth trying; NULL: none */
+    ssize_t (*read_now)(cori_slot *slot, void *buf, size_t size);   /* never parks: -EAGAIN if nothing was there */
     int (*write)(cori_slot *slot, const void *buf, size_t size, size_t *written);
     int (*shutdown)(cori_slot *slot, int how);
     void (*deadline_moved)(cori_slot *slot, int direction); /* makes a parked call look at the deadline again */
@@ -103,6 +111,9 @@ void cori_slot_discard(cori_slot *slot);
 
 /* Begins a call: 0 and *out; COR_ECLOSED, -EINVAL (NULL or wrong kind), COR_ENOT_TASK. May park for the lock. */
 int cori_slot_enter(const void *handle, enum cori_kind kind, enum cori_access access, cori_slot **out);
+/* The same, but COR_ETIMEOUT if the lock is not to be had before `until`, 0: never. */
+int cori_slot_enter_until(const void *handle, enum cori_kind kind, enum cori_access access, int64_t until,
+                          cori_slot **out);
 /* Ends a call. */
 void cori_slot_leave(cori_slot *slot, enum cori_access access);
 /* Ends one that a connection of this kind does not have: -EOPNOTSUPP. */
@@ -127,15 +138,26 @@ int64_t cori_slot_deadline(int64_t deadline);
 /* Sets a deadline and makes parked calls look at it; inside a call. */
 void cori_slot_move_deadline(cori_slot *slot, int direction, int64_t deadline);
 
+/* When a wait in `direction` ends, 0: never. Asked for anew each time round: the connection's deadline may be moved. */
+static inline int64_t cori_slot_until(const cori_slot *slot, int direction, const cori_limit *limit)
+{
+    int64_t deadline = cori_load(&slot->deadline[direction]);
+    if (cori_likely(limit == NULL)) {
+        return deadline;
+    }
+    bool counts = deadline != 0 && deadline != limit->left_out && deadline < limit->until;
+    return counts ? deadline : limit->until;
+}
+
 /*
  * Waits for the rest of something, inside a call that holds the read lock: the end of the server is heard of when that
  * is complete.
  */
-static inline int cori_slot_wait_for_rest(cori_slot *slot)
+static inline int cori_slot_wait_for_rest(cori_slot *slot, const cori_limit *limit)
 {
-    int rc = slot->ops->wait_readable(slot);
+    int rc = slot->ops->wait_readable(slot, limit);
     if (rc == COR_ECLOSING) {
-        rc = slot->ops->wait_readable(slot);
+        rc = slot->ops->wait_readable(slot, limit);
         cori_store(&slot->ending, CORI_END_HAS_BEGUN);
     }
     return rc;
@@ -146,7 +168,7 @@ static inline ssize_t cori_slot_read(cori_slot *slot, void *buf, size_t size)
 {
     ssize_t count;
     do {
-        int rc = slot->ops->wait_readable(slot);
+        int rc = slot->ops->wait_readable(slot, NULL);
         count = rc < 0 ? rc : slot->ops->read_now(slot, buf, size);
     } while (count == -EAGAIN);
     return count;

@@ -8,6 +8,7 @@
 
 #include "support/taskcase.h"
 
+#include "base/lock.h"
 #include "net/slot.h"
 #include "sync/group.h"
 
@@ -224,6 +225,18 @@ static inline bool somebody_waits(const void *handle, enum cori_kind kind, int d
     bool waits = __atomic_load_n(&slot->pollfd.wait[direction], __ATOMIC_SEQ_CST) > CORI_READY;
     cori_slot_leave(slot, CORI_SHARED);
     return waits;
+}
+
+/* True while a call on the connection waits for its turn to read or to write. */
+static inline bool somebody_queues(cor_conn *conn)
+{
+    cori_slot *slot = NULL;
+    T_CODE(cori_slot_enter(conn, CORI_KIND_CONN, CORI_SHARED, &slot), 0);
+    cori_spin_lock(&slot->spin);
+    bool queued = slot->queue != NULL;
+    cori_spin_unlock(&slot->spin);
+    cori_slot_leave(slot, CORI_SHARED);
+    return queued;
 }
 
 #define T_PARKED(conn, direction) T_EVENTUALLY(somebody_waits((conn), CORI_KIND_CONN, (direction)), SOON)

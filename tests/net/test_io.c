@@ -352,6 +352,94 @@ TASK_TEST(drain_leaves_the_deadline)
     close_pair(a, b);
 }
 
+/* A drain, or a read, by another task. */
+typedef struct call {
+    cor_conn *conn;
+    int64_t deadline, result;
+    int done; /* atomic */
+} call;
+
+static void drain_task(void *arg)
+{
+    call *of = arg;
+    of->result = cor_drain(of->conn, 1000, of->deadline);
+    (void)add(&of->done, 1);
+}
+
+static void read_task(void *arg)
+{
+    call *of = arg;
+    char byte;
+    of->result = cor_read(of->conn, &byte, 1);
+}
+
+/* Two of them, of which neither ends first: the connection's deadline is not theirs to lose. */
+TASK_TEST(drains_at_once_leave_the_deadline)
+{
+    for (size_t i = 0; i < 2; i++) {
+        cor_conn *a, *b;
+        cor_group both = {0};
+        make_pair(kinds[i], &a, &b);
+        int64_t own = cor_after(FAR_AWAY);
+        call first = {.conn = b, .deadline = own + 1}, second = {.conn = b, .deadline = own + 2};
+        T_CODE(cor_set_read_deadline(b, own), 0);
+        go_on(0, &both, drain_task, &first);
+        T_PARKED(b, CORI_READ);
+        go_on(1, &both, drain_task, &second);
+        T_EVENTUALLY(somebody_queues(b), SOON);
+        T_CODE(cor_close(a), 0);
+        wait_for(&both);
+        T_EQ(read_deadline(b), own);
+        T_CODE(cor_close(b), 0);
+    }
+}
+
+/* A read that waits already goes on after the drain's deadline, which ends only the drain's wait for its turn. */
+TASK_TEST(drain_beside_a_read)
+{
+    for (size_t i = 0; i < 2; i++) {
+        cor_conn *a, *b;
+        cor_group reader = {0};
+        make_pair(kinds[i], &a, &b);
+        call read = {.conn = b};
+        go_on(1, &reader, read_task, &read);
+        T_PARKED(b, CORI_READ);
+        T_EQ(cor_drain(b, 1000, cor_after(10 * COR_MILLISECOND)), 0);
+        write_all(a, "x", 1);
+        wait_for(&reader);
+        T_CODE(read.result, 1);
+        close_pair(a, b);
+    }
+}
+
+/* A read deadline that was there before does not count, nor does one that is later; one that is set meanwhile does. */
+TASK_TEST(drain_and_the_read_deadline)
+{
+    for (size_t i = 0; i < 3; i++) {
+        cor_conn *a, *b;
+        cor_group drainer = {0};
+        make_pair(kinds[i], &a, &b);
+        T_CODE(cor_set_read_deadline(b, LONG_AGO), 0);
+        call of = {.conn = b, .deadline = cor_after(FAR_AWAY)};
+        go_on(0, &drainer, drain_task, &of);
+        if (kinds[i] != KIND_PIPE) { /* whose writes wait for the drain */
+            T_PARKED(b, CORI_READ);
+        }
+        write_all(a, "123", 3);
+        T_CODE(cor_set_read_deadline(b, cor_now() - 1), 0); /* which is LONG_AGO again, and so the same */
+        write_all(a, "45", 2);
+        T_CODE(cor_set_read_deadline(b, cor_after(BRIEFLY)), 0);
+        wait_for(&drainer);
+        T_EQ(of.result, 5);
+        T_EQ(cor_drain(b, 1000, 0), 0);
+        of = (call){.conn = b, .deadline = cor_after(BRIEFLY)};
+        go_on(1, &drainer, drain_task, &of);
+        T_EVENTUALLY((cor_set_read_deadline(b, cor_after(SOON)), get(&of.done) != 0), SOON);
+        wait_for(&drainer);
+        close_pair(a, b);
+    }
+}
+
 /* N142: what the drain is for. The reply survives a request that nobody reads. */
 TASK_TEST(drained_close_saves_the_reply)
 {
@@ -478,6 +566,9 @@ int main(void)
         cmocka_unit_test(reading_a_given_number_of_bytes),
         cmocka_unit_test(drain),
         cmocka_unit_test(drain_leaves_the_deadline),
+        cmocka_unit_test(drains_at_once_leave_the_deadline),
+        cmocka_unit_test(drain_beside_a_read),
+        cmocka_unit_test(drain_and_the_read_deadline),
         cmocka_unit_test(drained_close_saves_the_reply),
         cmocka_unit_test(finish),
         cmocka_unit_test(finish_waits_no_longer_than_the_deadline),
