@@ -54,8 +54,8 @@ typedef struct cor_copied {
  * Copies both ways at once until both ends have ended their streams: what a proxy does. An end of stream is passed on
  * as a half-close, and the other direction goes on. A peer that no longer takes anything ends the way to it; what it
  * has sent still arrives, and what the other one sends meanwhile is dropped. Any other error, cancellation and
- * deadlines included, ends both ways at once, by deadlines that have passed on both connections. So does an end of
- * stream towards a connection without half-close (cor_pipe).
+ * deadlines included, ends both ways at once; the deadlines stay as they are. So does an end of stream towards a
+ * connection without half-close (cor_pipe).
  * Returns: 0, or the first error; -ENOMEM. `copied` may be NULL. Parks: until a deadline of either.
  * Owns: borrows both until return; close both then, whatever it returned.
  * Go: two goroutines with io.Copy and CloseWrite.

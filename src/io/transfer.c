@@ -15,6 +15,7 @@
 #include "base/atomic.h"
 #include "io/buffer.h"
 #include "io/splice.h"
+#include "sync/group.h"
 
 #include <coracle/bulk.h>
 #include <coracle/time.h>
@@ -123,7 +124,9 @@ int64_t cor_copy(cor_conn *target, cor_conn *source)
 }
 
 /*
- * Both ways between two connections; each is copied by a task of its own.
+ * Both ways between two connections; each is copied by a task of its own, the caller and another. The two are in a
+ * group, so that one can end the other. A deadline that has passed would not do: the connections' deadlines are the
+ * caller's, and somebody may prolong them.
  *
  * A way whose target takes nothing any more delivers nothing, but while the other way runs its source has to be read:
  * a peer that is stuck in a write to the dead one would not come to read what that one has sent before.
@@ -135,7 +138,8 @@ typedef struct exchange {
         copying of;
         uint32_t state; /* atomic: enum way_state */
     } ways[2];
-    int result; /* atomic: 0, the first error, or ENDED_EARLY */
+    cor_group tasks; /* both */
+    int result;      /* atomic: 0, the first error, or ENDED_EARLY */
 } exchange;
 enum { ENDED_EARLY = 1 };
 
@@ -146,12 +150,11 @@ static void note(exchange *all, int result)
     (void)cori_cas(&all->result, &none, result);
 }
 
-/* Lets both ways end. Whatever they wait for, they find a deadline that has passed. */
+/* Lets both ways end, whatever they wait for. */
 static void end_both(exchange *all, int result)
 {
     note(all, result);
-    (void)cor_set_deadline(all->ways[0].of.step.source, 1);
-    (void)cor_set_deadline(all->ways[1].of.step.source, 1);
+    cor_group_cancel(&all->tasks);
 }
 
 static struct one_way *other_way(struct one_way *way)
@@ -166,7 +169,7 @@ static bool leave(struct one_way *way, enum way_state state)
     cori_store(&way->state, state);
     uint32_t others = cori_load(&other->state);
     if (others == DROPS) {
-        (void)cor_set_read_deadline(other->of.step.source, 1);
+        cor_group_cancel(&way->all->tasks);
     }
     return others == DELIVERS;
 }
@@ -209,13 +212,20 @@ static void copy_way(void *arg)
 int cor_copy_both(cor_conn *a, cor_conn *b, cor_copied *copied)
 {
     exchange all = {.ways = {{&all, copy_of(b, a, -1), DELIVERS}, {&all, copy_of(a, b, -1), DELIVERS}}};
-    cor_group other = {0};
-    int rc = cor_group_go_with(&other, &(cor_task_options){.stack_now = true}, copy_way, &all.ways[1]);
+    cori_scope *before;
+    int rc = cori_group_join(&all.tasks, &before);
     if (rc < 0) {
         return rc;
     }
-    copy_way(&all.ways[0]);
-    (void)cor_group_wait(&other, 0);
+    rc = cor_group_go_with(&all.tasks, &(cor_task_options){.stack_now = true}, copy_way, &all.ways[1]);
+    if (rc == 0) {
+        copy_way(&all.ways[0]);
+    }
+    cori_group_leave(before);
+    if (rc < 0) {
+        return rc;
+    }
+    (void)cor_group_wait(&all.tasks, 0);
     if (copied != NULL) {
         *copied = (cor_copied){all.ways[0].of.copied, all.ways[1].of.copied};
     }

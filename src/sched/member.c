@@ -62,6 +62,17 @@ static void unlink_member(cori_scope *scope, cori_task *task)
     cori_scope_unlock(&scope->spin);
 }
 
+void cori_member_move(cori_task *self, cori_scope *to)
+{
+    if (self->scope != NULL) {
+        unlink_member(self->scope, self);
+    }
+    self->scope = to;
+    if (to != NULL) {
+        cori_member_join(self);
+    }
+}
+
 static cori_task *task_of(const cori_group_waiter *waiter)
 {
     return waiter != NULL ? waiter->task : NULL;

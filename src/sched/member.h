@@ -14,6 +14,8 @@ typedef struct cori_group_waiter {
 
 /* Makes the new `task` a member of its scope, which the group holds for it: before its first instruction. */
 void cori_member_join(cori_task *task);
+/* The running task is no member of its scope any more, but of `to`, whose group counts it; NULL: of none. */
+void cori_member_move(cori_task *self, cori_scope *to);
 /* An ending task leaves its group (which may be gone afterwards). */
 void cori_member_leave(cori_task *task);
 /* Takes one off the group's count of tasks: for a member that has left, or a start that failed. Lets go of `scope`. */

@@ -206,6 +206,26 @@ int cori_group_enter(cor_group *group, cori_scope **out)
     return rc;
 }
 
+int cori_group_join(cor_group *group, cori_scope **before)
+{
+    cori_task *self = cori_self();
+    cori_scope *scope;
+    int rc = self != NULL ? cori_group_enter(group, &scope) : COR_ENOT_TASK;
+    if (rc == 0) {
+        *before = self->scope; /* its group counts the task as before, and the new scope holds it */
+        cori_member_move(self, scope);
+    }
+    return rc;
+}
+
+void cori_group_leave(cori_scope *before)
+{
+    cori_task *self = cori_here_task();
+    cori_scope *scope = self->scope;
+    cori_member_move(self, before);
+    cori_member_uncount(scope);
+}
+
 static int start(cor_group *group, cori_spawn *spawn, bool waits)
 {
     cori_task *self = cori_self();

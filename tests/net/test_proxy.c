@@ -135,6 +135,8 @@ TASK_TEST(errors_end_both_ways)
     T_PARKED(of.b, CORI_READ);
     T_CODE(cor_set_linger(of.here, 0), 0);
     T_CODE(cor_close(of.here), 0);
+    wait_for(&of.group);
+    T_EQ(cor_write(of.b, "x", 1), 1); /* the deadlines are the caller's */
     end_proxy(&of, -ECONNRESET);
     T_CODE(cor_close(of.there), 0);
 
@@ -158,6 +160,37 @@ TASK_TEST(errors_end_both_ways)
     T_CODE(of.code, COR_ECLOSED);
     T_CODE(cor_close(of.b), 0);
     close_pair(of.here, of.there);
+}
+
+/* Reads beside a proxy, and prolongs the deadline each time that it has passed. */
+static void read_on(void *arg)
+{
+    cor_conn *conn = arg;
+    char byte;
+    ssize_t count;
+    while ((count = cor_read(conn, &byte, 1)) == COR_ETIMEOUT) {
+        T_CODE(cor_set_deadline(conn, cor_after(FAR_AWAY)), 0);
+    }
+    T_CODE(count, COR_ECLOSED);
+}
+
+/* Who prolongs deadlines keeps no way going that is to end. */
+TASK_TEST(prolonged_deadlines_keep_no_proxy)
+{
+    proxy of = {.code = 1};
+    cor_group reader = {0};
+    make_pair(KIND_TCP, &of.here, &of.a);
+    make_pair(KIND_UNIX, &of.b, &of.there);
+    go_on(1, &reader, read_on, of.b);
+    T_PARKED(of.b, CORI_READ);
+    go_on(1, &of.group, proxy_task, &of);
+    T_PARKED(of.a, CORI_READ);
+    T_EVENTUALLY(somebody_queues(of.b), SOON);
+    T_CODE(cor_set_linger(of.here, 0), 0);
+    T_CODE(cor_close(of.here), 0);
+    end_proxy(&of, -ECONNRESET);
+    wait_for(&reader);
+    T_CODE(cor_close(of.there), 0);
 }
 
 /* An in-memory pipe has no half-close: its end ends both ways, and that is no error. */
@@ -271,6 +304,7 @@ int main(void)
         cmocka_unit_test(answer_of_a_deaf_peer_arrives),
         cmocka_unit_test(answer_of_a_deaf_peer_reaches_a_busy_one),
         cmocka_unit_test(errors_end_both_ways),
+        cmocka_unit_test(prolonged_deadlines_keep_no_proxy),
         cmocka_unit_test(ends_without_half_close),
         cmocka_unit_test(idle_proxies_hear_of_the_end),
         cmocka_unit_test(busy_proxies_go_on),
