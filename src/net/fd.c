@@ -146,17 +146,6 @@ int cori_fd_arm(cori_slot *slot, int direction)
     return arm(slot, direction);
 }
 
-/* True while no event has taken the task out of the words. */
-static bool in_all(cori_slot *const *slots, int count, int direction, const cori_task *self)
-{
-    for (int i = 0; i < count; i++) {
-        if (cori_load(&slots[i]->pollfd.wait[direction]) != (uintptr_t)self) {
-            return false;
-        }
-    }
-    return true;
-}
-
 void cori_fd_wait_any(cori_slot *const *slots, int count, int direction, int64_t deadline, const char *what)
 {
     cori_task *self = cori_here_task();
@@ -166,7 +155,7 @@ void cori_fd_wait_any(cori_slot *const *slots, int count, int direction, int64_t
             break; /* READY came first */
         }
     }
-    while (in == count && in_all(slots, count, direction, self) && cori_interrupted(self, deadline) == 0) {
+    if (in == count && cori_interrupted(self, deadline) == 0) {
         cori_park_external(self, deadline, what);
     }
     while (in-- > 0) {
@@ -225,7 +214,8 @@ static bool has_run_out(const cori_slot *slot, const cori_limit *limit)
 /*
  * The deadline of a reader that waited has run out. If the worker, or the whole process, has stood still meanwhile,
  * what came in time is there by now, but no event has told of it: the timers fire first. True: a read will get it.
- * Over io_uring what the kernel has may be about to be received ahead; then its event is waited for.
+ * Over io_uring what the kernel has may be about to be received ahead; then its event is waited for, unless somebody
+ * moves the deadline into the past meanwhile.
  */
 static cori_rare bool has_come_in_time(cori_slot *slot, const cori_limit *limit, const char *what)
 {
@@ -234,8 +224,11 @@ static cori_rare bool has_come_in_time(cori_slot *slot, const cori_limit *limit,
     }
     if (cori_poll_ops_used()->ahead == NULL) {
         mark_ready(slot, CORI_READ);
-    } else {
-        cori_fd_wait_any(&slot, 1, CORI_READ, cor_after(LAST_LOOK_NS), what);
+        return true;
+    }
+    int64_t until = cor_after(LAST_LOOK_NS);
+    while (!is_worth_trying(slot) && has_run_out(slot, limit) && cori_here_now() < until) {
+        cori_fd_wait_any(&slot, 1, CORI_READ, until, what);
     }
     return is_worth_trying(slot);
 }

@@ -8,7 +8,7 @@
  * A unixgram socket without a peer cannot wait for room at a receiver: its own socket is writable all the time, and the
  * kernel makes no event when another one's queue has room. (Connected, it does: sendmsg that finds the queue full
  * leaves word.) So it tries again after a pause of 1 ms, doubling to 16 ms. It waits in the wait word nevertheless,
- * where close and events of its own find it; a deadline that is moved is looked at after the pause.
+ * where close, a moved deadline and events of its own find it.
  */
 #include "base/atomic.h"
 #include "base/limits.h"

@@ -96,9 +96,10 @@ int cor_conn_of_fd(cor_conn **out, int fd)
     return 0;
 }
 
-/* Parks until the poller may have stopped receiving: 0, or why not. */
+/* Parks until the poller may have stopped receiving: 0, also for no reason, or why not. */
 static int wait_for_poller(cori_slot *slot, int64_t until)
 {
+    until = until != 0 ? until : cori_load(&slot->deadline[CORI_READ]);
     int rc = cori_fd_arm(slot, CORI_READ);
     if (rc == 0) {
         cori_fd_wait_any(&slot, 1, CORI_READ, until, "IO wait (read)");
@@ -109,7 +110,8 @@ static int wait_for_poller(cori_slot *slot, int64_t until)
 
 /*
  * Makes the reads, whose lock is held, the only ones that take bytes from the socket. 0, -EBUSY if bytes (or an error)
- * have been received ahead, COR_ETIMEOUT at `until` (0: never), COR_ECLOSED, COR_ECANCELED, or an error of registering.
+ * have been received ahead, COR_ETIMEOUT at `until` (0: the read deadline), COR_ECLOSED, COR_ECANCELED, or an error of
+ * registering.
  */
 static int end_ahead(cori_slot *slot, int64_t until)
 {
@@ -196,7 +198,7 @@ ssize_t cor_raw_read(cor_conn *conn, cor_raw_call *call, void *arg)
         return rc;
     }
     rc = cori_fd_check(slot, CORI_READ);
-    rc = rc < 0 ? rc : end_ahead(slot, cori_load(&slot->deadline[CORI_READ]));
+    rc = rc < 0 ? rc : end_ahead(slot, 0);
     rc = rc < 0 ? cori_in_vain((int)rc) : 0;
     while (rc == 0) {
         ssize_t tried = cori_fd_take(slot, try_call, &given, 0);

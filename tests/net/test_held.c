@@ -130,6 +130,95 @@ TASK_TEST_WITH(a_far_deadline_is_computed_past, &one_worker)
     close_pair(conn, peer);
 }
 
+/*
+ * Two workers, of which the first is held. Over io_uring it alone tells what has come on a connection that it was the
+ * first to wait on, so a reader on the second one may have to wait for it. A deadline in the past ends that wait too.
+ */
+static const cor_options two_workers = {.workers = 2};
+
+typedef struct far_reader {
+    cor_conn *conn;
+    int64_t deadline; /* of the read */
+    ssize_t result;
+    int done; /* atomic */
+} far_reader;
+
+static void read_far_away(void *arg)
+{
+    far_reader *of = arg;
+    char byte;
+    of->result = cor_read(of->conn, &byte, 1);
+    (void)add(&of->done, 1);
+}
+
+static ssize_t take_byte(int fd, void *arg)
+{
+    (void)arg;
+    char byte;
+    ssize_t count = recv(fd, &byte, 1, MSG_DONTWAIT);
+    return count >= 0 ? count : -errno;
+}
+
+static void read_raw_far_away(void *arg)
+{
+    far_reader *of = arg;
+    of->result = cor_raw_read(of->conn, take_byte, NULL);
+    (void)add(&of->done, 1);
+}
+
+/* Beside the reader: ends it when its deadline has passed and it waits nevertheless. */
+static void end_far_away(void *arg)
+{
+    far_reader *of = arg;
+    while (cor_now() < of->deadline + 5 * COR_MILLISECOND) {
+        cor_yield();
+    }
+    while (get(&of->done) == 0 && !somebody_waits(of->conn, CORI_KIND_CONN, CORI_READ)) {
+        cor_yield();
+    }
+    T_CODE(cor_set_read_deadline(of->conn, LONG_AGO), 0);
+}
+
+/* Registers a connection here and has it read by the other worker, raw or not; true if that ends while we are held. */
+static bool ends_without_us(bool raw)
+{
+    cor_conn *peer;
+    cor_group tasks = {0};
+    far_reader of = {0};
+    char byte;
+    make_pair(KIND_TCP, &of.conn, &peer);
+    T_CODE(cor_set_read_deadline(of.conn, cor_after(BRIEFLY)), 0);
+    T_CODE(cor_read(of.conn, &byte, 1), COR_ETIMEOUT);
+    T_CODE(cor_set_read_deadline(of.conn, 0), 0);
+    go_on(1, &tasks, raw ? read_raw_far_away : read_far_away, &of);
+    if (!raw) { /* what it waits for has come, and it is not told */
+        T_PARKED(of.conn, CORI_READ);
+        of.deadline = cor_after(WITHIN_NS);
+        T_CODE(cor_set_read_deadline(of.conn, of.deadline), 0);
+        write_all(peer, "bytes", 5);
+    }
+    go_on(1, &tasks, end_far_away, &of);
+    int64_t limit = cor_after(COR_SECOND);
+    while (get(&of.done) == 0 && cor_now() < limit) {}
+    bool over = get(&of.done) != 0;
+    wait_for(&tasks);
+    T_ASSERT(of.result == COR_ETIMEOUT || (!raw && of.result == 1));
+    close_pair(of.conn, peer);
+    return over;
+}
+
+/* In the best of several attempts: the other worker may get no processor. */
+TASK_TEST_WITH(a_reader_far_away_hears_of_its_deadline, &two_workers)
+{
+    for (int raw = 0; raw < 2; raw++) {
+        bool over = false;
+        for (int attempt = 0; !over && attempt < 5; attempt++) {
+            over = ends_without_us(raw != 0);
+        }
+        T_REQUIRE(over, "raw: %d", raw);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,6 +227,7 @@ int main(void)
         cmocka_unit_test(nothing_came),
         cmocka_unit_test(an_accept_gets_who_came_in_time),
         cmocka_unit_test(a_far_deadline_is_computed_past),
+        cmocka_unit_test(a_reader_far_away_hears_of_its_deadline),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
