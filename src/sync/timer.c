@@ -91,21 +91,21 @@ static void let_go(cor_timer *timer)
     }
 }
 
-/* The task that calls a timer's function. */
+/* The task that calls a timer's function. It is cancelled only with the simulated host that it runs on. */
 static void call_in_time(void *arg)
 {
     cor_timer *timer = arg;
     cor_chan *chan = chan_of(timer);
     cori_task *self = cori_self();
     cori_chan_lock(chan);
-    while (timer->when != 0 && !cori_timer_is_due(timer)) {
+    while (timer->when != 0 && !cori_timer_is_due(timer) && cori_interrupted(self, 0) == 0) {
         int64_t when = timer->when;
         timer->sleeper = self;
         cori_chan_unlock(chan);
         cori_park(self, when, "timer");
         cori_chan_lock(chan);
     }
-    bool fires = timer->when != 0;
+    bool fires = timer->when != 0 && cori_interrupted(self, 0) == 0;
     void (*fn)(void *) = timer->fn;
     void *fn_arg = timer->arg;
     timer->when = 0;

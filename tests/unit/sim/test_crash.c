@@ -304,6 +304,41 @@ static void a_lost_reset_is_sent_again_when_asked(void **state)
     }
 }
 
+static void never(void *unused)
+{
+    (void)unused;
+    CHECK(false);
+}
+
+static void set_a_timer(void *timer)
+{
+    CHECK(cor_after_func(timer, 60 * COR_MINUTE, never, NULL) == 0);
+}
+
+static int timer_main(void *unused)
+{
+    (void)unused;
+    cor_timer *timer = NULL;
+    int host = cor_sim_host("server", "10.0.0.1");
+    CHECK(cor_sim_go(host, set_a_timer, &timer) == 0);
+    CHECK(cor_sleep(COR_SECOND) == 0);
+    CHECK(cor_sim_crash(host) == 0);
+    CHECK(cor_sim_restart(host) == 0);
+    CHECK(cor_sleep(60 * COR_MINUTE) == 0);
+    cor_timer_free(timer);
+    return 0;
+}
+
+/* A timer's task is one of the host's, and ends with it: the function is not called. */
+static void timers_end_with_their_host(void **state)
+{
+    cor_sim_options options = {.must_end = true};
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        assert_int_equal(cor_sim_run(seed, &options, timer_main, NULL, NULL), 0);
+    }
+}
+
 static void outside(void **state)
 {
     (void)state;
@@ -314,13 +349,10 @@ static void outside(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hosts_crash_and_start_again),
-        cmocka_unit_test(restart_waits_for_the_last_task),
-        cmocka_unit_test(silence_ends_connections),
-        cmocka_unit_test(an_answer_in_time_keeps_them),
-        cmocka_unit_test(an_idle_peer_learns_of_a_restart),
-        cmocka_unit_test(a_lost_reset_is_sent_again_when_asked),
-        cmocka_unit_test(outside),
+        cmocka_unit_test(hosts_crash_and_start_again),      cmocka_unit_test(restart_waits_for_the_last_task),
+        cmocka_unit_test(silence_ends_connections),         cmocka_unit_test(an_answer_in_time_keeps_them),
+        cmocka_unit_test(an_idle_peer_learns_of_a_restart), cmocka_unit_test(a_lost_reset_is_sent_again_when_asked),
+        cmocka_unit_test(timers_end_with_their_host),       cmocka_unit_test(outside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
