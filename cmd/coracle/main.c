@@ -5,6 +5,7 @@
 #include "suggest.h"
 
 #include <coracle.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -149,6 +150,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     int code = run(argc, argv);
     if (fflush(stdout) != 0 && code == EXIT_OK) {
+        fprintf(stderr, "coracle: standard output: %s\n", cor_strerror(-errno));
         code = EXIT_FAILED;
     }
     return code;

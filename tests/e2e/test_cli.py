@@ -173,6 +173,7 @@ class ExitCodes(Case):
             done = run_coracle("serve", "echo=127.0.0.1:1")
         self.assertEqual(done.code, 77, done.describe())
         self.assertIn("listen tcp 127.0.0.1:1: bind: permission denied\n", done.err)
+        self.assertIn("echo cannot listen: ports below 1024 need root (see --user) or CAP_NET_BIND_SERVICE\n", done.err)
 
     def as_nobody(self, drop):
         with tempfile.TemporaryDirectory() as folder:  # the build folder may be closed to others
@@ -376,6 +377,7 @@ class Output(Case):
             self.end(server)
             help_text = finish(Program([BIN, "--help"], stdout=full.fileno()))
             self.assertEqual(help_text.code, 1, "help that could not be written is a failure")
+            self.assertEqual(help_text.err, "coracle: standard output: no space left on device\n")
 
     def test_no_colour_without_terminal(self):
         with serve("echo") as server:

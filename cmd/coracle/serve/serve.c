@@ -122,9 +122,11 @@ static const char *advice(const cor_error *error)
                      : "another socket has this address (ss -lp shows whose)";
     case -EACCES:
     case -EPERM:
-        return strcmp(error->where, "bind") != 0 ? NULL
-                                                 : "ports below 1024 need root (see --user) or CAP_NET_BIND_SERVICE, "
-                                                   "unix sockets a folder to write to";
+        if (strcmp(error->where, "bind") != 0) {
+            return NULL;
+        }
+        return local ? "its folder must be writable"
+                     : "ports below 1024 need root (see --user) or CAP_NET_BIND_SERVICE";
     case -EMFILE:
         return "raise the limit of descriptors (ulimit -n)";
     case -ENOENT:
