@@ -88,6 +88,8 @@ function(cor_add_c_test target name source)
   # Only the tests of cmd/ may see the program's folder.
   if(more_sources)
     target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/cmd/coracle)
+    target_include_directories(${target} SYSTEM PRIVATE ${NATS_INCLUDE_DIRS})
+    target_compile_definitions(${target} PRIVATE COR_HAVE_NATS=${COR_HAVE_NATS})
   endif()
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_compile_definitions(${target} PRIVATE COR_HAVE_JSON=${COR_HAVE_JSON} COR_HAVE_URING=${COR_HAVE_URING}

@@ -55,7 +55,7 @@ typedef struct bus_ops {
     /* The longest frame that publish takes, while connected. */
     size_t (*max_size)(const struct bus *bus);
     /*
-     * Ends the connection, be it lost or not: no frame comes from it any more. Topics are still to be undone. In `why`,
+     * Ends the connection, be it lost or not. Topics are still to be undone, and may get frames until then. In `why`,
      * of BUS_WHY bytes, why the connection was lost.
      */
     void (*disconnect)(struct bus *bus, char *why);

@@ -6,6 +6,9 @@
  * on the thread that reads, for a message that has come before (nats.c, issue 637). An answer of the server that was
  * asked for afterwards tells that the thread has gone on. So RETIRED_MAX of them are collected before one is waited
  * for.
+ *
+ * The library tells of the end of a connection and of each subscription on threads of its own, and does not if memory
+ * runs out. So that is waited for with a bound. After it whatever those threads may still use is left alone for good.
  */
 #include "serve/bus/nats.h"
 
@@ -28,25 +31,35 @@ enum { CONNECT_MS = 2000, WRITE_MS = 2000, PING_MS = 1000, PINGS_OUT = 2 };
 /* Of a subject, what waits on the library's side to be taken; the rest is dropped. */
 enum { WAITING_BYTES = 16 * 1024 * 1024 };
 enum { RETIRED_MAX = 64, FLUSH_MS = 2000 };
+/* How long the library may take to tell of ends; it takes a moment unless memory ran out. */
+enum { ENDED_S = 5 };
 enum { SERVERS_MAX = 16, CREDS_MAX = 512 };
 
 static struct nats_calls nats;
+
+/* What the library's threads have of one connection after another. */
+struct wire {
+    struct bus *bus;
+    size_t heard; /* guard: the bus's lock; topics that the library has not called for the last time */
+    bool closed;  /* guard: the bus's lock; the connection has ended, and the thread that reads with it */
+};
 
 struct bus {
     const bus_options *options;
     bus_frame frame;
     natsConnection *connection; /* NULL: not connected */
+    struct wire *wire;          /* NULL: there was none yet, or the last one was left alone */
+    bool leaves;                /* one was left alone: this has to stay for it */
     size_t max_size;
     natsSubscription *retired[RETIRED_MAX];
     size_t retired_count;
     pthread_mutex_t lock;
     pthread_cond_t ended;
-    size_t heard; /* guard: the lock; topics that the library has not called for the last time */
-    bool closed;  /* guard: the lock; the connection has ended, and the thread that reads with it */
 };
 
 struct bus_topic {
     struct bus *bus;
+    struct wire *wire;
     void *listener; /* guard: the bus's lock, held while it gets a frame; NULL: it wants no more */
     natsSubscription *subscription;
     bool complete; /* guard: the bus's lock; it has been called for the last time */
@@ -85,10 +98,11 @@ static void on_message(natsConnection *connection, natsSubscription *subscriptio
 
 static void on_closed(natsConnection *connection, void *arg)
 {
-    struct bus *bus = arg;
+    struct wire *wire = arg;
+    struct bus *bus = wire->bus;
     (void)connection;
     pthread_mutex_lock(&bus->lock);
-    bus->closed = true;
+    wire->closed = true;
     pthread_cond_broadcast(&bus->ended);
     pthread_mutex_unlock(&bus->lock);
 }
@@ -99,10 +113,10 @@ static void on_complete(void *arg)
     struct bus *bus = topic->bus;
     pthread_mutex_lock(&bus->lock);
     topic->complete = true;
+    topic->wire->heard--;
     if (topic->listener == NULL) {
         free(topic);
     }
-    bus->heard--;
     pthread_cond_broadcast(&bus->ended);
     pthread_mutex_unlock(&bus->lock);
 }
@@ -190,7 +204,7 @@ static natsStatus set_security(natsOptions *to, const bus_options *from, bool se
 }
 
 /* Makes the library's options of ours. On failure there are none, and `why` says so. */
-static natsOptions *make_options(const bus_options *from, struct bus *bus, char *why)
+static natsOptions *make_options(const bus_options *from, struct wire *wire, char *why)
 {
     natsOptions *to = NULL;
     bool secure = false;
@@ -214,7 +228,7 @@ static natsOptions *make_options(const bus_options *from, struct bus *bus, char 
         then(&code, nats.natsOptions_SetNoEcho(to, true));
         then(&code, nats.natsOptions_SetSendAsap(to, true));
         then(&code, nats.natsOptions_UseGlobalMessageDelivery(to, true));
-        then(&code, nats.natsOptions_SetClosedCB(to, on_closed, bus));
+        then(&code, nats.natsOptions_SetClosedCB(to, on_closed, wire));
         if (code != NATS_OK) {
             tell(why, code, NULL);
         }
@@ -239,13 +253,31 @@ static struct bus *bus_open(const bus_options *options, bus_frame frame)
     return bus;
 }
 
+/* What a connection that is about to be made tells of its end. A failed one may have told, too. */
+static struct wire *fresh_wire(struct bus *bus)
+{
+    if (bus->wire == NULL && (bus->wire = calloc(1, sizeof(*bus->wire))) != NULL) {
+        bus->wire->bus = bus;
+    }
+    if (bus->wire != NULL) {
+        pthread_mutex_lock(&bus->lock);
+        bus->wire->closed = false;
+        pthread_mutex_unlock(&bus->lock);
+    }
+    return bus->wire;
+}
+
 static int bus_connect(struct bus *bus, char *why)
 {
-    natsOptions *options = make_options(bus->options, bus, why);
+    struct wire *wire = fresh_wire(bus);
+    if (wire == NULL) {
+        snprintf(why, BUS_WHY, "%s", nats.natsStatus_GetText(NATS_NO_MEMORY));
+        return -ENOMEM;
+    }
+    natsOptions *options = make_options(bus->options, wire, why);
     if (options == NULL) {
         return -EINVAL;
     }
-    bus->closed = false;
     natsStatus code = nats.natsConnection_Connect(&bus->connection, options);
     nats.natsOptions_Destroy(options);
     if (code != NATS_OK) {
@@ -263,6 +295,23 @@ static void free_retired(struct bus *bus)
     }
 }
 
+/* Waits until the library has told that a connection has ended, with all its topics. False: it does not tell. */
+static bool has_ended(struct bus *bus)
+{
+    const struct wire *wire = bus->wire;
+    struct timespec until;
+    int code = 0;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ENDED_S;
+    pthread_mutex_lock(&bus->lock);
+    while (code == 0 && (!wire->closed || wire->heard > 0)) {
+        code = pthread_cond_clockwait(&bus->ended, &bus->lock, CLOCK_MONOTONIC, &until);
+    }
+    bool ended = wire->closed && wire->heard == 0;
+    pthread_mutex_unlock(&bus->lock);
+    return ended;
+}
+
 static void bus_disconnect(struct bus *bus, char *why)
 {
     *why = '\0';
@@ -271,13 +320,14 @@ static void bus_disconnect(struct bus *bus, char *why)
     }
     tell(why, NATS_CONNECTION_CLOSED, bus->connection);
     nats.natsConnection_Close(bus->connection);
-    pthread_mutex_lock(&bus->lock);
-    while (!bus->closed || bus->heard > 0) {
-        pthread_cond_wait(&bus->ended, &bus->lock);
+    if (has_ended(bus)) {
+        free_retired(bus);
+        nats.natsConnection_Destroy(bus->connection);
+    } else {
+        bus->retired_count = 0;
+        bus->wire = NULL;
+        bus->leaves = true;
     }
-    pthread_mutex_unlock(&bus->lock);
-    free_retired(bus);
-    nats.natsConnection_Destroy(bus->connection);
     bus->connection = NULL;
 }
 
@@ -297,8 +347,12 @@ static size_t bus_max_size(const struct bus *bus)
 
 static void bus_close(struct bus *bus)
 {
+    if (bus->leaves) {
+        return;
+    }
     pthread_mutex_destroy(&bus->lock);
     pthread_cond_destroy(&bus->ended);
+    free(bus->wire);
     free(bus);
 }
 
@@ -334,6 +388,10 @@ static uint64_t bus_unlisten(struct bus *bus, struct bus_topic *topic)
 {
     natsSubscription *subscription = topic->subscription;
     int64_t dropped = 0;
+    if (topic->wire != bus->wire) { /* left alone */
+        give_up(topic);
+        return 0;
+    }
     (void)nats.natsSubscription_GetDropped(subscription, &dropped); /* it may have ended */
     (void)nats.natsSubscription_Unsubscribe(subscription);
     give_up(topic);
@@ -347,17 +405,17 @@ static struct bus_topic *bus_listen(struct bus *bus, const char *subject, void *
     if (topic == NULL) {
         return NULL;
     }
-    *topic = (struct bus_topic){.bus = bus, .listener = listener};
+    *topic = (struct bus_topic){.bus = bus, .wire = bus->wire, .listener = listener};
     if (nats.natsConnection_Subscribe(&topic->subscription, bus->connection, subject, on_message, topic) != NATS_OK) {
         free(topic);
         return NULL;
     }
     pthread_mutex_lock(&bus->lock);
-    bus->heard++;
+    topic->wire->heard++;
     pthread_mutex_unlock(&bus->lock);
     if (nats.natsSubscription_SetOnCompleteCB(topic->subscription, on_complete, topic) != NATS_OK) {
         pthread_mutex_lock(&bus->lock);
-        bus->heard--;
+        topic->wire->heard--;
         pthread_mutex_unlock(&bus->lock);
         (void)bus_unlisten(bus, topic); /* it ended just now, and nobody tells when to free the topic: it is not */
         return NULL;
