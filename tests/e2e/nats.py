@@ -2,10 +2,12 @@
 """NATS for tests: a server that is started, killed and started again on its port, and members of rooms beside it."""
 import base64
 import binascii
+import contextlib
 import json
 import re
 import selectors
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -13,8 +15,8 @@ import time
 import unittest
 import urllib.request
 
-from harness import (ACK_ANSWER, PATIENCE, TOLD, Peer, Program, free_port, need_json, need_tool, run_coracle, serve,
-                     split_address, wait_until)
+from harness import (ACK_ANSWER, PATIENCE, TOLD, Peer, Program, close_all, free_port, need_json, need_tool,
+                     run_coracle, serve, split_address, wait_until)
 
 SAID = re.compile(rb"^\S+" + re.escape(TOLD) + rb"s(\d+) (\d+)$", re.M)
 NODE_OPTIONS = ("--quiet", "--per-ip", "0", "--accept-rate", "0")
@@ -62,6 +64,34 @@ class Nats:
 
     def url(self, scheme="nats"):
         return "%s://%s:%d" % (scheme, self.host, self.port)
+
+
+class Halting:
+    """A server of NATS that asks for TLS and then stops in the middle of the handshake."""
+
+    def __init__(self):
+        need_nats()
+        self.listener, self.clients, self.halted = socket.create_server(("127.0.0.1", 0)), [], threading.Event()
+        self.url = "nats://127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                self.clients.append(client)
+                client.sendall(b'INFO {"server_id":"x","max_payload":1048576,"tls_required":true}\r\n')
+                if client.recv(1):
+                    self.halted.set()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        close_all(self.listener, *self.clients)
+        self.thread.join(PATIENCE)
 
 
 def node(url, *options, workers=1, poller="epoll", address="127.0.0.1:0", admin="127.0.0.1:0", rooms=(), **more):

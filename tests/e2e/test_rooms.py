@@ -6,12 +6,13 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import threading
 
 from harness import (ACK_ANSWER, PATIENCE, SOURCE, TOLD, Case, Peer, Program, close_all, free_port, main, message,
                      need_json, need_tool, run_coracle, serve, split_address, wait_until)
-from nats import Nats, all_connected, ask, bus_of, need_nats, node, subscriptions
+from nats import Halting, Nats, all_connected, ask, bus_of, need_nats, node, subscriptions
 from slowness import held_up
 from test_websocket import ACK, DEBIAN_PYTHON, SAYS, every_way
 from websocket import WebPeer, answered, need_websocket, request
@@ -417,6 +418,22 @@ class Bus(Case):
                 for server in servers:
                     server.stop()
                     self.assertEqual(server.process.returncode, 0, server.describe())
+
+    def test_a_handshake_without_an_end(self):
+        """Connecting to NATS does not come to an end: rooms come and go all the same, and so does the node."""
+        for poller, workers in (("epoll", 1), ("io_uring", 2)):
+            with self.subTest(poller=poller, workers=workers), Halting() as nats, node(
+                    nats.url, "--rooms", "1", workers=workers, poller=poller, address="ws://127.0.0.1:0") as server:
+                self.assertTrue(nats.halted.wait(PATIENCE))
+                for name in ("a", "b", "c"):
+                    wait_until(lambda name=name: asked(server, "/room/" + name, upgrade=False) == 200, "a free room")
+                    with enter(server, name) as one, enter(server, name) as other:
+                        inside(server, name, 2)
+                        say(one, "hello")
+                        told(other, one.name, "hello")
+                self.assertEqual(bus_of(server)["state"], "degraded")
+                server.signal(signal.SIGTERM)
+                self.assertEqual(server.wait(), 0, server.describe())
 
 
 if __name__ == "__main__":

@@ -74,6 +74,7 @@ static struct {
     struct bus *all[BUSES];
     _Atomic int count;
     struct bus *stuck;          /* its publishes of text wait; guard: lock */
+    struct bus *dialling;       /* its connects wait; guard: lock */
     _Atomic bool waiting;       /* one does */
     _Atomic bool away;          /* connects are refused */
     _Atomic bool doubles;       /* each frame comes twice, and to its sender as well */
@@ -146,6 +147,10 @@ void log_event(log_level level, const char *event, const log_field *fields, size
 static int fake_connect(struct bus *bus, char *why)
 {
     pthread_mutex_lock(&net.lock);
+    while (net.dialling == bus) {
+        net.waiting = true;
+        pthread_cond_wait(&net.changed, &net.lock);
+    }
     bool away = net.away || bus->away;
     bus->connected = !away;
     pthread_mutex_unlock(&net.lock);
@@ -204,6 +209,14 @@ static void set_stuck(struct bus *bus)
 {
     pthread_mutex_lock(&net.lock);
     net.stuck = bus;
+    pthread_cond_broadcast(&net.changed);
+    pthread_mutex_unlock(&net.lock);
+}
+
+static inline void set_dialling(struct bus *bus)
+{
+    pthread_mutex_lock(&net.lock);
+    net.dialling = bus;
     pthread_cond_broadcast(&net.changed);
     pthread_mutex_unlock(&net.lock);
 }
@@ -341,7 +354,7 @@ static void say_in(struct place *room, int i, int number)
     say(room, line);
 }
 
-static void say_number(int i, int number)
+static inline void say_number(int i, int number)
 {
     say_in(&nodes[i], i, number);
 }
@@ -393,7 +406,7 @@ static uint64_t held_for(struct place *room)
 }
 
 /* Bytes in the inboxes of node `i`. */
-static size_t waiting_at(int i)
+static inline size_t waiting_at(int i)
 {
     pthread_mutex_lock(&nodes[i].up->lock);
     size_t bytes = nodes[i].up->waiting;
@@ -401,9 +414,33 @@ static size_t waiting_at(int i)
     return bytes;
 }
 
-static int heard(int by, int of)
+static inline int heard(int by, int of)
 {
     return heard_in(&nodes[by], of);
+}
+
+/* All rooms of all nodes. */
+static void make_more(int rooms)
+{
+    for (int r = 0; r < rooms; r++) {
+        for (int i = 0; i < NODES; i++) {
+            (void)make_room_of(i, r);
+        }
+    }
+    for (int r = 0; r < rooms; r++) {
+        for (int i = 0; i < NODES; i++) {
+            T_EVENTUALLY(atomic_load(&more[i][r].room.link->all_nodes) == NODES, SOON);
+        }
+    }
+}
+
+static void leave_more(int rooms)
+{
+    for (int r = 0; r < rooms; r++) {
+        for (int i = 0; i < NODES; i++) {
+            leave(&more[i][r]);
+        }
+    }
 }
 
 #endif

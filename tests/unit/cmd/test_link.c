@@ -293,30 +293,6 @@ TASK_TEST_WITH(strangers_are_refused, &with_threads)
 
 /* --- several rooms over one connection */
 
-/* All rooms of all nodes. */
-static void make_more(int rooms)
-{
-    for (int r = 0; r < rooms; r++) {
-        for (int i = 0; i < NODES; i++) {
-            (void)make_room_of(i, r);
-        }
-    }
-    for (int r = 0; r < rooms; r++) {
-        for (int i = 0; i < NODES; i++) {
-            T_EVENTUALLY(atomic_load(&more[i][r].room.link->all_nodes) == NODES, SOON);
-        }
-    }
-}
-
-static void leave_more(int rooms)
-{
-    for (int r = 0; r < rooms; r++) {
-        for (int i = 0; i < NODES; i++) {
-            leave(&more[i][r]);
-        }
-    }
-}
-
 static void talk_in_all(void *arg)
 {
     int of = (int)(intptr_t)arg;

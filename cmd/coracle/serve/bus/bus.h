@@ -34,7 +34,7 @@ struct bus_topic;
  */
 typedef void (*bus_frame)(void *listener, const char *bytes, size_t size);
 
-/* All but `open`, `max_size` and `close` may stop their thread. One call at a time. */
+/* All but `open`, `max_size` and `close` may stop their thread, `connect` for ever. One call at a time. */
 typedef struct bus_ops {
     /* The options must outlive it. NULL: memory ran out. */
     struct bus *(*open)(const bus_options *options, bus_frame frame);

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* The task `talk` goes round from connecting to turns to a pause; the tasks `hear` empty inboxes. */
+/* The task `talk` goes round: it has `dial` connect, gives turns, pauses. The tasks `hear` empty inboxes. */
 #include "serve/room/uplink.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
 /* A link that has nothing to say gives a sign of life so often. */
 #define BEAT_NS COR_SECOND
+/* How long the end waits for a call of the bus. */
+#define STOP_NS (3 * COR_SECOND)
 
 enum { INBOX_BYTES = 32 * 1024 * 1024 };
 
@@ -117,14 +120,14 @@ static struct link *pick(struct uplink *up)
     return link;
 }
 
-/* Waits until it is somebody's turn. NULL: it is `until`, or all is over. */
-static struct link *next_turn(struct uplink *up, int64_t until)
+/* Waits until it is somebody's turn. NULL: it is `up->until`, or all is over. */
+static struct link *next_turn(struct uplink *up)
 {
-    struct link *link;
+    struct link *link = NULL;
     pthread_mutex_lock(&up->lock);
-    while ((link = pick(up)) == NULL && !up->over && cor_now() < until) {
+    while (!up->over && cor_now() < up->until && (link = pick(up)) == NULL) {
         const struct link *first = TAILQ_FIRST(&up->links);
-        park(up, atomic_load(&up->connected) && first != NULL ? first->due : until);
+        park(up, atomic_load(&up->connected) && first != NULL ? first->due : up->until);
     }
     pthread_mutex_unlock(&up->lock);
     return link;
@@ -310,21 +313,16 @@ static int take_turn(struct link *link)
 
 /* --- the connection */
 
-struct calling {
-    struct uplink *up;
-    char why[BUS_WHY];
-};
-
 static int connect_bus(void *arg)
 {
-    struct calling *of = arg;
-    return of->up->ops->connect(of->up->bus, of->why);
+    struct uplink *up = arg;
+    return up->ops->connect(up->bus, up->why);
 }
 
 static int disconnect_bus(void *arg)
 {
-    struct calling *of = arg;
-    of->up->ops->disconnect(of->up->bus, of->why);
+    struct uplink *up = arg;
+    up->ops->disconnect(up->bus, up->why);
     return 0;
 }
 
@@ -350,14 +348,67 @@ static bool is_over(struct uplink *up)
     return over;
 }
 
+/* Waits for turns until then. */
+static void set_until(struct uplink *up, int64_t until)
+{
+    pthread_mutex_lock(&up->lock);
+    up->until = until;
+    pthread_mutex_unlock(&up->lock);
+}
+
+/* Looks after the links while there is no connection, until `up->until`. */
+static void attend(struct uplink *up)
+{
+    struct link *link;
+    while ((link = next_turn(up)) != NULL) {
+        link_look(link);
+        if (atomic_load(&link->ending)) {
+            let_go(link);
+        }
+    }
+}
+
+/* The task that connects, however long that takes. If all is over by then it hangs up. */
+static void dial(void *arg)
+{
+    struct uplink *up = arg;
+    int code = cor_blocking(connect_bus, up);
+    pthread_mutex_lock(&up->lock);
+    bool late = up->over;
+    up->answer = late ? COR_ECANCELED : code;
+    up->until = 0;
+    wake(up);
+    pthread_mutex_unlock(&up->lock);
+    if (late && code == 0) {
+        (void)cor_blocking(disconnect_bus, up);
+    }
+}
+
+/* Connects and looks after the links meanwhile. Returns as bus_ops.connect, or COR_ECANCELED: all is over. */
+static int connect_meanwhile(struct uplink *up)
+{
+    up->answer = COR_ECANCELED;
+    set_until(up, INT64_MAX);
+    if (cor_group_go(&up->tasks, dial, up) < 0) {
+        snprintf(up->why, sizeof(up->why), "out of memory");
+        return -ENOMEM;
+    }
+    attend(up);
+    pthread_mutex_lock(&up->lock);
+    int code = up->answer;
+    pthread_mutex_unlock(&up->lock);
+    return code;
+}
+
 /* One attempt; `attempt` counts those that failed since there was a connection. */
 static bool call(struct uplink *up, unsigned attempt)
 {
-    struct calling of = {.up = up};
     int64_t away = cor_now() - atomic_load(&up->since);
-    int code = cor_blocking(connect_bus, &of);
+    int code = connect_meanwhile(up);
     if (code < 0) {
-        LOG(attempt == 0 ? LEVEL_WARN : LEVEL_DEBUG, "bus_unreachable", {"error", of.why, 0});
+        if (code != COR_ECANCELED) {
+            LOG(attempt == 0 ? LEVEL_WARN : LEVEL_DEBUG, "bus_unreachable", {"error", up->why, 0});
+        }
         return false;
     }
     count_more(&up->connects, 1);
@@ -372,7 +423,8 @@ static void relay(struct uplink *up)
 {
     struct link *link;
     int code = 0;
-    while (code == 0 && (link = next_turn(up, INT64_MAX)) != NULL) {
+    set_until(up, INT64_MAX);
+    while (code == 0 && (link = next_turn(up)) != NULL) {
         code = take_turn(link);
     }
 }
@@ -387,12 +439,11 @@ static void lose(struct link *link)
 
 static void hang_up(struct uplink *up)
 {
-    struct calling of = {.up = up};
     set_connected(up, false);
-    (void)cor_blocking(disconnect_bus, &of);
+    (void)cor_blocking(disconnect_bus, up);
     each_link(up, lose);
     if (!is_over(up)) {
-        LOG(LEVEL_WARN, "bus_lost", {"error", of.why, 0});
+        LOG(LEVEL_WARN, "bus_lost", {"error", up->why, 0});
     }
 }
 
@@ -402,15 +453,9 @@ static void pause_after(struct uplink *up, unsigned attempt)
     int64_t most = BACKOFF_FIRST_NS << (attempt < 5 ? attempt : 5);
     most = most < BACKOFF_MOST_NS ? most : BACKOFF_MOST_NS;
     up->chance = up->chance * 6364136223846793005U + 1442695040888963407U;
-    int64_t until = cor_after(most / 2 + (int64_t)((up->chance >> 33) % (uint64_t)(most / 2)));
-    struct link *link;
+    set_until(up, cor_after(most / 2 + (int64_t)((up->chance >> 33) % (uint64_t)(most / 2))));
     each_link(up, link_look);
-    while ((link = next_turn(up, until)) != NULL) {
-        link_look(link);
-        if (atomic_load(&link->ending)) {
-            let_go(link);
-        }
-    }
+    attend(up);
 }
 
 static void talk(void *arg)
@@ -497,8 +542,9 @@ void uplink_stop(struct uplink *up)
     up->over = true;
     wake(up);
     pthread_mutex_unlock(&up->lock);
-    cor_group_wait(&up->tasks, 0);
-    free_uplink(up);
+    if (cor_group_wait(&up->tasks, cor_after(STOP_NS)) == 0) {
+        free_uplink(up); /* else a thread is still in a call of the bus, and it is left alone */
+    }
 }
 
 void uplink_count(const struct uplink *up, link_counts *out)

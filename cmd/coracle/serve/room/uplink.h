@@ -18,6 +18,9 @@
  * come back together. Then each link is due: it subscribes again, and waits, for about as long as the longest pause,
  * until all nodes that there were have been heard of, for they miss what is sent before.
  *
+ * To connect takes time, and has no end with a server that stops in the middle of a handshake of TLS. So the task
+ * `dial` does it, and meanwhile the talking task looks after the links as in a pause: a room can end, and so can all.
+ *
  * Bounds. Of `most` bytes a room may have as much as is left: one that is alone has half of them, two have a third
  * each, n rooms their (n + 1)th parts, and there is always some for the next one. So it is with what the logs keep for
  * the bus (`most` is two outboxes, and a log never keeps more than one; the oldest is given up and counted) and with
@@ -86,17 +89,20 @@ struct link {
 struct uplink {
     const bus_ops *ops;
     const bus_options *options;
-    struct bus *bus; /* the talking task's */
+    struct bus *bus; /* the talking task's; while it connects the task `dial`'s, as is `why` */
     size_t outbox;
-    uint64_t chance; /* of the pauses; the talking task's */
-    cor_group tasks; /* the talking task */
+    uint64_t chance;   /* of the pauses; the talking task's */
+    cor_group tasks;   /* the talking task and `dial` */
+    char why[BUS_WHY]; /* why there is no connection */
 
     pthread_mutex_t lock;
-    TAILQ_HEAD(, link) links, ready; /* guard: the lock, and of the next six */
+    TAILQ_HEAD(, link) links, ready; /* guard: the lock, and of the next eight */
     size_t count;                    /* of links */
     size_t waiting;                  /* bytes in all inboxes */
     bool parked;
     bool over;
+    int64_t until;      /* how long turns are waited for; `dial` sets 0 */
+    int answer;         /* what connecting has returned; COR_ECANCELED: nothing yet */
     cor_waitgroup news; /* 1 while the talking task is parked, else 0 */
 
     _Atomic uint64_t held; /* bytes in the logs of all rooms that the bus has not taken */
