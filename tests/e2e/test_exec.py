@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """`coracle serve exec`: a process per connection. What such processes may do to a server is attack D7."""
+import itertools
 import os
 import re
 import shutil
@@ -168,6 +169,28 @@ class Ends(Case):
                 # Its input has ended as well: it may have gone before the signal came.
                 self.assertIn(sorted(kinds), ([b'"exited"} 0', b'"exited_0"} %d' % (1 - killed),
                                                b'"killed"} %d' % killed, b'"not_started"} 0'] for killed in (0, 1)))
+
+    def kicked_in_silence(self, poller, workers, prepare):
+        """The process takes nothing and says nothing: neither copy would notice."""
+        with tempfile.TemporaryDirectory(prefix="coracle-") as folder:
+            admin = os.path.join(folder, "admin.sock")
+            with serve("exec", options=("--quiet", "--poller", poller, "--admin", "unix://" + admin), workers=workers,
+                       program=("sh", "-c", "echo $$; exec sleep 1000")) as server, server.connect("exec") as peer:
+                pid = int(peer.line())
+                prepare(peer)
+                with Peer(admin) as operator:
+                    operator.send("POST /kick?id=1 HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
+                    self.assertIn(b"kicked 1", operator.read_all())
+                wait_until(lambda: not os.path.exists("/proc/%d" % pid), "the end of the process")
+                server.wait_text(re.compile("reason=kicked .*signal=15"), name="err")
+
+    def test_kicked_in_silence(self):
+        def send_much(peer):
+            peer.send(b"x" * 256 * 1024)
+
+        for poller, workers, prepare in itertools.product(("epoll", "io_uring"), (1, 2), (send_much, Peer.half_close)):
+            with self.subTest(poller=poller, workers=workers, prepare=prepare.__name__):
+                self.kicked_in_silence(poller, workers, prepare)
 
 
 class CommandLine(Case):

@@ -155,6 +155,8 @@ void conns_each(struct conns *all, bool (*visit)(struct connection *one, void *a
  *
  * Where the operator ends one with a close frame the reading is not shut but timed out. On a connection that is shut
  * both ways the kernel answers what the client still sends with a reset, which may destroy the frame on its way.
+ *
+ * A task that may be waiting for something else than its connection is told, once.
  */
 static void end_connection(struct connection *one, close_reason reason)
 {
@@ -167,6 +169,10 @@ static void end_connection(struct connection *one, close_reason reason)
     }
     if (!speaks) {
         cor_close_write(one->conn);
+    }
+    if (one->told != NULL) {
+        one->told(one->told_arg);
+        one->told = NULL;
     }
 }
 

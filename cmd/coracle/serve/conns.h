@@ -49,6 +49,8 @@ struct connection {
     bool refused;             /* it has never been let in */
     bool takes_leave;         /* guard: the lock; its task, told to end, has a close frame to send */
     struct member *member;    /* guard: the lock; in the room */
+    void (*told)(void *arg);  /* guard: the lock; tells its task that somebody ends it; NULL: it notices by itself */
+    void *told_arg;           /* guard: the lock */
     uint64_t *among;          /* guard: the lock; one of how many open ones it is; NULL: not counted there */
     struct connection *next;  /* guard: the lock */
     struct connection **link; /* guard: the lock; what points to it */

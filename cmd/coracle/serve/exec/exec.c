@@ -9,8 +9,8 @@
  *      the process ended             what it has left is ended; the conversation is over when its output is delivered
  *      the client ended its stream   nothing: an answer may come. It must within the idle limit
  *      a direction failed            that is the reason (reset, idle, write_timeout, ...). The process is told to end
- *      the operator or the memory    have decided the reason: both directions end by themselves, and so must it
- *      limit ended the connection
+ *      the operator or the memory    have decided the reason, and the socket is shut both ways. The process is told to
+ *      limit ended the connection    end; it may neither read nor write, and then neither direction would notice
  *      the server ends               children_end_all tells all processes to end, exec_stopping; later ones when they
  *                                    have started
  *
@@ -85,15 +85,12 @@ static void end_the_rest(struct talk *talk)
     }
 }
 
-/* A direction has ended, or failed. Returns when the process is killed, 0: not. */
+/* A direction has ended, or failed, or others have ended the connection. Returns when the process is killed, 0: not. */
 static int64_t direction_ended(struct talk *talk, const talk_event *event, int64_t kill_at)
 {
     struct session *session = talk->session;
-    if (event->part == PART_IN) {
-        talk->client_ended = true;
-    } else {
-        talk->out_ended = true;
-    }
+    talk->client_ended |= event->part == PART_IN;
+    talk->out_ended |= event->part == PART_OUT;
     if (event->code < 0) {
         session_ended(session, event->part == PART_IN ? "read" : "write", event->code);
     }
@@ -216,10 +213,26 @@ static void close_pipes(struct talk *talk)
     }
 }
 
+/* Has whoever ends the connection report it, once, be it ended by now; NULL: no more. */
+static void hear_of_end(struct talk *talk, void (*told)(void *arg))
+{
+    struct conns *conns = &talk->session->service->serve->conns;
+    struct connection *seen = talk->session->seen;
+    pthread_mutex_lock(&conns->lock);
+    bool is_over = connection_reason(seen) != REASON_NONE;
+    seen->told = is_over ? NULL : told;
+    seen->told_arg = talk;
+    pthread_mutex_unlock(&conns->lock);
+    if (is_over && told != NULL) {
+        told(talk);
+    }
+}
+
 /* With a process. */
 static void run_talk(struct talk *talk)
 {
     struct session *session = talk->session;
+    hear_of_end(talk, talk_told);
     if (talk->child.unwanted) {
         child_signal(&talk->child, SIGTERM); /* the server ends, and told the others before */
     }
@@ -229,6 +242,7 @@ static void run_talk(struct talk *talk)
     } else {
         converse(talk);
     }
+    hear_of_end(talk, NULL);
     clear_away(talk);
     close_pipes(talk);
     decide_reason(talk);

@@ -13,9 +13,9 @@
  *      it does not read, or not write      the client waits: 64 KiB of pipe and 16 KiB here are all that is between
  *
  * Each direction is a task that copies through session_read_buffer and session_write, so that limits and counts are
- * those of every service. A third one reads standard error, a fourth waits for the process. All four report to the
+ * those of every service. A third one reads standard error, a fourth waits for the process. They report to the
  * session's own task, once each at most, through a channel that has room for it: that task decides everything else, and
- * the four never wait for it.
+ * they never wait for it. So does whoever ends the connection: a copy that waits for the process does not notice.
  *
  * Idle is a connection on which nothing has moved in either direction: a client that waits for a long answer is not,
  * and one that waits for a process that has nothing to say is. The read deadline is moved on if the process has
@@ -27,8 +27,8 @@
 #include "serve/exec/child.h"
 #include "serve/session.h"
 
-/* Who reports. */
-typedef enum talk_part { PART_IN, PART_OUT, PART_PROCESS, PART_COUNT } talk_part;
+/* Who reports. PART_OTHERS is whoever ends the connection: the operator, or who looks after memory. */
+typedef enum talk_part { PART_IN, PART_OUT, PART_PROCESS, PART_OTHERS, PART_COUNT } talk_part;
 
 typedef struct talk_event {
     talk_part part;
@@ -48,6 +48,9 @@ struct talk {
     bool out_ended;
     bool ending; /* it has been told to end */
 };
+
+/* Reports that somebody has ended the connection; connection.told. */
+void talk_told(void *arg);
 
 /* The four tasks; `arg` is the struct talk. */
 void talk_in(void *arg);
