@@ -118,6 +118,28 @@ class Ends(Case):
             server.wait_text(re.compile("reason=(idle in=1|first_byte_timeout in=0) "), name="err")
             self.assertIn("signal=15", server.err)
 
+    def test_idle_after_its_end(self):
+        """A client that has ended its stream waits for an answer as long as others do."""
+        for poller, workers in itertools.product(("epoll", "io_uring"), (1, 2)):
+            with self.subTest(poller=poller, workers=workers), \
+                    serve("exec", options=("--quiet", "--poller", poller, "--idle-timeout", "300ms"), workers=workers,
+                          program=("sleep", "1000")) as server, server.connect("exec") as peer:
+                peer.half_close()
+                self.assertEqual(peer.gone(), b"")
+                server.wait_text(re.compile("reason=(idle|first_byte_timeout) in=0 out=0 .*signal=15"), name="err")
+
+    def test_a_program_that_talks_after_its_clients_end_is_not_idle(self):
+        script = "cat; for i in $(seq 25); do echo $i; sleep 0.1; done"
+        for left in reversed(range(TRIES)):
+            with serve("exec", options=("--quiet", "--idle-timeout", "2s"),
+                       program=("sh", "-c", script)) as server, server.connect("exec") as peer:
+                peer.half_close()
+                talk = peer.read_all().split()
+                server.wait_text("event=closed", name="err")
+            if "reason=eof" in server.err or not left:
+                break
+        self.assertEqual(talk, [b"%d" % i for i in range(1, 26)])
+
     def test_a_program_that_talks_is_not_idle(self):
         script = "for i in $(seq 25); do echo $i; sleep 0.1; done"
         for left in reversed(range(TRIES)):

@@ -85,11 +85,44 @@ static void end_the_rest(struct talk *talk)
     }
 }
 
+/* For how long a process whose client has ended its stream may yet say nothing, ns. */
+static int64_t quiet_left(const struct talk *talk)
+{
+    int64_t last = atomic_load_explicit(&talk->moved_at, memory_order_relaxed);
+    int64_t since = last > talk->quiet_since ? last : talk->quiet_since;
+    return session_options(talk->session)->idle_timeout - (cor_now() - since);
+}
+
+/* Until when the session's task waits if nothing has been told to end: no read has the idle limit any more. */
+static int64_t idle_at(const struct talk *talk)
+{
+    bool limited = talk->client_ended && session_options(talk->session)->idle_timeout > 0;
+    int64_t left = limited ? quiet_left(talk) : 0;
+    return !limited ? 0 : cor_after(left > 0 ? left : 0);
+}
+
+/* The wait until then is over. Returns when the process is killed, 0: not. */
+static int64_t end_if_idle(struct talk *talk)
+{
+    struct connection *seen = talk->session->seen;
+    if (atomic_load_explicit(&seen->queued, memory_order_relaxed) > 0) {
+        talk->quiet_since = cor_now(); /* the client is to take something: that is the write limit's business */
+    }
+    if (quiet_left(talk) > 0) {
+        return 0;
+    }
+    connection_decide(seen, REASON_IDLE);
+    return end_process(talk, 0);
+}
+
 /* A direction has ended, or failed, or others have ended the connection. Returns when the process is killed, 0: not. */
 static int64_t direction_ended(struct talk *talk, const talk_event *event, int64_t kill_at)
 {
     struct session *session = talk->session;
-    talk->client_ended |= event->part == PART_IN;
+    if (event->part == PART_IN) {
+        talk->client_ended = true;
+        talk->quiet_since = cor_now();
+    }
     talk->out_ended |= event->part == PART_OUT;
     if (event->code < 0) {
         session_ended(session, event->part == PART_IN ? "read" : "write", event->code);
@@ -114,7 +147,11 @@ static void converse(struct talk *talk)
     int64_t kill_at = 0;
     talk_event event;
     while (!talk->process_ended || !talk->out_ended) {
-        int got = cor_chan_recv(talk->events, &event, kill_at);
+        int got = cor_chan_recv(talk->events, &event, kill_at != 0 ? kill_at : idle_at(talk));
+        if (got == COR_ETIMEOUT && kill_at == 0) {
+            kill_at = end_if_idle(talk);
+            continue;
+        }
         if (got == COR_ETIMEOUT && !talk->process_ended) {
             child_signal(&talk->child, SIGKILL);
             kill_at = cor_after(GONE_NS);

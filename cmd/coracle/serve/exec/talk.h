@@ -43,7 +43,8 @@ struct talk {
     cor_chan *events;         /* of talk_event; room for all */
     cor_group parts;          /* the four tasks */
     _Atomic int64_t moved_at; /* when the process has written something last; 0: never */
-    bool client_ended;        /* its stream has ended; the session's task */
+    int64_t quiet_since;      /* then: when that was, or output was seen to wait for it; the session's task */
+    bool client_ended;        /* its stream has ended; likewise */
     bool process_ended;       /* likewise */
     bool out_ended;
     bool ending; /* it has been told to end */
