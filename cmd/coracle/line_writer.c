@@ -486,16 +486,17 @@ bool line_writer_flush(line_writer *writer, int64_t timeout_ns)
     return done;
 }
 
-void line_writer_close(line_writer *writer, int64_t timeout_ns)
+bool line_writer_close(line_writer *writer, int64_t timeout_ns)
 {
     if (writer == NULL) {
-        return;
+        return true;
     }
     atomic_store(&writer->ending, true);
     if (!line_writer_flush(writer, timeout_ns)) {
         pthread_detach(writer->thread);
-        return;
+        return false;
     }
     pthread_join(writer->thread, NULL);
     destroy(writer);
+    return true;
 }

@@ -56,8 +56,9 @@ uint64_t line_writer_dropped(line_writer *writer);
 
 /*
  * Flushes for at most `timeout_ns`, then ends the thread and frees the queues. If the descriptor still blocks, thread
- * and memory are left to the end of the process. Nobody may put any more. NULL is accepted.
+ * and memory are left to the end of the process. Nobody may put any more. NULL is accepted. Returns whether the thread
+ * has ended: one that is left may call on_drop yet.
  */
-void line_writer_close(line_writer *writer, int64_t timeout_ns);
+bool line_writer_close(line_writer *writer, int64_t timeout_ns);
 
 #endif

@@ -114,10 +114,14 @@ int log_open(const log_options *options)
 
 void log_close(void)
 {
-    /* stdout first: its thread may still report drops to stderr. */
-    line_writer_close(out, FLUSH_NS);
-    line_writer_close(err, FLUSH_NS);
-    out = err = NULL;
+    /* stdout first: its thread may still report drops to stderr, which therefore stays if that thread does. */
+    if (line_writer_close(out, FLUSH_NS)) {
+        line_writer_close(err, FLUSH_NS);
+        err = NULL;
+    } else {
+        line_writer_flush(err, FLUSH_NS);
+    }
+    out = NULL;
 }
 
 void log_flush(void)
