@@ -224,7 +224,7 @@ static int64_t time_to_end_a_pause(enum ending by)
     return took_ns;
 }
 
-/* What ends waiting for a connection ends a pause too. In the best of several attempts: other programs delay all. */
+/* N069: what ends waiting for a connection ends a pause too. In the best of several attempts: others delay all. */
 TASK_TEST(pauses_end_at_once)
 {
     for (enum ending by = BY_CLOSE; by < ENDINGS; by++) {
