@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: MIT
 # test: timeout=200
 """`coracle dial`: every kind and option against a server played by the test, down to the bytes and the exit codes."""
+import array
 import contextlib
+import fcntl
 import json
 import os
 import re
 import socket
 import tempfile
+import termios
 
 from harness import (BIN, Case, Listener, Peer, Program, closed_port, coracle, main, need_json, run_coracle, serve,
-                     text_address)
+                     text_address, wait_until)
 
 ASK = "What to send to the server? Type Q to quit.\n"
 
@@ -301,6 +304,29 @@ class Leaving(Case):
                 with self.leaving(words, text) as (client, peer):
                     peer.close()
                     self.assertEqual((client.wait(5), client.err), (0, ""), client.describe())
+
+    def test_a_server_that_ends_and_takes_nothing(self):
+        """What still waits to be sent is given up: the server has ended its stream, but keeps the connection."""
+        for words in ("--as", "name"), ("--as", "broadcast"):
+            with self.subTest(words=words), tempfile.TemporaryFile() as lines, Listener() as listener:
+                lines.write((b"x" * 500_000 + b"\n") * 64)
+                lines.seek(0)
+                with Program([BIN, "dial", *words, listener.text], stdin=lines) as client, listener.accept() as peer:
+                    self.wait_stuck(peer)
+                    peer.half_close()
+                    self.assertEqual(client.wait(), 1, client.describe())
+
+    @staticmethod
+    def wait_stuck(peer):
+        """Waits until no more comes: the sender has filled all there is on the way."""
+        sizes = [0] * 20
+
+        def is_stuck():
+            size = array.array("i", [0])
+            fcntl.ioctl(peer.sock, termios.FIONREAD, size)
+            sizes.append(size[0])
+            return size[0] > 0 and len(set(sizes[-20:])) == 1
+        wait_until(is_stuck, "the way to be full")
 
 
 class Signals(Case):

@@ -131,6 +131,7 @@ void dialog_stop_input(struct dialog *dialog)
     if (dialog->in != NULL) {
         cor_close(dialog->in);
     }
+    cor_set_write_deadline(dialog->conn, cor_now());
 }
 
 bool dialog_start(struct dialog *dialog, void (*task)(void *dialog))

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the kinds of client share. A client has one task that reads the terminal and one that reads the connection, so
- * that each is noticed while the other is silent: the server's end wakes the reader of the terminal by closing it, the
- * terminal's end half-closes the connection and lets the answers under way arrive.
+ * that each is noticed while the other waits: the server's end wakes the reader of the terminal by closing it, or from
+ * a write that the server does not take; the terminal's end half-closes the connection and lets the answers under way
+ * arrive.
  */
 #ifndef CORACLE_CMD_DIAL_DIALOG_H
 #define CORACLE_CMD_DIAL_DIALOG_H
@@ -88,7 +89,7 @@ bool dialog_send(struct dialog *dialog, const void *bytes, size_t size);
 /* Notes, and says, that standard input could not be read, if `code` is such an error. */
 void dialog_input_ended(struct dialog *dialog, int code);
 
-/* Wakes the reader of standard input for good: there is nobody to send to any more. */
+/* Wakes the reader of standard input for good, or from its write: there is nobody to send to any more. */
 void dialog_stop_input(struct dialog *dialog);
 
 /* Starts a task beside the main one. Returns false, and notes the failure, if there is no memory for it. */

@@ -90,7 +90,6 @@ void dialog_packets(struct dialog *dialog)
         dialog_ended(dialog, "", code);
     }
     free(data);
-    dialog_stop_input(dialog);
     cor_group_cancel(&dialog->tasks);
     cor_group_wait(&dialog->tasks, 0);
 }

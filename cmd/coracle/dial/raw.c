@@ -80,7 +80,6 @@ static void raw_run(struct dialog *dialog)
     if (shown && count < 0) {
         dialog_ended(dialog, "", count);
     }
-    dialog_stop_input(dialog);
     cor_group_cancel(&dialog->tasks);
     cor_group_wait(&dialog->tasks, 0);
 }
