@@ -6,7 +6,7 @@ import re
 import signal
 import tempfile
 
-from harness import Case, Listener, closed_port, coracle, main, run_coracle
+from harness import BIN, Case, Listener, Program, closed_port, coracle, main, run_coracle
 from test_status import Asked, echo, setUpModule  # noqa: F401: the last is for unittest
 
 
@@ -67,6 +67,18 @@ class Command(Case):
                 peer.half_close()
                 self.assertEqual(asking.wait(), 1, asking.describe())
                 self.assertEqual(asking.err, "coracle status: 418 \\x1b[31mno\n")
+
+    def test_nobody_takes_the_answer(self):
+        """A long one goes past the buffer of stdio, a short one does not."""
+        for kind, size in (("text", 100), ("text", 100_000), ("json", 100_000)):
+            with self.subTest(kind=kind, size=size), open("/dev/full", "wb") as full, Listener() as listener, \
+                    Program([BIN, "status", "--format", kind, listener.text], stdout=full) as asking, \
+                    listener.accept() as peer:
+                peer.read(16)
+                peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+                peer.half_close()
+                self.assertEqual(asking.wait(), 1, asking.describe())
+                self.assertEqual(asking.err, "coracle status: standard output: no space left on device\n")
 
     def test_its_command_line(self):
         self.assertEqual(run_coracle("status", "a", "b").code, 2)

@@ -60,19 +60,23 @@ void status_help(FILE *to)
     options_print(&table, to);
 }
 
-/* Shows an answer. Text is escaped: what we talk to may be anything. */
-static void show(const fetched *answer, bool is_json, FILE *to)
+/* Shows an answer; false: not all of it was taken, which stderr says. Text is escaped: we may talk to anything. */
+static bool show(const fetched *answer, bool is_json, FILE *to)
 {
     const int keep = ESCAPE_KEEP_LINES | ESCAPE_KEEP_BACKSLASH;
-    size_t size = escape_size(answer->body, answer->size, keep);
-    char *shown = is_json ? NULL : malloc(size + 1);
-    if (shown != NULL) {
-        escape_copy(shown, answer->body, answer->size, keep);
-        fwrite(shown, 1, size, to);
-    } else if (is_json) {
-        fwrite(answer->body, 1, answer->size, to);
+    size_t size = is_json ? answer->size : escape_size(answer->body, answer->size, keep);
+    char *escaped = is_json ? NULL : malloc(size + 1);
+    if (escaped != NULL) {
+        escape_copy(escaped, answer->body, answer->size, keep);
     }
-    free(shown);
+    const char *shown = is_json ? answer->body : escaped;
+    /* A long text goes past the stream's buffer: then there is nothing left for fflush to fail at. */
+    bool done = shown != NULL && fwrite(shown, 1, size, to) == size && fflush(to) == 0;
+    if (!done) {
+        fprintf(stderr, "coracle status: standard output: %s\n", cor_strerror(-errno));
+    }
+    free(escaped);
+    return done;
 }
 
 /* Says what to do about an error. */
@@ -128,9 +132,9 @@ static int look(const status_run *run, bool on_terminal)
     if (!good) {
         fprintf(stderr, "coracle status: %d ", answer.status);
     }
-    show(&answer, good && run->options.format == FORMAT_JSON, good ? stdout : stderr);
+    bool shown = show(&answer, good && run->options.format == FORMAT_JSON, good ? stdout : stderr);
     free(answer.bytes);
-    return good && fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
+    return good && shown ? EXIT_OK : EXIT_FAILED;
 }
 
 /* Looks again and again. Returns an exit code. */
