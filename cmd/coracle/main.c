@@ -149,8 +149,9 @@ int main(int argc, char **argv)
     /* A pipe whose reader has gone is an error of the write, not the end of the program. */
     signal(SIGPIPE, SIG_IGN);
     int code = run(argc, argv);
-    if (fflush(stdout) != 0 && code == EXIT_OK) {
-        fprintf(stderr, "coracle: standard output: %s\n", cor_strerror(-errno));
+    bool flushed = fflush(stdout) == 0;
+    if ((!flushed || ferror(stdout) != 0) && code == EXIT_OK) { /* an earlier part may be lost, and the end not */
+        fprintf(stderr, "coracle: standard output: %s\n", flushed ? "a part was not taken" : cor_strerror(-errno));
         code = EXIT_FAILED;
     }
     return code;

@@ -26,11 +26,15 @@ def slowness(peer, count=200):
 
 def held_up(call, ms):
     """The words before a command line that hold each system call of that name up for so long before it is made."""
+    return spoiled(call, "delay_enter=%d" % (1000 * ms))
+
+
+def spoiled(call, fault):
+    """The words before a command line that have strace do this to system calls of that name."""
     strace = need_tool("strace")
     if os.environ.get("COR_SANITIZE"):
         raise unittest.SkipTest("no leak can be looked for in a traced process")
-    rule = ("-f", "-qq", "-o", os.devnull, "-e", "trace=" + call,
-            "-e", "inject=%s:delay_enter=%d" % (call, 1000 * ms))
+    rule = ("-f", "-qq", "-o", os.devnull, "-e", "trace=" + call, "-e", "inject=%s:%s" % (call, fault))
     if subprocess.run((strace, *rule, "true"), check=False, capture_output=True, timeout=60).returncode:
         raise unittest.SkipTest("strace may not trace here")
     return (strace, "-D", *rule)

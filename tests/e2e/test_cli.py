@@ -16,6 +16,7 @@ import time
 
 from harness import (BIN, PATIENCE, SERVICES, Case, Listener, Peer, Program, busy_client, closed_port, coracle, finish,
                      main, run_coracle, serve, settled_fds, wait_until)
+from slowness import spoiled
 
 
 def own_network():
@@ -378,6 +379,13 @@ class Output(Case):
             help_text = finish(Program([BIN, "--help"], stdout=full.fileno()))
             self.assertEqual(help_text.code, 1, "help that could not be written is a failure")
             self.assertEqual(help_text.err, "coracle: standard output: no space left on device\n")
+
+    def test_stdout_full_for_a_moment(self):
+        """A part is lost, what comes after it is not."""
+        help_text = finish(Program([*spoiled("write", "error=ENOSPC:when=1"), BIN, "help", "serve"]))
+        self.assertIn("Durations are written", help_text.out)
+        self.assertEqual(help_text.err, "coracle: standard output: a part was not taken\n")
+        self.assertEqual(help_text.code, 1, help_text.describe())
 
     def test_no_colour_without_terminal(self):
         with serve("echo") as server:

@@ -275,5 +275,5 @@ bool report_write(const struct result *of, bench_format format, FILE *to)
         write_hdr(&of->sum->latency, to);
         break;
     }
-    return fflush(to) == 0;
+    return fflush(to) == 0 && ferror(to) == 0;
 }
