@@ -3,6 +3,7 @@
 """coracle bench: each mode against real servers, what it says of servers that do wrong, its formats and exit codes."""
 import contextlib
 import csv
+import functools
 import io
 import json
 import os
@@ -15,7 +16,7 @@ import tempfile
 import threading
 import time
 
-from harness import (ACK_ANSWER, BIN, TOLD, WORKERS, Case, Listener, closed_port, coracle, each_server, main,
+from harness import (ACK_ANSWER, BIN, TOLD, WORKERS, Case, Listener, Program, closed_port, coracle, each_server, main,
                      need_json, run_coracle, serve, text_address, wait_until)
 
 # A window in which a machine that is not too busy serves every connection; see steady() for one that is. Client and
@@ -479,6 +480,17 @@ class Limits(BenchCase):
             self.assertEqual(program.wait(), 0, program.describe())
             self.assertIn("(interrupted)", program.out)
             self.assertIn("wrong 0", program.out)
+
+    def test_nohup(self):
+        """The terminal's hang-up ends a run with what there is, unless whoever started it has it ignored."""
+        for action, told in (signal.SIG_DFL, True), (signal.SIG_IGN, False):
+            with self.subTest(told=told), Service(lambda sock, number: echo(sock)) as server, Program(
+                    [BIN, "bench", "-d", "1s", "--warmup", "0", "-c", "2", server.text],
+                    preexec=functools.partial(signal.signal, signal.SIGHUP, action)) as program:
+                wait_until(lambda: len(server.sockets) == 2, "both connections")
+                program.signal(signal.SIGHUP)
+                ended = program.wait() == 128 + signal.SIGHUP or "(interrupted)" in program.out
+                self.assertEqual(ended, told, program.describe())
 
     def test_interrupt_before_the_first_result(self):
         with Service(lambda sock, number: echo(sock)) as server, \

@@ -11,6 +11,7 @@
 #include "signals.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,13 +150,22 @@ static int run_tasks(struct job *job, const bench_kind *kind)
     return EXIT_OK;
 }
 
+/* Whoever started this, nohup for one, may have the hang-up of the terminal ignored: so be it. */
+static int catch_signals(void)
+{
+    struct sigaction hangup;
+    bool ignored = sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler == SIG_IGN;
+    int code = signals_catch();
+    return code == 0 && ignored ? cor_signal_reset(SIGHUP) : code;
+}
+
 static int bench_main(void *arg)
 {
     struct job *job = arg;
     struct run *run = &job->run;
     int mode = run->plan->options.mode;
     const bench_kind *kind = mode == MODE_FANOUT ? &fanout_kind : mode == MODE_PACKET ? &packet_kind : &client_kind;
-    int code = signals_catch();
+    int code = catch_signals();
     code = code < 0 ? code : cor_go(watch_signals, run);
     if (code < 0) {
         return exit_code_of(code);
