@@ -68,11 +68,20 @@ static __attribute__((noinline)) void compute_for(int64_t ns)
 
 static volatile int held;
 
-/* For the backtrace: not inlined, and the linker shows its name. It does something last, or its frame would be gone. */
-__attribute__((noinline)) COR_API void hold_the_worker(int64_t ns);
-void hold_the_worker(int64_t ns)
+/*
+ * Until one more stall is counted, which no amount of computing is sure to bring: where the machine itself has to wait
+ * for a processor, a thread's CPU clock jumps over ticks. For the backtrace: not inlined, and the linker shows its
+ * name. It does something last, or its frame would be gone.
+ */
+__attribute__((noinline)) COR_API void hold_the_worker(void);
+void hold_the_worker(void)
 {
-    compute_for(ns);
+    int64_t late = cor_after(20 * COR_SECOND * taskcase_patience());
+    uint64_t before = count_stalls();
+    while (count_stalls() == before) {
+        T_REQUIRE(cor_now() < late, "no stall is counted");
+        compute_for(COR_MILLISECOND);
+    }
     held++;
 }
 
@@ -92,7 +101,7 @@ static void spin_once(void *arg)
     (void)arg;
     spinner_worker = cor_worker_id();
     spinner_id = cor_task_id();
-    hold_the_worker(6 * LIMIT_NS);
+    hold_the_worker();
     __atomic_store_n(&ended, 1, __ATOMIC_RELEASE);
 }
 
@@ -116,7 +125,8 @@ TASK_TEST_WITH(names_one_that_computes, &watched)
 TASK_TEST_WITH(names_each_turn_once, &watched)
 {
     for (uint32_t turn = 1; turn <= 3; turn++) {
-        compute_for(4 * LIMIT_NS);
+        hold_the_worker();
+        compute_for(3 * LIMIT_NS);
         T_EVENTUALLY(count_told() == turn, 20 * COR_SECOND);
         cor_yield();
     }
@@ -167,8 +177,9 @@ TASK_TEST_WITH(calls_are_not_interrupted, &watched)
     int ends[2];
     char byte = 'x';
     T_EQ(pipe2(ends, O_CLOEXEC), 0);
-    int64_t until = cpu_ns() + 6 * LIMIT_NS;
-    while (cpu_ns() < until) {
+    int64_t until = cpu_ns() + 6 * LIMIT_NS, late = cor_after(20 * COR_SECOND * taskcase_patience());
+    while (cpu_ns() < until || count_stalls() == 0) {
+        T_REQUIRE(cor_now() < late, "no stall is counted");
         T_EQ(write(ends[1], &byte, 1), 1);
         T_EQ(read(ends[0], &byte, 1), 1);
     }
@@ -230,30 +241,44 @@ TASK_TEST_WITH(names_one_that_a_system_call_holds, &watched)
     T_EQ(count_told(), before + 1);
 }
 
-static int compute(void *arg)
+static int stall(void *unused)
 {
-    hold_the_worker(4 * LIMIT_NS);
-    return (int)(intptr_t)arg;
+    (void)unused;
+    hold_the_worker();
+    return 3;
 }
 
-static int run_by_environment(void *milliseconds)
+static int compute(void *unused)
 {
-    (void)setenv("COR_STALL_MS", milliseconds, 1);
-    return cor_run(compute, (void *)3, NULL);
+    (void)unused;
+    compute_for(4 * LIMIT_NS);
+    return 3;
+}
+
+static int run_watched(void *unused)
+{
+    (void)setenv("COR_STALL_MS", "20", 1);
+    return cor_run(stall, unused, NULL);
+}
+
+static int run_unwatched(void *unused)
+{
+    (void)setenv("COR_STALL_MS", "0", 1);
+    return cor_run(compute, unused, NULL);
 }
 
 static void environment(void **state)
 {
     static child_result out;
     (void)state;
-    assert_true(child_run(run_by_environment, "20", &out));
+    assert_true(child_run(run_watched, NULL, &out));
     assert_int_equal(out.exit_status, 3);
     assert_non_null(strstr(out.output, "stall: task "));
     assert_non_null(strstr(out.output, " (main) has held worker 0 for "));
     if (shows_callers && strstr(out.output, "hold_the_worker+") == NULL) {
         fail_msg("not named: %s", out.output);
     }
-    assert_true(child_run(run_by_environment, "0", &out));
+    assert_true(child_run(run_unwatched, NULL, &out));
     assert_int_equal(out.exit_status, 3);
     assert_null(strstr(out.output, "stall"));
 }
