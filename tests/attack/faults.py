@@ -38,10 +38,11 @@ def injected(calls, fault):
     strace = need_tool("strace")
     if os.environ.get("COR_SANITIZE"):
         raise unittest.SkipTest("a search for leaks and strace exclude each other")
-    rule = ("-e", "trace=" + calls, "-e", "inject=%s:%s" % (calls, fault))
-    if subprocess.run((strace, "-f", "-o", "/dev/null", *rule, "true"), check=False, capture_output=True).returncode:
+    words = (strace, "-D", "-f", "-qq", "-o", os.devnull, "-e", "trace=" + calls,
+             "-e", "inject=%s:%s" % (calls, fault))
+    if subprocess.run((*words, "true"), check=False, capture_output=True, timeout=60).returncode:
         raise unittest.SkipTest("strace may not trace here")
-    return (strace, "-D", "-f", "-qq", "-o", "/dev/null", *rule)
+    return words
 
 
 def limited(kind, most):

@@ -34,7 +34,7 @@ def spoiled(call, fault):
     strace = need_tool("strace")
     if os.environ.get("COR_SANITIZE"):
         raise unittest.SkipTest("no leak can be looked for in a traced process")
-    rule = ("-f", "-qq", "-o", os.devnull, "-e", "trace=" + call, "-e", "inject=%s:%s" % (call, fault))
-    if subprocess.run((strace, *rule, "true"), check=False, capture_output=True, timeout=60).returncode:
+    words = (strace, "-D", "-f", "-qq", "-o", os.devnull, "-e", "trace=" + call, "-e", "inject=%s:%s" % (call, fault))
+    if subprocess.run((*words, "true"), check=False, capture_output=True, timeout=60).returncode:
         raise unittest.SkipTest("strace may not trace here")
-    return (strace, "-D", *rule)
+    return words
