@@ -130,7 +130,7 @@ class Restart(Case):
         for workers in (1, 2):
             with self.subTest(workers=workers), \
                     self.server("--workers", str(workers), "--grace", "60s", "--admin", "127.0.0.1:0",
-                                "echo=127.0.0.1:0", before=held_up("close", 100)) as server:
+                                "echo=127.0.0.1:0", before=held_up("close", 30)) as server:
                 server.wait_text("listening admin tcp ")
                 admin = split_address(re.search(r"^listening admin tcp (\S+)$", server.out, re.M).group(1))
                 with Peer(self.address(server)) as stays, Peer(admin) as early:
@@ -151,7 +151,7 @@ class Restart(Case):
             with self.subTest(moment=moment), tempfile.TemporaryDirectory() as folder, Manager() as manager:
                 path = os.path.join(folder, "x")
                 with self.server("--grace", "1s", "echo=unix://" + path, env=manager.env,
-                                 before=held_up("close", 100)) as server:
+                                 before=held_up("close", 30)) as server:
                     manager.wait_for("READY")
                     server.signal(signal.SIGUSR2)
                     manager.wait_for(moment)

@@ -146,7 +146,7 @@ class Stopping(Case):
         for workers in (1, 2):
             with self.subTest(workers=workers), \
                     serve("random", workers=workers, options=("--grace", "60s", "--admin", "127.0.0.1:0"),
-                          before=held_up("close", 100)) as server, busy_client(server) as peer:
+                          before=held_up("close", 30)) as server, busy_client(server) as peer:
                 server.wait_text("listening admin tcp ")
                 server.addresses["admin"] = split_address(re.search("^listening admin tcp (.*)$", server.out, re.M)[1])
                 server.signal(signal.SIGTERM)
