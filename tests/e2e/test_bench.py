@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-# test: timeout=240
 """coracle bench: each mode against real servers, what it says of servers that do wrong, its formats and exit codes."""
 import contextlib
 import csv

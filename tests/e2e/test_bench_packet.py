@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-# test: timeout=120
 """coracle bench --mode packet: what is sent, what is counted of what comes back, and when there is nothing to count."""
 import json
 import os

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-# test: timeout=120
 """One room on many nodes, by a real server of NATS. What its failures do is in tests/attack/buses.py."""
 import contextlib
 import re

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-# test: timeout=240
 """The chat of a WebSocket entry in a browser: two pages and an nc in one room, other rooms with their history and who
 comes and goes, a restart in between, names and messages that try to be markup, and use without a mouse or sight.
 Skipped where Chromium is not installed. COR_SHOTS=FOLDER also takes the pictures of the guide."""

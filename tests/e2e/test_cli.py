@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-# test: timeout=200
 """The command line: help, version, mistakes and what is said about them, exit codes, signals, output in trouble."""
 import contextlib
 import ctypes

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-# test: timeout=200
 """`coracle dial`: every kind and option against a server played by the test, down to the bytes and the exit codes."""
 import array
 import contextlib

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-# test: timeout=120
 """Lookups beside every kind of bad name server, in a network of the test's own, where a server may have port 53.
 
 COR_E2E_FULL=1 waits as long as resolv.conf's defaults do, has the slow server answer after 10 s, and prints a table.

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-# test: timeout=60
 """The ten questions of docs/guide/operate.md: each of its commands answers, in the words that the guide shows."""
 import re
 

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-# test: timeout=200
 """Datagrams: `coracle serve` and `coracle dial` over udp, with each other, with other people's tools and with Go."""
 import contextlib
 import fcntl

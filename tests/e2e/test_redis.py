@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-# test: timeout=120
 """The guide's key-value server, driven by redis-cli and by hand, and the guide's program that runs hiredis in tasks."""
 import signal
 import subprocess

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-# test: timeout=120
 """`coracle resolve` against a scripted name server on loopback: types, formats, errors, exit codes."""
 import json
 import os

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-# test: timeout=120
 """SIGUSR2: a successor takes over the sockets of `coracle serve`, or does not and nothing has happened."""
 import contextlib
 import itertools

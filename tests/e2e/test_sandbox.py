@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-# test: timeout=120
 """`coracle serve --sandbox`: what it says, what goes on working inside it, what is refused, kernels that have less.
 
 That strangers are kept out is attack F2 (tests/attack/sandbox.py)."""

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-# test: timeout=120
 """The status server of `coracle serve --admin`: it tells the truth, lets nobody else in, and holds up nobody."""
 import contextlib
 import http.client

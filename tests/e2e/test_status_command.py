@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-# test: timeout=60
 """`coracle status`: it shows what the status server says, and what is none."""
 import json
 import re

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-# test: timeout=60
 """Whether the server lives, as the status server says it while workers get no further."""
 import contextlib
 import ctypes

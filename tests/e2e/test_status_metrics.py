@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-# test: timeout=60
 """What the status server counts: every metric is there, named and typed by the rules of Prometheus, and true."""
 import re
 import shutil

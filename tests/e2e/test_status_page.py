@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-# test: timeout=240
 """The status page in a browser: it shows what is there, does what its buttons say, is usable without a mouse or sight,
 and lets no name of a client and no other site do anything. Skipped where Chromium is not installed."""
 import contextlib

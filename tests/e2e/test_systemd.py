@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-# test: timeout=120
 """`coracle serve` and systemd: sockets that it is given, what it tells, the signs of life, its units."""
 import contextlib
 import ctypes

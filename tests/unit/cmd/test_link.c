@@ -3,7 +3,7 @@
 /* sources: cmd/coracle/serve/room/link.c cmd/coracle/serve/room/uplink.c cmd/coracle/serve/room/frame.c */
 /* sources: cmd/coracle/serve/room/nodes.c cmd/coracle/serve/room/msglog.c cmd/coracle/serve/room/member.c */
 /* sources: cmd/coracle/serve/room/name.c cmd/coracle/escape.c cmd/coracle/utf8.c */
-/* test: workers=1,2 */
+/* test: workers=1,2 timeout=300 */
 #include "linkcase.h"
 
 static void talk_task(void *arg)
