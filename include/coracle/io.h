@@ -84,7 +84,7 @@ COR_API COR_CHECK int64_t cor_copy(cor_conn *target, cor_conn *source);
 
 /*
  * Reads and drops what arrives until end of stream, an error, `max_bytes` or `deadline` (absolute; the read deadline,
- * which stays as it is, does not count then unless it is set meanwhile; 0: it counts). Between cor_close_write and
+ * which stays as it is, does not count then unless another is set meanwhile; 0: it counts). Between cor_close_write and
  * cor_close it keeps the kernel from resetting the connection over unread input, which could destroy a reply that is
  * still under way.
  * Returns: the bytes dropped (0 or more), also after an error. Parks: until deadline.

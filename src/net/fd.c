@@ -146,7 +146,18 @@ int cori_fd_arm(cori_slot *slot, int direction)
     return arm(slot, direction);
 }
 
-void cori_fd_wait_any(cori_slot *const *slots, int count, int direction, int64_t deadline, const char *what)
+/* When the wait for one of the slots ends, 0: never. */
+static int64_t earliest_end(cori_slot *const *slots, int count, int direction, const cori_limit *limit)
+{
+    int64_t end = 0;
+    for (int i = 0; i < count; i++) {
+        int64_t until = cori_slot_until(slots[i], direction, limit);
+        end = end == 0 || (until != 0 && until < end) ? until : end;
+    }
+    return end;
+}
+
+void cori_fd_wait_any(cori_slot *const *slots, int count, int direction, const cori_limit *limit, const char *what)
 {
     cori_task *self = cori_here_task();
     int in = 0;
@@ -155,8 +166,9 @@ void cori_fd_wait_any(cori_slot *const *slots, int count, int direction, int64_t
             break; /* READY came first */
         }
     }
-    if (in == count && cori_interrupted(self, deadline) == 0) {
-        cori_park_external(self, deadline, what);
+    int64_t until = earliest_end(slots, count, direction, limit);
+    if (in == count && cori_interrupted(self, until) == 0) {
+        cori_park_external(self, until, what);
     }
     while (in-- > 0) {
         uintptr_t expected = (uintptr_t)self;
@@ -226,11 +238,14 @@ static cori_rare bool has_come_in_time(cori_slot *slot, const cori_limit *limit,
         mark_ready(slot, CORI_READ);
         return true;
     }
-    int64_t until = cor_after(LAST_LOOK_NS);
-    while (!is_worth_trying(slot) && has_run_out(slot, limit) && cori_here_now() < until) {
-        cori_fd_wait_any(&slot, 1, CORI_READ, until, what);
+    cori_limit last = {.until = cor_after(LAST_LOOK_NS)};
+    for (;;) {
+        last.left_out = cori_load(&slot->deadline[CORI_READ]);
+        if (is_worth_trying(slot) || !has_run_out(slot, limit) || cori_here_now() >= last.until) {
+            return is_worth_trying(slot);
+        }
+        cori_fd_wait_any(&slot, 1, CORI_READ, &last, what);
     }
-    return is_worth_trying(slot);
 }
 
 /*

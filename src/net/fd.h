@@ -51,11 +51,11 @@ int cori_fd_wait(cori_slot *slot, int direction, const char *what);
 /*
  * For a task that waits for several slots at once: look, cori_fd_arm each one, wait, look again. The look comes after
  * `wait[direction]` has been set to CORI_IDLE, as everywhere. arm: 0 or -errno; 1: not yet, arm it once more. wait_any
- * returns after an event on one of them, at `deadline` (0: none), when the task's group ends or a deadline of one is
- * moved, or for no reason.
+ * returns after an event on one of them, at the limit (NULL: none) or a deadline of one, when the task's group ends, or
+ * for no reason. It looks at the deadlines once it is in the words: one that is moved at that moment is not missed.
  */
 int cori_fd_arm(cori_slot *slot, int direction);
-void cori_fd_wait_any(cori_slot *const *slots, int count, int direction, int64_t deadline, const char *what);
+void cori_fd_wait_any(cori_slot *const *slots, int count, int direction, const cori_limit *limit, const char *what);
 
 /* Entries of cori_conn_ops for descriptor kinds. */
 int cori_fd_wait_readable(cori_slot *slot, const cori_limit *limit);

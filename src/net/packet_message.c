@@ -276,9 +276,8 @@ static ssize_t put_patiently(cori_slot *slot, writing *of)
             return count;
         }
         pause_ns = pause_ns < CORI_UNIXGRAM_PAUSE_MAX_NS ? pause_ns : CORI_UNIXGRAM_PAUSE_MAX_NS;
-        int64_t until = cor_after(pause_ns), deadline = cori_load(&slot->deadline[CORI_WRITE]);
-        until = deadline != 0 && deadline < until ? deadline : until;
-        cori_fd_wait_any(&slot, 1, CORI_WRITE, until, "IO wait (write)");
+        const cori_limit pause = {.until = cor_after(pause_ns)};
+        cori_fd_wait_any(&slot, 1, CORI_WRITE, &pause, "IO wait (write)");
     }
 }
 

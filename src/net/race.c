@@ -159,7 +159,8 @@ static void wait_for_either(race *racing)
             until = earlier(until, lanes[i]->until);
         }
     }
-    cori_fd_wait_any(slots, count, CORI_WRITE, until, "IO wait (connect)");
+    const cori_limit limit = {.until = until};
+    cori_fd_wait_any(slots, count, CORI_WRITE, until != 0 ? &limit : NULL, "IO wait (connect)");
 }
 
 static bool fallback_is_due(const race *racing, int rc)

@@ -99,11 +99,13 @@ int cor_conn_of_fd(cor_conn **out, int fd)
 /* Parks until the poller may have stopped receiving: 0, also for no reason, or why not. */
 static int wait_for_poller(cori_slot *slot, int64_t until)
 {
-    until = until != 0 ? until : cori_load(&slot->deadline[CORI_READ]);
+    const cori_limit own = {.until = until, .left_out = cori_load(&slot->deadline[CORI_READ])};
+    const cori_limit *limit = until != 0 ? &own : NULL;
     int rc = cori_fd_arm(slot, CORI_READ);
     if (rc == 0) {
-        cori_fd_wait_any(&slot, 1, CORI_READ, until, "IO wait (read)");
+        cori_fd_wait_any(&slot, 1, CORI_READ, limit, "IO wait (read)");
     }
+    until = until != 0 ? until : cori_load(&slot->deadline[CORI_READ]);
     rc = rc < 0 ? rc : cori_interrupted(cori_here_task(), until);
     return cori_slot_closed(slot) ? COR_ECLOSED : rc;
 }

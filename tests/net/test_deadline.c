@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Deadlines of connections: never early, movable while a call waits, sticky, and weaker than close. */
 /* test: simulated */
+#include "net/fd.h"
 #include "net/netcase.h"
-
 #include "sched/state.h"
 
-enum { FLEET = 300, RACE_CHANGES = 1000, SETTERS = 8, SET_CONNS = 10, SETS = 100 };
+enum { FLEET = 300, RACE_CHANGES = 1000, SETTERS = 8, SET_CONNS = 10, SETS = 100, MANY_WAITS = 100 };
 
 static const cor_options one_worker = {.workers = 1};
 static const conn_kind kinds[] = {KIND_TCP, KIND_UNIX, KIND_PIPE};
@@ -482,6 +482,46 @@ TASK_TEST(concurrent_setters)
     }
 }
 
+/* A wait in the word alone, as that of a raw read for a poller. */
+typedef struct bare_wait {
+    cor_conn *conn;
+    const cori_limit *limit;
+    int waits, interrupted;
+} bare_wait;
+
+static void wait_barely(void *arg)
+{
+    bare_wait *of = arg;
+    cori_slot *slot;
+    T_CODE(cori_slot_enter(of->conn, CORI_KIND_CONN, CORI_LOCK_READ, &slot), 0);
+    do { /* it may end for no reason */
+        __atomic_store_n(&slot->pollfd.wait[CORI_READ], CORI_IDLE, __ATOMIC_SEQ_CST);
+        cori_fd_wait_any(&slot, 1, CORI_READ, of->limit, "test");
+    } while (++of->waits < MANY_WAITS && of->limit != NULL && cor_now() < of->limit->until);
+    of->interrupted = cor_cancelled();
+    cori_slot_leave(slot, CORI_LOCK_READ);
+}
+
+/* A deadline that is moved after its caller has looked, and before it is in the word, ends a wait; if it counts. */
+TASK_TEST(waits_look_at_the_deadline_themselves)
+{
+    cor_conn *peer;
+    cor_group first = {0}, second = {0};
+    bare_wait of = {.waits = 0};
+    make_pair(KIND_TCP, &of.conn, &peer);
+    T_CODE(cor_set_read_deadline(of.conn, LONG_AGO), 0);
+    cor_group_set_deadline(&first, cor_after(SOON / 2 * taskcase_patience()));
+    go_in(&first, wait_barely, &of);
+    wait_for(&first);
+    T_CODE(of.interrupted, 0);
+    cori_limit limit = {.until = cor_after(BRIEFLY), .left_out = LONG_AGO};
+    of = (bare_wait){.conn = of.conn, .limit = &limit};
+    go_in(&second, wait_barely, &of);
+    wait_for(&second);
+    T_ASSERT(of.waits < MANY_WAITS);
+    close_pair(of.conn, peer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -502,6 +542,7 @@ int main(void)
         cmocka_unit_test(idle_timeout_that_is_extended),
         cmocka_unit_test(deadline_race),
         cmocka_unit_test(concurrent_setters),
+        cmocka_unit_test(waits_look_at_the_deadline_themselves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
