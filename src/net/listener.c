@@ -369,7 +369,7 @@ void cori_listener_pause(cor_listener *listener, int64_t pause_ns)
 {
     int64_t until = cor_after(pause_ns);
     cori_slot *slot;
-    if (cori_slot_enter(listener, CORI_KIND_LISTENER, CORI_LOCK_WRITE, &slot) == 0) {
+    if (cori_slot_enter_until(listener, CORI_KIND_LISTENER, CORI_LOCK_WRITE, until, &slot) == 0) {
         pause_until(slot, until);
         cori_slot_leave(slot, CORI_LOCK_WRITE);
     }

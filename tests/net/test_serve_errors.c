@@ -4,6 +4,7 @@
 #include "net/netcase.h"
 
 #include "base/sys.h"
+#include "net/listener.h"
 
 #include <limits.h>
 
@@ -233,6 +234,26 @@ TASK_TEST(pauses_end_at_once)
     }
 }
 
+static void pause_for(void *pause_ns)
+{
+    cori_listener_pause(listener, *(int64_t *)pause_ns);
+}
+
+/* Two that serve one listener: neither waits for the end of the other's pause. */
+TASK_TEST(pauses_are_apart)
+{
+    const char *network;
+    cor_group first = {0}, second = {0};
+    int64_t far = FAR_AWAY, brief = BRIEFLY;
+    listener = listen_kind(KIND_TCP, &network, address);
+    go_in(&first, pause_for, &far);
+    T_EVENTUALLY(somebody_waits(listener, CORI_KIND_LISTENER, CORI_WRITE), SOON);
+    go_in(&second, pause_for, &brief);
+    wait_for(&second);
+    T_CODE(cor_listener_close(listener), 0);
+    wait_for(&first);
+}
+
 static int with_hook(void **state)
 {
     (void)state;
@@ -250,6 +271,7 @@ int main(void)
         cmocka_unit_test(deadline_of_all_acceptors),
         cmocka_unit_test(deadline_of_acceptors_to_come),
         cmocka_unit_test(pauses_end_at_once),
+        cmocka_unit_test(pauses_are_apart),
     };
     return cmocka_run_group_tests(tests, with_hook, NULL);
 }
