@@ -349,11 +349,10 @@ int cor_listener_set_deadline(cor_listener *listener, int64_t deadline)
 }
 
 /* Waits in the word and with the lock of writes, of which a listener has none, so that accepts go on meanwhile. */
-static void pause_until(cori_slot *slot, int64_t until)
+static void pause_until(cori_slot *slot, int64_t until, int64_t deadline)
 {
     cori_task *self = cori_here_task();
     uintptr_t *word = &slot->pollfd.wait[CORI_WRITE];
-    int64_t deadline = cori_load(&slot->deadline[CORI_READ]);
     for (;;) {
         cori_store(word, (uintptr_t)self);
         bool moved = cori_load(&slot->deadline[CORI_READ]) != deadline;
@@ -365,12 +364,23 @@ static void pause_until(cori_slot *slot, int64_t until)
     cori_store(word, CORI_IDLE);
 }
 
-void cori_listener_pause(cor_listener *listener, int64_t pause_ns)
+int64_t cori_listener_deadline(cor_listener *listener)
+{
+    cori_slot *slot;
+    int64_t deadline = 0;
+    if (cori_slot_enter(listener, CORI_KIND_LISTENER, CORI_SHARED, &slot) == 0) {
+        deadline = cori_load(&slot->deadline[CORI_READ]);
+        cori_slot_leave(slot, CORI_SHARED);
+    }
+    return deadline;
+}
+
+void cori_listener_pause(cor_listener *listener, int64_t pause_ns, int64_t deadline)
 {
     int64_t until = cor_after(pause_ns);
     cori_slot *slot;
     if (cori_slot_enter_until(listener, CORI_KIND_LISTENER, CORI_LOCK_WRITE, until, &slot) == 0) {
-        pause_until(slot, until);
+        pause_until(slot, until, deadline);
         cori_slot_leave(slot, CORI_LOCK_WRITE);
     }
 }

@@ -31,10 +31,11 @@ cori_serve_hooks cori_listener_hooks(cor_listener *listener);
 int cori_listener_accept(cor_listener *listener, enum cori_ending ending, cor_conn **out, bool *lost, cor_addr *peer);
 
 /*
- * Waits after an error of accept: for `pause_ns`, or until the listener is closed, its deadline is moved, or the task's
- * group ends.
+ * Waits after an error of accept: for `pause_ns`, or until the listener is closed, its deadline is not `deadline` any
+ * more, or the task's group ends.
  */
-void cori_listener_pause(cor_listener *listener, int64_t pause_ns);
+void cori_listener_pause(cor_listener *listener, int64_t pause_ns, int64_t deadline);
+int64_t cori_listener_deadline(cor_listener *listener);
 
 /*
  * Opens a second handle on the same listening socket, closed together with the first; for accepting on another worker.

@@ -140,8 +140,9 @@ static int accept_loop(const service *serving, cor_listener *listener)
         }
         pause_ns = pause_ns == 0 ? CORI_ACCEPT_PAUSE_MIN_NS : pause_ns * 2;
         pause_ns = pause_ns > CORI_ACCEPT_PAUSE_MAX_NS ? CORI_ACCEPT_PAUSE_MAX_NS : pause_ns;
+        int64_t deadline = cori_listener_deadline(listener); /* who is told may move it */
         tell(serving, rc, pause_ns);
-        cori_listener_pause(listener, pause_ns);
+        cori_listener_pause(listener, pause_ns, deadline);
     }
 }
 

@@ -13,7 +13,8 @@ enum { WORKERS_MAX = 64 };
 /* What accept calls give, and what cor_serve told. The fault hook has no argument, hence globals; all atomic. */
 static int fail_code, fail_left, fail_on; /* fail_on: the worker, -1: any */
 static int told_count, told_code, told_on[WORKERS_MAX];
-static int64_t told_pause_ns;
+static int64_t told_pause_ns, told_at;
+static int64_t moved_at_ns; /* the pause at whose telling the deadline is moved; 0: none */
 static cor_listener *listener;
 static char address[COR_ADDR_TEXT];
 static cor_group loop, handlers;
@@ -31,6 +32,13 @@ static int hook(enum cori_sys_call call)
     return add(&fail_left, -1) >= 0 ? get(&fail_code) : 0;
 }
 
+static void fail_next(int code, int count, int worker)
+{
+    __atomic_store_n(&fail_code, code, __ATOMIC_RELEASE);
+    __atomic_store_n(&fail_on, worker, __ATOMIC_RELEASE);
+    __atomic_store_n(&fail_left, count, __ATOMIC_RELEASE);
+}
+
 static void tell(int code, int64_t pause_ns, void *arg)
 {
     (void)arg;
@@ -38,6 +46,11 @@ static void tell(int code, int64_t pause_ns, void *arg)
     __atomic_store_n(&told_pause_ns, pause_ns, __ATOMIC_RELEASE);
     (void)add(&told_on[cor_worker_id() % WORKERS_MAX], 1);
     (void)add(&told_count, 1);
+    if (moved_at_ns != 0 && pause_ns == moved_at_ns) {
+        told_at = cor_now();
+        fail_next(0, 0, -1);
+        T_CODE(cor_listener_set_deadline(listener, cor_after(FAR_AWAY)), 0);
+    }
 }
 
 static void greet(cor_conn *conn, void *arg)
@@ -78,13 +91,6 @@ static void stop_serving(void)
     wait_for(&loop);
     T_CODE(result, 0);
     wait_for(&handlers);
-}
-
-static void fail_next(int code, int count, int worker)
-{
-    __atomic_store_n(&fail_code, code, __ATOMIC_RELEASE);
-    __atomic_store_n(&fail_on, worker, __ATOMIC_RELEASE);
-    __atomic_store_n(&fail_left, count, __ATOMIC_RELEASE);
 }
 
 /* accept(2): what was pending on a connection, what a firewall forbids, what is lacking. */
@@ -234,9 +240,34 @@ TASK_TEST(pauses_end_at_once)
     }
 }
 
+/* How long after a pause of 320 ms was told, and the deadline moved then, a client is served. */
+static int64_t time_to_serve_again(void)
+{
+    cor_conn *client;
+    char byte;
+    moved_at_ns = 320 * COR_MILLISECOND;
+    told_at = 0;
+    start_serving();
+    fail_next(-EMFILE, INT_MAX, -1);
+    T_CODE(cor_dial(&client, "tcp", address, NULL), 0);
+    read_all(client, &byte, 1);
+    int64_t took_ns = cor_now() - told_at;
+    moved_at_ns = 0;
+    T_CODE(cor_close(client), 0);
+    stop_serving();
+    return took_ns;
+}
+
+/* Who is told of a pause may move the deadline at once. */
+TASK_TEST_WITH(a_pause_that_is_told_ends, &one_worker)
+{
+    int64_t took_ns = 0;
+    T_ATTEMPT(took_ns = time_to_serve_again(), took_ns < 160 * COR_MILLISECOND);
+}
+
 static void pause_for(void *pause_ns)
 {
-    cori_listener_pause(listener, *(int64_t *)pause_ns);
+    cori_listener_pause(listener, *(int64_t *)pause_ns, 0);
 }
 
 /* Two that serve one listener: neither waits for the end of the other's pause. */
@@ -271,6 +302,7 @@ int main(void)
         cmocka_unit_test(deadline_of_all_acceptors),
         cmocka_unit_test(deadline_of_acceptors_to_come),
         cmocka_unit_test(pauses_end_at_once),
+        cmocka_unit_test(a_pause_that_is_told_ends),
         cmocka_unit_test(pauses_are_apart),
     };
     return cmocka_run_group_tests(tests, with_hook, NULL);
